@@ -1,0 +1,67 @@
+# The two commands of the README are `make demo` and `make test`. Everything else serves them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/assay
+PYTHON := .venv/bin/python
+RUN := .venv/bin
+PYTEST ?= $(RUN)/pytest
+CLUSTER ?= local
+
+.PHONY: help setup system-packages lock cluster cluster-down demo demo-down test test-fast bench lint format crds clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.venv/.done: pyproject.toml .locks/dev.txt
+	uv venv --quiet --allow-existing --python '>=3.11' .venv
+	uv pip install --quiet --python $(PYTHON) --require-hashes -r .locks/dev.txt
+	uv pip install --quiet --python $(PYTHON) --no-deps -e .
+	@touch $@
+
+setup: .venv/.done ## the virtual environment with every locked dependency
+
+lock: ## resolve the dependencies of pyproject.toml anew, with hashes
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" pyproject.toml -o .locks/runtime.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" pyproject.toml --group dev -c .locks/runtime.txt -o .locks/dev.txt
+
+cluster: setup ## a real Kubernetes on this machine, left running
+	$(PYTHON) -m tests.cluster up
+
+cluster-down: setup ## stop it
+	$(PYTHON) -m tests.cluster down
+
+demo: setup ## watch an Experiment train real models in real pods
+	$(PYTHON) -m tests.cluster demo
+
+demo-down: setup ## stop what `make demo` left running
+	$(PYTHON) -m tests.cluster down
+
+test: setup ## every test, on a real cluster
+	$(PYTEST) --cluster=$(CLUSTER)
+
+test-fast: setup ## the tests that need no cluster, in under a minute
+	$(PYTEST) -m unit -n 2
+
+bench: setup ## the benchmarks: one `name: value` a line, ratios first
+	$(PYTHON) -m tests.benchmarks
+
+lint: setup ## style, types, layers, drift of what is generated
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports --no-cache
+	$(PYTHON) -m assay.api --check crds
+
+format: setup ## what `make lint` can mend by itself
+	$(RUN)/ruff check --fix-only .
+	$(RUN)/ruff format .
+
+crds: setup ## generate crds/ from the pydantic models
+	$(PYTHON) -m assay.api crds
+
+clean: ## what the checkout has built; the cache with Kubernetes' binaries stays
+	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
