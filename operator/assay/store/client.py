@@ -1,0 +1,211 @@
+"""A blocking client of one bucket in an S3-compatible store: few verbs, bounded waits, errors that can be told apart.
+
+It never retries by itself (the caller knows how long it is worth trying), never asks for the bucket's region
+(a pod's credentials may not), and no message of it holds a credential. Threads may share an ObjectStore;
+processes may not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import BinaryIO, NamedTuple
+
+import certifi
+import minio
+import minio.datatypes
+import urllib3
+from minio.error import MinioException
+
+from assay.store.config import StoreConfig
+from assay.store.errors import AlreadyExists, StoreUnavailable, TooLarge
+from assay.store.faults import http_fault, translate
+from assay.store.upload import upload
+
+__all__ = ["ObjectInfo", "ObjectStore"]
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+_CHUNK = 1 << 20
+_CONNECTIONS = 16
+
+
+class ObjectInfo(NamedTuple):
+    """What the store says of one object. `size` in bytes."""
+
+    key: str
+    size: int
+
+
+def http_pool(config: StoreConfig) -> urllib3.PoolManager:
+    """Connections with bounded waits that trust the public authorities and the configured ones."""
+    context = None
+    if config.secure or config.sts_endpoint.startswith("https:"):
+        context = ssl.create_default_context(cafile=certifi.where())
+        if authorities := config.authorities():
+            context.load_verify_locations(cadata=authorities)
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        retries=False,
+        maxsize=_CONNECTIONS,
+        ssl_context=context,
+    )
+
+
+class ObjectStore:
+    """One bucket. Every method raises StoreUnavailable, StoreDenied, NotFound or StoreError."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self.config = config
+        self._http = http_pool(config)
+        self._client = minio.Minio(
+            config.host,
+            access_key=config.access_key,
+            secret_key=config.secret_key,
+            session_token=config.session_token or None,
+            secure=config.secure,
+            region=config.region,
+            http_client=self._http,
+        )
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket unless it is there."""
+        with self._faults():
+            if self._client.bucket_exists(self.config.bucket):
+                return
+        with self._faults():
+            try:
+                self._client.make_bucket(self.config.bucket, self.config.region)
+            except minio.S3Error as error:
+                if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                    raise
+
+    def put_bytes(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Write an object in one request, over an earlier one."""
+        with self._faults(key):
+            self._client.put_object(
+                self.config.bucket,
+                key,
+                io.BytesIO(data),
+                len(data),
+                content_type=content_type,
+                part_size=max(len(data), 5 << 20),
+            )
+
+    def put_file(self, key: str, source: BinaryIO, size: int) -> tuple[int, str]:
+        """Stream `size` bytes of `source` into an object, in parallel parts when it is large.
+
+        Gives the size and the sha256 (hex) of what was sent; the source is read once. Raises SourceError when
+        the source ends early or cannot be read.
+        """
+        return upload(lambda request: request(self), key, source, size)
+
+    def create(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Write an object that must not be there yet. Raises AlreadyExists.
+
+        The client library would send If-None-Match as user metadata, so the request is a presigned PUT.
+        """
+        with self._faults(key):
+            url = self._client.get_presigned_url("PUT", self.config.bucket, key, timedelta(minutes=15))
+            headers = {"If-None-Match": "*", "Content-Type": content_type}
+            response = self._http.request("PUT", url, body=data, headers=headers, redirect=False)
+        if response.status == 412:
+            raise AlreadyExists(self._message(key, "the key exists already"))
+        if response.status == 409:
+            raise StoreUnavailable(self._message(key, "another writer is creating the same key"))
+        if response.status != 200:
+            raise http_fault(response.status, response.data, lambda reason: self._message(key, reason))
+
+    def get_bytes(self, key: str, limit: int) -> bytes:
+        """Read an object of at most `limit` bytes. Raises TooLarge."""
+        data = bytearray()
+        for chunk in self.read_chunks(key):
+            data += chunk
+            if len(data) > limit:
+                raise TooLarge(self._message(key, f"larger than {limit} bytes"))
+        return bytes(data)
+
+    def read_chunks(self, key: str) -> Iterator[bytes]:
+        """Read an object in pieces of at most 1 MiB."""
+        with self._faults(key):
+            response = self._client.get_object(self.config.bucket, key)
+            complete = False
+            try:
+                for chunk in response.stream(_CHUNK, decode_content=False):
+                    yield chunk
+                complete = True
+            finally:
+                # A connection with an unread rest must not go back into the pool.
+                if complete:
+                    response.release_conn()
+                else:
+                    response.close()
+
+    def digest(self, key: str) -> tuple[int, str]:
+        """The size and the sha256 (hex) of an object, by reading all of it."""
+        size, digest = 0, hashlib.sha256()
+        for chunk in self.read_chunks(key):
+            size += len(chunk)
+            digest.update(chunk)
+        return size, digest.hexdigest()
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Ask for one object. Raises NotFound."""
+        with self._faults(key):
+            found = self._client.stat_object(self.config.bucket, key)
+            return ObjectInfo(key, found.size or 0)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose keys start with `prefix`, in the order of the keys."""
+        with self._faults(prefix):
+            for found in self._client.list_objects(self.config.bucket, prefix, recursive=True):
+                yield ObjectInfo(found.object_name or "", found.size or 0)
+
+    def delete(self, key: str) -> None:
+        """Delete one object; one that is not there is fine."""
+        with self._faults(key):
+            self._client.remove_object(self.config.bucket, key)
+
+    # A large object in pieces. The library's public way reads on after a failure and leaks its threads, so
+    # `assay.store.upload` drives these four requests itself; the library makes them one by one.
+
+    def begin_upload(self, key: str) -> str:
+        """Start an object that comes in parts. Gives the id of the upload."""
+        with self._faults(key):
+            return self._client._create_multipart_upload(
+                self.config.bucket, key, {"Content-Type": "application/octet-stream"}
+            )
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> str:
+        """Send one part (numbers start at 1). Gives its ETag."""
+        with self._faults(key):
+            return self._client._upload_part(self.config.bucket, key, data, None, upload_id, number)
+
+    def complete_upload(self, key: str, upload_id: str, etags: list[str]) -> None:
+        """Make the parts one object."""
+        parts = [minio.datatypes.Part(number, etag) for number, etag in enumerate(etags, 1)]
+        with self._faults(key):
+            self._client._complete_multipart_upload(self.config.bucket, key, upload_id, parts)
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Drop the parts that were sent."""
+        with self._faults(key):
+            self._client._abort_multipart_upload(self.config.bucket, key, upload_id)
+
+    def _message(self, key: str, reason: str) -> str:
+        where = f"{self.config.bucket}/{key}" if key else f"bucket {self.config.bucket}"
+        return f"{self.config.endpoint} {where}: {reason}"
+
+    @contextmanager
+    def _faults(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise translate(error, lambda reason: self._message(key, reason)) from None
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self.config.endpoint} {self.config.bucket})"

@@ -1,0 +1,197 @@
+"""Credentials for the pods of one run: temporary ones (STS AssumeRole), or static ones where the store has no STS.
+
+Temporary credentials carry a session policy: they can write below the run's `pods/` and do nothing else. Static
+ones are as strong as the store's administrator made them, and are the same for all runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from urllib.parse import urlencode, urlsplit
+from xml.etree import ElementTree
+
+import urllib3
+from minio.credentials import Credentials as SigningKeys
+from minio.signer import sign_v4_sts
+from minio.time import to_amz_date
+
+from assay.store import layout
+from assay.store.client import http_pool
+from assay.store.config import MIN_STS_SECONDS, StoreConfig
+from assay.store.errors import StoreDenied, StoreError
+from assay.store.faults import error_document, http_fault, translate
+
+MAX_POLICY_CHARS = 2048  # the limit of both AWS and MinIO
+_MAX_FIELD_CHARS = 65536
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a pod needs to write its record. `expires` is None for static ones; `ca` is PEM text or empty."""
+
+    endpoint: str
+    region: str
+    bucket: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+    expires: datetime | None = None
+    ca: str = field(default="", repr=False)
+
+    def to_json(self) -> str:
+        """The text of the Secret's key `credentials.json`."""
+        return json.dumps(asdict(self) | {"expires": self.expires.isoformat() if self.expires else None})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Credentials:
+        """The inverse of `to_json`. Raises ValueError, which never quotes the text."""
+        try:
+            found = json.loads(text)
+            values = {f.name: found[f.name] for f in fields(cls) if f.name in found}
+            expires = values.pop("expires", None)
+            if not all(
+                isinstance(value, str) and len(value) <= _MAX_FIELD_CHARS for value in values.values()
+            ):
+                raise TypeError
+            return cls(**values, expires=datetime.fromisoformat(expires) if expires else None)
+        except (ValueError, TypeError, KeyError):
+            raise ValueError("not credentials as Assay writes them") from None
+
+    def store_config(self) -> StoreConfig:
+        """The configuration of an ObjectStore that uses these credentials."""
+        return StoreConfig(
+            endpoint=self.endpoint,
+            region=self.region,
+            bucket=self.bucket,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            session_token=self.session_token,
+            ca_pem=self.ca,
+        )
+
+
+def issue_run_credentials(config: StoreConfig, run_prefix: str) -> Credentials:
+    """New credentials for the pods of one run. Blocks for one request.
+
+    Raises StoreUnavailable, StoreDenied, StoreError; ValueError for what is not a run's prefix.
+    """
+    layout.parse_run_prefix(run_prefix)
+    if not config.sts:
+        return _credentials(config, config.run_access_key, config.run_secret_key, "", None)
+    found = _assume_role(config, session_policy(config.bucket, run_prefix))
+    expires = datetime.fromisoformat(found["Expiration"])
+    return _credentials(
+        config, found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], expires.astimezone(UTC)
+    )
+
+
+def session_policy(bucket: str, run_prefix: str) -> str:
+    """The policy of a run's credentials: write below `pods/`, drop one's own unfinished uploads, nothing else."""
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
+                "Resource": [f"arn:aws:s3:::{bucket}/{layout.pods_prefix(run_prefix)}/*"],
+            }
+        ],
+    }
+    text = json.dumps(policy, separators=(",", ":"))
+    if len(text) > MAX_POLICY_CHARS:
+        raise ValueError(
+            f"the session policy for {run_prefix} has {len(text)} characters, more than stores accept"
+        )
+    return text
+
+
+def _credentials(
+    config: StoreConfig, access_key: str, secret_key: str, token: str, expires: datetime | None
+) -> Credentials:
+    return Credentials(
+        endpoint=config.run_endpoint or config.endpoint,
+        region=config.region,
+        bucket=config.bucket,
+        access_key=access_key,
+        secret_key=secret_key,
+        session_token=token,
+        expires=expires,
+        ca=config.authorities(),
+    )
+
+
+def _assume_role(config: StoreConfig, policy: str) -> dict[str, str]:
+    """Ask the STS endpoint for credentials that are narrowed by `policy`. Gives the fields of the answer."""
+    endpoint = config.sts_endpoint or config.endpoint
+
+    def message(reason: str) -> str:
+        return f"{endpoint} AssumeRole: {reason}"
+
+    body = urlencode(_question(config, policy))
+    pool = http_pool(config)
+    try:
+        response = pool.request("POST", endpoint + "/", body=body, headers=_signed(config, endpoint, body))
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise translate(error, message) from None
+    finally:
+        pool.clear()
+    if response.status != 200:
+        raise _refusal(response.status, response.data, message(""))
+    return _answer(response.data, message("the answer is no AssumeRoleResponse"))
+
+
+def _question(config: StoreConfig, policy: str) -> dict[str, str]:
+    question = {
+        "Action": "AssumeRole",
+        "Version": "2011-06-15",
+        "DurationSeconds": str(max(MIN_STS_SECONDS, int(config.sts_duration.total_seconds()))),
+        "Policy": policy,
+    }
+    if config.role_arn:
+        question |= {"RoleArn": config.role_arn, "RoleSessionName": "assay"}
+    return question
+
+
+def _signed(config: StoreConfig, endpoint: str, body: str) -> dict[str, str]:
+    """The signed headers of the request. The library's own provider never asks for less than an hour."""
+    now = datetime.now(UTC)
+    url = urlsplit(endpoint + "/")
+    default_port = {"http": 80, "https": 443}[url.scheme] == url.port
+    headers = sign_v4_sts(
+        method="POST",
+        url=url,
+        region=config.region,
+        headers={
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Host": (url.hostname or "") if default_port else url.netloc,
+            "X-Amz-Date": to_amz_date(now),
+        },
+        credentials=SigningKeys(access_key=config.access_key, secret_key=config.secret_key),
+        content_sha256=hashlib.sha256(body.encode()).hexdigest(),
+        date=now,
+    )
+    return {name: str(value) for name, value in headers.items()}
+
+
+def _refusal(status: int, body: bytes, where: str) -> StoreError:
+    fault = http_fault(status, body, lambda reason: where + reason)
+    code, _ = error_document(body)
+    if isinstance(fault, StoreDenied) or code in ("AccessDenied", "InvalidParameterValue"):
+        hint = "; the operator's key must belong to a user of the store (service accounts cannot AssumeRole)"
+        return type(fault)(f"{fault}{hint}")
+    return fault
+
+
+def _answer(body: bytes, error: str) -> dict[str, str]:
+    try:
+        root = ElementTree.fromstring(body)  # noqa: S314 (the answer of our own store)
+    except ElementTree.ParseError:
+        raise StoreError(error) from None
+    found = {re.sub(r"^\{.*\}", "", element.tag): element.text or "" for element in root.iter()}
+    if not all(found.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")):
+        raise StoreError(error)
+    return found

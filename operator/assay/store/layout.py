@@ -1,0 +1,117 @@
+"""Where everything lies in the bucket. Pure functions over names; no I/O.
+
+    runs/<namespace>/<experiment or _>/<run>/<uid>/     the run's prefix; its own records are the operator's
+        run.json  params.json  manifest.json
+        pods/<pod>/                                     a pod's prefix; all that a run's credentials can write
+            metrics/part-00001.jsonl.gz …  metrics.parquet  artifacts/…  summary.json  manifest.json
+
+One folder a pod, so that a retry never meets the data of the attempt before it. Prefixes have no slash at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from assay.store.records import MAX_KEY_BYTES
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_NO_EXPERIMENT = "_"
+
+RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
+    "run.json",
+    "params.json",
+    "manifest.json",
+    "summary.json",
+    "metrics.parquet",
+)
+ARTIFACTS, METRICS, PODS = "artifacts", "metrics", "pods"
+
+
+class RunKey(NamedTuple):
+    """What a run's prefix says. `experiment` is None for a run of its own."""
+
+    namespace: str
+    experiment: str | None
+    run: str
+    uid: str
+
+
+def run_prefix(namespace: str, experiment: str | None, run: str, uid: str) -> str:
+    """The prefix of a run. Raises ValueError for what cannot be the name of a Kubernetes object."""
+    names = [namespace, run, uid] + ([experiment] if experiment else [])
+    for name in names:
+        if not _NAME.fullmatch(name) or ".." in name:
+            raise ValueError(f"{name[:300]!r} cannot be part of a run's prefix")
+    return f"runs/{namespace}/{experiment or _NO_EXPERIMENT}/{run}/{uid}"
+
+
+def parse_run_prefix(prefix: str) -> RunKey:
+    """The inverse of `run_prefix`. Raises ValueError for anything else."""
+    root, *names = prefix.split("/")
+    if root != "runs" or len(names) != 4:
+        raise ValueError(f"{prefix[:300]!r} is not the prefix of a run")
+    namespace, experiment, run, uid = names
+    key = RunKey(namespace, None if experiment == _NO_EXPERIMENT else experiment, run, uid)
+    if run_prefix(*key) != prefix:
+        raise ValueError(f"{prefix[:300]!r} is not the prefix of a run")
+    return key
+
+
+def pods_prefix(run: str) -> str:
+    """What a run's credentials can write to: everything below this prefix."""
+    return f"{run}/{PODS}"
+
+
+def pod_prefix(run: str, pod: str) -> str:
+    """The prefix of one pod of a run. Raises ValueError for what cannot be the name of a pod."""
+    if not _NAME.fullmatch(pod) or ".." in pod:
+        raise ValueError(f"{pod[:300]!r} cannot be the name of a pod")
+    return f"{run}/{PODS}/{pod}"
+
+
+def parse_pod_prefix(prefix: str) -> tuple[RunKey, str]:
+    """The run and the pod's name of a pod's prefix. Raises ValueError for anything else."""
+    run, _, pod = prefix.rpartition(f"/{PODS}/")
+    key = parse_run_prefix(run)
+    if pod_prefix(run, pod) != prefix:
+        raise ValueError(f"{prefix[:300]!r} is not the prefix of a pod")
+    return key, pod
+
+
+def part_path(number: int) -> str:
+    """The path of the metrics part with this number (from 1), relative to the pod's prefix."""
+    return f"{METRICS}/part-{number:05d}.jsonl.gz"
+
+
+def artifact_path(relative: str) -> str:
+    """The path of an artifact, relative to the pod's prefix. Raises ValueError for what cannot be a key."""
+    check_path(relative)
+    return f"{ARTIFACTS}/{relative}"
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError, with the reason, unless `path` is a plain relative path that a store can hold."""
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("not a plain relative path")
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise ValueError("the name has control characters")
+    encode(path)
+
+
+def encode(path: str) -> bytes:
+    """The UTF-8 bytes of a key. Raises ValueError where the name is not UTF-8."""
+    try:
+        return path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the name is not UTF-8") from None
+
+
+def key(prefix: str, path: str) -> str:
+    """The full key of a path below a prefix. Raises ValueError when a store could not hold it."""
+    check_path(path)
+    full = f"{prefix}/{path}"
+    size = len(encode(full))
+    if size > MAX_KEY_BYTES:
+        raise ValueError(f"the key would have {size} bytes, and a store holds {MAX_KEY_BYTES}")
+    return full

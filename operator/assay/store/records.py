@@ -1,0 +1,135 @@
+"""The records that the recorder and the operator write into the store.
+
+The operator reads what training pods could have written, so these models are also the guard: every string and
+list is bounded, numbers are finite, unknown fields are ignored. They must not do any I/O.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_METRICS = 1000
+MAX_WARNINGS = 20
+MAX_WARNING_CHARS = 500
+MAX_METRIC_NAME_CHARS = 200
+MAX_KEY_BYTES = 1024
+MAX_FILES = 200_000
+MAX_MISSING = 1000
+MAX_PODS = 10_000
+MAX_SUMMARY_BYTES = 2 << 20
+MAX_MANIFEST_BYTES = 128 << 20
+
+Text = Annotated[str, Field(max_length=MAX_WARNING_CHARS)]
+Path = Annotated[str, Field(min_length=1, max_length=MAX_KEY_BYTES)]
+Name = Annotated[str, Field(max_length=253)]
+MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_CHARS)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Step = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Timestamp = Annotated[str, Field(max_length=40)]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, tolerant of fields that a newer writer adds."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def to_json(self) -> bytes:
+        """The bytes that are put into the store."""
+        return self.model_dump_json(indent=1).encode()
+
+
+class MetricSummary(Record):
+    """One metric, in the order in which its points were written.
+
+    `step` is the step of the last point, `min_step` and `max_step` are the steps at which the smallest and the
+    largest value were first reached.
+    """
+
+    last: Finite
+    min: Finite
+    max: Finite
+    step: Step
+    count: Count
+    min_step: Step
+    max_step: Step
+
+
+class ArtifactCount(Record):
+    """How many artifacts are in the store so far, and how many bytes they have."""
+
+    count: Count = 0
+    bytes: Count = 0
+
+
+class Summary(Record):
+    """`summary.json`: what a pod has recorded so far. Overwritten while the pod runs."""
+
+    version: Literal[1] = 1
+    pod: Name
+    updated: Timestamp
+    points: Count = 0
+    metrics: Annotated[dict[MetricName, MetricSummary], Field(max_length=MAX_METRICS)] = {}
+    rejected: Count = 0
+    warnings: Annotated[list[Text], Field(max_length=MAX_WARNINGS)] = []
+    artifacts: ArtifactCount = ArtifactCount()
+    store_error: Text = ""
+
+
+class FileEntry(Record):
+    """One file of a manifest. `path` is relative to the prefix that the manifest lies in; `size` in bytes."""
+
+    path: Path
+    size: Count
+    sha256: Digest
+
+
+class MissingEntry(Record):
+    """Something that was to be recorded and could not be, and why."""
+
+    path: Annotated[str, Field(max_length=MAX_KEY_BYTES)]
+    reason: Text
+
+
+class PodManifest(Record):
+    """`pods/<pod>/manifest.json`: written last by the recorder. Its presence means that the pod's record is complete."""
+
+    version: Literal[1] = 1
+    pod: Name
+    started: Timestamp
+    finished: Timestamp
+    files: Annotated[list[FileEntry], Field(max_length=MAX_FILES)]
+    missing: Annotated[list[MissingEntry], Field(max_length=MAX_MISSING)] = []
+    summary: Summary
+
+
+class PodRecord(Record):
+    """A pod's part of a run's record. `manifest_sha256` is empty when the pod has left no manifest."""
+
+    name: Name
+    complete: bool
+    manifest_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+
+class RunManifest(Record):
+    """`manifest.json` of a run: written last, by the operator. File paths are relative to the run's prefix."""
+
+    version: Literal[1] = 1
+    namespace: Name
+    name: Name
+    uid: Name
+    experiment: Name = ""
+    outcome: Literal["Succeeded", "Failed", "Deleted"]
+    reason: Text = ""
+    pods: Annotated[list[PodRecord], Field(max_length=MAX_PODS)] = []
+    files: Annotated[list[FileEntry], Field(max_length=MAX_FILES)] = []
+    written: Timestamp
+
+
+def now() -> str:
+    """The present time as RFC 3339 in UTC, to the second, as the Kubernetes API writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

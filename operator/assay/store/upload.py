@@ -1,0 +1,115 @@
+"""Streams a file of any size into one object: read once, hashed on the way, in parallel parts when it is large.
+
+Memory is bounded by the parts that are under way, whatever the file's size. Every request goes through the caller's
+`attempt`, which may retry it or hand it a store with newer credentials.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+
+from assay.store.errors import SourceError, StoreError
+
+if TYPE_CHECKING:
+    from assay.store.client import ObjectStore
+
+T = TypeVar("T")
+
+PART_BYTES = 8 << 20
+PARALLEL = 3
+MAX_PARTS = 10_000
+
+
+class Attempt(Protocol):
+    """Runs one request against a store, however often and with whatever credentials it takes."""
+
+    def __call__(self, request: Callable[[ObjectStore], T], /) -> T:
+        """Give the request's result, or raise its last error."""
+        ...
+
+
+def upload(attempt: Attempt, key: str, source: BinaryIO, size: int) -> tuple[int, str]:
+    """Send the next `size` bytes of `source` to `key`. Gives (size, sha256 as hex).
+
+    Raises SourceError when the source ends early or cannot be read, and what `attempt` raises.
+    """
+    reader = _Reader(source, size)
+    if size <= PART_BYTES:
+        data = reader.take(size)
+        attempt(lambda store: store.put_bytes(key, data))
+    else:
+        _upload_parts(attempt, key, reader, part_size(size))
+    return size, reader.digest.hexdigest()
+
+
+def part_size(size: int) -> int:
+    """Bytes a part: 8 MiB, and as many more as keep a huge object within the number of parts that S3 allows."""
+    return max(PART_BYTES, -(-size // MAX_PARTS))
+
+
+class _Reader:
+    """Reads exactly as many bytes as were announced, and hashes them."""
+
+    def __init__(self, source: BinaryIO, size: int) -> None:
+        self.digest = hashlib.sha256()
+        self.left = size
+        self._source = source
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes, fewer only at the announced end."""
+        wanted = min(count, self.left)
+        pieces: list[bytes] = []
+        while wanted:
+            try:
+                piece = self._source.read(wanted)
+            except OSError as error:
+                raise SourceError(f"cannot be read: {error.strerror or error}") from None
+            if not piece:
+                raise SourceError("became shorter while it was read")
+            pieces.append(piece)
+            wanted -= len(piece)
+            self.left -= len(piece)
+            self.digest.update(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _upload_parts(attempt: Attempt, key: str, reader: _Reader, size: int) -> None:
+    upload_id = attempt(lambda store: store.begin_upload(key))
+    # Parts that are much larger than usual go one by one, so that memory stays bounded.
+    pool = ThreadPoolExecutor(PARALLEL if size == PART_BYTES else 1, thread_name_prefix="upload")
+    try:
+        etags = _send_all(pool, attempt, key, upload_id, reader, size)
+        attempt(lambda store: store.complete_upload(key, upload_id, etags))
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        with suppress(StoreError):
+            attempt(lambda store: store.abort_upload(key, upload_id))
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _send_all(
+    pool: ThreadPoolExecutor, attempt: Attempt, key: str, upload_id: str, reader: _Reader, size: int
+) -> list[str]:
+    """Send the parts, never more of them in memory than threads that send. Gives their ETags in order."""
+    parallel = pool._max_workers
+    sent: list[Future[str]] = []
+    under_way: set[Future[Any]] = set()
+    while reader.left:
+        if len(under_way) == parallel:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+        future = pool.submit(_send, attempt, key, upload_id, len(sent) + 1, reader.take(size))
+        under_way.add(future)
+        sent.append(future)
+    return [future.result() for future in sent]
+
+
+def _send(attempt: Attempt, key: str, upload_id: str, number: int, data: bytes) -> str:
+    return attempt(lambda store: store.upload_part(key, upload_id, number, data))
