@@ -1,6 +1,7 @@
 """The store for asynchronous code: blocking calls run in a thread pool of their own, of bounded size.
 
-Nothing else in the operator may call the blocking client: one slow request on the event loop stops every handler.
+Nothing else in the operator may call the blocking client: one slow request on the event loop would stop
+every handler.
 """
 
 from __future__ import annotations

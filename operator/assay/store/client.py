@@ -1,4 +1,4 @@
-"""A blocking client of one bucket in an S3-compatible store: few verbs, bounded waits, errors that can be told apart.
+"""A blocking client of one bucket in an S3-compatible store: few verbs, bounded waits, distinct errors.
 
 It never retries by itself (the caller knows how long it is worth trying), never asks for the bucket's region
 (a pod's credentials may not), and no message of it holds a credential. Threads may share an ObjectStore;
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import BinaryIO, NamedTuple
@@ -135,8 +135,7 @@ class ObjectStore:
             response = self._client.get_object(self.config.bucket, key)
             complete = False
             try:
-                for chunk in response.stream(_CHUNK, decode_content=False):
-                    yield chunk
+                yield from response.stream(_CHUNK, decode_content=False)
                 complete = True
             finally:
                 # A connection with an unread rest must not go back into the pool.
@@ -185,7 +184,7 @@ class ObjectStore:
         with self._faults(key):
             return self._client._upload_part(self.config.bucket, key, data, None, upload_id, number)
 
-    def complete_upload(self, key: str, upload_id: str, etags: list[str]) -> None:
+    def complete_upload(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
         """Make the parts one object."""
         parts = [minio.datatypes.Part(number, etag) for number, etag in enumerate(etags, 1)]
         with self._faults(key):

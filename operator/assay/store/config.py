@@ -21,8 +21,8 @@ MIN_STS_SECONDS, MAX_STS_SECONDS, DEFAULT_STS_SECONDS = 900, 604_800, 43_200
 class StoreConfig:
     """One S3-compatible store, and the credentials to use it with.
 
-    `endpoint` is a URL whose scheme decides about TLS. `ca_file` and `ca_pem` are certificates that are trusted
-    besides the public ones. `run_endpoint` is the address that pods use. With `sts` the pods get temporary
+    `endpoint` is a URL whose scheme decides about TLS. `ca_file` and `ca_pem` are certificates that are
+    trusted besides the public ones. `run_endpoint` is the address that pods use. With `sts` they get temporary
     credentials, otherwise the static `run_access_key` and `run_secret_key`.
     """
 
@@ -53,7 +53,7 @@ class StoreConfig:
         return urlsplit(self.endpoint).netloc
 
     def authorities(self) -> str:
-        """The extra certificates as PEM text, "" when there are none. Raises ConfigError for an unreadable file."""
+        """The extra certificates as PEM text, "" when there are none. Raises ConfigError."""
         if self.ca_pem or not self.ca_file:
             return self.ca_pem
         try:
@@ -112,7 +112,8 @@ class _Environment:
         value = int(text) if text.isascii() and text.isdigit() else -1
         if not MIN_STS_SECONDS <= value <= MAX_STS_SECONDS:
             raise ConfigError(
-                f"ASSAY_STORE_{name} is {text!r}: it must be a number of seconds, {MIN_STS_SECONDS} to {MAX_STS_SECONDS}"
+                f"ASSAY_STORE_{name} is {text!r}: it must be a number of seconds, "
+                f"{MIN_STS_SECONDS} to {MAX_STS_SECONDS}"
             )
         return value
 

@@ -1,7 +1,7 @@
-"""Credentials for the pods of one run: temporary ones (STS AssumeRole), or static ones where the store has no STS.
+"""Credentials for the pods of one run: temporary (STS AssumeRole), or static where the store has no STS.
 
-Temporary credentials carry a session policy: they can write below the run's `pods/` and do nothing else. Static
-ones are as strong as the store's administrator made them, and are the same for all runs.
+Temporary credentials carry a session policy: they can write below the run's `pods/` and do nothing else.
+Static ones are as strong as the store's administrator made them, and are the same for all runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
 
 import urllib3
-from minio.credentials import Credentials as SigningKeys
+from minio.credentials.credentials import Credentials as SigningKeys
 from minio.signer import sign_v4_sts
 from minio.time import to_amz_date
 
@@ -53,10 +53,8 @@ class Credentials:
             found = json.loads(text)
             values = {f.name: found[f.name] for f in fields(cls) if f.name in found}
             expires = values.pop("expires", None)
-            if not all(
-                isinstance(value, str) and len(value) <= _MAX_FIELD_CHARS for value in values.values()
-            ):
-                raise TypeError
+            for name, value in values.items():
+                _check_field(name, value)
             return cls(**values, expires=datetime.fromisoformat(expires) if expires else None)
         except (ValueError, TypeError, KeyError):
             raise ValueError("not credentials as Assay writes them") from None
@@ -72,6 +70,11 @@ class Credentials:
             session_token=self.session_token,
             ca_pem=self.ca,
         )
+
+
+def _check_field(name: str, value: object) -> None:
+    if not isinstance(value, str) or len(value) > _MAX_FIELD_CHARS:
+        raise TypeError(name)
 
 
 def issue_run_credentials(config: StoreConfig, run_prefix: str) -> Credentials:
@@ -90,7 +93,7 @@ def issue_run_credentials(config: StoreConfig, run_prefix: str) -> Credentials:
 
 
 def session_policy(bucket: str, run_prefix: str) -> str:
-    """The policy of a run's credentials: write below `pods/`, drop one's own unfinished uploads, nothing else."""
+    """The policy of a run's credentials: write below `pods/`, drop unfinished uploads there, nothing else."""
     policy = {
         "Version": "2012-10-17",
         "Statement": [

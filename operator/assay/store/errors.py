@@ -3,6 +3,8 @@
 Every message is one line that names the endpoint, the bucket and the key, and never a credential.
 """
 
+# ruff: noqa: N818 (the names say what happened)
+
 
 class StoreError(Exception):
     """The store refused this one request, and would refuse it again: a bad key, a bad request."""
@@ -33,11 +35,11 @@ class UploadLost(StoreError):
 
 
 class SourceError(Exception):
-    """The local file could not be read, or its size changed while it was uploaded. The store is not to blame."""
+    """The local file could not be read, or became shorter on the way. The store is not to blame."""
 
 
 class RecordError(Exception):
-    """A record is incomplete or altered: a file is missing, or has another size or digest than its manifest says."""
+    """A record is incomplete or altered: a file is missing, or is not as its manifest says."""
 
 
 class ConfigError(ValueError):

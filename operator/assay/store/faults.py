@@ -1,4 +1,4 @@
-"""Turns what the libraries raise into the store's own errors, with one line of reason and never a credential."""
+"""Turns what the libraries raise into the store's own errors: one line of reason, never a credential."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def translate(error: Exception, message: Message) -> StoreError:
 
 
 def http_fault(status: int, body: bytes, message: Message) -> StoreError:
-    """The store's own error for an HTTP response with an S3 or STS error document, or anything else, in it."""
+    """The store's own error for an HTTP response, with an S3 or STS error document in it or not."""
     code, text = error_document(body)
     return _by_code(code, text or f"answered with HTTP status {status}", status, message)
 

@@ -5,7 +5,8 @@
         pods/<pod>/                                     a pod's prefix; all that a run's credentials can write
             metrics/part-00001.jsonl.gz …  metrics.parquet  artifacts/…  summary.json  manifest.json
 
-One folder a pod, so that a retry never meets the data of the attempt before it. Prefixes have no slash at the end.
+One folder a pod, so that a retry never meets the data of the attempt before it. Prefixes have no slash at
+the end.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class Record(BaseModel):
 class MetricSummary(Record):
     """One metric, in the order in which its points were written.
 
-    `step` is the step of the last point, `min_step` and `max_step` are the steps at which the smallest and the
-    largest value were first reached.
+    `step` is the step of the last point; `min_step` and `max_step` are the steps at which the smallest and
+    the largest value were first reached.
     """
 
     last: Finite
@@ -96,7 +96,7 @@ class MissingEntry(Record):
 
 
 class PodManifest(Record):
-    """`pods/<pod>/manifest.json`: written last by the recorder. Its presence means that the pod's record is complete."""
+    """`pods/<pod>/manifest.json`: written last by the recorder, so its presence means a complete record."""
 
     version: Literal[1] = 1
     pod: Name
@@ -116,7 +116,7 @@ class PodRecord(Record):
 
 
 class RunManifest(Record):
-    """`manifest.json` of a run: written last, by the operator. File paths are relative to the run's prefix."""
+    """`manifest.json` of a run: written last, by the operator. Paths are relative to the run's prefix."""
 
     version: Literal[1] = 1
     namespace: Name

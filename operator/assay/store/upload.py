@@ -1,7 +1,7 @@
-"""Streams a file of any size into one object: read once, hashed on the way, in parallel parts when it is large.
+"""Streams a file of any size into one object: read once, hashed on the way, large ones in parallel parts.
 
-Memory is bounded by the parts that are under way, whatever the file's size. Every request goes through the caller's
-`attempt`, which may retry it or hand it a store with newer credentials.
+Memory is bounded by the parts that are under way, whatever the file's size. Every request goes through the
+caller's `attempt`, which may retry it or hand it a store with newer credentials.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def upload(attempt: Attempt, key: str, source: BinaryIO, size: int) -> tuple[int
 
 
 def part_size(size: int) -> int:
-    """Bytes a part: 8 MiB, and as many more as keep a huge object within the number of parts that S3 allows."""
+    """Bytes a part: 8 MiB, more where a huge object would have more parts than S3 allows."""
     return max(PART_BYTES, -(-size // MAX_PARTS))
 
 

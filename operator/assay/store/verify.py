@@ -1,7 +1,7 @@
 """Checks that what a manifest lists is in the store, and says which file is not.
 
-A record counts only when it was verified: the manifest is there, is well-formed, and every file of it has the size,
-and with `deep` the sha256, that the manifest says. Reads only.
+A record counts only when it was verified: the manifest is there, is well-formed, and every file of it has
+the size, and with `deep` the sha256, that the manifest says. Reads only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def read_summary(store: ObjectStore, pod_prefix: str) -> Summary | None:
 
 
 def verify_pod(store: ObjectStore, pod_prefix: str, deep: bool = False) -> PodManifest:
-    """The manifest of a pod whose files are all in the store as it says. Raises RecordError, naming the file."""
+    """The manifest of a pod whose files are all in the store. Raises RecordError, naming the file."""
     _, pod = layout.parse_pod_prefix(pod_prefix)
     manifest = _manifest(store, pod_prefix, PodManifest)
     if manifest.pod != pod or manifest.summary.pod != pod:
@@ -43,7 +43,7 @@ def verify_pod(store: ObjectStore, pod_prefix: str, deep: bool = False) -> PodMa
 
 
 def verify_run(store: ObjectStore, run_prefix: str, deep: bool = False) -> RunManifest:
-    """The manifest of a run whose files are all in the store as it says. Raises RecordError, naming the file."""
+    """The manifest of a run whose files are all in the store. Raises RecordError, naming the file."""
     key = layout.parse_run_prefix(run_prefix)
     manifest = _manifest(store, run_prefix, RunManifest)
     said = (manifest.namespace, manifest.experiment or None, manifest.name, manifest.uid)
@@ -54,10 +54,10 @@ def verify_run(store: ObjectStore, run_prefix: str, deep: bool = False) -> RunMa
 
 
 def model_digest(files: list[FileEntry], path: str) -> str:
-    """The digest of a file or a folder among `files`, as "sha256:<hex>". Raises NotFound when neither is there.
+    """The digest of a file or a folder among `files`, "sha256:<hex>". Raises NotFound when there is none.
 
-    Of a file: its sha256. Of a folder: the sha256 over the sorted lines "<sha256>  <path relative to the folder>\\n",
-    which is what `sha256sum` prints.
+    Of a file: its sha256. Of a folder: the sha256 over the sorted lines that `sha256sum` prints, that is
+    "<sha256>  <path relative to the folder>" and a newline.
     """
     path = path.rstrip("/")
     below = {
