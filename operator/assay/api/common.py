@@ -1,0 +1,68 @@
+"""Types that several kinds share: scalars of parameters, conditions, bounded strings.
+
+Every string has a ``max_length``, every list and map a bound: the API server refuses CEL rules over
+unbounded values, because it has to know their worst-case cost in advance.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import WithJsonSchema
+
+#: A parameter's value as JSON and YAML have it: number, string or boolean.
+Scalar = Annotated[
+    bool | int | float | str,
+    WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "description": "A number, string or boolean."}),
+]
+
+Name = Annotated[str, Field(min_length=1, max_length=63)]
+LongText = Annotated[str, Field(max_length=4096)]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)]
+Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
+
+
+def rule(expression: str, message: str, **more: str) -> dict[str, str]:
+    """Return one CEL rule as ``x-kubernetes-validations`` wants it."""
+    return {"rule": expression, "message": message, **more}
+
+
+def rules(*items: dict[str, str], **more: Any) -> dict[str, Any]:
+    """Return the schema extras of a model or field that carries CEL rules."""
+    return {"x-kubernetes-validations": list(items), **more}
+
+
+class Model(BaseModel):
+    """Base of every model: camelCase outside, snake_case inside, unknown fields refused where we write them."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form: camelCase keys, RFC 3339 times, absent fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Condition(Model):
+    """One aspect of an object's state, in the form that the Kubernetes API conventions describe."""
+
+    type: Annotated[str, Field(max_length=316, description="Name of the aspect, in CamelCase.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
+    reason: Annotated[str, Field(max_length=1024, description="Why, as one CamelCase word for programs.")]
+    message: Annotated[LongText, Field(description="Why, in words for people.")] = ""
+    last_transition_time: Annotated[Timestamp, Field(description="When the status last changed.")]
+    observed_generation: Annotated[
+        int | None, Field(description="The metadata.generation that this condition was made from.")
+    ] = None
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=16,
+        description="Aspects of the state, one an entry, keyed by type.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]

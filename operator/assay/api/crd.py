@@ -1,0 +1,141 @@
+"""The CustomResourceDefinitions: a model's schema with names, columns and rules around it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from assay.api import names
+from assay.api.common import rule
+from assay.api.experiment import ExperimentSpec, ExperimentStatus
+from assay.api.run import RunSpec, RunStatus
+from assay.api.schema import structural
+
+_DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+
+def _column(name: str, path: str, kind: str, description: str, priority: int = 0) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return column | ({"priority": priority} if priority else {})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One custom resource: its names, models, printer columns and the longest name an object may have."""
+
+    kind: str
+    plural: str
+    short: str
+    description: str
+    spec: type[BaseModel]
+    status: type[BaseModel]
+    columns: tuple[dict[str, Any], ...]
+    longest_name: int
+    name_message: str
+    selectable: tuple[str, ...] = ()
+
+    def crd(self) -> dict[str, Any]:
+        """Return the CustomResourceDefinition as a plain object, ready for YAML."""
+        version: dict[str, Any] = {
+            "name": names.VERSION,
+            "served": True,
+            "storage": True,
+            "schema": {"openAPIV3Schema": self._schema()},
+            "subresources": {"status": {}},
+            "additionalPrinterColumns": list(self.columns),
+        }
+        if self.selectable:
+            version["selectableFields"] = [{"jsonPath": path} for path in self.selectable]
+        return {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{self.plural}.{names.GROUP}"},
+            "spec": {
+                "group": names.GROUP,
+                "scope": "Namespaced",
+                "names": {
+                    "kind": self.kind,
+                    "listKind": f"{self.kind}List",
+                    "plural": self.plural,
+                    "singular": self.kind.lower(),
+                    "shortNames": [self.short],
+                    "categories": [names.CATEGORY],
+                },
+                "versions": [version],
+            },
+        }
+
+    def _schema(self) -> dict[str, Any]:
+        limit = self.longest_name
+        return {
+            "type": "object",
+            "description": self.description,
+            "required": ["spec"],
+            "properties": {
+                "apiVersion": {"type": "string", "description": "Always assay.dev/v1alpha1."},
+                "kind": {"type": "string", "description": f"Always {self.kind}."},
+                "metadata": {
+                    "type": "object",
+                    "properties": {"name": {"type": "string", "maxLength": 253}},
+                },
+                "spec": structural(self.spec),
+                "status": structural(self.status),
+            },
+            "x-kubernetes-validations": [
+                rule(
+                    f"size(self.metadata.name) <= {limit} && self.metadata.name.matches('{_DNS_LABEL}')",
+                    f"a name has at most {limit} lower-case letters, digits and '-', {self.name_message}",
+                )
+            ],
+        }
+
+
+_AGE = _column("Age", ".metadata.creationTimestamp", "date", "When it was created.")
+
+EXPERIMENT = Kind(
+    kind=names.EXPERIMENT,
+    plural="experiments",
+    short="exp",
+    description="An Experiment is a question: an objective, a search space, and the template of the runs that answer it.",
+    spec=ExperimentSpec,
+    status=ExperimentStatus,
+    columns=(
+        _column("Phase", ".status.phase", "string", "Pending, Running, Suspended, Succeeded or Failed."),
+        _column("Progress", ".status.progress", "string", "Finished runs of all."),
+        _column("Running", ".status.runs.running", "integer", "Runs that run."),
+        _column("Failed", ".status.runs.failed", "integer", "Runs that failed."),
+        _column("Metric", ".spec.objective.metric", "string", "The objective's metric."),
+        _column("Best", ".status.best.display", "string", "The best value so far."),
+        _column("Best-Run", ".status.best.run", "string", "The run that has it."),
+        _column("Duration", ".status.duration", "string", "From the first launch to the last end."),
+        _AGE,
+    ),
+    # A run's name is the experiment's, '-' and up to five digits; see RUN.
+    longest_name=50,
+    name_message="because the names of its runs and of their pods are made from it",
+)
+
+RUN = Kind(
+    kind=names.RUN,
+    plural="runs",
+    short="run",
+    description="A Run is one attempt: exact parameters, code, data and pod template, and what came of it.",
+    spec=RunSpec,
+    status=RunStatus,
+    columns=(
+        _column("Phase", ".status.phase", "string", "Pending, Running, Suspended, Succeeded or Failed."),
+        _column("Reason", ".status.reason", "string", "Why."),
+        _column("Metric", ".spec.objective.metric", "string", "The objective's metric."),
+        _column("Value", ".status.objective", "string", "The objective's best value."),
+        _column("Duration", ".status.duration", "string", "From start to end."),
+        _column("Record", ".status.record.complete", "boolean", "Whether the record is whole."),
+        _column("Message", ".status.message", "string", "Why, in words.", priority=1),
+        _column("Record-URI", ".status.record.uri", "string", "Where the evidence is.", priority=1),
+        _AGE,
+    ),
+    # A Job of that name gives its pods host names of 63 characters at most, with an index of up to five digits.
+    longest_name=57,
+    name_message="because the host names of its pods are made from it",
+)
+
+KINDS = (EXPERIMENT, RUN)

@@ -1,0 +1,205 @@
+"""Experiment: a question, with an objective, a search space and the template of a run."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from assay.api.common import Conditions, LongText, Model, Name, Scalar, Timestamp, rule, rules
+from assay.api.run import PARAMETER_NAME, Objective, Parameters, RunTemplate
+
+#: More runs than this in one experiment is taken for a mistake in the search space.
+MAX_RUNS = 100_000
+
+Distribution = Literal["uniform", "logUniform", "int"]
+
+
+class Parameter(Model):
+    """One dimension of the search space: either a list of values, or a range to draw from."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        json_schema_extra=rules(
+            rule("!has(self.min) || !has(self.max) || self.min < self.max", "min must be less than max"),
+            rule(
+                "!has(self.min) || self.distribution != 'logUniform' || self.min > 0.0",
+                "min must be greater than 0 when the distribution is logUniform",
+            ),
+            rule(
+                "!has(self.min) || !has(self.max) || self.distribution != 'int' || "
+                "(self.min == double(int(self.min)) && self.max == double(int(self.max)))",
+                "min and max must be whole numbers when the distribution is int",
+            ),
+            # CEL cannot see `values`, whose items have no one type: what it would say is said in JSON schema.
+            oneOf=[{"required": ["values"]}, {"required": ["min", "max"]}],
+        ),
+    )
+
+    name: Annotated[
+        Name,
+        Field(
+            pattern=PARAMETER_NAME,
+            description="Name of the parameter; the container sees it as PARAM_<name>.",
+        ),
+    ]
+    values: Annotated[
+        list[Scalar] | None,
+        Field(
+            min_length=1,
+            max_length=1000,
+            description="The values to choose from. A grid tries each of them, a random search draws among them.",
+        ),
+    ] = None
+    min: Annotated[float | None, Field(description="Lower end of the range, included. For random search.")] = None
+    max: Annotated[float | None, Field(description="Upper end of the range, included. For random search.")] = None
+    distribution: Annotated[
+        Distribution,
+        Field(
+            description="How a random search draws from the range: uniform, logUniform (uniform in the logarithm), "
+            "or int (whole numbers, uniform)."
+        ),
+    ] = "uniform"
+
+
+class Search(Model):
+    """How the parameters of the runs are chosen. The same spec always gives the same runs."""
+
+    strategy: Annotated[
+        Literal["grid", "random", "list"],
+        Field(
+            description="grid: every combination of the parameters' values, the last parameter varying fastest. "
+            "random: maxRuns draws. list: exactly the combinations of the list, in its order."
+        ),
+    ] = "grid"
+    seed: Annotated[
+        int, Field(ge=0, le=2**31 - 1, description="Seed of a random search. Another seed, other parameters.")
+    ] = 0
+    list_: Annotated[
+        list[Parameters] | None,
+        Field(
+            alias="list",
+            min_length=1,
+            max_length=1000,
+            description="The combinations of a list search, one map from name to value each.",
+        ),
+    ] = None
+
+
+class ExperimentSpec(Model):
+    """What is asked. Only parallelism, maxRuns, maxFailedRuns and suspend can be changed later."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        json_schema_extra=rules(
+            rule(
+                "self.search.strategy != 'grid' || !has(self.parameters) || "
+                "self.parameters.all(parameter, !has(parameter.min))",
+                "a grid search needs values for every parameter: use strategy random for a range",
+            ),
+            rule(
+                "self.search.strategy != 'random' || (has(self.maxRuns) && has(self.parameters) && "
+                "size(self.parameters) > 0)",
+                "a random search needs parameters and maxRuns, the number of draws",
+            ),
+            rule(
+                "self.search.strategy == 'list' ? has(self.search.list) && "
+                "(!has(self.parameters) || size(self.parameters) == 0) : !has(self.search.list)",
+                "search.list goes with strategy list, and then parameters is left out",
+            ),
+            rule(
+                "has(self.objective) == has(oldSelf.objective) && "
+                "(!has(self.objective) || self.objective == oldSelf.objective)",
+                "objective cannot be changed: runs that were made for another objective are not comparable",
+            ),
+            rule(
+                "has(self.parameters) == has(oldSelf.parameters) && "
+                "(!has(self.parameters) || self.parameters == oldSelf.parameters)",
+                "parameters cannot be changed: create a new Experiment",
+            ),
+            rule("self.search == oldSelf.search", "search cannot be changed: create a new Experiment"),
+            rule("self.template == oldSelf.template", "template cannot be changed: create a new Experiment"),
+        ),
+    )
+
+    objective: Annotated[
+        Objective | None, Field(description="The metric that says which run is better. Without it there is no best run.")
+    ] = None
+    parameters: Annotated[
+        list[Parameter],
+        Field(
+            max_length=64,
+            description="The search space, one entry a parameter. Empty: one run without parameters.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = []
+    search: Annotated[
+        Search,
+        Field(description="How the parameters of the runs are chosen.", json_schema_extra={"default": {}}),
+    ] = Search()
+    parallelism: Annotated[
+        int, Field(ge=1, le=10_000, description="How many runs may be active at a time. Can be changed.")
+    ] = 1
+    max_runs: Annotated[
+        int | None,
+        Field(ge=1, le=MAX_RUNS, description="At most this many runs. Can be changed; lowering it stops no run."),
+    ] = None
+    max_failed_runs: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MAX_RUNS,
+            description="When more runs than this have failed, no further one is launched and the experiment has "
+            "failed. Without it, failed runs never stop the experiment. Can be changed.",
+        ),
+    ] = None
+    suspend: Annotated[
+        bool,
+        Field(
+            description="While true, no run is launched and the Jobs of active runs are suspended: their pods stop, and "
+            "begin anew when it is false again. Can be changed."
+        ),
+    ] = False
+    template: Annotated[RunTemplate, Field(description="What becomes the spec of every Run.")]
+
+
+class RunCounts(Model):
+    """How many runs there are, by phase."""
+
+    total: Annotated[int, Field(description="How many runs the search asks for.")] = 0
+    pending: Annotated[int, Field(description="Launched, and not yet running.")] = 0
+    running: Annotated[int, Field(description="Running.")] = 0
+    suspended: Annotated[int, Field(description="Suspended.")] = 0
+    succeeded: Annotated[int, Field(description="Succeeded.")] = 0
+    failed: Annotated[int, Field(description="Failed.")] = 0
+
+
+class BestRun(Model):
+    """The best run so far, of those that succeeded."""
+
+    run: Annotated[str, Field(max_length=253, description="Name of the Run.")]
+    value: Annotated[float, Field(description="Its best value of the objective's metric.")]
+    display: Annotated[str | None, Field(max_length=64, description="The value, for tables.")] = None
+    parameters: Annotated[Parameters, Field(description="Its parameters.")] = {}
+
+
+class ExperimentStatus(Model):
+    """What has been seen of an experiment. Nothing here grows with the number of runs."""
+
+    observed_generation: Annotated[int | None, Field(description="The generation this status was made from.")] = None
+    phase: Annotated[
+        Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"] | None,
+        Field(description="Pending, Running, Suspended, Succeeded or Failed."),
+    ] = None
+    message: Annotated[LongText | None, Field(description="Why it is in this phase, in words.")] = None
+    runs: Annotated[RunCounts | None, Field(description="How many runs there are, by phase.")] = None
+    launched: Annotated[
+        int | None, Field(description="The runs with a smaller index have all been created; none is created twice.")
+    ] = None
+    progress: Annotated[str | None, Field(max_length=32, description="Finished runs of all, e.g. 17/20.")] = None
+    best: Annotated[BestRun | None, Field(description="The best run so far.")] = None
+    start_time: Annotated[Timestamp | None, Field(description="When the first run was launched.")] = None
+    completion_time: Annotated[Timestamp | None, Field(description="When the last run ended.")] = None
+    duration: Annotated[str | None, Field(max_length=32, description="From start to end, e.g. 1h2m3s.")] = None
+    conditions: Conditions = []

@@ -1,0 +1,75 @@
+"""Every name that Assay writes into a cluster: API group, labels, annotations, condition types and reasons.
+
+They stand in one place because other people's tools match on them. Nothing here may compute anything
+beyond joining two names.
+"""
+
+from typing import Final
+
+GROUP: Final = "assay.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+CATEGORY: Final = "assay"
+
+EXPERIMENT: Final = "Experiment"
+RUN: Final = "Run"
+
+# Labels: on the Runs of an experiment, and on the Jobs, pods and Secrets of a run.
+LABEL_EXPERIMENT: Final = f"{GROUP}/experiment"
+LABEL_RUN: Final = f"{GROUP}/run"
+LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
+LABEL_INDEX: Final = f"{GROUP}/index"
+
+# Annotations.
+ANNOTATION_PARAMETERS: Final = f"{GROUP}/parameters"
+ANNOTATION_SUSPENDED_BY: Final = f"{GROUP}/suspended-by"
+
+#: Set by tools on the objects that they manage; a child that carried them would be taken for theirs.
+TRACKING_PREFIXES: Final = ("argocd.argoproj.io/", "app.kubernetes.io/instance", "kubectl.kubernetes.io/")
+
+FIELD_MANAGER: Final = "assay-operator"
+
+# Condition types.
+COMPLETE: Final = "Complete"
+FAILED: Final = "Failed"
+SUSPENDED: Final = "Suspended"
+STARTED: Final = "Started"
+RECORDED: Final = "Recorded"
+
+# Reasons of a run that waits.
+WAITING_FOR_JOB: Final = "WaitingForJob"
+WAITING_FOR_POD: Final = "WaitingForPod"
+UNSCHEDULABLE: Final = "Unschedulable"
+STARTING: Final = "Starting"
+RETRYING: Final = "Retrying"
+# Reasons of a run that goes on.
+TRAINING: Final = "Training"
+RECORDING: Final = "Recording"
+STORE_UNREACHABLE: Final = "StoreUnreachable"
+# Reasons of a run that ended.
+JOB_COMPLETE: Final = "JobComplete"
+INVALID_TEMPLATE: Final = "InvalidTemplate"
+NAME_TAKEN: Final = "NameTaken"
+JOB_DELETED: Final = "JobDeleted"
+RECORD_INCOMPLETE: Final = "RecordIncomplete"
+OOM_KILLED: Final = "OOMKilled"
+EVICTED: Final = "Evicted"
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+NON_ZERO_EXIT: Final = "NonZeroExit"
+POD_LOST: Final = "PodLost"
+JOB_FAILED: Final = "JobFailed"
+# Reasons of the record.
+NOT_YET: Final = "NotYet"
+VERIFIED: Final = "Verified"
+MANIFEST_MISSING: Final = "ManifestMissing"
+NOT_VERIFIED: Final = "NotVerified"
+FILES_MISSING: Final = "FilesMissing"
+# Reasons of an experiment.
+RUNS_ACTIVE: Final = "RunsActive"
+ALL_RUNS_FINISHED: Final = "AllRunsFinished"
+TARGET_REACHED: Final = "TargetReached"
+TOO_MANY_FAILED_RUNS: Final = "TooManyFailedRuns"
+INVALID_SEARCH: Final = "InvalidSearch"
+SUSPENDED_BY_SPEC: Final = "SuspendedBySpec"
+NOT_SUSPENDED: Final = "NotSuspended"
+JOB_SUSPENDED: Final = "JobSuspended"

@@ -1,0 +1,288 @@
+"""Run: one attempt at an experiment's question, with its exact parameters, code, data and pod template.
+
+A Run's spec never changes. What happened is in its status, the evidence in the object store.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import WithJsonSchema
+
+from assay.api.common import (
+    Annotations,
+    Conditions,
+    Digest,
+    Labels,
+    LongText,
+    Model,
+    Name,
+    Scalar,
+    Timestamp,
+    rule,
+    rules,
+)
+
+MetricName = Annotated[str, Field(min_length=1, max_length=250)]
+Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
+TERMINAL: frozenset[str] = frozenset({"Succeeded", "Failed"})
+
+
+class Objective(Model):
+    """The metric that says which run is better."""
+
+    metric: Annotated[MetricName, Field(description="Name of the metric, as the training code writes it.")]
+    direction: Annotated[
+        Literal["maximize", "minimize"], Field(description="Whether more or less of the metric is better.")
+    ]
+    target: Annotated[
+        float | None,
+        Field(description="No further run is launched once a run that succeeded has reached this value."),
+    ] = None
+
+
+class Source(Model):
+    """Where the training code comes from."""
+
+    repository: Annotated[str, Field(min_length=1, max_length=2048, description="URL of the repository.")]
+    revision: Annotated[
+        str | None, Field(max_length=250, description="Commit, by its full hash if the run is to be repeatable.")
+    ] = None
+    path: Annotated[str | None, Field(max_length=1024, description="Folder inside the repository.")] = None
+
+
+class Dataset(Model):
+    """One data set that the run reads."""
+
+    name: Annotated[
+        Name,
+        Field(
+            pattern=r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$", description="Short name, unique among the run's data sets."
+        ),
+    ]
+    uri: Annotated[
+        str, Field(min_length=1, max_length=2048, description="Where it lies, e.g. s3://datasets/digits/2.1/")
+    ]
+    version: Annotated[str | None, Field(max_length=250, description="The publisher's name of this version.")] = None
+    digest: Annotated[Digest | None, Field(description="sha256 of the content, as sha256:<64 hex digits>.")] = None
+
+
+class ModelOutput(Model):
+    """Which artifact is the model."""
+
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=1024,
+            description="File or folder below /assay/artifacts. A run that does not leave it there has failed.",
+            json_schema_extra=rules(
+                rule(
+                    "!self.startsWith('/') && !self.split('/').exists(part, part == '..' || part == '')",
+                    "path is relative to /assay/artifacts, without '..', without a slash at either end",
+                )
+            ),
+        ),
+    ]
+
+
+JobSpec = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "The spec of the batch/v1 Job that runs the training: any field of a JobSpec. Assay adds "
+            "the recorder as a native sidecar, the /assay volume and the PARAM_ variables, and nothing else. "
+            "ttlSecondsAfterFinished takes effect once the run is recorded.",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "required": ["template"],
+            "properties": {
+                "template": {
+                    "type": "object",
+                    "description": "The pod template.",
+                    "x-kubernetes-preserve-unknown-fields": True,
+                    "required": ["spec"],
+                    "properties": {
+                        "spec": {
+                            "type": "object",
+                            "description": "The pod's spec.",
+                            "x-kubernetes-preserve-unknown-fields": True,
+                            "required": ["containers"],
+                            "properties": {
+                                "containers": {
+                                    "type": "array",
+                                    "minItems": 1,
+                                    "maxItems": 32,
+                                    "description": "The training container, and others beside it.",
+                                    "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                                }
+                            },
+                        }
+                    },
+                }
+            },
+        }
+    ),
+]
+
+
+class Recipe(Model):
+    """What an experiment's template and a run have in common: code, data, model and Job."""
+
+    source: Annotated[Source | None, Field(description="Where the training code comes from.")] = None
+    datasets: Annotated[
+        list[Dataset],
+        Field(
+            max_length=64,
+            description="The data sets that the run reads.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = []
+    model: Annotated[ModelOutput | None, Field(description="Which artifact is the model.")] = None
+    job: Annotated[JobSpec, Field()]
+
+
+PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+#: CEL cannot see into this map, because its values have no one type; the operator checks the names.
+Parameters = Annotated[
+    dict[str, Scalar],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "maxProperties": 64,
+            "description": "Parameters by name: numbers, strings or booleans. A container sees each as PARAM_<name>, and "
+            "all of them in /assay/params.json.",
+        }
+    ),
+]
+
+
+class RunSpec(Recipe):
+    """One attempt: exact parameters, code, data and pod template. It cannot be changed."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        json_schema_extra=rules(
+            rule("self == oldSelf", "a Run's spec cannot be changed: create a new Run"),
+        ),
+    )
+
+    objective: Annotated[Objective | None, Field(description="The metric to report as the run's result.")] = None
+    parameters: Parameters = {}
+
+
+class MetricStatus(Model):
+    """One metric's summary. The curve itself is in the object store."""
+
+    last: Annotated[float, Field(description="The latest value.")]
+    min: Annotated[float, Field(description="The smallest value.")]
+    max: Annotated[float, Field(description="The largest value.")]
+    best: Annotated[float | None, Field(description="The best value; only of the objective.")] = None
+    step: Annotated[int, Field(description="The step of the latest value.")]
+    count: Annotated[int, Field(description="How many points were recorded.")] = 0
+
+
+class RecorderStatus(Model):
+    """What the recorder of the newest pod has said last."""
+
+    points: Annotated[int, Field(description="Metric points recorded.")] = 0
+    rejected: Annotated[int, Field(description="Lines and values that were not recorded, because they are no metric.")] = 0
+    warnings: Annotated[
+        list[Annotated[str, Field(max_length=600)]],
+        Field(max_length=20, description="What was rejected and why, quoted; the first ones."),
+    ] = []
+    store_error: Annotated[
+        str | None, Field(max_length=1024, description="Why the store cannot be reached at the moment.")
+    ] = None
+
+
+class RecordStatus(Model):
+    """Where the evidence of the run is, and whether it is whole."""
+
+    uri: Annotated[str, Field(max_length=2048, description="The run's prefix in the object store.")]
+    artifacts: Annotated[
+        str | None, Field(max_length=2048, description="Prefix of the artifacts of the pod that counts.")
+    ] = None
+    complete: Annotated[bool, Field(description="Whether every file of the manifest was found in the store.")] = False
+    manifest_digest: Annotated[Digest | None, Field(description="Digest of the run's manifest.json.")] = None
+    files: Annotated[int | None, Field(description="How many files the manifest lists.")] = None
+    bytes: Annotated[int | None, Field(description="Their size in bytes.")] = None
+
+
+class ModelStatus(Model):
+    """The model that the run has made."""
+
+    path: Annotated[str, Field(max_length=1024, description="Path below the artifacts.")]
+    digest: Annotated[
+        Digest, Field(description="Of a file its sha256; of a folder the sha256 over its sorted 'digest  path' lines.")
+    ]
+    size: Annotated[int, Field(description="Size in bytes.")]
+
+
+class Attempt(Model):
+    """One pod of the run."""
+
+    pod: Annotated[str, Field(max_length=253, description="Name of the pod.")]
+    phase: Annotated[str, Field(max_length=32, description="The pod's phase when it was last seen.")]
+    node: Annotated[str | None, Field(max_length=253, description="Node that it ran on.")] = None
+    reason: Annotated[str | None, Field(max_length=250, description="Why it failed, as one word.")] = None
+    exit_code: Annotated[int | None, Field(description="Exit code of the container that decided.")] = None
+    start_time: Annotated[Timestamp | None, Field(description="When the kubelet began.")] = None
+
+
+class CredentialsStatus(Model):
+    """The Secret with the run's own store credentials, while there is one."""
+
+    secret: Annotated[str, Field(max_length=253, description="Name of the Secret.")]
+    expires: Annotated[Timestamp | None, Field(description="When the credentials expire; absent: never.")] = None
+
+
+class RunStatus(Model):
+    """What has been seen of a run."""
+
+    observed_generation: Annotated[int | None, Field(description="The generation this status was made from.")] = None
+    phase: Annotated[Phase, Field(description="Pending, Running, Suspended, Succeeded or Failed.")] = "Pending"
+    reason: Annotated[str | None, Field(max_length=250, description="Why it is in this phase, as one word.")] = None
+    message: Annotated[LongText | None, Field(description="Why it is in this phase, in words.")] = None
+    start_time: Annotated[Timestamp | None, Field(description="When the Job began to run.")] = None
+    completion_time: Annotated[Timestamp | None, Field(description="When it ended.")] = None
+    duration: Annotated[str | None, Field(max_length=32, description="From start to end, e.g. 1h2m3s.")] = None
+    job_uid: Annotated[str | None, Field(max_length=64, description="UID of the Job.")] = None
+    objective: Annotated[str | None, Field(max_length=64, description="The objective's value, for tables.")] = None
+    metrics: Annotated[
+        dict[str, MetricStatus] | None,
+        Field(max_length=100, description="Summary by metric: the objective and the first others by name."),
+    ] = None
+    recorder: Annotated[RecorderStatus | None, Field(description="What the recorder has said last.")] = None
+    record: Annotated[RecordStatus | None, Field(description="Where the evidence is.")] = None
+    model: Annotated[ModelStatus | None, Field(description="The model that the run has made.")] = None
+    attempts: Annotated[
+        list[Attempt],
+        Field(
+            max_length=10,
+            description="The newest pods of the run, oldest first.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]},
+        ),
+    ] = []
+    credentials: Annotated[
+        CredentialsStatus | None, Field(description="The Secret with the run's store credentials.")
+    ] = None
+    conditions: Conditions = []
+
+
+class RunTemplateMetadata(Model):
+    """Labels and annotations for the runs of an experiment."""
+
+    labels: Annotated[Labels, Field(description="Labels of every Run and of its Job.")] = {}
+    annotations: Annotated[Annotations, Field(description="Annotations of every Run.")] = {}
+
+
+class RunTemplate(Recipe):
+    """What becomes the spec of every Run of an experiment."""
+
+    metadata: Annotated[
+        RunTemplateMetadata | None, Field(description="Labels and annotations for the Runs.")
+    ] = None

@@ -1,0 +1,69 @@
+"""From pydantic's JSON schema to the structural schema that a CustomResourceDefinition wants.
+
+The API server's dialect (apiextensions.k8s.io/v1) has no ``$ref``, no ``const``, no ``title``, demands a
+type at every node, and speaks of ``nullable`` where JSON schema says ``anyOf``. Source:
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+_DROPPED = ("title", "additionalProperties", "discriminator", "examples", "propertyNames")
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
+
+def structural(model: type[BaseModel]) -> Schema:
+    """Return the structural schema of a model; ValueError if it uses what the dialect cannot say."""
+    schema = model.model_json_schema(by_alias=True)
+    return _convert(schema, schema.get("$defs", {}), model.__name__)
+
+
+def _convert(node: Schema, definitions: dict[str, Schema], path: str) -> Schema:
+    node = _inline(node, definitions)
+    out = {key: value for key, value in node.items() if key not in (*_DROPPED, "$defs", "properties", "items")}
+    if "const" in out:
+        out["enum"] = [out.pop("const")]
+    _bounds(out)
+    if "properties" in node:
+        out["properties"] = {
+            key: _convert(value, definitions, f"{path}.{key}") for key, value in node["properties"].items()
+        }
+    if "items" in node:
+        out["items"] = _convert(node["items"], definitions, f"{path}[]")
+    values = node.get("additionalProperties")
+    if isinstance(values, dict):
+        out["additionalProperties"] = _convert(values, definitions, f"{path}{{}}")
+    if out.pop("uniqueItems", False):
+        out["x-kubernetes-list-type"] = "set"
+    if "type" not in out and not out.get(_PRESERVE):
+        raise ValueError(f"{path}: no type, so no structural schema: {out}")
+    return out
+
+
+def _inline(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Resolve ``$ref`` and the ``anyOf [X, null]`` of an optional field; the node's own words win."""
+    if "$ref" in node:
+        target = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return _inline({**target, **rest}, definitions)
+    if "anyOf" in node:
+        choices = [choice for choice in node["anyOf"] if choice.get("type") != "null"]
+        if len(choices) != 1:
+            raise ValueError(f"a union of {len(choices)} types has no structural schema: {node}")
+        rest = {key: value for key, value in node.items() if key != "anyOf"}
+        if rest.get("default", ...) is None:
+            del rest["default"]
+        return _inline({**choices[0], **rest}, definitions)
+    return node
+
+
+def _bounds(out: Schema) -> None:
+    """Rename the exclusive bounds to the older form, and the bounds that only a map has."""
+    for side in ("minimum", "maximum"):
+        exclusive = "exclusive" + side.capitalize()
+        if exclusive in out:
+            out[side] = out[exclusive]
+            out[exclusive] = True
