@@ -22,8 +22,8 @@ class StoreConfig:
     """One S3-compatible store, and the credentials to use it with.
 
     `endpoint` is a URL whose scheme decides about TLS. `ca_file` and `ca_pem` are certificates that are
-    trusted besides the public ones. `run_endpoint` is the address that pods use. With `sts` they get temporary
-    credentials, otherwise the static `run_access_key` and `run_secret_key`.
+    trusted besides the public ones. `run_endpoint` is the address that pods use. With `sts` they get
+    temporary credentials, otherwise the static `run_access_key` and `run_secret_key`.
     """
 
     endpoint: str

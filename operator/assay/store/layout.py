@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from assay.store.records import MAX_KEY_BYTES
+from assay.store.limits import MAX_KEY_BYTES
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _NO_EXPERIMENT = "_"

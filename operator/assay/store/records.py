@@ -6,23 +6,22 @@ list is bounded, numbers are finite, unknown fields are ignored. They must not d
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MAX_METRICS = 1000
-MAX_WARNINGS = 20
-MAX_WARNING_CHARS = 500
-MAX_METRIC_NAME_CHARS = 200
-MAX_KEY_BYTES = 1024
-MAX_FILES = 200_000
-MAX_MISSING = 1000
-MAX_PODS = 10_000
-MAX_SUMMARY_BYTES = 2 << 20
-MAX_MANIFEST_BYTES = 128 << 20
+from assay.store.limits import (
+    MAX_FILES,
+    MAX_KEY_BYTES,
+    MAX_METRIC_NAME_CHARS,
+    MAX_METRICS,
+    MAX_MISSING,
+    MAX_PODS,
+    MAX_TEXT_CHARS,
+    MAX_WARNINGS,
+)
 
-Text = Annotated[str, Field(max_length=MAX_WARNING_CHARS)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 Path = Annotated[str, Field(min_length=1, max_length=MAX_KEY_BYTES)]
 Name = Annotated[str, Field(max_length=253)]
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_CHARS)]
@@ -128,8 +127,3 @@ class RunManifest(Record):
     pods: Annotated[list[PodRecord], Field(max_length=MAX_PODS)] = []
     files: Annotated[list[FileEntry], Field(max_length=MAX_FILES)] = []
     written: Timestamp
-
-
-def now() -> str:
-    """The present time as RFC 3339 in UTC, to the second, as the Kubernetes API writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,15 +14,8 @@ import pydantic
 from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError, TooLarge
-from assay.store.records import (
-    MAX_MANIFEST_BYTES,
-    MAX_SUMMARY_BYTES,
-    FileEntry,
-    PodManifest,
-    Record,
-    RunManifest,
-    Summary,
-)
+from assay.store.limits import MAX_MANIFEST_BYTES, MAX_SUMMARY_BYTES
+from assay.store.records import FileEntry, PodManifest, Record, RunManifest, Summary
 
 R = TypeVar("R", bound=Record)
 

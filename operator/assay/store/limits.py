@@ -1,0 +1,12 @@
+"""The bounds of what is recorded, for those who write records and those who read them. Imports nothing."""
+
+MAX_METRICS = 1000  # in a summary; further metrics are recorded, and not summarised
+MAX_METRIC_NAME_CHARS = 200
+MAX_WARNINGS = 20
+MAX_TEXT_CHARS = 500  # a warning, a reason
+MAX_KEY_BYTES = 1024  # of S3
+MAX_FILES = 200_000  # in a manifest
+MAX_MISSING = 1000
+MAX_PODS = 10_000
+MAX_SUMMARY_BYTES = 2 << 20
+MAX_MANIFEST_BYTES = 128 << 20
