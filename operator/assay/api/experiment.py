@@ -124,7 +124,8 @@ class ExperimentSpec(Model):
     )
 
     objective: Annotated[
-        Objective | None, Field(description="The metric that says which run is better. Without it there is no best run.")
+        Objective | None,
+        Field(description="The metric that says which run is better. Without it there is no best run."),
     ] = None
     parameters: Annotated[
         list[Parameter],
@@ -195,7 +196,8 @@ class ExperimentStatus(Model):
     message: Annotated[LongText | None, Field(description="Why it is in this phase, in words.")] = None
     runs: Annotated[RunCounts | None, Field(description="How many runs there are, by phase.")] = None
     launched: Annotated[
-        int | None, Field(description="The runs with a smaller index have all been created; none is created twice.")
+        int | None,
+        Field(description="The runs with a smaller index have all been created; none is created twice."),
     ] = None
     progress: Annotated[str | None, Field(max_length=32, description="Finished runs of all, e.g. 17/20.")] = None
     best: Annotated[BestRun | None, Field(description="The best run so far.")] = None

@@ -46,7 +46,8 @@ class Source(Model):
 
     repository: Annotated[str, Field(min_length=1, max_length=2048, description="URL of the repository.")]
     revision: Annotated[
-        str | None, Field(max_length=250, description="Commit, by its full hash if the run is to be repeatable.")
+        str | None,
+        Field(max_length=250, description="Commit, by its full hash if the run is to be repeatable."),
     ] = None
     path: Annotated[str | None, Field(max_length=1024, description="Folder inside the repository.")] = None
 
@@ -57,7 +58,8 @@ class Dataset(Model):
     name: Annotated[
         Name,
         Field(
-            pattern=r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$", description="Short name, unique among the run's data sets."
+            pattern=r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$",
+            description="Short name, unique among the run's data sets.",
         ),
     ]
     uri: Annotated[
@@ -189,7 +191,9 @@ class RecorderStatus(Model):
     """What the recorder of the newest pod has said last."""
 
     points: Annotated[int, Field(description="Metric points recorded.")] = 0
-    rejected: Annotated[int, Field(description="Lines and values that were not recorded, because they are no metric.")] = 0
+    rejected: Annotated[
+        int, Field(description="Lines and values that were not recorded, because they are no metric.")
+    ] = 0
     warnings: Annotated[
         list[Annotated[str, Field(max_length=600)]],
         Field(max_length=20, description="What was rejected and why, quoted; the first ones."),
@@ -217,7 +221,8 @@ class ModelStatus(Model):
 
     path: Annotated[str, Field(max_length=1024, description="Path below the artifacts.")]
     digest: Annotated[
-        Digest, Field(description="Of a file its sha256; of a folder the sha256 over its sorted 'digest  path' lines.")
+        Digest,
+        Field(description="Of a file its sha256; of a folder the sha256 over its sorted 'digest  path' lines."),
     ]
     size: Annotated[int, Field(description="Size in bytes.")]
 
@@ -283,6 +288,4 @@ class RunTemplateMetadata(Model):
 class RunTemplate(Recipe):
     """What becomes the spec of every Run of an experiment."""
 
-    metadata: Annotated[
-        RunTemplateMetadata | None, Field(description="Labels and annotations for the Runs.")
-    ] = None
+    metadata: Annotated[RunTemplateMetadata | None, Field(description="Labels and annotations for the Runs.")] = None

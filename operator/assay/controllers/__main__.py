@@ -1,0 +1,56 @@
+"""``python -m assay.controllers``: run the operator, configured by ASSAY_* variables."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+
+from assay.controllers.process import main
+from assay.controllers.settings import Settings
+from assay.store.config import ConfigError
+
+_FIELDS = ("kind", "namespace", "object", "uid")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, with what the line is about in fields of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _set_up_logging(level: str) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # kopf tells each step of each object at INFO.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+
+
+def run() -> int:
+    """Read the configuration and run; 2 when it is wrong."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except ConfigError as error:
+        sys.stderr.write(f"assay: {error}\n")
+        return 2
+    _set_up_logging(os.environ.get("ASSAY_LOG_LEVEL", "INFO"))
+    asyncio.run(main(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,29 @@
+"""Prometheus metrics of the operator, by Prometheus' naming conventions."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILE_SECONDS = Histogram(
+    "assay_reconcile_duration_seconds",
+    "Time of one reconcile, by kind.",
+    ["kind"],
+    buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+RECONCILE_ERRORS = Counter("assay_reconcile_errors", "Reconciles that failed and are retried, by kind.", ["kind"])
+QUEUE_DEPTH = Gauge("assay_queue_depth", "Objects that wait for a reconcile.")
+QUEUE_AGE = Histogram(
+    "assay_queue_wait_seconds",
+    "Time that an object waited for its reconcile.",
+    buckets=(0.001, 0.01, 0.1, 0.5, 1, 5, 30, 120),
+)
+RUNS = Gauge("assay_runs", "Runs that exist, by phase.", ["phase"])
+EXPERIMENTS = Gauge("assay_experiments", "Experiments that exist.")
+RUNS_ENDED = Counter("assay_runs_ended", "Runs that ended, by phase and reason.", ["phase", "reason"])
+RUNS_CREATED = Counter("assay_runs_created", "Runs created for experiments.")
+API_REQUESTS = Counter("assay_api_requests", "Requests to the API server, watches not included.", ["method"])
+STORE_SECONDS = Histogram(
+    "assay_store_operation_duration_seconds",
+    "Time of one operation on the object store.",
+    ["operation"],
+    buckets=(0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120),
+)
+STORE_ERRORS = Counter("assay_store_errors", "Operations on the object store that failed.", ["operation", "error"])

@@ -1,0 +1,301 @@
+"""Run: launch its Job, follow its pods, close its record, and keep the status up to date."""
+
+from typing import Any
+
+from assay.api import names
+from assay.api.run import TERMINAL, RunStatus
+from assay.controllers import credentials, metrics, recording, statuses
+from assay.controllers.context import Context, now
+from assay.controllers.kube import JOBS, RUNS, ApiError
+from assay.controllers.queue import Again, Key
+from assay.controllers.world import experiment_uid, place
+from assay.planning import outcome, phases
+from assay.planning.facts import JobFacts, PodFacts, job_facts
+from assay.planning.job import InvalidTemplate, build_job
+from assay.store.errors import StoreUnavailable
+from assay.store.records import Summary
+
+Raw = dict[str, Any]
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Move one Run one step."""
+    body = context.world.active_runs.get((key.namespace, key.name))
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        return
+    status = RunStatus.model_validate(body.get("status") or {})
+    if status.phase in TERMINAL:
+        await _clean_up(context, body, status)
+        return
+    try:
+        job = await _ensure_job(context, body, status)
+    except (InvalidTemplate, ApiError) as error:
+        if isinstance(error, ApiError) and not error.permanent:
+            raise
+        await _end_unlaunched(context, body, status, names.INVALID_TEMPLATE, str(error))
+        return
+    if job is None and status.job_uid and not _held(context, body):
+        await _end_unlaunched(context, body, status, names.JOB_DELETED, "the Job was deleted before the run ended")
+        return
+    await _follow(context, body, status, job)
+
+
+# The Job
+
+
+def _held(context: Context, body: Raw) -> bool:
+    """Whether the experiment holds its runs back."""
+    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    return bool(experiment and experiment["spec"].get("suspend"))
+
+
+async def _ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts | None:
+    """Return the Run's Job, created or resumed if need be; None when there is to be none, or none any more."""
+    job, held = context.world.job(body["metadata"]["uid"]), _held(context, body)
+    if job is None:
+        if held or (status.job_uid and not await _find_job(context, body)):
+            return None
+        return context.world.job(body["metadata"]["uid"]) or await _create_job(context, body, status, held=held)
+    if job.outcome:
+        return job
+    if held and not job.suspended:
+        return await _suspend(context, body, job, suspend=True)
+    if not held and job.suspended and job.suspended_by:
+        await _ensure_credentials(context, body, status)
+        return await _suspend(context, body, job, suspend=False)
+    return job
+
+
+async def _find_job(context: Context, body: Raw) -> bool:
+    """Ask the API whether the Job that the status names is really gone: the cache may be behind."""
+    namespace, name = place(body)
+    found = await context.kube.get(JOBS, namespace, name)
+    if found is None:
+        return False
+    context.world.see_job(found)
+    return context.world.job(body["metadata"]["uid"]) is not None
+
+
+async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
+    namespace, name = place(body)
+    wanted = build_job(
+        body, recording.prefix_of(body), context.settings.job, suspended_by=names.EXPERIMENT if held else ""
+    )
+    if not wanted["spec"].get("suspend"):
+        await _ensure_credentials(context, body, status)
+    created = await context.kube.create(JOBS, namespace, wanted)
+    if created is None:
+        created = await context.kube.get(JOBS, namespace, name)
+        if created is None:
+            raise Again(0.5, "a Job of that name was just deleted")
+        if (created["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != body["metadata"]["uid"]:
+            if created["metadata"].get("deletionTimestamp") or _of_a_run(created):
+                raise Again(1.0, "the Job of an earlier run of that name is being deleted")
+            raise InvalidTemplate(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
+    context.world.see_job(created)
+    return job_facts(created)
+
+
+def _of_a_run(job: Raw) -> bool:
+    return any(r.get("kind") == names.RUN for r in job["metadata"].get("ownerReferences") or [])
+
+
+async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:
+    """Suspend or resume a Job on behalf of the experiment; who suspended it is kept on the Job."""
+    namespace, name = place(body)
+    patch = {
+        "metadata": {
+            "uid": job.uid,
+            "annotations": {names.ANNOTATION_SUSPENDED_BY: names.EXPERIMENT if suspend else None},
+        },
+        "spec": {"suspend": suspend},
+    }
+    written = await context.kube.merge_patch(JOBS, namespace, name, patch)
+    if written is None:
+        raise Again(0.2, "the Job is gone")
+    context.world.see_job(written)
+    return job_facts(written)
+
+
+# Credentials
+
+
+async def _ensure_credentials(context: Context, body: Raw, status: RunStatus) -> None:
+    """Write the recipe and the Secret that the pods need, unless the Secret is fresh; ``status`` then says so."""
+    if not credentials.stale(status.credentials, context.settings.store.sts_duration, now()):
+        return
+    if status.credentials is None:
+        await context.store.run(recording.open_record, context.store.blocking, body)
+    status.credentials = await credentials.issue(context, body)
+
+
+# Following
+
+
+async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts | None) -> None:
+    pods = context.world.pods(body["metadata"]["uid"])
+    verdict = phases.judge(job, pods, held=_held(context, body))
+    if verdict.ended and job is not None:
+        await _close(context, body, status, verdict, job, pods)
+        return
+    if job is not None and not job.suspended and not job.outcome:
+        await _ensure_credentials(context, body, status)
+    new = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())
+    new = await _observe(context, body, new, pods)
+    await _write(context, body, status, new)
+
+
+async def _observe(context: Context, body: Raw, status: RunStatus, pods: list[PodFacts]) -> RunStatus:
+    """Take in what the recorder has said, when the observer asked for it."""
+    uid = body["metadata"]["uid"]
+    if uid not in context.observe or not pods:
+        return status
+    context.observe.discard(uid)
+    try:
+        summary = await context.store.run(recording.live_summary, context.store.blocking, body, pods[-1].name)
+    except StoreUnavailable as error:
+        return outcome.store_trouble(status, str(error), generation=body["metadata"]["generation"], now=now())
+    return _with_summary(body, status, summary)
+
+
+def _with_summary(body: Raw, status: RunStatus, summary: Summary | None) -> RunStatus:
+    if summary is None:
+        return status
+    return outcome.with_summary(status, body["spec"].get("objective"), summary)
+
+
+async def _close(
+    context: Context,
+    body: Raw,
+    status: RunStatus,
+    verdict: phases.Verdict,
+    job: JobFacts,
+    pods: list[PodFacts],
+) -> None:
+    """The Job is over: verify what the recorder left, and let the Run end only then."""
+    succeeded = [pod.name for pod in sorted(pods, key=lambda p: (p.index, p.created)) if pod.phase == "Succeeded"]
+    last = pods[-1].name if pods else (status.attempts[-1].pod if status.attempts else "")
+    wanted: recording.Outcome = "Succeeded" if verdict.phase == "Succeeded" else "Failed"
+    try:
+        closed = await context.store.run(
+            recording.close_record, context.store.blocking, body, wanted, verdict.reason, succeeded, last
+        )
+    except StoreUnavailable as error:
+        waiting = phases.Verdict("Running", names.RECORDING, "the Job is over, the store cannot be reached")
+        new = outcome.follow(status, waiting, job, pods, generation=body["metadata"]["generation"], now=now())
+        new = outcome.store_trouble(new, str(error), generation=body["metadata"]["generation"], now=now())
+        await _write(context, body, status, new)
+        raise
+    ended = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())
+    ended = _with_summary(body, ended, closed.summary)
+    new = outcome.end(ended, _record(context, body, closed), job, generation=body["metadata"]["generation"], now=now())
+    await _write(context, body, status, new)
+
+
+def _record(context: Context, body: Raw, closed: recording.Closed) -> outcome.Record:
+    base = f"s3://{context.settings.store.bucket}/{recording.prefix_of(body)}"
+    return outcome.Record(
+        succeeded=closed.outcome == "Succeeded",
+        problem=closed.problem,
+        uri=f"{base}/",
+        artifacts=f"{base}/pods/{closed.pod}/artifacts/" if closed.pod else None,
+        manifest_digest=closed.manifest_digest,
+        files=closed.files,
+        bytes=closed.bytes,
+        model_path=(body["spec"].get("model") or {}).get("path", ""),
+        model_digest=closed.model_digest,
+        model_size=closed.model_size,
+    )
+
+
+async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason: str, message: str) -> None:
+    """End a run that has no Job: what is in the store stays, and the status says that it is all there is."""
+    verdict = phases.Verdict("Failed", reason, message[:2000], ended=True)
+    pods = context.world.pods(body["metadata"]["uid"])
+    generation = body["metadata"]["generation"]
+    new = outcome.follow(status, verdict, None, pods, generation=generation, now=now())
+    if status.job_uid:
+        last = status.attempts[-1].pod if status.attempts else ""
+        closed = await context.store.run(
+            recording.close_record, context.store.blocking, body, "Failed", reason, [], last
+        )
+        record = _record(context, body, closed)
+        new = outcome.end(_with_summary(body, new, closed.summary), record, None, generation=generation, now=now())
+    else:
+        new = outcome.end(new, None, None, generation=generation, now=now())
+    await _write(context, body, status, new)
+
+
+# After the end
+
+
+async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
+    """Take back what a run needed only while it ran, and let the Job's time to live begin."""
+    namespace, name = place(body)
+    ttl = body["spec"]["job"].get("ttlSecondsAfterFinished")
+    job = context.world.job(body["metadata"]["uid"])
+    if ttl is not None and job is not None and job.ttl is None:
+        await context.kube.merge_patch(
+            JOBS, namespace, name, {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": ttl}}
+        )
+    if status.credentials is not None:
+        await credentials.revoke(context, body)
+        status.credentials = None
+        written = await statuses.write(context.kube, RUNS, body, status.to_dict())
+        if written is not None:
+            context.world.see_run(written)
+
+
+async def close_deleted(context: Context, key: Key) -> None:
+    """A Run was deleted before it ended: once its pods are gone, its record is closed as Deleted."""
+    body = context.world.deleted_runs.get(key.uid)
+    if body is None:
+        return
+    pods = context.world.pods(key.uid)
+    if any(not pod.finished for pod in pods):
+        raise Again(2.0, "the pods of a deleted run are still stopping")
+    await context.store.run(
+        recording.close_record,
+        context.store.blocking,
+        body,
+        "Deleted",
+        "the Run was deleted before it ended",
+        [],
+        "",
+    )
+    context.world.deleted_runs.pop(key.uid, None)
+
+
+# Writing
+
+
+async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
+    written = await statuses.write(context.kube, RUNS, body, new.to_dict())
+    if written is None:
+        return
+    context.world.see_run(written)
+    _tell(context, body, old, new)
+    if new.phase in TERMINAL:
+        metrics.RUNS_ENDED.labels(new.phase, new.reason or "").inc()
+        context.queue.add(Key(names.RUN, *place(body)))
+    _wake_experiment(context, body)
+
+
+def _wake_experiment(context: Context, body: Raw) -> None:
+    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    if experiment is not None:
+        context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=context.settle)
+
+
+def _tell(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
+    """Post what a reader of ``kubectl describe`` wants to know of a change."""
+    if (old.phase, old.reason) == (new.phase, new.reason):
+        return
+    quiet = {names.WAITING_FOR_POD, names.WAITING_FOR_JOB, names.STARTING, names.JOB_SUSPENDED}
+    if new.reason in quiet and new.phase != "Failed":
+        return
+    message = new.message or (f"on node {new.attempts[-1].node}" if new.attempts else "")
+    if new.phase == "Succeeded" and new.record:
+        message = f"{new.record.files} files, {new.record.bytes} bytes recorded in {new.record.uri}"
+    bad = new.phase == "Failed" or new.reason in (names.UNSCHEDULABLE, names.RETRYING) or new.phase == "Pending"
+    context.events.post(body, new.reason or new.phase, message, warning=bad)

@@ -1,0 +1,69 @@
+"""The operator's configuration, from environment variables."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from assay.planning.job import JobSettings
+from assay.store.config import ConfigError, StoreConfig
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be configured. Times are in seconds."""
+
+    store: StoreConfig
+    job: JobSettings
+    #: Namespaces to serve; empty: all.
+    namespaces: tuple[str, ...] = ()
+    metrics_port: int = 9095
+    #: How often the live summaries of running runs are read from the store.
+    observe_seconds: float = 10.0
+    #: How many requests to the API server may be under way at once.
+    api_concurrency: int = 20
+    store_workers: int = 8
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read ASSAY_* variables; ConfigError names the variable that is missing or wrong."""
+        image = environment.get("ASSAY_IMAGE", "")
+        if not image:
+            raise ConfigError("ASSAY_IMAGE is not set: it is the image that the recorder in training pods runs from")
+        return cls(
+            store=StoreConfig.from_environment(environment),
+            job=JobSettings(
+                image=image,
+                pull_policy=environment.get("ASSAY_IMAGE_PULL_POLICY", "IfNotPresent"),
+                grace_seconds=int(_number(environment, "ASSAY_GRACE_SECONDS", 120)),
+                **_resources(environment),
+            ),
+            namespaces=tuple(environment.get("ASSAY_NAMESPACES", "").replace(",", " ").split()),
+            metrics_port=int(_number(environment, "ASSAY_METRICS_PORT", 9095)),
+            observe_seconds=_number(environment, "ASSAY_OBSERVE_SECONDS", 10.0),
+            api_concurrency=int(_number(environment, "ASSAY_API_CONCURRENCY", 20)),
+            store_workers=int(_number(environment, "ASSAY_STORE_WORKERS", 8)),
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "") or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ConfigError(f"{name} is {text!r}: it must be a number, 0 or more")
+    return value
+
+
+def _resources(environment: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    text = environment.get("ASSAY_RECORDER_RESOURCES", "")
+    if not text:
+        return {}
+    try:
+        resources = json.loads(text)
+    except ValueError:
+        resources = None
+    if not isinstance(resources, dict):
+        raise ConfigError('ASSAY_RECORDER_RESOURCES must be JSON such as {"limits": {"memory": "512Mi"}}')
+    return {"resources": resources}

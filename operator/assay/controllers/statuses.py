@@ -1,0 +1,42 @@
+"""Writing a status: only when it changed, only what changed, and only over what was read."""
+
+from typing import Any
+
+from assay.controllers.kube import ApiError, Kube, Resource
+from assay.controllers.queue import Again
+
+Raw = dict[str, Any]
+
+
+def difference(old: Raw, new: Raw) -> Raw:
+    """Return the JSON merge patch (RFC 7386) that turns ``old`` into ``new``; empty when they are equal."""
+    patch: Raw = dict.fromkeys(old.keys() - new.keys())
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = difference(before, value)
+            if inner:
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch
+
+
+async def write(kube: Kube, resource: Resource, body: Raw, status: Raw) -> Raw | None:
+    """Write the status of an object if it differs, and return the object as it then is; None when it is gone.
+
+    The patch names the resourceVersion that was read, so a concurrent change is never overwritten: it raises Again.
+    """
+    patch = difference(body.get("status") or {}, status)
+    if not patch:
+        return body
+    metadata = body["metadata"]
+    guard = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
+    try:
+        return await kube.merge_patch(
+            resource, metadata["namespace"], metadata["name"], {"metadata": guard, "status": patch}, "status"
+        )
+    except ApiError as error:
+        if error.status == 409:
+            raise Again(0.05, f"the object changed meanwhile: {error}") from None
+        raise

@@ -1,0 +1,152 @@
+"""What the watches have shown: the operator's only cache.
+
+Bodies are kept of experiments and of runs that have not ended; of everything else only facts. It is filled before
+the first reconcile and again from the API after a restart; nothing in it needs to be saved.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from assay.api import names
+from assay.api.run import TERMINAL
+from assay.controllers.queue import Key
+from assay.planning.facts import JobFacts, PodFacts, RunFacts, job_facts, pod_facts, run_facts
+
+Raw = dict[str, Any]
+Place = tuple[str, str]
+
+
+def place(body: Raw) -> Place:
+    """Return (namespace, name) of an object."""
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+def experiment_uid(run: Raw) -> str:
+    """Return the UID of the Experiment that owns a Run, "" for a run of its own."""
+    for reference in run["metadata"].get("ownerReferences") or []:
+        if reference.get("kind") == names.EXPERIMENT and reference.get("controller"):
+            return str(reference["uid"])
+    return ""
+
+
+def run_uid(child: Raw) -> str:
+    """Return the UID of the Run that a Job or pod belongs to, "" when the label is missing."""
+    return str((child["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID, ""))
+
+
+def run_key(child: Raw) -> Key:
+    """Return the key of the Run that a Job or pod belongs to."""
+    return Key(names.RUN, child["metadata"]["namespace"], child["metadata"]["labels"].get(names.LABEL_RUN, ""))
+
+
+class World:
+    """Objects by place or UID. Every method is cheap and synchronous; there is one event loop."""
+
+    def __init__(self) -> None:
+        self.experiments: dict[Place, Raw] = {}
+        self.experiments_by_uid: dict[str, Raw] = {}
+        #: Runs that have not ended.
+        self.active_runs: dict[Place, Raw] = {}
+        #: Runs that were deleted before they ended, until their pods are gone.
+        self.deleted_runs: dict[str, Raw] = {}
+        self._phases: dict[str, str] = {}
+        self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
+        self._jobs: dict[str, JobFacts] = {}
+        self._pods: defaultdict[str, dict[str, PodFacts]] = defaultdict(dict)
+
+    # Experiments and runs
+
+    def see_experiment(self, body: Raw) -> None:
+        """Take in an Experiment as it is now."""
+        self.experiments[place(body)] = body
+        self.experiments_by_uid[body["metadata"]["uid"]] = body
+
+    def lose_experiment(self, body: Raw) -> None:
+        """Forget a deleted Experiment."""
+        self.experiments_by_uid.pop(body["metadata"]["uid"], None)
+        known = self.experiments.get(place(body))
+        if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
+            del self.experiments[place(body)]
+
+    def see_run(self, body: Raw) -> None:
+        """Take in a Run as it is now, unless something newer of it is known already."""
+        known = self.active_runs.get(place(body))
+        if known and known["metadata"]["uid"] == body["metadata"]["uid"] and _older(body, known):
+            return
+        uid, facts = body["metadata"]["uid"], run_facts(body)
+        self._runs[experiment_uid(body)][uid] = facts
+        self._phases[uid] = facts.phase
+        if facts.phase in TERMINAL and not (body.get("status") or {}).get("credentials"):
+            self.active_runs.pop(place(body), None)
+        else:
+            self.active_runs[place(body)] = body
+
+    def lose_run(self, body: Raw) -> None:
+        """Forget a deleted Run; one that had not ended is kept among the deleted until its record is closed."""
+        uid = body["metadata"]["uid"]
+        self._runs[experiment_uid(body)].pop(uid, None)
+        phase = self._phases.pop(uid, None)
+        known = self.active_runs.get(place(body))
+        if known and known["metadata"]["uid"] == uid:
+            del self.active_runs[place(body)]
+        if phase is not None and phase not in TERMINAL:
+            self.deleted_runs[uid] = body
+
+    def runs_of(self, experiment: str) -> list[RunFacts]:
+        """Return the facts of all Runs of an Experiment, given its UID."""
+        return list(self._runs[experiment].values()) if experiment in self._runs else []
+
+    def forget_experiment_runs(self, experiment: str) -> None:
+        """Drop the empty table of an experiment that is gone."""
+        if not self._runs.get(experiment):
+            self._runs.pop(experiment, None)
+
+    def phases(self) -> list[str]:
+        """Return the phases of all Runs, for the metrics."""
+        return list(self._phases.values())
+
+    # Children
+
+    def see_job(self, body: Raw) -> None:
+        """Take in a Job as it is now."""
+        if uid := run_uid(body):
+            self._jobs[uid] = job_facts(body)
+
+    def lose_job(self, body: Raw) -> None:
+        """Forget a deleted Job."""
+        known = self._jobs.get(run_uid(body))
+        if known and known.uid == body["metadata"]["uid"]:
+            del self._jobs[run_uid(body)]
+
+    def job(self, uid: str) -> JobFacts | None:
+        """Return the Job of a Run, given the Run's UID."""
+        return self._jobs.get(uid)
+
+    def see_pod(self, body: Raw) -> None:
+        """Take in a pod as it is now."""
+        if uid := run_uid(body):
+            self._pods[uid][body["metadata"]["name"]] = pod_facts(body)
+
+    def lose_pod(self, body: Raw) -> None:
+        """Forget a deleted pod."""
+        pods = self._pods.get(run_uid(body))
+        if pods is not None:
+            pods.pop(body["metadata"]["name"], None)
+            if not pods:
+                del self._pods[run_uid(body)]
+
+    def pods(self, uid: str) -> list[PodFacts]:
+        """Return the pods of a Run, given the Run's UID, in order of creation."""
+        found = self._pods.get(uid) or {}
+        return sorted(found.values(), key=lambda pod: (pod.created, pod.name))
+
+
+def _older(body: Raw, known: Raw) -> bool:
+    """Whether ``body`` is older than what is known.
+
+    Resource versions are comparable integers since Kubernetes 1.35; where they are not, everything is taken as it comes.
+    """
+    try:
+        return int(body["metadata"]["resourceVersion"]) < int(known["metadata"]["resourceVersion"])
+    except (KeyError, ValueError):
+        return False

@@ -1,0 +1,46 @@
+"""Conditions and durations: small things that every status needs."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+
+from assay.api.common import Condition
+
+Status = Literal["True", "False", "Unknown"]
+
+
+def merge_conditions(
+    old: Iterable[Condition],
+    new: list[Condition],
+) -> list[Condition]:
+    """Return ``new``, each with the old transition time where its status has not changed."""
+    before = {condition.type: condition for condition in old}
+    out = []
+    for condition in new:
+        known = before.get(condition.type)
+        if known is not None and known.status == condition.status:
+            condition = condition.model_copy(update={"last_transition_time": known.last_transition_time})
+        out.append(condition)
+    return out
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return an RFC 3339 time as an aware datetime; None for an empty text."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def format_duration(start: datetime | None, end: datetime | None) -> str | None:
+    """Return the time between as people write it (``1h2m3s``); None when an end is open."""
+    if start is None or end is None:
+        return None
+    seconds = max(0, round((end - start).total_seconds()))
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+
+
+def format_value(value: float) -> str:
+    """Return a metric's value for a table: six significant digits."""
+    return f"{value:.6g}"

@@ -1,0 +1,173 @@
+"""What Assay needs to know of Jobs, pods and Runs, taken out of the raw objects as small immutable values.
+
+The operator keeps these in memory instead of the objects: ten thousand of them cost a few megabytes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from assay.api import names
+
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """One Job of a run."""
+
+    name: str
+    uid: str
+    suspended: bool
+    suspended_by: str
+    active: int
+    failed: int
+    start_time: str
+    completion_time: str
+    #: "Complete", "Failed" or "".
+    outcome: str
+    reason: str
+    message: str
+    ended_at: str
+    ttl: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """One pod of a run. Times are RFC 3339 strings, "" when absent."""
+
+    name: str
+    uid: str
+    phase: str
+    created: str
+    start_time: str
+    node: str
+    index: int
+    deleting: bool
+    #: Why it is not scheduled or its containers do not start, one word and a sentence; "" when nothing is in the way.
+    waiting_reason: str
+    waiting_message: str
+    #: Why it failed: Evicted, OOMKilled, NonZeroExit … and a sentence; "" when it has not.
+    failure_reason: str
+    failure_message: str
+    exit_code: int | None
+    #: Whether one of the user's containers runs.
+    running: bool
+
+    @property
+    def finished(self) -> bool:
+        """Whether the pod will never run again."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """One Run, as its Experiment sees it."""
+
+    index: int
+    name: str
+    phase: str
+    value: float | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it takes a place of the experiment's parallelism."""
+        return self.phase not in ("Succeeded", "Failed")
+
+
+def job_facts(job: Raw) -> JobFacts:
+    """Return the facts of a Job, ``job`` being the raw object."""
+    spec, status = job.get("spec") or {}, job.get("status") or {}
+    ended: Raw = next(
+        (
+            c
+            for c in status.get("conditions") or []
+            if c.get("type") in ("Complete", "Failed") and c.get("status") == "True"
+        ),
+        {},
+    )
+    return JobFacts(
+        name=job["metadata"]["name"],
+        uid=job["metadata"]["uid"],
+        suspended=bool(spec.get("suspend")),
+        suspended_by=(job["metadata"].get("annotations") or {}).get(names.ANNOTATION_SUSPENDED_BY, ""),
+        active=status.get("active") or 0,
+        failed=status.get("failed") or 0,
+        start_time=status.get("startTime") or "",
+        completion_time=status.get("completionTime") or "",
+        outcome=ended.get("type") or "",
+        reason=ended.get("reason") or "",
+        message=ended.get("message") or "",
+        ended_at=ended.get("lastTransitionTime") or "",
+        ttl=spec.get("ttlSecondsAfterFinished"),
+    )
+
+
+def pod_facts(pod: Raw) -> PodFacts:
+    """Return the facts of a pod, ``pod`` being the raw object."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    phase = status.get("phase") or "Pending"
+    containers = status.get("containerStatuses") or []
+    waiting_reason, waiting_message = _waiting(status) if phase == "Pending" else ("", "")
+    failure_reason, failure_message, exit_code = _failure(status, containers)
+    return PodFacts(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        phase=phase,
+        created=metadata.get("creationTimestamp") or "",
+        start_time=status.get("startTime") or "",
+        node=(pod.get("spec") or {}).get("nodeName") or "",
+        index=int((metadata.get("annotations") or {}).get("batch.kubernetes.io/job-completion-index") or 0),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        waiting_reason=waiting_reason,
+        waiting_message=waiting_message,
+        failure_reason=failure_reason,
+        failure_message=failure_message,
+        exit_code=exit_code,
+        running=any("running" in (c.get("state") or {}) for c in containers),
+    )
+
+
+def _waiting(status: Raw) -> tuple[str, str]:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return names.UNSCHEDULABLE, condition.get("message") or ""
+    for container in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason = waiting.get("reason") or ""
+        if reason and reason not in ("PodInitializing", "ContainerCreating"):
+            return reason, f"container {container['name']}: {waiting.get('message') or reason}"
+    return "", ""
+
+
+def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
+    """Return why the pod failed. The pod's own reason (Evicted, NodeLost) explains its containers' exit codes."""
+    ended = [(c["name"], (c.get("state") or {}).get("terminated")) for c in containers]
+    bad = [(name, t) for name, t in ended if t and t.get("exitCode") != 0]
+    if not bad:
+        # A container that the kubelet restarts shows its failure in lastState only.
+        last = [(c["name"], (c.get("lastState") or {}).get("terminated")) for c in containers]
+        bad = [(name, t) for name, t in last if t and t.get("exitCode") != 0 and status.get("phase") != "Succeeded"]
+    name, terminated = bad[0] if bad else ("", None)
+    exit_code = terminated.get("exitCode") if terminated else None
+    if status.get("phase") == "Failed" and status.get("reason"):
+        return status["reason"], status.get("message") or status["reason"], exit_code
+    if terminated is None:
+        return ("", "", None) if status.get("phase") != "Failed" else (names.POD_LOST, "the pod failed", None)
+    if terminated.get("reason") == names.OOM_KILLED:
+        return names.OOM_KILLED, f"container {name} used more memory than its limit and was killed", exit_code
+    said = (terminated.get("message") or "").strip()
+    text = f"container {name} ended with exit code {exit_code}"
+    return names.NON_ZERO_EXIT, f"{text}: {said}" if said else text, exit_code
+
+
+def run_facts(run: Raw) -> RunFacts:
+    """Return the facts of a Run, ``run`` being the raw object."""
+    metadata, status = run["metadata"], run.get("status") or {}
+    objective = (run.get("spec") or {}).get("objective") or {}
+    summary = (status.get("metrics") or {}).get(objective.get("metric"), {})
+    return RunFacts(
+        index=int((metadata.get("labels") or {}).get(names.LABEL_INDEX) or -1),
+        name=metadata["name"],
+        phase=status.get("phase") or "Pending",
+        value=summary.get("best"),
+    )

@@ -1,0 +1,235 @@
+"""Run → batch/v1 Job: the user's template, with the recorder beside it and the /assay volume in it.
+
+What the user wrote stays as it is. Added are: labels, an annotation, four volumes, one native sidecar, the
+/assay mounts and the PARAM_ variables. A name that the user already took is an error, never overwritten.
+"""
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from assay.api import names
+from assay.api.common import Scalar
+from assay.planning.search import check_names
+
+Raw = dict[str, Any]
+
+RECORDER = "assay-recorder"
+_VOLUME_RUN, _VOLUME_SPOOL = "assay-run", "assay-recorder"
+_VOLUME_PARAMETERS, _VOLUME_STORE, _VOLUME_NO_TOKEN = "assay-params", "assay-store", "assay-no-token"
+ASSAY_DIR = "/assay"
+_SPOOL = "/var/lib/assay"
+_CREDENTIALS = "/var/run/assay/store"
+_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 — a path, not a secret
+CREDENTIALS_KEY = "credentials.json"
+NONROOT = 65532
+
+
+class InvalidTemplate(ValueError):
+    """A Job template that Assay cannot add its parts to."""
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What the operator's own configuration decides about a Job."""
+
+    image: str
+    pull_policy: str = "IfNotPresent"
+    #: Seconds that the recorder has for the rest of the upload when the template names no grace period.
+    grace_seconds: int = 120
+    resources: Raw = field(
+        default_factory=lambda: {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
+    )
+
+
+def secret_name(run: str) -> str:
+    """Return the name of the Secret with the run's store credentials."""
+    return f"{run}-store"
+
+
+def build_job(run: Raw, record_prefix: str, settings: JobSettings, *, suspended_by: str = "") -> Raw:
+    """Return the Job of a Run.
+
+    ``run`` is the raw object, ``record_prefix`` the run's prefix in the store without a slash at the end.
+    ``suspended_by`` names what holds the Job back, "" when nothing does. Raises InvalidTemplate with one
+    sentence for people.
+    """
+    metadata, spec = run["metadata"], run["spec"]
+    job_spec = copy.deepcopy(spec["job"])
+    # Held back until the run is recorded: the Job's pods are evidence until then.
+    job_spec.pop("ttlSecondsAfterFinished", None)
+    if suspended_by:
+        job_spec["suspend"] = True
+    _decorate(job_spec["template"], run, record_prefix, settings)
+    annotations = {names.ANNOTATION_SUSPENDED_BY: suspended_by} if suspended_by else {}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "labels": {**inheritable(metadata.get("labels")), **run_labels(run)},
+            **({"annotations": annotations} if annotations else {}),
+            "ownerReferences": [owner_reference(run)],
+        },
+        "spec": job_spec,
+    }
+
+
+def owner_reference(owner: Raw) -> Raw:
+    """Return the controller reference to an object of ours."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def inheritable(labels: dict[str, str] | None) -> dict[str, str]:
+    """Return the labels or annotations that a child may carry: all but those by which tools track objects."""
+    return {k: v for k, v in (labels or {}).items() if not k.startswith(names.TRACKING_PREFIXES)}
+
+
+def run_labels(run: Raw) -> dict[str, str]:
+    """Return the labels of everything that belongs to a Run."""
+    metadata = run["metadata"]
+    labels = {names.LABEL_RUN: metadata["name"], names.LABEL_RUN_UID: metadata["uid"]}
+    experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)
+    return labels | ({names.LABEL_EXPERIMENT: experiment} if experiment else {})
+
+
+def as_text(value: Scalar) -> str:
+    """Return a parameter's value as the container's environment has it: strings bare, the rest as in JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _decorate(template: Raw, run: Raw, record_prefix: str, settings: JobSettings) -> None:
+    """Add Assay's parts to the pod template, in place."""
+    parameters = run["spec"].get("parameters") or {}
+    try:
+        check_names(parameters, "spec.parameters")
+    except ValueError as error:
+        raise InvalidTemplate(str(error)) from None
+    metadata = template.setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **run_labels(run)}
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        names.ANNOTATION_PARAMETERS: json.dumps(parameters, sort_keys=True),
+    }
+    pod = template["spec"]
+    _check_free(pod)
+    grace = pod.setdefault("terminationGracePeriodSeconds", settings.grace_seconds)
+    pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run["metadata"]["name"])]
+    for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
+        _equip(container, run, parameters)
+    recorder = _recorder(pod, record_prefix, grace, settings)
+    pod["initContainers"] = [recorder, *(pod.get("initContainers") or [])]
+
+
+def _check_free(pod: Raw) -> None:
+    """Refuse a template that uses a name or a path which Assay needs."""
+    for volume in pod.get("volumes") or []:
+        if str(volume.get("name", "")).startswith("assay-"):
+            raise InvalidTemplate(f"volume {volume['name']!r}: names that begin with 'assay-' are Assay's own")
+    for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
+        if not isinstance(container, dict) or "name" not in container:
+            raise InvalidTemplate("every container needs a name")
+        if container["name"] == RECORDER:
+            raise InvalidTemplate(f"container {RECORDER!r}: this name is Assay's own")
+        for mount in container.get("volumeMounts") or []:
+            path = str(mount.get("mountPath", "")).rstrip("/")
+            if path == ASSAY_DIR or path in (f"{ASSAY_DIR}/params.json", f"{ASSAY_DIR}/artifacts"):
+                raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is Assay's own")
+
+
+def _volumes(run: str) -> list[Raw]:
+    field_path = f"metadata.annotations['{names.ANNOTATION_PARAMETERS}']"
+    return [
+        {"name": _VOLUME_RUN, "emptyDir": {}},
+        {"name": _VOLUME_SPOOL, "emptyDir": {}},
+        {
+            "name": _VOLUME_PARAMETERS,
+            "downwardAPI": {"items": [{"path": "params.json", "fieldRef": {"fieldPath": field_path}}]},
+        },
+        {"name": _VOLUME_STORE, "secret": {"secretName": secret_name(run)}},
+        {"name": _VOLUME_NO_TOKEN, "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}},
+    ]
+
+
+def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
+    """Give a user's container the /assay volume and the parameters. Its own variables come last and win."""
+    metadata = run["metadata"]
+    env = [{"name": f"PARAM_{name}", "value": as_text(value)} for name, value in parameters.items()]
+    env.append({"name": "ASSAY_RUN", "value": metadata["name"]})
+    env.append({"name": "ASSAY_RUN_UID", "value": metadata["uid"]})
+    experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)
+    if experiment:
+        env.append({"name": "ASSAY_EXPERIMENT", "value": experiment})
+    own = container.get("env") or []
+    taken = {variable.get("name") for variable in own}
+    container["env"] = [variable for variable in env if variable["name"] not in taken] + own
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        {"name": _VOLUME_RUN, "mountPath": ASSAY_DIR},
+        {
+            "name": _VOLUME_PARAMETERS,
+            "mountPath": f"{ASSAY_DIR}/params.json",
+            "subPath": "params.json",
+            "readOnly": True,
+        },
+    ]
+
+
+def _recorder(pod: Raw, record_prefix: str, grace: int, settings: JobSettings) -> Raw:
+    env = {
+        "ASSAY_PREFIX": f"{record_prefix}/pods/$(ASSAY_POD)",
+        "ASSAY_DIR": ASSAY_DIR,
+        "ASSAY_SPOOL": _SPOOL,
+        "ASSAY_CREDENTIALS": f"{_CREDENTIALS}/{CREDENTIALS_KEY}",
+        "ASSAY_GRACE_SECONDS": str(grace),
+        # The root file system is read-only; what needs a temporary file finds it on the spool.
+        "TMPDIR": _SPOOL,
+        "HOME": _SPOOL,
+    }
+    return {
+        "name": RECORDER,
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "restartPolicy": "Always",
+        "command": ["python", "-m", "assay.recorder"],
+        "env": [
+            {"name": "ASSAY_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            *({"name": name, "value": value} for name, value in env.items()),
+        ],
+        "resources": settings.resources,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _recorder_user(pod),
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [
+            {"name": _VOLUME_RUN, "mountPath": ASSAY_DIR},
+            {"name": _VOLUME_SPOOL, "mountPath": _SPOOL},
+            {"name": _VOLUME_STORE, "mountPath": _CREDENTIALS, "readOnly": True},
+            # Where a service account's token would be mounted: the recorder gets none.
+            {"name": _VOLUME_NO_TOKEN, "mountPath": _TOKEN, "readOnly": True},
+        ],
+    }
+
+
+def _recorder_user(pod: Raw) -> int:
+    """Return the user that the recorder runs as: the training's own where the template says it, else nobody's.
+
+    With the same user, files that the training keeps to itself (mode 0600) can be recorded too.
+    """
+    declared = [(pod.get("securityContext") or {}).get("runAsUser")]
+    declared += [(c.get("securityContext") or {}).get("runAsUser") for c in pod["containers"]]
+    users = {user for user in declared if user}
+    return users.pop() if len(users) == 1 else NONROOT

@@ -1,0 +1,207 @@
+"""The status of a Run: while it goes on, what the recorder said of it, and how it ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from assay.api import names
+from assay.api.common import Condition
+from assay.api.run import MetricStatus, ModelStatus, RecorderStatus, RecordStatus, RunStatus
+from assay.planning.conditions import Status, format_duration, format_value, merge_conditions, parse_time
+from assay.planning.facts import JobFacts, PodFacts
+from assay.planning.phases import Verdict, attempts
+
+MAX_METRICS = 100
+
+
+class MetricLike(Protocol):
+    """One metric of a recorder's summary."""
+
+    @property
+    def last(self) -> float: ...  # noqa: D102
+    @property
+    def min(self) -> float: ...  # noqa: D102
+    @property
+    def max(self) -> float: ...  # noqa: D102
+    @property
+    def step(self) -> int: ...  # noqa: D102
+    @property
+    def count(self) -> int: ...  # noqa: D102
+
+
+class SummaryLike(Protocol):
+    """A recorder's summary."""
+
+    @property
+    def points(self) -> int: ...  # noqa: D102
+    @property
+    def rejected(self) -> int: ...  # noqa: D102
+    @property
+    def warnings(self) -> list[str]: ...  # noqa: D102
+    @property
+    def store_error(self) -> str: ...  # noqa: D102
+    @property
+    def metrics(self) -> Mapping[str, MetricLike]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the store holds of a run that is over; ``problem`` is (reason, sentence) when that is not everything."""
+
+    succeeded: bool
+    problem: tuple[str, str] | None
+    uri: str
+    artifacts: str | None
+    manifest_digest: str
+    files: int
+    bytes: int
+    model_path: str
+    model_digest: str
+    model_size: int
+
+
+def follow(
+    old: RunStatus,
+    verdict: Verdict,
+    job: JobFacts | None,
+    pods: Sequence[PodFacts],
+    *,
+    generation: int,
+    now: datetime,
+) -> RunStatus:
+    """Return the status of a run that is in the phase of the verdict."""
+    started = old.start_time or (parse_time(job.start_time) if job else None)
+    flags: dict[str, tuple[Status, str, str]] = {
+        names.SUSPENDED: _flag(verdict.phase == "Suspended", verdict.reason, verdict.message),
+        names.STARTED: _flag(verdict.phase not in ("Pending", "Suspended"), verdict.reason, verdict.message),
+        names.RECORDED: ("Unknown", names.NOT_YET, "the run goes on"),
+        names.COMPLETE: _flag(False, verdict.reason, ""),
+        names.FAILED: _flag(False, verdict.reason, ""),
+    }
+    return old.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": verdict.phase,
+            "reason": verdict.reason,
+            "message": verdict.message or None,
+            "start_time": started,
+            "job_uid": job.uid if job else old.job_uid,
+            "attempts": attempts(old.attempts, pods),
+            "conditions": _conditions(old, flags, generation, now),
+        }
+    )
+
+
+def with_summary(status: RunStatus, objective: Mapping[str, Any] | None, summary: SummaryLike) -> RunStatus:
+    """Return the status with what the recorder said. ``objective`` is the raw field of the Run's spec."""
+    metric = (objective or {}).get("metric", "")
+    wanted = sorted(summary.metrics, key=lambda name: (name != metric, name))[:MAX_METRICS]
+    metrics = {name: _metric(summary.metrics[name]) for name in wanted}
+    shown = None
+    if metric in metrics:
+        mine = metrics[metric]
+        mine.best = mine.max if (objective or {}).get("direction") == "maximize" else mine.min
+        shown = format_value(mine.best)
+    return status.model_copy(
+        update={
+            "metrics": metrics or None,
+            "objective": shown,
+            "recorder": RecorderStatus(
+                points=summary.points,
+                rejected=summary.rejected,
+                warnings=[text[:600] for text in summary.warnings[:20]],
+                store_error=summary.store_error[:1024] or None,
+            ),
+        }
+    )
+
+
+def _metric(found: MetricLike) -> MetricStatus:
+    return MetricStatus(last=found.last, min=found.min, max=found.max, step=found.step, count=found.count)
+
+
+def store_trouble(status: RunStatus, error: str, *, generation: int, now: datetime) -> RunStatus:
+    """Return the status with the condition that the store cannot be reached."""
+    flags: dict[str, tuple[Status, str, str]] = {
+        c.type: (c.status, c.reason, c.message) for c in status.conditions if c.type != names.RECORDED
+    }
+    flags[names.RECORDED] = ("Unknown", names.STORE_UNREACHABLE, error[:4000])
+    return status.model_copy(update={"conditions": _conditions(status, flags, generation, now)})
+
+
+def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, generation: int, now: datetime) -> RunStatus:
+    """Return the final status. ``status`` is that of the verdict; ``record`` None when nothing was ever launched."""
+    phase, reason, message = status.phase, status.reason or "", status.message or ""
+    if record is not None and phase == "Succeeded" and not record.succeeded:
+        phase, reason = "Failed", names.RECORD_INCOMPLETE
+        message = record.problem[1] if record.problem else ""
+    succeeded = phase == "Succeeded"
+    completed = parse_time((job.completion_time or job.ended_at) if job else None) or now
+    flags: dict[str, tuple[Status, str, str]] = {
+        names.SUSPENDED: ("False", names.NOT_SUSPENDED, ""),
+        names.STARTED: _flag(status.start_time is not None, reason, ""),
+        names.RECORDED: _recorded(record),
+        names.COMPLETE: _flag(succeeded, reason, message if succeeded else ""),
+        names.FAILED: _flag(not succeeded, reason, "" if succeeded else message),
+    }
+    return status.model_copy(
+        update={
+            "phase": phase,
+            "reason": reason,
+            "message": message or None,
+            "completion_time": completed,
+            "duration": format_duration(status.start_time, completed),
+            "record": _record_status(record),
+            "model": _model_status(record),
+            "conditions": _conditions(status, flags, generation, now),
+        }
+    )
+
+
+def _recorded(record: Record | None) -> tuple[Status, str, str]:
+    if record is None:
+        return "False", names.MANIFEST_MISSING, "nothing was launched, so nothing was recorded"
+    if record.problem:
+        return "False", record.problem[0], record.problem[1][:4000]
+    return "True", names.VERIFIED, f"{record.files} files, {record.bytes} bytes"
+
+
+def _record_status(record: Record | None) -> RecordStatus | None:
+    if record is None:
+        return None
+    return RecordStatus(
+        uri=record.uri,
+        artifacts=record.artifacts,
+        complete=record.problem is None,
+        manifest_digest=record.manifest_digest,
+        files=record.files,
+        bytes=record.bytes,
+    )
+
+
+def _model_status(record: Record | None) -> ModelStatus | None:
+    if record is None or not record.model_digest:
+        return None
+    return ModelStatus(path=record.model_path, digest=record.model_digest, size=record.model_size)
+
+
+def _flag(holds: bool, reason: str, message: str) -> tuple[Status, str, str]:
+    return ("True" if holds else "False"), reason, message
+
+
+def _conditions(
+    old: RunStatus, flags: Mapping[str, tuple[Status, str, str]], generation: int, now: datetime
+) -> list[Condition]:
+    new = [
+        Condition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message[:4096],
+            last_transition_time=now,
+            observed_generation=generation,
+        )
+        for kind, (status, reason, message) in flags.items()
+    ]
+    return merge_conditions(old.conditions, new)

@@ -1,0 +1,206 @@
+"""Experiment: which runs to launch now, and what its status says."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from assay.api import names
+from assay.api.common import Condition
+from assay.api.experiment import BestRun, ExperimentSpec, ExperimentStatus, RunCounts
+from assay.api.run import Objective
+from assay.planning import search
+from assay.planning.conditions import Status, format_duration, format_value, merge_conditions
+from assay.planning.facts import RunFacts
+
+#: Runs created in one step of the reconciler; the next step creates the next ones.
+MAX_LAUNCH = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do for an experiment. ``launch`` are indexes of runs, ``status`` what holds once they exist."""
+
+    launch: tuple[int, ...]
+    status: ExperimentStatus
+
+
+def better(objective: Objective, a: float, b: float) -> bool:
+    """Return whether value ``a`` is strictly better than ``b``."""
+    return a > b if objective.direction == "maximize" else a < b
+
+
+def best_run(objective: Objective | None, runs: Collection[RunFacts]) -> RunFacts | None:
+    """Return the best of the runs that succeeded; of equals the one with the smallest index."""
+    if objective is None:
+        return None
+    best: RunFacts | None = None
+    for run in sorted(runs, key=lambda run: (run.index, run.name)):
+        if run.phase != "Succeeded" or run.value is None:
+            continue
+        if best is None or best.value is None or better(objective, run.value, best.value):
+            best = run
+    return best
+
+
+def plan(
+    spec: ExperimentSpec,
+    status: ExperimentStatus,
+    runs: Collection[RunFacts],
+    *,
+    generation: int,
+    now: datetime,
+) -> Plan:
+    """Return the next step of an experiment.
+
+    ``runs`` are all Runs of it that exist. A run is created once: indexes below ``status.launched`` are never
+    created again, also when somebody deleted their Run.
+    """
+    try:
+        total = search.size(spec)
+    except search.InvalidSearch as error:
+        conditions = _conditions(status, {names.FAILED: ("True", names.INVALID_SEARCH, str(error))}, generation, now)
+        invalid = {
+            "phase": "Failed",
+            "message": str(error),
+            "conditions": conditions,
+            "observed_generation": generation,
+        }
+        return Plan((), status.model_copy(update=invalid))
+    counts = count(runs, total)
+    best = best_run(spec.objective, runs)
+    stop = _stop(spec, counts, best)
+    existing = {run.index for run in runs}
+    launched = status.launched or 0
+    while launched in existing:
+        launched += 1
+    launch = () if stop[0] or spec.suspend else _next(launched, total, existing, spec.parallelism, runs)
+    new = _status(spec, status, runs, counts, best, stop, launched, bool(launch), generation, now)
+    return Plan(launch, new)
+
+
+def count(runs: Collection[RunFacts], total: int) -> RunCounts:
+    """Return the number of runs in each phase."""
+    phases = [run.phase for run in runs]
+    return RunCounts(
+        total=total,
+        pending=phases.count("Pending"),
+        running=phases.count("Running"),
+        suspended=phases.count("Suspended"),
+        succeeded=phases.count("Succeeded"),
+        failed=phases.count("Failed"),
+    )
+
+
+def _next(
+    launched: int, total: int, existing: Collection[int], parallelism: int, runs: Collection[RunFacts]
+) -> tuple[int, ...]:
+    places = parallelism - sum(run.active for run in runs)
+    chosen: list[int] = []
+    index = launched
+    while index < total and len(chosen) < min(places, MAX_LAUNCH):
+        if index not in existing:
+            chosen.append(index)
+        index += 1
+    return tuple(chosen)
+
+
+def _stop(spec: ExperimentSpec, counts: RunCounts, best: RunFacts | None) -> tuple[str, str]:
+    """Return why no further run is launched, as (reason, message); ("", "") when nothing stops it."""
+    if spec.max_failed_runs is not None and counts.failed > spec.max_failed_runs:
+        return (
+            names.TOO_MANY_FAILED_RUNS,
+            f"{counts.failed} runs failed, and maxFailedRuns is {spec.max_failed_runs}",
+        )
+    objective = spec.objective
+    target = objective.target if objective else None
+    if objective and target is not None and best and best.value is not None:  # noqa: SIM102 — two questions
+        if not better(objective, target, best.value):
+            return (
+                names.TARGET_REACHED,
+                f"{best.name} reached {objective.metric} {format_value(best.value)}, "
+                f"and the target is {format_value(target)}",
+            )
+    return "", ""
+
+
+def _status(
+    spec: ExperimentSpec,
+    old: ExperimentStatus,
+    runs: Collection[RunFacts],
+    counts: RunCounts,
+    best: RunFacts | None,
+    stop: tuple[str, str],
+    launched: int,
+    launching: bool,
+    generation: int,
+    now: datetime,
+) -> ExperimentStatus:
+    active = counts.pending + counts.running + counts.suspended
+    exhausted = launched >= counts.total and not launching
+    reason, message = stop
+    over = not active and (exhausted or bool(reason))
+    failed = reason == names.TOO_MANY_FAILED_RUNS
+    finished = counts.succeeded + counts.failed
+    if over and not reason:
+        reason, message = names.ALL_RUNS_FINISHED, f"{counts.succeeded} of {finished} runs succeeded"
+        failed = finished > 0 and counts.succeeded == 0
+    started = old.start_time or (now if launching or runs else None)
+    completed = (old.completion_time or now) if over else None
+    phase = "Pending"
+    if over:
+        phase = "Failed" if failed else "Succeeded"
+    elif spec.suspend:
+        phase = "Suspended"
+    elif counts.running or finished or active or launching:
+        phase = "Running"
+    asked = {
+        names.COMPLETE: _flag(over and not failed, reason or names.RUNS_ACTIVE, message),
+        names.FAILED: _flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
+        names.SUSPENDED: _flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
+    }
+    return old.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": phase,
+            "message": message or None,
+            "runs": counts,
+            "launched": launched,
+            "progress": f"{finished}/{counts.total}",
+            "best": _best(spec, best),
+            "start_time": started,
+            "completion_time": completed,
+            "duration": format_duration(started, completed),
+            "conditions": _conditions(old, asked, generation, now),
+        }
+    )
+
+
+def _best(spec: ExperimentSpec, best: RunFacts | None) -> BestRun | None:
+    if best is None or best.value is None:
+        return None
+    try:
+        parameters = search.parameters_of(spec, best.index)
+    except IndexError:
+        parameters = {}
+    return BestRun(run=best.name, value=best.value, display=format_value(best.value), parameters=parameters)
+
+
+def _flag(holds: bool, reason: str, message: str) -> tuple[Status, str, str]:
+    return ("True" if holds else "False"), reason, message
+
+
+def _conditions(
+    old: ExperimentStatus, asked: dict[str, tuple[Status, str, str]], generation: int, now: datetime
+) -> list[Condition]:
+    new = [
+        Condition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message,
+            last_transition_time=now,
+            observed_generation=generation,
+        )
+        for kind, (status, reason, message) in asked.items()
+    ]
+    return merge_conditions(old.conditions, new)
