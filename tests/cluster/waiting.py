@@ -1,0 +1,39 @@
+"""Waiting for a condition with a deadline. Nobody sleeps for a fixed time and hopes."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tests.cluster.errors import ClusterError
+
+T = TypeVar("T")
+
+
+def wait_for(
+    what: str,
+    probe: Callable[[], T | None],
+    *,
+    seconds: float = 60,
+    every: float = 0.1,
+    saw: Callable[[], object] | None = None,
+) -> T:
+    """Call `probe` until it returns something true, and return that.
+
+    An exception of the probe counts as "not yet". Raises ClusterError after `seconds`, with the probe's last
+    exception or value, or with what `saw()` returns.
+    """
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while True:
+        try:
+            value = probe()
+        except Exception as error:
+            last = repr(error)
+        else:
+            if value:
+                return value
+            last = value
+        if time.monotonic() > deadline:
+            seen = saw() if saw else last
+            raise ClusterError(f"{what}: not within {seconds:.0f} s; last seen: {seen}")
+        time.sleep(every)
