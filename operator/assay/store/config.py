@@ -59,9 +59,7 @@ class StoreConfig:
         try:
             return Path(self.ca_file).read_text(encoding="ascii")
         except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"ASSAY_STORE_CA_FILE: cannot read certificates from {self.ca_file}: {error}"
-            ) from None
+            raise ConfigError(f"ASSAY_STORE_CA_FILE: cannot read certificates from {self.ca_file}: {error}") from None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> StoreConfig:
@@ -138,6 +136,4 @@ def _check_endpoint(variable: str, value: str) -> None:
         fine = False
     if not fine or url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
         shown = re.sub(r"//[^/@]*@", "//…@", value)
-        raise ConfigError(
-            f"{variable} is {shown!r}: it must be like https://store.example.com:9000, without a path"
-        )
+        raise ConfigError(f"{variable} is {shown!r}: it must be like https://store.example.com:9000, without a path")

@@ -106,9 +106,7 @@ def session_policy(bucket: str, run_prefix: str) -> str:
     }
     text = json.dumps(policy, separators=(",", ":"))
     if len(text) > MAX_POLICY_CHARS:
-        raise ValueError(
-            f"the session policy for {run_prefix} has {len(text)} characters, more than stores accept"
-        )
+        raise ValueError(f"the session policy for {run_prefix} has {len(text)} characters, more than stores accept")
     return text
 
 

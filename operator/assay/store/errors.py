@@ -3,8 +3,6 @@
 Every message is one line that names the endpoint, the bucket and the key, and never a credential.
 """
 
-# ruff: noqa: N818 (the names say what happened)
-
 
 class StoreError(Exception):
     """The store refused this one request, and would refuse it again: a bad key, a bad request."""

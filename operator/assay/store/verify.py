@@ -53,11 +53,7 @@ def model_digest(files: list[FileEntry], path: str) -> str:
     "<sha256>  <path relative to the folder>" and a newline.
     """
     path = path.rstrip("/")
-    below = {
-        entry.path.removeprefix(path + "/"): entry.sha256
-        for entry in files
-        if entry.path.startswith(path + "/")
-    }
+    below = {entry.path.removeprefix(path + "/"): entry.sha256 for entry in files if entry.path.startswith(path + "/")}
     for entry in files:
         if entry.path == path:
             return f"sha256:{entry.sha256}"
@@ -97,9 +93,7 @@ def _check_files(store: ObjectStore, prefix: str, files: list[FileEntry], deep: 
         _check_file(store, prefix, entry, stored, deep)
 
 
-def _check_file(
-    store: ObjectStore, prefix: str, entry: FileEntry, stored: dict[str, int], deep: bool
-) -> None:
+def _check_file(store: ObjectStore, prefix: str, entry: FileEntry, stored: dict[str, int], deep: bool) -> None:
     try:
         key = layout.key(prefix, entry.path)
     except ValueError as error:

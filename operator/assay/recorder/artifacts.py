@@ -1,0 +1,137 @@
+"""Uploads the files of /assay/artifacts: settled ones while training goes on, all of them at the end.
+
+A file counts as recorded when it was the same before and after it was read. Small files go in parallel,
+large ones one by one in parallel parts, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from assay.recorder.connection import GaveUp
+from assay.recorder.folder import Listing, NotAFileError, Signature, open_file, scan
+from assay.recorder.ledger import Ledger
+from assay.store import layout
+from assay.store.errors import SourceError, StoreError, UploadLost
+from assay.store.limits import MAX_FILES
+
+T = TypeVar("T")
+
+SMALL_BYTES = 8 << 20
+_PARALLEL = 4
+_TRIES = 3
+
+
+class Store(Protocol):
+    """What carries out requests, however often that takes."""
+
+    def attempt(self, request: Callable[[Any], T]) -> T:
+        """The result of the request. Raises StoreError for what no repetition mends, and GaveUp."""
+        ...
+
+
+class Artifacts:
+    """The artifacts of one pod. `sweep` and `finish` are for one thread; the figures for any."""
+
+    def __init__(self, folder: Path, prefix: str, ledger: Ledger, store: Store) -> None:
+        self._folder = str(folder)
+        self._prefix = prefix
+        self._ledger = ledger
+        self._store = store
+        self._lock = threading.Lock()
+        self._last = Listing()
+        self._failed: dict[str, tuple[Signature, str]] = {}  # what was refused, and as what file it was
+
+    def sweep(self) -> None:
+        """Upload the files that have not changed since the sweep before."""
+        listing = scan(self._folder, MAX_FILES)
+        settled = [p for p, found in self._outdated(listing) if self._last.files.get(p) == found]
+        self._last = listing
+        self._upload_all(settled)
+
+    def finish(self) -> None:
+        """Upload whatever is not in the store as it is now."""
+        self._failed.clear()
+        for _ in range(_TRIES):
+            self._last = scan(self._folder, MAX_FILES)
+            outdated = [path for path, _ in self._outdated(self._last)]
+            if not outdated:
+                return
+            self._upload_all(outdated)
+
+    def counts(self) -> tuple[int, int]:
+        """How many artifacts are in the store, and their bytes."""
+        with self._lock:
+            sizes = [recorded.signature.size for recorded in self._ledger.recorded.values()]
+        return len(sizes), sum(sizes)
+
+    def files(self) -> list[tuple[str, int, str]]:
+        """Path relative to the pod's prefix, size and sha256 of what is in the store."""
+        with self._lock:
+            recorded = sorted(self._ledger.recorded.items())
+        return [(layout.artifact_path(path), found.signature.size, found.sha256) for path, found in recorded]
+
+    def missing(self) -> list[tuple[str, str]]:
+        """Path and reason of what could not be recorded, as of the last look."""
+        reasons = dict(self._last.refused)
+        for path in self._ledger.uncertain:
+            gone = path not in self._last.files
+            reasons[path] = "was deleted while it was uploaded" if gone else "kept changing while it was read"
+        reasons |= {path: reason for path, (_, reason) in self._failed.items() if path in self._last.files}
+        return sorted((f"{layout.ARTIFACTS}/{path}".rstrip("/"), reason) for path, reason in reasons.items())
+
+    def _outdated(self, listing: Listing) -> Iterable[tuple[str, Signature]]:
+        for path, found in listing.files.items():
+            recorded = self._ledger.recorded.get(path)
+            failed = self._failed.get(path)
+            if not (recorded and recorded.signature == found) and not (failed and failed[0] == found):
+                yield path, found
+
+    def _upload_all(self, paths: list[str]) -> None:
+        small = [path for path in paths if self._last.files[path].size <= SMALL_BYTES]
+        if len(small) > 1:
+            with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="artifact") as pool:
+                list(pool.map(self._upload, small))
+        else:
+            list(map(self._upload, small))
+        for path in paths:
+            if self._last.files[path].size > SMALL_BYTES:
+                self._upload(path)
+
+    def _upload(self, path: str) -> None:
+        """Upload one file, or remember why it cannot be."""
+        signature = self._last.files[path]
+        try:
+            key = layout.key(self._prefix, layout.artifact_path(path))
+            self._record(path, key)
+        except FileNotFoundError:
+            pass  # gone since it was listed; what was recorded of it stays
+        except GaveUp:
+            raise
+        except SourceError as error:
+            if "became shorter" not in str(error):
+                self._failed[path] = (signature, str(error))
+        except UploadLost:
+            pass  # sent again from the start with the next sweep
+        except (NotAFileError, ValueError) as error:
+            self._failed[path] = (signature, str(error))
+        except StoreError as error:
+            self._failed[path] = (signature, f"the store refuses it: {error}")
+
+    def _record(self, path: str, key: str) -> None:
+        from assay.store.upload import upload  # not needed before there is an artifact
+
+        fd = open_file(self._folder, path)
+        with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 (a descriptor has no path)
+            before = Signature.of(os.fstat(fd))
+            with self._lock:
+                self._ledger.begin(path)
+            _, sha256 = upload(self._store.attempt, key, file, before.size)
+            if Signature.of(os.fstat(fd)) == before:
+                with self._lock:
+                    self._ledger.end(path, before, sha256)

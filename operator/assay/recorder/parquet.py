@@ -1,0 +1,53 @@
+"""Compacts the parts of the metrics into one Parquet file, at the end, in bounded memory."""
+
+# ruff: noqa: S608 (the names in the queries are our own)
+from __future__ import annotations
+
+from pathlib import Path
+
+MEMORY_LIMIT = "128MB"
+_COLUMNS = "{metric: 'VARCHAR', step: 'BIGINT', time: 'DOUBLE', value: 'DOUBLE'}"
+
+
+class ParquetError(Exception):
+    """The file could not be written. The parts hold the same points."""
+
+
+def write_parquet(parts: list[Path], points: int, target: Path, scratch: Path) -> None:
+    """Write the rows of `parts`, in their order, to `target`. Raises ParquetError, also unless it has `points` rows."""
+    try:
+        import duckdb  # large, and needed once
+
+        settings = {
+            "memory_limit": MEMORY_LIMIT,
+            "threads": 1,
+            "temp_directory": str(scratch),
+            "home_directory": str(scratch),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(":memory:", config=settings) as database:
+            target.unlink(missing_ok=True)
+            database.execute(f"COPY ({_query(parts)}) TO {_text(target)} (FORMAT parquet, COMPRESSION zstd)")
+            found = database.execute(f"SELECT count(*) FROM read_parquet({_text(target)})").fetchone()
+    except Exception as error:
+        raise ParquetError(" ".join(str(error).split())[:300]) from None
+    if found is None or found[0] != points:
+        raise ParquetError(f"it has {found and found[0]} rows, {points} were recorded")
+
+
+def _query(parts: list[Path]) -> str:
+    if not parts:
+        return (
+            "SELECT NULL::VARCHAR AS metric, NULL::BIGINT AS step, NULL::DOUBLE AS time, NULL::DOUBLE AS value "
+            "WHERE false"
+        )
+    files = ", ".join(_text(part) for part in parts)
+    return (
+        f"SELECT metric, step, time, value FROM read_json([{files}], format = 'newline_delimited', "
+        f"compression = 'gzip', columns = {_COLUMNS})"
+    )
+
+
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,63 @@
+"""The records that the recorder writes, as plain data.
+
+`assay.store.records` reads them: the fields and bounds are the same, and a test holds the two together.
+They are not built with those models, because importing pydantic costs as much as the rest of the recorder's
+start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from assay.recorder.state import State
+from assay.store.clock import now
+from assay.store.limits import MAX_FILES, MAX_KEY_BYTES, MAX_MISSING, MAX_TEXT_CHARS
+
+Missing = list[tuple[str, str]]
+Files = list[tuple[str, int, str]]
+
+
+def summary(state: State, artifacts: tuple[int, int], store_error: str) -> dict[str, Any]:
+    """A Summary."""
+    totals = state.totals
+    count, size = artifacts
+    return {
+        "version": 1,
+        "pod": state.pod,
+        "updated": now(),
+        "points": totals.points,
+        "metrics": {name: series.to_dict() for name, series in totals.metrics.items()},
+        "rejected": totals.rejected,
+        "warnings": totals.events + totals.warnings,
+        "artifacts": {"count": count, "bytes": size},
+        "store_error": store_error[:MAX_TEXT_CHARS],
+    }
+
+
+def manifest(state: State, files: Files, missing: Missing, final: dict[str, Any]) -> dict[str, Any]:
+    """A PodManifest."""
+    return {
+        "version": 1,
+        "pod": state.pod,
+        "started": state.started,
+        "finished": now(),
+        "files": [{"path": path, "size": size, "sha256": sha256} for path, size, sha256 in files],
+        "missing": list(_missing(missing, len(files))),
+        "summary": final,
+    }
+
+
+def _missing(missing: Missing, files: int) -> Iterable[dict[str, str]]:
+    if files > MAX_FILES:
+        raise ValueError(f"a manifest lists at most {MAX_FILES} files, there are {files}")
+    shown = missing if len(missing) <= MAX_MISSING else missing[: MAX_MISSING - 1]
+    for path, reason in shown:
+        yield {"path": _readable(path)[:MAX_KEY_BYTES], "reason": _readable(reason)[:MAX_TEXT_CHARS]}
+    if len(shown) < len(missing):
+        yield {"path": "…", "reason": f"and {len(missing) - len(shown)} more"}
+
+
+def _readable(text: str) -> str:
+    """File names need not be UTF-8, records are."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

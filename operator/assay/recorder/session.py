@@ -1,0 +1,250 @@
+"""One life of the recorder: watch and ship until the end is asked for, then finish within the grace period.
+
+Three threads: this one reads metrics and commits parts, one ships parts and summaries, one uploads artifacts.
+The manifest is written last and only here, only after SIGTERM, and only when everything else is in the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from assay.recorder import records
+from assay.recorder.artifacts import Artifacts
+from assay.recorder.connection import Connection, GaveUp
+from assay.recorder.ledger import Ledger
+from assay.recorder.log import Log
+from assay.recorder.parquet import ParquetError, write_parquet
+from assay.recorder.settings import Settings
+from assay.recorder.shipper import Shipper, dump
+from assay.recorder.spool import Spool
+from assay.recorder.stream import FILE, MetricsStream
+from assay.store import layout
+
+POLL_SECONDS = 0.5
+_PARTS_AT_FULL_RATE = 200  # each so many parts slow the commits down by one flush interval …
+_LONGEST_COMMIT_SECONDS = 60.0  # … up to this
+_PROGRESS_SECONDS = 300.0
+_SCAN_SHARE = 50  # a scan of the artifacts may take one part in so many of the time
+
+
+class Session:
+    """Everything that one process of the recorder does."""
+
+    def __init__(
+        self, settings: Settings, log: Log, ended: Callable[[float], bool], leave: Callable[[int], object]
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._ended = ended
+        self._leave = leave
+        self._stage = "reading the spool"
+        self._spool = Spool(settings.spool, settings.pod)
+        self._ending = threading.Event()
+        self._connection = Connection(settings.credentials, log, self._ending)
+        self._offered: dict[str, Any] = {}
+        self._failure: BaseException | None = None
+
+    def run(self) -> int:
+        """Record until the end. 0 when the manifest is in the store, else 1."""
+        if self._spool.finished:
+            self._log.info("the record is complete already")
+            return 0
+        self._prepare()
+        self._watch()
+        return self._finish()
+
+    # While training goes on.
+
+    def _prepare(self) -> None:
+        settings = self._settings
+        folder = settings.directory / layout.ARTIFACTS
+        self._make_folder(str(folder))
+        self._stream = MetricsStream(settings.directory / FILE, self._spool, settings.part_bytes)
+        self._state = self._stream.state
+        self._spool.save(self._state)
+        self._artifacts = Artifacts(
+            folder, settings.prefix, Ledger(settings.spool / "artifacts.jsonl"), self._connection
+        )
+        self._shipper = Shipper(settings.prefix, self._spool, self._state, self._connection)
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (("shipper", self._shipper.run), ("artifacts", self._collect))
+        ]
+        for thread in self._threads:
+            thread.start()
+        state = self._state
+        again = {"resumed_points": state.totals.points, "resumed_parts": len(state.parts)} if state.parts else {}
+        self._log.info("recording", **again)
+
+    def _make_folder(self, folder: str) -> None:
+        """Make the folder that training writes to, for whatever user it runs as."""
+        try:
+            if not os.path.lexists(folder):
+                os.mkdir(folder)  # noqa: PTH102 (mode and owner are set below)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if os.fstat(fd).st_uid == os.geteuid():
+                    os.fchmod(fd, 0o777)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            self._log.warning("cannot make the folder for artifacts", folder=folder, error=str(error.strerror))
+
+    def _watch(self) -> None:
+        commit_at = summary_at = time.monotonic()
+        progress_at = time.monotonic() + _PROGRESS_SECONDS
+        more = False
+        while not self._ended(0.0 if more else POLL_SECONDS) and self._failure is None:
+            more = self._stream.poll()
+            now = time.monotonic()
+            if now >= commit_at and self._stream.pending and self._stream.commit():
+                commit_at = now + self._commit_interval()
+            if now >= summary_at:
+                self._offer_summary()
+                summary_at = now + self._settings.flush_seconds
+            if now >= progress_at:
+                self._log.info("recording", **self._figures())
+                progress_at = now + _PROGRESS_SECONDS
+        if self._failure is not None:
+            raise self._failure
+
+    def _commit_interval(self) -> float:
+        """Seconds between commits: more and more of them in a long run, so that parts stay few."""
+        flush = self._settings.flush_seconds
+        slower = flush * (1 + len(self._state.parts) // _PARTS_AT_FULL_RATE)
+        return max(flush, min(slower, _LONGEST_COMMIT_SECONDS))
+
+    def _offer_summary(self) -> None:
+        """Hand over new parts, and a summary when it says something new."""
+        summary = records.summary(self._state, self._artifacts.counts(), self._connection.fault)
+        changed = {**summary, "updated": ""} != {**self._offered, "updated": ""}
+        self._shipper.offer(summary if changed else None)
+        if changed:
+            self._offered = summary
+
+    def _collect(self) -> None:
+        """The work of the artifacts' thread."""
+        pause = self._settings.settle_seconds
+        while not self._ending.wait(pause):
+            began = time.thread_time()
+            self._artifacts.sweep()
+            pause = max(self._settings.settle_seconds, _SCAN_SHARE * (time.thread_time() - began))
+        self._artifacts.finish()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Run a thread's work; its failure is the session's failure."""
+        try:
+            work()
+        except BaseException as error:
+            self._failure = self._failure or error
+
+    # The end.
+
+    def _finish(self) -> int:
+        began = time.monotonic()
+        deadline = began + self._settings.finish_seconds
+        watchdog = threading.Timer(self._settings.finish_seconds, self._too_late)
+        watchdog.daemon = True
+        watchdog.start()
+        self._connection.end_at(deadline)
+        self._ending.set()
+        self._log.info("the training containers have ended; finishing the record")
+        try:
+            self._complete()
+        except GaveUp as error:
+            self._incomplete(f"the store did not take everything in time: {error}")
+            return 1
+        finally:
+            watchdog.cancel()
+        self._log.info("the record is complete", seconds=round(time.monotonic() - began, 1), **self._figures())
+        return 0
+
+    def _complete(self) -> None:
+        """Everything that is left to do, the manifest last."""
+        self._stage = "reading the rest of the metrics"
+        missing = self._read_rest()
+        self._shipper.offer(None)
+        self._stage = "writing metrics.parquet"
+        files, problems = self._compact()
+        self._stage = "uploading metrics and artifacts"
+        self._shipper.close()
+        for thread in self._threads:
+            thread.join()
+        if self._failure is not None:
+            raise self._failure
+        missing += problems + self._artifacts.missing()
+        self._stage = "writing the manifest"
+        self._write_records(files, missing)
+
+    def _read_rest(self) -> records.Missing:
+        """Read metrics.jsonl to its end. Gives what is missing because of that."""
+        stream = self._stream
+        while stream.poll(final=True) and self._failure is None:
+            pass
+        if not stream.commit() or stream.blocked:
+            raise OSError("the recorder's disk is full: the rest of metrics.jsonl cannot be recorded")
+        stream.close()
+        return [(FILE, stream.problem)] if stream.problem else []
+
+    def _compact(self) -> tuple[records.Files, records.Missing]:
+        """Write and upload metrics.parquet. The parts hold the same points, so that a record without it is complete."""
+        target = self._settings.spool / layout.PARQUET
+        if self._state.evicted:
+            return [], [(layout.PARQUET, "the recorder's disk was too small to keep the points for it")]
+        try:
+            write_parquet(
+                self._spool.part_files(self._state),
+                self._state.totals.points,
+                target,
+                self._settings.spool / "tmp",
+            )
+        except ParquetError as error:
+            self._log.warning("cannot write metrics.parquet; the parts hold the same points", error=str(error))
+            return [], [(layout.PARQUET, f"cannot be written: {error}")]
+        from assay.store.upload import upload
+
+        key = layout.key(self._settings.prefix, layout.PARQUET)
+        with target.open("rb") as file:
+            size, sha256 = upload(self._connection.attempt, key, file, target.stat().st_size)
+        return [(layout.PARQUET, size, sha256)], []
+
+    def _write_records(self, files: records.Files, missing: records.Missing) -> None:
+        """The last two objects: the final summary, then the manifest."""
+        final = records.summary(self._state, self._artifacts.counts(), "")
+        data = dump(final)
+        self._shipper.put(layout.SUMMARY, data, "application/json")
+        files = [
+            *files,
+            *((layout.part_path(n), part.size, part.sha256) for n, part in enumerate(self._state.parts, 1)),
+            *self._artifacts.files(),
+            (layout.SUMMARY, len(data), hashlib.sha256(data).hexdigest()),
+        ]
+        manifest = dump(records.manifest(self._state, sorted(files), missing, final))
+        self._shipper.put(layout.MANIFEST, manifest, "application/json")
+        self._spool.mark_finished()
+
+    def _too_late(self) -> None:
+        fault = self._connection.fault
+        why = f"the store does not take it: {fault}" if fault else f"still {self._stage}"
+        self._incomplete(f"not finished within {self._settings.finish_seconds:g} s: {why}")
+        self._leave(1)
+
+    def _incomplete(self, reason: str) -> None:
+        self._log.error(f"the record is incomplete, there is no manifest: {reason}", **self._figures())
+
+    def _figures(self) -> dict[str, int]:
+        count, size = self._artifacts.counts()
+        totals = self._state.totals
+        return {
+            "points": totals.points,
+            "rejected": totals.rejected,
+            "parts": len(self._state.parts),
+            "uploaded_parts": self._state.uploaded,
+            "artifacts": count,
+            "artifact_bytes": size,
+        }

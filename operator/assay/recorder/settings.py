@@ -1,0 +1,74 @@
+"""What the operator tells the recorder, through the environment of its container."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.store import layout
+
+
+class SettingsError(ValueError):
+    """A variable is missing or wrong. The message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where to read, where to write, and how often. Sizes in bytes, times in seconds."""
+
+    pod: str
+    prefix: str
+    directory: Path
+    spool: Path
+    credentials: Path
+    flush_seconds: float = 3.0
+    part_bytes: int = 4 << 20
+    settle_seconds: float = 5.0
+    grace_seconds: float = 30.0
+
+    @property
+    def finish_seconds(self) -> float:
+        """How long the end may take: the pod's grace period less a margin to say that it was not enough."""
+        return self.grace_seconds - min(5.0, max(0.5, 0.1 * self.grace_seconds))
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Settings:
+        """Read the ASSAY_* variables. Raises SettingsError."""
+        prefix = _required(env, "ASSAY_PREFIX").rstrip("/")
+        try:
+            layout.parse_pod_prefix(prefix)
+        except ValueError as error:
+            raise SettingsError(f"ASSAY_PREFIX: {error}") from None
+        return cls(
+            pod=_required(env, "ASSAY_POD"),
+            prefix=prefix,
+            directory=Path(env.get("ASSAY_DIR") or "/assay"),
+            spool=Path(env.get("ASSAY_SPOOL") or "/var/lib/assay"),
+            credentials=Path(env.get("ASSAY_CREDENTIALS") or "/var/run/assay/store/credentials.json"),
+            flush_seconds=_number(env, "ASSAY_FLUSH_SECONDS", 3.0, 0.05, 3600),
+            part_bytes=int(_number(env, "ASSAY_PART_BYTES", 4 << 20, 1024, 64 << 20)),
+            settle_seconds=_number(env, "ASSAY_SETTLE_SECONDS", 5.0, 0.05, 3600),
+            grace_seconds=_number(env, "ASSAY_GRACE_SECONDS", 30.0, 1, 7 * 86400),
+        )
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is not set")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {text!r}: it must be a number from {low:g} to {high:g}")
+    return value

@@ -1,0 +1,92 @@
+"""The thread that carries parts and summaries into the store, in order, whenever the store takes them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from assay.recorder.connection import Connection
+from assay.recorder.spool import Spool
+from assay.recorder.state import State
+from assay.store import layout
+
+
+class Shipper:
+    """Ships what the recording thread offers. Only `run` talks to the store."""
+
+    def __init__(self, prefix: str, spool: Spool, state: State, connection: Connection) -> None:
+        self._prefix = prefix
+        self._spool = spool
+        self._state = state
+        self._connection = connection
+        self._wake = threading.Condition()
+        self._offered: dict[str, Any] | None = None
+        self._shipped: dict[str, Any] | None = None
+        self._closing = False
+
+    def offer(self, summary: dict[str, Any] | None) -> None:
+        """There are new parts, or a new summary (the newest one counts), or both."""
+        with self._wake:
+            self._offered = summary or self._offered
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Ship what there is, then end."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+
+    def run(self) -> None:
+        """Ship until `close`, then ship the rest. Raises GaveUp."""
+        while self._wait():
+            self._ship_parts()
+            self._ship_summary()
+
+    def _wait(self) -> bool:
+        """Wait for work. False when there is none and none will come."""
+        with self._wake:
+            while not self._has_work():
+                if self._closing:
+                    return False
+                self._wake.wait()
+            return True
+
+    def _has_work(self) -> bool:
+        return self._state.uploaded < len(self._state.parts) or self._offered is not None
+
+    def _ship_parts(self) -> None:
+        while self._state.uploaded < len(self._state.parts):
+            number = self._state.uploaded + 1
+            data = self._spool.part_file(number).read_bytes()
+            self.put(layout.part_path(number), data, "application/gzip")
+            self._state.uploaded = number
+
+    def _ship_summary(self) -> None:
+        if self._offered is None:
+            return
+        shipped: dict[str, Any] = {}
+
+        def newest() -> bytes:
+            with self._wake:
+                shipped.update(self._offered or {})
+            return dump(shipped)
+
+        self.put(layout.SUMMARY, newest, "application/json")
+        with self._wake:
+            if self._offered == shipped:
+                self._offered = None
+        self._connection.reported(str(shipped.get("store_error", "")))
+
+    def put(self, path: str, data: bytes | Callable[[], bytes], content_type: str) -> None:
+        """Write one object below the pod's prefix; a function is asked anew for each attempt."""
+        key = layout.key(self._prefix, path)
+        self._connection.attempt(
+            lambda store: store.put_bytes(key, data if isinstance(data, bytes) else data(), content_type)
+        )
+
+
+def dump(record: dict[str, Any]) -> bytes:
+    """A record as it lies in the store."""
+    return json.dumps(record, indent=1).encode()
