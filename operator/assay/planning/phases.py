@@ -71,6 +71,8 @@ def _going(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
         return Verdict("Running", names.RECORDING, "the training has ended, the recorder uploads the rest")
     if alive:
         return Verdict("Pending", names.STARTING, _retries(pods) or f"pod {alive[0].name} is starting")
+    if pods and pods[-1].phase == "Succeeded":
+        return Verdict("Running", names.RECORDING, "the pod has ended, the Job is being completed")
     if any(pod.finished for pod in pods):
         return Verdict("Running", names.RETRYING, _retries(pods))
     return Verdict("Pending", names.WAITING_FOR_POD, "the Job has no pod yet")

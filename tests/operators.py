@@ -1,0 +1,98 @@
+"""The operator as a process of its own, run from the checkout as its own service account, as the tests need it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from tests.cluster.local import LocalCluster
+from tests.cluster.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMESPACE, SERVICE_ACCOUNT = "assay-system", "assay-operator"
+IMAGE = "localhost/assay:dev"
+
+
+def install(cluster: LocalCluster) -> None:
+    """Apply the CRDs and the operator's RBAC, and wait until the API server serves the kinds."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "charts/assay/rbac"))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+
+
+class OperatorProcess:
+    """One operator. Use as a context manager; ``kill`` and ``start`` make it crash and come back."""
+
+    def __init__(self, cluster: LocalCluster, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        self.metrics_port = _free_port()
+        self._environment = {
+            **os.environ,
+            **cluster.store.environment(),
+            "KUBECONFIG": str(cluster.token_kubeconfig(NAMESPACE, SERVICE_ACCOUNT)),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "ASSAY_IMAGE": IMAGE,
+            "ASSAY_METRICS_PORT": str(self.metrics_port),
+            "ASSAY_OBSERVE_SECONDS": "2",
+            "ASSAY_LOG_LEVEL": "DEBUG",
+            **(environment or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running operator."""
+        assert self._process is not None, "the operator is not running"
+        return self._process.pid
+
+    def start(self) -> "OperatorProcess":
+        """Start it and return at once; what it has to do it does when it is ready."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "assay.controllers"], env=self._environment, stdout=log, stderr=log
+            )
+        return self
+
+    def wait_ready(self, seconds: float = 30) -> "OperatorProcess":
+        """Wait until its metrics can be scraped."""
+
+        def ready() -> bool:
+            if self._process is None or self._process.poll() is not None:
+                return True
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.metrics_port)) == 0
+
+        wait_for("the operator's metrics port", ready, seconds=seconds)
+        code = self._process.poll() if self._process else None
+        assert code is None, f"the operator ended with {code}; its log {self.log} ends with:\n{self.tail()}"
+        return self
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it by a signal and wait until it is gone."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+    def tail(self, lines: int = 30) -> str:
+        """Return the end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def __enter__(self) -> "OperatorProcess":
+        return self.start().wait_ready()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill(signal.SIGTERM)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
