@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import builds, busybox, control, network, oci, packages, paths, remains, supervisor
+from tests.cluster import builds, busybox, control, logs, network, oci, packages, paths, remains, supervisor
 from tests.cluster.api import Api
 from tests.cluster.configs import PAUSE_IMAGE
 from tests.cluster.errors import ClusterError
@@ -38,15 +38,17 @@ class LocalCluster:
         self.with_node = with_node
         self.folder = paths.clusters() / name
         self.logs = paths.logs(name)
+        self._marks: dict[str, int] = {}
         self._pipe = -1
         self._process: subprocess.Popen[bytes] | None = None
 
     # Life
 
-    def start(self, *, detached: bool = False) -> "LocalCluster":
+    def start(self, *, detached: bool = False, owner: Path | None = None) -> "LocalCluster":
         """Start it and return when everything is ready; build the programs before if they are missing.
 
-        Attached (the default) it stops with this process, however that ends. Detached it stays until `stop`.
+        Attached (the default) it stops with this process, however that ends. With `owner`, a FIFO, it stops
+        with the last process that has the FIFO open for writing. Detached it stays until `stop`.
         Raises ClusterError with the component that is at fault and the end of its log.
         """
         packages.check(with_node=self.with_node)
@@ -56,13 +58,14 @@ class LocalCluster:
             if self.folder.exists():
                 raise ClusterError(f"the cluster {self.name} is up already")
             lock = self._prepare(programs)
-            self._launch(lock, detached)
+            self._launch(lock, detached, owner)
             self._wait_for_phase(("starting", "ready", "failed"), 30)
         try:
             self._wait_for_phase(("ready", "failed"), supervisor.START_SECONDS + 10)
         except BaseException:
             self.stop()
             raise
+        self.mark_logs()  # a start is full of errors that are none
         return self
 
     def stop(self) -> None:
@@ -167,6 +170,25 @@ class LocalCluster:
         """The names of all images that the node has."""
         return run(*self._ctr("images", "list", "--quiet")).split()
 
+    def create_namespace(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """Make a namespace; return when pods can be made in it."""
+        metadata = {"name": name, "labels": labels or {}}
+        self.api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        path = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        wait_for(f"default service account of {name}", lambda: self.api.get(path), every=0.02)
+
+    def delete_namespace(self, name: str) -> None:
+        """Have a namespace deleted; what is in it ends in its own time."""
+        self.api.delete(f"/api/v1/namespaces/{name}")
+
+    def mark_logs(self) -> None:
+        """From now on, `troubles` speaks of nothing that is in the logs already."""
+        self._marks = logs.sizes(self.logs)
+
+    def troubles(self) -> str:
+        """Where the logs are, and their last lines that speak of errors."""
+        return logs.troubles(self.logs, str(self.state.get("problem", "")), self._marks)
+
     # Faults
 
     def stop_component(self, name: str, *, kill: bool = False) -> None:
@@ -193,9 +215,7 @@ class LocalCluster:
         filters.append(f'labels."io.kubernetes.container.name"=="{container}"')
         found = run(*self._ctr("containers", "list", "--quiet", ",".join(filters))).split()
         tasks = run(*self._ctr("tasks", "list")).splitlines()[1:]
-        pids = [
-            int(pid) for name, pid, status in map(str.split, tasks) if name in found and status == "RUNNING"
-        ]
+        pids = [int(pid) for name, pid, status in map(str.split, tasks) if name in found and status == "RUNNING"]
         if not pids:
             raise ClusterError(f"no running container {container} in the pod {namespace}/{pod}")
         return pids[0]
@@ -242,9 +262,11 @@ class LocalCluster:
             oci.write_image(self.folder / "pause.tar", PAUSE_IMAGE, {"bin/pause": pause}, {}, ["/bin/pause"])
         return lock
 
-    def _launch(self, lock: int, detached: bool) -> None:
+    def _launch(self, lock: int, detached: bool, owner: Path | None) -> None:
         ours, pipe = -1, -1
-        if not detached:
+        if owner:
+            pipe = os.open(owner, os.O_RDONLY)
+        elif not detached:
             pipe, ours = os.pipe()
         command = [
             sys.executable,
@@ -274,9 +296,7 @@ class LocalCluster:
             ended = self._process is not None and self._process.poll() is not None
             return ended or self.state["phase"] in phases
 
-        wait_for(
-            f"start of the cluster {self.name}", reached, seconds=seconds, every=0.05, saw=lambda: self.state
-        )
+        wait_for(f"start of the cluster {self.name}", reached, seconds=seconds, every=0.05, saw=lambda: self.state)
         if self.state["phase"] not in phases or self.state["phase"] == "failed":
             problem = self.state.get("problem") or (self.logs / "supervisor.log").read_text()[-2000:]
             raise ClusterError(f"the cluster {self.name} did not start. {problem}\nAll logs: {self.logs}")
@@ -294,8 +314,8 @@ def sweep() -> None:
         folder = paths.clusters() / name
         if _is_dead(folder):
             remains.clean(folder)
-    logs = paths.logs("x").parent
-    kept = sorted(logs.iterdir(), key=lambda path: path.stat().st_mtime) if logs.exists() else []
+    folder = paths.logs("x").parent
+    kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime) if folder.exists() else []
     for old in kept[:-KEEP_LOGS]:
         if old.name not in names():
             shutil.rmtree(old, ignore_errors=True)

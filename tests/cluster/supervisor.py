@@ -22,7 +22,7 @@ START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 
 
-class Stop(Exception):  # noqa: N818, it is not an error
+class Stop(Exception):
     """The cluster shall end."""
 
 
