@@ -141,9 +141,7 @@ class Buildah:
     def base_key(self) -> str:
         """Changes when the base has to be made anew."""
         sources = "".join(path.read_text() for path in apt_sources())
-        return hashlib.sha256(
-            "\n".join((*MMDEBSTRAP, BASE_DOCKERFILE, suite(), sources)).encode()
-        ).hexdigest()[:12]
+        return hashlib.sha256("\n".join((*MMDEBSTRAP, BASE_DOCKERFILE, suite(), sources)).encode()).hexdigest()[:12]
 
     def build(self, image: Image, archive: Path, log: Path) -> None:
         """Run the Dockerfile and write the archive."""
@@ -182,9 +180,7 @@ class Buildah:
         """Layers of old builds cannot be told from those still needed: start over beyond a limit."""
         if not self.storage.exists():
             return
-        usage = subprocess.run(
-            ["du", "-smx", self.storage], capture_output=True, text=True, check=False
-        ).stdout
+        usage = subprocess.run(["du", "-smx", self.storage], capture_output=True, text=True, check=False).stdout
         if int(usage.split()[0]) <= STORAGE_LIMIT_MB:
             return
         say(f"layer cache is beyond {STORAGE_LIMIT_MB} MB, starting over")
@@ -274,9 +270,7 @@ def _run(command: Sequence[str], log: Path) -> None:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
     if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise ClusterError(
-            f"{Path(command[0]).name} ended with {done.returncode}; its output is in {log}:\n{tail}"
-        )
+        raise ClusterError(f"{Path(command[0]).name} ended with {done.returncode}; its output is in {log}:\n{tail}")
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -325,9 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Build the named images (default: all) and print where their archives are."""
     known = {image.name: image for image in (ASSAY, QUICKSTART)}
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.images", description="build the images")
-    parser.add_argument(
-        "names", nargs="*", choices=[*known, []], metavar="name", help=f"of: {', '.join(known)}"
-    )
+    parser.add_argument("names", nargs="*", choices=[*known, []], metavar="name", help=f"of: {', '.join(known)}")
     parser.add_argument("--engine", choices=["auto", "buildah", "docker"], default="auto")
     args = parser.parse_args(argv)
     unknown = set(args.names) - set(known)
