@@ -7,7 +7,6 @@ knows of Kubernetes.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,10 +19,12 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from assay.store.client import ObjectStore
-from assay.store.config import StoreConfig
 from minio.credentials import StaticProvider
 from minio.minioadmin import MinioAdmin
+
+from assay.store.client import ObjectStore
+from assay.store.config import StoreConfig
+from tests.cluster import builds
 
 ROOT_KEY, ROOT_SECRET = "assay-root", "assay-root-secret"
 USER_KEY, USER_SECRET = "assay-operator", "assay-operator-secret"
@@ -32,12 +33,8 @@ _DEADLINE_SECONDS = 30.0
 
 
 def minio_binary() -> Path:
-    """The MinIO server that the project's tools have built."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
-    for candidate in [cache / "bin" / "minio", *sorted(cache.glob("*/minio")), shutil.which("minio")]:
-        if candidate and os.access(candidate, os.X_OK) and Path(candidate).is_file():
-            return Path(candidate)
-    raise RuntimeError(f"no MinIO server in {cache}: `make cluster` builds it once")
+    """The MinIO server, built from its pinned source the first time."""
+    return builds.minio()
 
 
 def free_port() -> int:
@@ -76,6 +73,8 @@ class S3Server:
     log: Path
     access_key: str
     secret_key: str
+    root: tuple[str, str] = (ROOT_KEY, ROOT_SECRET)
+    ca_file: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -90,7 +89,8 @@ class S3Server:
         assert self.process is not None
         if self.process.poll() is not None:
             raise RuntimeError(f"{self.kind} has exited: {self.log.read_text(errors='replace')[-1000:]}")
-        answer = urllib3.request("GET", self.endpoint + self.health, retries=False, timeout=2)
+        with urllib3.PoolManager(ca_certs=self.ca_file, retries=False, timeout=2) as pool:
+            answer = pool.request("GET", self.endpoint + self.health)
         return answer.status < 500
 
     def kill(self) -> None:

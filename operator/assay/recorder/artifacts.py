@@ -17,7 +17,7 @@ from assay.recorder.connection import GaveUp
 from assay.recorder.folder import Listing, NotAFileError, Signature, open_file, scan
 from assay.recorder.ledger import Ledger
 from assay.store import layout
-from assay.store.errors import SourceError, StoreError, UploadLost
+from assay.store.errors import SourceChanged, SourceError, StoreError, UploadLost
 from assay.store.limits import MAX_FILES
 
 T = TypeVar("T")
@@ -113,12 +113,9 @@ class Artifacts:
             pass  # gone since it was listed; what was recorded of it stays
         except GaveUp:
             raise
-        except SourceError as error:
-            if "became shorter" not in str(error):
-                self._failed[path] = (signature, str(error))
-        except UploadLost:
+        except (SourceChanged, UploadLost):
             pass  # sent again from the start with the next sweep
-        except (NotAFileError, ValueError) as error:
+        except (SourceError, NotAFileError, ValueError) as error:
             self._failed[path] = (signature, str(error))
         except StoreError as error:
             self._failed[path] = (signature, f"the store refuses it: {error}")

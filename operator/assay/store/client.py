@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import BinaryIO, NamedTuple
+from xml.etree.ElementTree import ParseError
 
 import certifi
 import minio
@@ -203,7 +204,7 @@ class ObjectStore:
     def _faults(self, key: str = "") -> Iterator[None]:
         try:
             yield
-        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, ParseError) as error:
             raise translate(error, lambda reason: self._message(key, reason)) from None
 
     def __repr__(self) -> str:

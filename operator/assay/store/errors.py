@@ -33,7 +33,11 @@ class UploadLost(StoreError):
 
 
 class SourceError(Exception):
-    """The local file could not be read, or became shorter on the way. The store is not to blame."""
+    """The local file could not be read, or not in full. The store is not to blame."""
+
+
+class SourceChanged(SourceError):
+    """The local file became shorter while it was uploaded."""
 
 
 class RecordError(Exception):

@@ -43,6 +43,8 @@ def translate(error: Exception, message: Message) -> StoreError:
         return _by_code("", f"answered with HTTP status {error._code} and no S3 error", error._code, message)
     if isinstance(error, urllib3.exceptions.HTTPError | OSError):
         return StoreUnavailable(message(f"cannot be reached: {_short(error)}"))
+    if isinstance(error, ElementTree.ParseError):
+        return StoreUnavailable(message("answered with something that is no S3 document"))
     return StoreError(message(_short(error)))
 
 

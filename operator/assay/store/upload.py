@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
-from assay.store.errors import SourceError, StoreError
+from assay.store.errors import SourceChanged, SourceError, StoreError
 
 if TYPE_CHECKING:
     from assay.store.client import ObjectStore
@@ -69,7 +69,7 @@ class _Reader:
             except OSError as error:
                 raise SourceError(f"cannot be read: {error.strerror or error}") from None
             if not piece:
-                raise SourceError("became shorter while it was read")
+                raise SourceChanged("became shorter while it was read")
             pieces.append(piece)
             wanted -= len(piece)
             self.left -= len(piece)

@@ -1,0 +1,290 @@
+"""Artifacts: settled files early, all files at the end, nothing that is not a plain file, nothing twice."""
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assay.recorder.artifacts import Artifacts
+from assay.recorder.folder import MAX_DEPTH, scan
+from assay.recorder.ledger import Ledger
+from assay.store.errors import StoreError
+from tests.unit.recorder.memory import MemoryStore
+
+pytestmark = pytest.mark.unit
+
+PREFIX = "runs/ns/e/r/u/pods/p"
+
+
+class Trainer:
+    """A folder with artifacts, and the recorder's view of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "artifacts"
+        self.folder.mkdir()
+        self.journal = folder / "journal"
+        self.store = MemoryStore()
+        self.start()
+
+    def start(self) -> None:
+        self.artifacts = Artifacts(self.folder, PREFIX, Ledger(self.journal), self.store)
+
+    def write(self, path: str, content: bytes) -> Path:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        return target
+
+    def sweep(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.artifacts.sweep()
+
+    def stored(self) -> dict[str, bytes]:
+        return {key.removeprefix(f"{PREFIX}/artifacts/"): data for key, data in self.store.objects.items()}
+
+    def listed(self) -> dict[str, str]:
+        return {path.removeprefix("artifacts/"): sha256 for path, _, sha256 in self.artifacts.files()}
+
+    def check(self) -> None:
+        """What is listed is in the store, byte by byte."""
+        assert self.listed() == {path: hashlib.sha256(data).hexdigest() for path, data in self.stored().items()}
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Trainer:
+    return Trainer(tmp_path)
+
+
+def test_a_file_is_uploaded_once_it_has_settled(trainer: Trainer) -> None:
+    trainer.write("a", b"1")
+    trainer.sweep()
+    assert trainer.stored() == {}
+    trainer.write("a", b"12")
+    trainer.sweep()
+    assert trainer.stored() == {}
+    trainer.sweep()
+    assert trainer.stored() == {"a": b"12"}
+    trainer.sweep(3)
+    assert trainer.store.writes == [f"{PREFIX}/artifacts/a"]
+    trainer.check()
+
+
+def test_a_changed_file_is_uploaded_again(trainer: Trainer) -> None:
+    trainer.write("model/a", b"1")
+    trainer.sweep(2)
+    trainer.write("model/a", b"2")
+    trainer.sweep(2)
+    assert trainer.stored() == {"model/a": b"2"}
+    assert trainer.artifacts.counts() == (1, 1)
+    trainer.check()
+
+
+def test_the_end_takes_everything(trainer: Trainer) -> None:
+    content = {f"d{i % 3}/f{i}": bytes([i]) * i for i in range(30)} | {"big": os.urandom(20 << 20)}
+    for path, data in content.items():
+        trainer.write(path, data)
+    trainer.artifacts.finish()
+    assert trainer.stored() == content
+    assert trainer.artifacts.missing() == []
+    trainer.check()
+
+
+def test_a_restarted_recorder_uploads_nothing_again(trainer: Trainer) -> None:
+    trainer.write("a", b"1")
+    trainer.write("b", b"2")
+    trainer.sweep(2)
+    trainer.start()
+    trainer.artifacts.finish()
+    assert sorted(trainer.store.writes) == [f"{PREFIX}/artifacts/{name}" for name in "ab"]
+    trainer.check()
+
+
+def test_odd_names(trainer: Trainer) -> None:
+    names = ["with space", "100%+1", "ümläut/日本", ".hidden/.x", "a'b\"c", "#?&=", "-rf"]
+    for name in names:
+        trainer.write(name, b"x")
+    trainer.artifacts.finish()
+    assert sorted(trainer.stored()) == sorted(names)
+    assert trainer.artifacts.missing() == []
+
+
+def test_names_that_no_store_holds_are_missing_with_the_reason(trainer: Trainer) -> None:
+    deep = "/".join(["d" * 200] * 6)
+    trainer.write(deep, b"x")
+    trainer.write("new\nline", b"x")
+    (trainer.folder / os.fsdecode(b"\xff")).write_bytes(b"x")
+    trainer.write("fine", b"x")
+    trainer.artifacts.finish()
+    assert list(trainer.stored()) == ["fine"]
+    assert sorted(reason for _, reason in trainer.artifacts.missing()) == [
+        "the key would have 1236 bytes, and a store holds 1024",
+        "the name has control characters",
+        "the name is not UTF-8",
+    ]
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("/etc/passwd"), "is a symlink, not a regular file"),
+        (lambda path: path.symlink_to("/etc"), "is a symlink, not a regular file"),
+        (os.mkfifo, "is a FIFO, not a regular file"),
+        (make_socket, "is a socket, not a regular file"),
+    ],
+)
+def test_what_is_no_file_is_never_opened(
+    trainer: Trainer, make: Callable[[Path], None], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trainer.folder)
+    make(Path("x"))
+    trainer.sweep(2)
+    trainer.artifacts.finish()
+    assert trainer.stored() == {}
+    assert trainer.artifacts.missing() == [("artifacts/x", reason)]
+
+
+def test_the_folder_itself_may_be_a_symlink_or_not_be_there(trainer: Trainer, tmp_path: Path) -> None:
+    trainer.folder.rmdir()
+    trainer.artifacts.finish()
+    assert trainer.artifacts.missing() == []
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/x").write_text("x")
+    trainer.folder.symlink_to(tmp_path / "secret")
+    trainer.artifacts.finish()
+    assert trainer.stored() == {}
+    assert trainer.artifacts.missing() == [("artifacts", "is a symlink, not a regular file")]
+
+
+def swap_file(trainer: Trainer, secret: Path) -> None:
+    (trainer.folder / "d/a").unlink()
+    (trainer.folder / "d/a").symlink_to(secret / "a")
+
+
+def swap_folder(trainer: Trainer, secret: Path) -> None:
+    (trainer.folder / "d").rename(trainer.folder / "e")
+    (trainer.folder / "d").symlink_to(secret)
+
+
+@pytest.mark.parametrize("swap", [swap_file, swap_folder])
+def test_a_symlink_that_is_swapped_in_between_leads_nowhere(
+    trainer: Trainer, tmp_path: Path, swap: Callable[[Trainer, Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The race: the folder was scanned, and then changed before the file is opened."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "a").write_text("the credentials")
+    trainer.write("d/a", b"harmless")
+    listing = scan(str(trainer.folder), 100)
+    swap(trainer, secret)
+    monkeypatch.setattr("assay.recorder.artifacts.scan", lambda *_: listing)
+    trainer.artifacts.finish()
+    assert trainer.stored() == {}
+
+
+def test_folders_nested_too_deep_are_missing(trainer: Trainer) -> None:
+    path = "/".join(["d"] * MAX_DEPTH)
+    trainer.write(f"{path}/x", b"x")
+    trainer.write("/".join(["d"] * (MAX_DEPTH - 1)) + "/x", b"x")
+    trainer.artifacts.finish()
+    assert trainer.artifacts.missing() == [(f"artifacts/{path}", f"nested deeper than {MAX_DEPTH} folders")]
+    assert len(trainer.stored()) == 1
+
+
+def test_too_many_files_are_said_to_be(trainer: Trainer) -> None:
+    for number in range(5):
+        trainer.write(str(number), b"")
+    listing = scan(str(trainer.folder), 3)
+    assert (len(listing.files), listing.refused) == (3, {"": "has more than 3 files"})
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(trainer: Trainer) -> None:
+    target = trainer.write("a", b"1")
+
+    def change(_: str) -> None:
+        trainer.store.before = lambda key: None
+        target.write_bytes(b"22")
+
+    trainer.store.before = change
+    trainer.artifacts.finish()
+    assert trainer.stored() == {"a": b"22"}
+    trainer.check()
+
+
+def test_a_file_that_never_stands_still_is_missing(trainer: Trainer) -> None:
+    target = trainer.write("a", b"1")
+    trainer.store.before = lambda key: target.write_bytes(target.read_bytes() + b"1") and None
+    trainer.artifacts.finish()
+    assert trainer.listed() == {}
+    assert trainer.artifacts.missing() == [("artifacts/a", "kept changing while it was read")]
+
+
+def test_a_deleted_checkpoint_stays_recorded(trainer: Trainer) -> None:
+    target = trainer.write("checkpoint-1", b"1")
+    trainer.sweep(2)
+    target.unlink()
+    trainer.write("checkpoint-2", b"2")
+    trainer.artifacts.finish()
+    assert sorted(trainer.listed()) == ["checkpoint-1", "checkpoint-2"]
+    trainer.check()
+
+
+def test_a_file_that_was_deleted_while_the_recorder_was_killed_in_its_upload_is_missing(trainer: Trainer) -> None:
+    target = trainer.write("a", b"1")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(_: str) -> None:
+        raise Killed
+
+    trainer.store.before = kill
+    trainer.sweep()
+    with pytest.raises(Killed):
+        trainer.sweep()
+    trainer.store.before = lambda key: None
+    target.unlink()
+    trainer.start()
+    trainer.artifacts.finish()
+    assert trainer.listed() == {}
+    assert trainer.artifacts.missing() == [("artifacts/a", "was deleted while it was uploaded")]
+
+
+def test_what_the_store_refuses_is_missing_and_not_tried_for_ever(trainer: Trainer) -> None:
+    trainer.write("a", b"1")
+    trainer.write("b", b"1")
+    tries: list[str] = []
+
+    def refuse(key: str) -> None:
+        tries.append(key)
+        if key.endswith("/a"):
+            raise StoreError("bad name")
+
+    trainer.store.before = refuse
+    trainer.sweep(5)
+    assert len(tries) == 2
+    trainer.artifacts.finish()
+    assert list(trainer.listed()) == ["b"]
+    assert trainer.artifacts.missing() == [("artifacts/a", "the store refuses it: bad name")]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_a_journal_whose_last_line_was_cut_off(trainer: Trainer, cut: int) -> None:
+    trainer.write("a", b"1")
+    trainer.write("b", b"2")
+    trainer.artifacts.finish()
+    with trainer.journal.open("r+b") as journal:
+        journal.truncate(trainer.journal.stat().st_size - cut)
+    trainer.start()
+    trainer.artifacts.finish()
+    assert sorted(trainer.listed()) == ["a", "b"]
+    trainer.start()
+    assert sorted(trainer.listed()) == ["a", "b"]
+    trainer.check()

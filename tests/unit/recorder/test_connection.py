@@ -1,0 +1,117 @@
+"""The way to the store: tries again, takes new credentials, gives up in time, and never tells a secret."""
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.recorder import connection as module
+from assay.recorder.connection import Connection, GaveUp
+from assay.recorder.log import Log
+from assay.store.client import ObjectStore
+from assay.store.credentials import Credentials
+from assay.store.errors import NotFound, StoreDenied, StoreError, StoreUnavailable
+
+pytestmark = pytest.mark.unit
+
+
+class Place:
+    """A connection with its credentials file and its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "credentials.json"
+        self.output = io.StringIO()
+        self.ending = threading.Event()
+        self.connection = Connection(self.path, Log(self.output), self.ending)
+        self.credentials("first")
+
+    def credentials(self, name: str) -> None:
+        self.path.write_text(Credentials("http://s3", "r", "assay", f"{name}-key", f"{name}-secret").to_json())
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr(module, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(module, "LONGEST_DELAY", 0.002)
+    made = Place(tmp_path)
+    yield made
+    assert "-secret" not in made.output.getvalue()
+    assert "-key" not in made.output.getvalue()
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("down"), StoreDenied("expired"), NotFound("no bucket")])
+def test_tries_again_and_tells_once(place: Place, error: StoreError) -> None:
+    errors = [error] * 4
+
+    def request(_: ObjectStore) -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert place.connection.attempt(request) == "done"
+    log = place.output.getvalue()
+    assert log.count("the store does not take what is recorded; it is kept for later") == 1
+    assert log.count("the store takes what is recorded again") == 1
+    assert place.connection.fault == str(error)
+    place.connection.reported(str(error))
+    assert place.connection.fault == ""
+
+
+def test_what_cannot_be_mended_is_raised_at_once(place: Place) -> None:
+    def refuse(_: ObjectStore) -> None:
+        raise StoreError("bad name")
+
+    with pytest.raises(StoreError, match="bad name"):
+        place.connection.attempt(refuse)
+
+
+def test_newer_credentials_are_used_as_soon_as_they_are_there(place: Place) -> None:
+    seen: list[str] = []
+
+    def request(store: ObjectStore) -> None:
+        seen.append(store.config.access_key)
+        if store.config.access_key == "first-key":
+            place.credentials("second")
+            raise StoreDenied("expired")
+
+    place.connection.attempt(request)
+    assert seen == ["first-key", "second-key"]
+
+
+def test_waits_for_credentials(place: Place) -> None:
+    place.path.unlink()
+    timer = threading.Timer(0.05, place.credentials, ["late"])
+    timer.start()
+    assert place.connection.attempt(lambda store: store.config.access_key) == "late-key"
+    assert "no store credentials at" in place.output.getvalue()
+
+
+def test_broken_credentials_are_not_quoted(place: Place) -> None:
+    place.path.write_text('{"secret_key": "x-secret"')
+    threading.Timer(0.05, place.credentials, ["good"]).start()
+    assert place.connection.attempt(lambda store: store.config.access_key) == "good-key"
+    assert "not credentials as Assay writes them" in place.output.getvalue()
+
+
+def test_gives_up_at_the_deadline(place: Place) -> None:
+    def request(_: ObjectStore) -> None:
+        raise StoreUnavailable("down")
+
+    began = time.monotonic()
+    place.connection.end_at(began + 0.05)
+    place.ending.set()
+    with pytest.raises(GaveUp, match="down"):
+        place.connection.attempt(request)
+    assert time.monotonic() - began < 5
+
+
+def test_a_single_request_that_is_denied_does_not_hold_up_the_others(place: Place) -> None:
+    def denied(_: ObjectStore) -> None:
+        place.connection.attempt(lambda store: None)  # meanwhile others succeed
+        raise StoreDenied("not this key")
+
+    with pytest.raises(StoreDenied, match="not this key"):
+        place.connection.attempt(denied)

@@ -1,0 +1,55 @@
+"""The compacted file has exactly the points of the parts, bit by bit."""
+
+import gzip
+import json
+import math
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from assay.recorder.parquet import ParquetError, write_parquet
+
+pytestmark = pytest.mark.unit
+
+Row = tuple[str, int, float, float]
+
+
+def write_part(path: Path, rows: list[Row]) -> Path:
+    names = ("metric", "step", "time", "value")
+    lines = "".join(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(lines.encode(), mtime=0))
+    return path
+
+
+def read(path: Path) -> list[Row]:
+    return duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()
+
+
+def test_every_value_survives_in_its_order(tmp_path: Path) -> None:
+    odd = [0.1, -0.0, 5e-324, 1.7976931348623157e308, 2.0**53 + 2, math.pi, 1e22, 123456789.123456789]
+    first = [("loss", step, 1763700000.123 + step, value) for step, value in enumerate(odd)]
+    second = [("späße \"'\\", -(2**63), 0.0, 1.0), ("x", 2**63 - 1, 1.0, -1.0)]
+    parts = [write_part(tmp_path / "1.gz", first), write_part(tmp_path / "it's 2.gz", second)]
+    write_parquet(parts, 10, tmp_path / "metrics.parquet", tmp_path)
+    assert repr(read(tmp_path / "metrics.parquet")) == repr(first + second)
+
+
+def test_no_points_make_an_empty_file_with_the_columns(tmp_path: Path) -> None:
+    write_parquet([], 0, tmp_path / "metrics.parquet", tmp_path)
+    described = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{tmp_path}/metrics.parquet')").fetchall()
+    columns = [(name, kind) for name, kind, *_ in described]
+    assert columns == [("metric", "VARCHAR"), ("step", "BIGINT"), ("time", "DOUBLE"), ("value", "DOUBLE")]
+    assert read(tmp_path / "metrics.parquet") == []
+
+
+def test_a_part_that_lacks_points_is_noticed(tmp_path: Path) -> None:
+    part = write_part(tmp_path / "1.gz", [("a", 1, 1.0, 1.0)])
+    with pytest.raises(ParquetError, match="it has 1 rows, 2 were recorded"):
+        write_parquet([part], 2, tmp_path / "metrics.parquet", tmp_path)
+
+
+def test_a_broken_part_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "1.gz").write_bytes(b"no gzip")
+    with pytest.raises(ParquetError):
+        write_parquet([tmp_path / "1.gz"], 1, tmp_path / "metrics.parquet", tmp_path)

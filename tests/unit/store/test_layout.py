@@ -1,0 +1,67 @@
+"""Keys go both ways, and nothing can be named that leads out of its prefix."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.store import layout
+
+pytestmark = pytest.mark.unit
+
+names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", fullmatch=True)
+
+
+@given(names, st.none() | names, names, names, names)
+def test_prefixes_round_trip(namespace: str, experiment: str | None, run: str, uid: str, pod: str) -> None:
+    prefix = layout.run_prefix(namespace, experiment, run, uid)
+    assert layout.parse_run_prefix(prefix) == (namespace, experiment, run, uid)
+    assert layout.parse_pod_prefix(layout.pod_prefix(prefix, pod)) == ((namespace, experiment, run, uid), pod)
+
+
+def test_prefix_is_as_documented() -> None:
+    assert layout.run_prefix("ml", None, "digits", "u-1") == "runs/ml/_/digits/u-1"
+    prefix = layout.run_prefix("ml", "sweep", "sweep-1", "u-2")
+    assert prefix == "runs/ml/sweep/sweep-1/u-2"
+    assert layout.pod_prefix(prefix, "sweep-1-abc") == "runs/ml/sweep/sweep-1/u-2/pods/sweep-1-abc"
+    assert layout.part_path(7) == "metrics/part-00007.jsonl.gz"
+
+
+@pytest.mark.parametrize("bad", ["", "..", "a/b", "*", "A", "_", "a..b", "a?", "${x}", "a" * 254, "a\n"])
+def test_names_that_kubernetes_refuses_make_no_prefix(bad: str) -> None:
+    with pytest.raises(ValueError):
+        layout.run_prefix("ns", "e", bad, "u")
+    with pytest.raises(ValueError):
+        layout.pod_prefix("runs/ns/e/r/u", bad)
+
+
+@pytest.mark.parametrize("bad", ["", "runs/a/b/c", "runs/a/b/c/d/e", "other/a/b/c/d", "runs/a/B/c/d", "runs/a//c/d"])
+def test_what_is_not_a_prefix_is_refused(bad: str) -> None:
+    with pytest.raises(ValueError):
+        layout.parse_run_prefix(bad)
+    with pytest.raises(ValueError):
+        layout.parse_pod_prefix(bad + "/pods")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=80))
+def test_any_plain_path_is_a_key_below_its_prefix(path: str) -> None:
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        with pytest.raises(ValueError, match="not a plain relative path"):
+            layout.key("runs/a/b/c/d", path)
+    else:
+        assert layout.key("runs/a/b/c/d", path) == f"runs/a/b/c/d/{path}"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a\nb", "control characters"),
+        ("\udcff", "not UTF-8"),
+        ("ü" * 600, "would have 1213 bytes"),
+        ("../x", "not a plain relative path"),
+        ("/x", "not a plain relative path"),
+    ],
+)
+def test_what_a_store_cannot_hold_is_refused_with_the_reason(path: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        layout.key("runs/a/b/c/d", path)
