@@ -49,6 +49,11 @@ class OperatorProcess:
         assert self._process is not None, "the operator is not running"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> "OperatorProcess":
         """Start it and return at once; what it has to do it does when it is ready."""
         with self.log.open("ab") as log:

@@ -205,6 +205,8 @@ def _recorder(pod: Raw, record_prefix: str, grace: int, settings: JobSettings) -
             {"name": "ASSAY_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             *({"name": name, "value": value} for name, value in env.items()),
         ],
+        # The kubelet starts the training only after this hook: its first line may write an artifact.
+        "lifecycle": {"postStart": {"exec": {"command": ["mkdir", "-p", "-m", "0777", f"{ASSAY_DIR}/artifacts"]}}},
         "resources": settings.resources,
         "securityContext": {
             "runAsNonRoot": True,
