@@ -96,7 +96,8 @@ EXPERIMENT = Kind(
     kind=names.EXPERIMENT,
     plural="experiments",
     short="exp",
-    description="An Experiment is a question: an objective, a search space, and the template of the runs that answer it.",
+    description="An Experiment is a question: an objective, a search space, and the template of the runs that answer "
+    "it.",
     spec=ExperimentSpec,
     status=ExperimentStatus,
     columns=(

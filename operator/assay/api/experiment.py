@@ -158,8 +158,8 @@ class ExperimentSpec(Model):
     suspend: Annotated[
         bool,
         Field(
-            description="While true, no run is launched and the Jobs of active runs are suspended: their pods stop, and "
-            "begin anew when it is false again. Can be changed."
+            description="While true, no run is launched and the Jobs of active runs are suspended: their pods stop, "
+            "and begin anew when it is false again. Can be changed."
         ),
     ] = False
     template: Annotated[RunTemplate, Field(description="What becomes the spec of every Run.")]

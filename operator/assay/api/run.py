@@ -154,8 +154,8 @@ Parameters = Annotated[
             "type": "object",
             "x-kubernetes-preserve-unknown-fields": True,
             "maxProperties": 64,
-            "description": "Parameters by name: numbers, strings or booleans. A container sees each as PARAM_<name>, and "
-            "all of them in /assay/params.json.",
+            "description": "Parameters by name: numbers, strings or booleans. A container sees each as PARAM_<name>, "
+            "and all of them in /assay/params.json.",
         }
     ),
 ]

@@ -1,4 +1,4 @@
-"""The Secret with a run's own store credentials: written before the first pod, refreshed in time, gone after the run."""
+"""The Secret with a run's store credentials: written before the first pod, refreshed in time, gone after the run."""
 
 import base64
 from datetime import datetime, timedelta

@@ -144,7 +144,8 @@ class World:
 def _older(body: Raw, known: Raw) -> bool:
     """Whether ``body`` is older than what is known.
 
-    Resource versions are comparable integers since Kubernetes 1.35; where they are not, everything is taken as it comes.
+    Resource versions are comparable integers since Kubernetes 1.35; where they are not, everything is taken as it
+    comes.
     """
     try:
         return int(body["metadata"]["resourceVersion"]) < int(known["metadata"]["resourceVersion"])
