@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nerror: {error}\nlogs:  {demo.cluster.logs}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nNo longer watching. The cluster is still up; `make demo-down` stops it.", file=sys.stderr)
+        print("\nInterrupted. What is up stays up; `make demo-down` stops it.", file=sys.stderr)
         return 130
 
 
@@ -136,13 +136,13 @@ class Demo:
             print(f"              {path} ({rendering.size(size)})")
         print("Copy them:  (any S3 client does; this one came with `make setup`)")
         rclone = _shown(Path(sys.executable).with_name("rclone"))
-        print(f"  {rclone} --config {self._rclone_config()} copy \\")
+        print(f"  {rclone} --config {_shown(self._rclone_config())} copy \\")
         print(f"    store:{uri.removeprefix('s3://')} best-run")
 
     def _report_next(self, run: Raw) -> None:
-        kubectl = "kubectl" if shutil.which("kubectl") else self.cluster.spec.programs["kubectl"]
+        kubectl = "kubectl" if shutil.which("kubectl") else _shown(Path(self.cluster.spec.programs["kubectl"]))
         print("\nThe cluster stays up until `make demo-down`. Next:\n")
-        print(f"  export KUBECONFIG={self.cluster.kubeconfig}")
+        print(f"  export KUBECONFIG={_shown(self.cluster.kubeconfig)}")
         print(f"  {kubectl} -n {NAMESPACE} get experiments,runs,jobs,pods")
         print(f"  {kubectl} -n {NAMESPACE} describe run {run['metadata']['name']}")
         print(f"  {kubectl} explain experiment.spec.search")
@@ -263,9 +263,11 @@ class Demo:
             process.kill()
 
 
-def _shown(path: Path) -> Path:
+def _shown(path: Path) -> str:
     """The path as one types it in the checkout."""
-    return path.relative_to(paths.CHECKOUT) if path.is_relative_to(paths.CHECKOUT) else path
+    if path.is_relative_to(paths.CHECKOUT):
+        return str(path.relative_to(paths.CHECKOUT))
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def _free_port() -> int:

@@ -53,9 +53,7 @@ def test_only_the_most_recently_used_archives_of_a_name_are_kept(tmp_path: Path)
 
 
 def test_pip_settings_of_files_and_variables_reach_the_build_as_secrets(tmp_path: Path) -> None:
-    _write(
-        tmp_path / ".config" / "pip" / "pip.conf", "[global]\nindex-url = https://one.test/\ntimeout = 5\n"
-    )
+    _write(tmp_path / ".config" / "pip" / "pip.conf", "[global]\nindex-url = https://one.test/\ntimeout = 5\n")
     bundle = _write(tmp_path / "bundle.crt", "certificates")
     secrets = tmp_path / "secrets"
     secrets.mkdir()

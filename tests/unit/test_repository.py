@@ -1,0 +1,117 @@
+"""What holds for the repository as a whole: its layout, what may not stand in it, and that the README is true."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+TOP_LEVEL = {
+    *("pyproject.toml", "README.md", "Dockerfile", "Makefile", "LICENSE"),
+    *("operator", "crds", "charts", "tests", "examples", "docs"),
+}
+
+# In pieces, so that this file does not hold what it looks for.
+REGISTRIES = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("files", "pythonhosted", "org"),
+        ("proxy", "golang", "org"),
+        ("sum", "golang", "org"),
+        ("deb", "debian", "org"),
+        ("security", "debian", "org"),
+        ("archive", "ubuntu", "com"),
+        ("docker", "io"),
+        ("registry", "k8s", "io"),
+        ("quay", "io"),
+        ("ghcr", "io"),
+        ("gcr", "io"),
+        ("registry", "npmjs", "org"),
+        ("dl", "min", "io"),
+    )
+]
+MACHINE_PATHS = ["/" + folder for folder in ("root/", "work/", "home/[a-z]", "Users/[a-z]")]
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def _lines_with(pattern: re.Pattern[str]) -> list[str]:
+    found = []
+    for path in _tracked():
+        lines = path.read_text(errors="replace").splitlines()
+        numbered = ((number, line) for number, line in enumerate(lines, 1) if pattern.search(line))
+        found += [f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}" for number, line in numbered]
+    return found
+
+
+def test_the_top_level_is_what_the_layout_names_and_dotfiles() -> None:
+    tops = {path.relative_to(ROOT).parts[0] for path in _tracked()}
+    assert {top for top in tops if not top.startswith(".")} == TOP_LEVEL
+
+
+def test_the_operator_folder_is_not_a_package() -> None:
+    """It would shadow the standard library's `operator` for everything that has the checkout on its path."""
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    program = "import operator; print(operator.__file__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not Path(done.stdout.strip()).is_relative_to(ROOT / "operator")
+
+
+def test_no_registry_is_named() -> None:
+    hosts = "|".join(re.escape(host) for host in REGISTRIES)
+    assert _lines_with(re.compile(rf"(?<![\w.-])(?:[\w-]+\.)*(?:{hosts})(?![\w-])")) == []
+
+
+def test_no_path_of_a_machine_stands_in_a_file() -> None:
+    shown = [rf"(?<![\w.~}}$/]){path}" for path in MACHINE_PATHS]
+    assert _lines_with(re.compile("|".join([re.escape(f"{ROOT}/"), *shown]))) == []
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
+    assert {"demo", "test", "demo-down"} <= named
+    assert named <= targets
+
+
+def test_every_variable_of_the_readme_is_read_by_the_operator() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "operator").rglob("*.py"))
+    for variable in sorted(set(re.findall(r"\bASSAY_[A-Z_]+\b", README))):
+        suffix = variable.removeprefix("ASSAY_STORE_")
+        assert f'"{variable}"' in sources or f'"{suffix}"' in sources, variable
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "examples").rglob("README.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_the_readme_shows_the_quickstart_as_it_is() -> None:
+    manifest = (ROOT / "examples" / "quickstart" / "experiment.yaml").read_text()
+    shown = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert shown
+    lines = [line for line in shown[1].splitlines() if "…" not in line]
+    assert len(lines) > 10
+    for line in lines:
+        assert line in manifest.splitlines(), line
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    commands = (ROOT / ".ci" / "run").read_text()
+    assert "make lint test" in commands
+    assert ".ci/install" in commands
+    for script in ("run", "install"):
+        path = ROOT / ".ci" / script
+        assert path.stat().st_mode & 0o111
+        subprocess.run(["bash", "-n", path], check=True)
