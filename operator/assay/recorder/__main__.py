@@ -3,9 +3,11 @@
 # ruff: noqa: E402 (see below)
 import signal
 
-# Before any import that takes time: process 1 of a container loses a SIGTERM that is not blocked or handled.
+# Before any import that takes time. The kernel drops signals for process 1 of a container that it neither blocks
+# nor handles; blocked ones wait until they are asked for.
 _END = {signal.SIGTERM, signal.SIGINT}
 signal.pthread_sigmask(signal.SIG_BLOCK, _END)
+signal.signal(signal.SIGTERM, lambda *_: None)
 
 import os
 import sys
