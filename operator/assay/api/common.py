@@ -7,13 +7,15 @@ unbounded values, because it has to know their worst-case cost in advance.
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
-#: A parameter's value as JSON and YAML have it: number, string or boolean.
+#: A parameter's value as JSON and YAML have it: number, string or boolean. A structural schema cannot say that, so an
+#: object may hold anything here; ``planning.search`` refuses it, with a message that reaches the status.
 Scalar = Annotated[
     bool | int | float | str,
+    SkipValidation,
     WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True, "description": "A number, string or boolean."}),
 ]
 
@@ -21,8 +23,10 @@ Name = Annotated[str, Field(min_length=1, max_length=63)]
 LongText = Annotated[str, Field(max_length=4096)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
-Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)]
-Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
+LabelValue = Annotated[str, Field(max_length=63, description="Value of the label.")]
+AnnotationValue = Annotated[str, Field(max_length=4096, description="Value of the annotation.")]
+Labels = Annotated[dict[str, LabelValue], Field(max_length=64)]
+Annotations = Annotated[dict[str, AnnotationValue], Field(max_length=64)]
 
 
 def rule(expression: str, message: str, **more: str) -> dict[str, str]:

@@ -74,9 +74,10 @@ class Kind:
             "properties": {
                 "apiVersion": {"type": "string", "description": "Always assay.dev/v1alpha1."},
                 "kind": {"type": "string", "description": f"Always {self.kind}."},
+                # The API server describes it, and refuses a description of ours.
                 "metadata": {
                     "type": "object",
-                    "properties": {"name": {"type": "string", "maxLength": 253}},
+                    "properties": {"name": {"type": "string", "maxLength": 253, "description": "Name of the object."}},
                 },
                 "spec": structural(self.spec),
                 "status": structural(self.status),

@@ -114,8 +114,10 @@ class ExperimentSpec(Model):
                 "objective cannot be changed: runs that were made for another objective are not comparable",
             ),
             rule(
-                "has(self.parameters) == has(oldSelf.parameters) && "
-                "(!has(self.parameters) || self.parameters == oldSelf.parameters)",
+                # Two lists keyed by name are equal in any order, and the order decides what run number N is.
+                "has(self.parameters) == has(oldSelf.parameters) && (!has(self.parameters) || "
+                "(self.parameters == oldSelf.parameters && "
+                "self.parameters.map(p, p.name) == oldSelf.parameters.map(p, p.name)))",
                 "parameters cannot be changed: create a new Experiment",
             ),
             rule("self.search == oldSelf.search", "search cannot be changed: create a new Experiment"),

@@ -62,7 +62,6 @@ JOB_FAILED: Final = "JobFailed"
 NOT_YET: Final = "NotYet"
 VERIFIED: Final = "Verified"
 MANIFEST_MISSING: Final = "ManifestMissing"
-NOT_VERIFIED: Final = "NotVerified"
 FILES_MISSING: Final = "FilesMissing"
 # Reasons of an experiment.
 RUNS_ACTIVE: Final = "RunsActive"

@@ -23,7 +23,8 @@ from assay.api.common import (
     rules,
 )
 
-MetricName = Annotated[str, Field(min_length=1, max_length=250)]
+#: As long as the recorder takes them.
+MetricName = Annotated[str, Field(min_length=1, max_length=200)]
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
 TERMINAL: frozenset[str] = frozenset({"Succeeded", "Failed"})
 
@@ -116,7 +117,11 @@ JobSpec = Annotated[
                                     "minItems": 1,
                                     "maxItems": 32,
                                     "description": "The training container, and others beside it.",
-                                    "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                                    "items": {
+                                        "type": "object",
+                                        "description": "A container, with any field that core/v1 has for it.",
+                                        "x-kubernetes-preserve-unknown-fields": True,
+                                    },
                                 }
                             },
                         }
@@ -195,7 +200,7 @@ class RecorderStatus(Model):
         int, Field(description="Lines and values that were not recorded, because they are no metric.")
     ] = 0
     warnings: Annotated[
-        list[Annotated[str, Field(max_length=600)]],
+        list[Annotated[str, Field(max_length=600, description="One warning.")]],
         Field(max_length=20, description="What was rejected and why, quoted; the first ones."),
     ] = []
     store_error: Annotated[

@@ -116,7 +116,7 @@ def pod_facts(pod: Raw) -> PodFacts:
         created=metadata.get("creationTimestamp") or "",
         start_time=status.get("startTime") or "",
         node=(pod.get("spec") or {}).get("nodeName") or "",
-        index=int((metadata.get("annotations") or {}).get("batch.kubernetes.io/job-completion-index") or 0),
+        index=_index((metadata.get("annotations") or {}).get("batch.kubernetes.io/job-completion-index"), 0),
         deleting=bool(metadata.get("deletionTimestamp")),
         waiting_reason=waiting_reason,
         waiting_message=waiting_message,
@@ -125,6 +125,11 @@ def pod_facts(pod: Raw) -> PodFacts:
         exit_code=exit_code,
         running=any("running" in (c.get("state") or {}) for c in containers),
     )
+
+
+def _index(text: str | None, otherwise: int) -> int:
+    """Return the index that a label or annotation holds. People can write anything there."""
+    return int(text) if text and text.isascii() and text.isdigit() else otherwise
 
 
 def _waiting(status: Raw) -> tuple[str, str]:
@@ -166,7 +171,7 @@ def run_facts(run: Raw) -> RunFacts:
     objective = (run.get("spec") or {}).get("objective") or {}
     summary = (status.get("metrics") or {}).get(objective.get("metric"), {})
     return RunFacts(
-        index=int((metadata.get("labels") or {}).get(names.LABEL_INDEX) or -1),
+        index=_index((metadata.get("labels") or {}).get(names.LABEL_INDEX), -1),
         name=metadata["name"],
         phase=status.get("phase") or "Pending",
         value=summary.get("best"),

@@ -56,6 +56,7 @@ def build_job(run: Raw, record_prefix: str, settings: JobSettings, *, suspended_
     sentence for people.
     """
     metadata, spec = run["metadata"], run["spec"]
+    _check_shape(spec["job"]["template"])
     job_spec = copy.deepcopy(spec["job"])
     # Held back until the run is recorded: the Job's pods are evidence until then.
     job_spec.pop("ttlSecondsAfterFinished", None)
@@ -114,7 +115,7 @@ def _decorate(template: Raw, run: Raw, record_prefix: str, settings: JobSettings
         check_names(parameters, "spec.parameters")
     except ValueError as error:
         raise InvalidTemplate(str(error)) from None
-    metadata = template.setdefault("metadata", {})
+    metadata = template["metadata"] = template.get("metadata") or {}
     metadata["labels"] = {**(metadata.get("labels") or {}), **run_labels(run)}
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
@@ -122,12 +123,54 @@ def _decorate(template: Raw, run: Raw, record_prefix: str, settings: JobSettings
     }
     pod = template["spec"]
     _check_free(pod)
-    grace = pod.setdefault("terminationGracePeriodSeconds", settings.grace_seconds)
+    if pod.get("terminationGracePeriodSeconds") is None:
+        pod["terminationGracePeriodSeconds"] = settings.grace_seconds
+    grace = pod["terminationGracePeriodSeconds"]
     pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run["metadata"]["name"])]
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
         _equip(container, run, parameters)
     recorder = _recorder(pod, record_prefix, grace, settings)
     pod["initContainers"] = [recorder, *(pod.get("initContainers") or [])]
+
+
+def _check_shape(template: Raw) -> None:
+    """Refuse a template whose parts that Assay adds to have another type than in core/v1.
+
+    The API server would say so of the Job, in its own words; here it is said before we stumble over it.
+    """
+    where = "spec.job.template"
+    metadata, pod = _typed(template, "metadata", dict, where), template["spec"]
+    _typed(metadata, "labels", dict, f"{where}.metadata")
+    _typed(metadata, "annotations", dict, f"{where}.metadata")
+    where = f"{where}.spec"
+    _typed(pod, "terminationGracePeriodSeconds", int, where)
+    _typed(pod, "securityContext", dict, where)
+    _objects(pod, "volumes", where)
+    for part in ("initContainers", "containers"):
+        for index, container in enumerate(_objects(pod, part, where)):
+            here = f"{where}.{part}[{index}]"
+            _typed(container, "securityContext", dict, here)
+            _objects(container, "env", here)
+            _objects(container, "volumeMounts", here)
+
+
+def _typed(owner: Raw, field_name: str, kind: type, where: str) -> Any:
+    """Return a field, empty when it is absent; InvalidTemplate when it has another type."""
+    value = owner.get(field_name)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = {dict: "an object", list: "a list", int: "a whole number"}[kind]
+        raise InvalidTemplate(f"{where}.{field_name} must be {wanted}")
+    return value
+
+
+def _objects(owner: Raw, field_name: str, where: str) -> list[Raw]:
+    """Return a field that is a list of objects."""
+    found: list[Raw] = _typed(owner, field_name, list, where)
+    if any(not isinstance(item, dict) for item in found):
+        raise InvalidTemplate(f"{where}.{field_name} must be a list of objects")
+    return found
 
 
 def _check_free(pod: Raw) -> None:
@@ -136,7 +179,7 @@ def _check_free(pod: Raw) -> None:
         if str(volume.get("name", "")).startswith("assay-"):
             raise InvalidTemplate(f"volume {volume['name']!r}: names that begin with 'assay-' are Assay's own")
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
-        if not isinstance(container, dict) or "name" not in container:
+        if not isinstance(container.get("name"), str):
             raise InvalidTemplate("every container needs a name")
         if container["name"] == RECORDER:
             raise InvalidTemplate(f"container {RECORDER!r}: this name is Assay's own")

@@ -29,6 +29,9 @@ def size(spec: ExperimentSpec) -> int:
         )
     for index, combination in enumerate(spec.search.list_ or []):
         check_names(combination, f"spec.search.list[{index}]")
+    for parameter in spec.parameters:
+        for index, value in enumerate(parameter.values or []):
+            _check_value(value, f"spec.parameters: {parameter.name!r}: values[{index}]")
     return total
 
 
@@ -50,8 +53,12 @@ def check_names(parameters: ParameterSet, where: str) -> None:
                 f"{where}: parameter {name[:80]!r}: a name has letters, digits and '_', does not begin with a digit, "
                 "and has 63 characters at most, because it becomes the environment variable PARAM_<name>"
             )
-        if not isinstance(value, bool | int | float | str):
-            raise InvalidSearch(f"{where}: parameter {name!r}: the value is a number, string or boolean")
+        _check_value(value, f"{where}: parameter {name!r}")
+
+
+def _check_value(value: object, where: str) -> None:
+    if not isinstance(value, bool | int | float | str):
+        raise InvalidSearch(f"{where}: a value is a number, a string or a boolean")
 
 
 def parameters_of(spec: ExperimentSpec, index: int) -> ParameterSet:
