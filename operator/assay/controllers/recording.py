@@ -15,11 +15,15 @@ from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.clock import now
 from assay.store.errors import NotFound, RecordError
+from assay.store.limits import MAX_FILES, MAX_PODS
 from assay.store.records import FileEntry, PodManifest, PodRecord, RunManifest, Summary
 from assay.store.verify import model_digest, read_summary, verify_pod
 
 Raw = dict[str, Any]
 Outcome = Literal["Succeeded", "Failed", "Deleted"]
+
+#: run.json and params.json.
+_OWN_FILES = 2
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def close_record(
     """
     prefix = prefix_of(run)
     pods = _read_pods(store, prefix, {*succeeded, *([last] if last else [])})
-    problem = _problem(pods, succeeded)
+    # A pod that nobody saw succeed, because it was gone by then: the newest one must have left its record.
+    problem = _problem(pods, succeeded or [name for name in [last] if name])
     counts = _pod_that_counts(pods, succeeded, last)
     digest, size, missing = _model(run, pods.whole.get(counts)) if outcome == "Succeeded" else ("", 0, None)
     if outcome == "Succeeded":
@@ -119,21 +124,40 @@ def _summary(store: ObjectStore, prefix: str, pod: str) -> Summary | None:
 def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
     """Verify the manifest of every pod that left something in the store, or should have."""
     start = layout.pods_prefix(prefix) + "/"
-    found = expected | {info.key.removeprefix(start).split("/", 1)[0] for info in store.list(start)}
+    found = {info.key.removeprefix(start).split("/", 1)[0] for info in store.list(start)} - expected
+    others = sorted(filter(_is_pod_name, found))[: max(0, MAX_PODS - len(expected))]
     pods = _Pods()
-    for name in sorted(found):
+    files = 0
+    # Those that count come first: what others left must not take their place.
+    for name in [*sorted(expected), *others]:
         try:
-            pods.whole[name] = verify_pod(store, layout.pod_prefix(prefix, name))
-        except (RecordError, ValueError) as error:
+            manifest = verify_pod(store, layout.pod_prefix(prefix, name))
+        except RecordError as error:
             pods.broken[name] = str(error)
+            continue
+        files += len(manifest.files) + 1
+        if files > MAX_FILES - _OWN_FILES:
+            files -= len(manifest.files) + 1
+            pods.broken[name] = f"the run would have more than {MAX_FILES} files"
+        else:
+            pods.whole[name] = manifest
     return pods
 
 
-def _problem(pods: _Pods, succeeded: Sequence[str]) -> tuple[str, str] | None:
+def _is_pod_name(name: str) -> bool:
+    """Whether this can be a pod at all: a run's credentials can write anything below ``pods/``."""
+    try:
+        layout.pod_prefix("", name)
+    except ValueError:
+        return False
+    return True
+
+
+def _problem(pods: _Pods, counting: Sequence[str]) -> tuple[str, str] | None:
     """Return why the record of the pods that count is not whole, None when it is."""
-    if not succeeded and not pods.whole:
+    if not counting and not pods.whole:
         return names.MANIFEST_MISSING, "no pod has left a complete record in the store"
-    for name in succeeded:
+    for name in counting:
         if name in pods.broken:
             return names.MANIFEST_MISSING, f"the record of pod {name} is not complete: {pods.broken[name]}"
         lost = pods.whole[name].missing

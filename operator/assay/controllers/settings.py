@@ -34,25 +34,37 @@ class Settings:
             job=JobSettings(
                 image=image,
                 pull_policy=environment.get("ASSAY_IMAGE_PULL_POLICY", "IfNotPresent"),
-                grace_seconds=int(_number(environment, "ASSAY_GRACE_SECONDS", 120)),
+                grace_seconds=_whole(environment, "ASSAY_GRACE_SECONDS", 120),
                 **_resources(environment),
             ),
             namespaces=tuple(environment.get("ASSAY_NAMESPACES", "").replace(",", " ").split()),
-            metrics_port=int(_number(environment, "ASSAY_METRICS_PORT", 9095)),
-            observe_seconds=_number(environment, "ASSAY_OBSERVE_SECONDS", 10.0),
-            api_concurrency=int(_number(environment, "ASSAY_API_CONCURRENCY", 20)),
-            store_workers=int(_number(environment, "ASSAY_STORE_WORKERS", 8)),
+            metrics_port=_whole(environment, "ASSAY_METRICS_PORT", 9095, least=0, most=65535),
+            observe_seconds=_number(environment, "ASSAY_OBSERVE_SECONDS", 10.0, least=0.1),
+            api_concurrency=_whole(environment, "ASSAY_API_CONCURRENCY", 20, most=1000),
+            store_workers=_whole(environment, "ASSAY_STORE_WORKERS", 8, most=256),
         )
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def _whole(environment: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int = 2**31 - 1) -> int:
+    """Return a whole number from ``least`` to ``most``."""
+    text = environment.get(name, "") or str(default)
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not least <= value <= most:
+        raise ConfigError(f"{name} is {text!r}: it must be a whole number from {least} to {most}")
+    return value
+
+
+def _number(environment: Mapping[str, str], name: str, default: float, *, least: float) -> float:
     text = environment.get(name, "") or str(default)
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ConfigError(f"{name} is {text!r}: it must be a number, 0 or more")
+    if not least <= value < float("inf"):
+        raise ConfigError(f"{name} is {text!r}: it must be a number of {least:g} or more")
     return value
 
 

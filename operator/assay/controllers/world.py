@@ -15,6 +15,9 @@ from assay.planning.facts import JobFacts, PodFacts, RunFacts, job_facts, pod_fa
 Raw = dict[str, Any]
 Place = tuple[str, str]
 
+#: A write that was under way when its object was deleted is answered within seconds: far fewer would do.
+_TOMBSTONES = 10_000
+
 
 def place(body: Raw) -> Place:
     """Return (namespace, name) of an object."""
@@ -50,6 +53,10 @@ class World:
         #: Runs that were deleted before they ended, until their pods are gone.
         self.deleted_runs: dict[str, Raw] = {}
         self._phases: dict[str, str] = {}
+        #: The newest resourceVersion of each Run that was seen.
+        self._versions: dict[str, str] = {}
+        #: UIDs of Runs and Experiments that are gone, newest last: the answer to a late write must not bring one back.
+        self._gone: dict[str, None] = {}
         self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
         self._jobs: dict[str, JobFacts] = {}
         self._pods: defaultdict[str, dict[str, PodFacts]] = defaultdict(dict)
@@ -57,23 +64,27 @@ class World:
     # Experiments and runs
 
     def see_experiment(self, body: Raw) -> None:
-        """Take in an Experiment as it is now."""
+        """Take in an Experiment as it is now, unless it is gone."""
+        if body["metadata"]["uid"] in self._gone:
+            return
         self.experiments[place(body)] = body
         self.experiments_by_uid[body["metadata"]["uid"]] = body
 
     def lose_experiment(self, body: Raw) -> None:
         """Forget a deleted Experiment."""
+        self._bury(body["metadata"]["uid"])
         self.experiments_by_uid.pop(body["metadata"]["uid"], None)
         known = self.experiments.get(place(body))
         if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
             del self.experiments[place(body)]
 
     def see_run(self, body: Raw) -> None:
-        """Take in a Run as it is now, unless something newer of it is known already."""
-        known = self.active_runs.get(place(body))
-        if known and known["metadata"]["uid"] == body["metadata"]["uid"] and _older(body, known):
+        """Take in a Run as it is now, unless it is gone or something newer of it is known already."""
+        uid, version = body["metadata"]["uid"], body["metadata"]["resourceVersion"]
+        if uid in self._gone or _older(version, self._versions.get(uid, "")):
             return
-        uid, facts = body["metadata"]["uid"], run_facts(body)
+        facts = run_facts(body)
+        self._versions[uid] = version
         self._runs[experiment_uid(body)][uid] = facts
         self._phases[uid] = facts.phase
         if facts.phase in TERMINAL and not (body.get("status") or {}).get("credentials"):
@@ -86,11 +97,18 @@ class World:
         uid = body["metadata"]["uid"]
         self._runs[experiment_uid(body)].pop(uid, None)
         phase = self._phases.pop(uid, None)
+        self._versions.pop(uid, None)
+        self._bury(uid)
         known = self.active_runs.get(place(body))
         if known and known["metadata"]["uid"] == uid:
             del self.active_runs[place(body)]
         if phase is not None and phase not in TERMINAL:
             self.deleted_runs[uid] = body
+
+    def _bury(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > _TOMBSTONES:
+            del self._gone[next(iter(self._gone))]
 
     def runs_of(self, experiment: str) -> list[RunFacts]:
         """Return the facts of all Runs of an Experiment, given its UID."""
@@ -141,13 +159,9 @@ class World:
         return sorted(found.values(), key=lambda pod: (pod.created, pod.name))
 
 
-def _older(body: Raw, known: Raw) -> bool:
-    """Whether ``body`` is older than what is known.
+def _older(version: str, known: str) -> bool:
+    """Whether a resourceVersion is older than the one that is known.
 
-    Resource versions are comparable integers since Kubernetes 1.35; where they are not, everything is taken as it
-    comes.
+    They are comparable integers since Kubernetes 1.35; where they are not, everything is taken as it comes.
     """
-    try:
-        return int(body["metadata"]["resourceVersion"]) < int(known["metadata"]["resourceVersion"])
-    except (KeyError, ValueError):
-        return False
+    return version.isdigit() and known.isdigit() and int(version) < int(known)
