@@ -52,9 +52,9 @@ class Module:
     @property
     def version(self) -> str:
         """The version of the module that gives the programs, as go.mod pins it."""
-        found = re.search(
-            rf"^\s*(?:require )?{re.escape(self.versioned_by)} (v\S+)", self._manifest, re.MULTILINE
-        )
+        if not self.versioned_by:
+            return ""
+        found = re.search(rf"^\s*(?:require )?{re.escape(self.versioned_by)} (v\S+)", self._manifest, re.MULTILINE)
         return found[1] if found else ""
 
     @property
@@ -176,10 +176,11 @@ def _link(module: Module, folder: Path) -> None:
 def _follow(module: Module, process: subprocess.Popen[bytes]) -> int:
     """Say now and then that it is still building. Returns the exit code."""
     began = time.monotonic()
+    what = f"{module.name} {module.version}".strip()
     place = f"{MODULES.index(module) + 1} of {len(MODULES)}"
     while True:
         seconds = time.monotonic() - began
-        print(f"cluster: building {module.name} {module.version} ({place}), {seconds:.0f} s", flush=True)
+        print(f"cluster: building {what} ({place}), {seconds:.0f} s", flush=True)
         try:
             return process.wait(timeout=PROGRESS_SECONDS)
         except subprocess.TimeoutExpired:

@@ -3,6 +3,7 @@
 Works with version 1 (one hierarchy for each controller) and version 2 (one for all).
 """
 
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
 
 ROOT = Path("/sys/fs/cgroup")
+NEEDED = {"cpu", "memory", "pids"}
 
 
 def hierarchies() -> list[Path]:
@@ -25,15 +27,23 @@ def hierarchies() -> list[Path]:
 def create(name: str) -> None:
     """Make the cgroup `name` ("/assay-x") in every hierarchy."""
     for root in hierarchies():
-        if (root / "cgroup.controllers").exists():
+        if root == ROOT:
             _delegate(root)
         (root / name.strip("/")).mkdir(exist_ok=True)
 
 
 def _delegate(root: Path) -> None:
     """Version 2: let children of `root` have its controllers."""
+    control = root / "cgroup.subtree_control"
     for controller in (root / "cgroup.controllers").read_text().split():
-        (root / "cgroup.subtree_control").write_text(f"+{controller}")
+        with contextlib.suppress(OSError):
+            control.write_text(f"+{controller}")
+    lacking = NEEDED - set(control.read_text().split())
+    if lacking:
+        raise ClusterError(
+            f"the cgroup controllers {', '.join(sorted(lacking))} are not available below {root}; "
+            "in a container, run it with the host's cgroup namespace"
+        )
 
 
 def remove(name: str) -> None:

@@ -51,6 +51,8 @@ class LocalCluster:
         with the last process that has the FIFO open for writing. Detached it stays until `stop`.
         Raises ClusterError with the component that is at fault and the end of its log.
         """
+        if os.geteuid() != 0:
+            raise ClusterError("the local cluster needs root; others are --cluster=kind and --cluster=current")
         packages.check(with_node=self.with_node)
         programs = builds.ensure(with_node=self.with_node)
         with _starting():
@@ -59,12 +61,10 @@ class LocalCluster:
                 raise ClusterError(f"the cluster {self.name} is up already")
             lock = self._prepare(programs)
             self._launch(lock, detached, owner)
-            self._wait_for_phase(("starting", "ready", "failed"), 30)
-        try:
+            with self._stopped_on_failure():
+                self._wait_for_phase(("starting", "ready", "failed"), 30)
+        with self._stopped_on_failure():
             self._wait_for_phase(("ready", "failed"), supervisor.START_SECONDS + 10)
-        except BaseException:
-            self.stop()
-            raise
         self.mark_logs()  # a start is full of errors that are none
         return self
 
@@ -74,13 +74,11 @@ class LocalCluster:
             os.close(self._pipe)
             self._pipe = -1
         elif self.running():
-            with contextlib.suppress(ClusterError):
-                control.request(self.folder, do="end")
+            self._signal(signal.SIGTERM)
         try:
             wait_for(f"end of the cluster {self.name}", lambda: not self.running(), seconds=30)
         except ClusterError:
-            with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
-                os.kill(self.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             wait_for(f"death of the cluster {self.name}", lambda: not self.running(), seconds=30)
         finally:
             if self._process:
@@ -233,6 +231,11 @@ class LocalCluster:
     def _new_kubeconfig(self) -> Path:
         return self.folder / "kubeconfigs" / secrets.token_hex(8)
 
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the cluster's first process, if there is one."""
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
+            os.kill(self.pid, number)
+
     def _enter(self) -> list[str]:
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--"]
 
@@ -291,6 +294,14 @@ class LocalCluster:
             os.close(pipe)
         self._pipe = ours
 
+    @contextlib.contextmanager
+    def _stopped_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
+
     def _wait_for_phase(self, phases: tuple[str, ...], seconds: float) -> None:
         def reached() -> bool:
             ended = self._process is not None and self._process.poll() is not None
@@ -327,7 +338,7 @@ def _is_dead(folder: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     else:

@@ -12,7 +12,6 @@ CONTROL_PLANE = {"ip": "iproute2", "nsenter": "util-linux", "mount": "mount", "o
 NODE = {
     "runc": "runc",
     "iptables": "iptables",
-    "conntrack": "conntrack",
     f"{CNI_PROGRAMS}/ptp": "containernetworking-plugins",
 }
 IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "/bin/busybox": "busybox-static"}
@@ -51,6 +50,4 @@ def install() -> None:
     ):
         done = subprocess.run(command, check=False, env=None)
         if done.returncode:
-            raise ClusterError(
-                f"`{' '.join(command)}` failed; as root, and with a package mirror, it should not"
-            )
+            raise ClusterError(f"`{' '.join(command)}` failed; as root, and with a package mirror, it should not")

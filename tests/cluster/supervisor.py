@@ -23,7 +23,7 @@ STOP_SECONDS = 20.0
 
 
 class Stop(Exception):
-    """The cluster shall end."""
+    """The cluster shall end. Raised by `Supervisor.tick` alone."""
 
 
 class Supervisor:
@@ -44,9 +44,10 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told_to_stop)
+        self.ending = False
 
     def _told_to_stop(self, *_: object) -> None:
-        raise Stop
+        self.ending = True  # the wakeup descriptor has woken the loop already
 
     def run(self) -> None:
         """Start everything, then serve requests until the end."""
@@ -67,7 +68,7 @@ class Supervisor:
         if self.control and self.phase == "ready":
             sources.append(self.control)
         readable, _, _ = select.select(sources, [], [], seconds)
-        if self.pipe in readable and not os.read(self.pipe, 1):
+        if self.ending or (self.pipe in readable and not os.read(self.pipe, 1)):
             raise Stop
         if self.wakeup in readable:
             with contextlib.suppress(BlockingIOError):
@@ -94,10 +95,6 @@ class Supervisor:
 
     def obey(self, do: str, name: str = "", kill: bool = False) -> None:
         """Carry out one request of the control socket."""
-        if do == "end":
-            # The answer is sent before the signal's handler runs.
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            return
         part = self.parts.get(name)
         if part is None:
             raise ClusterError(f"no component {name!r}; there are {', '.join(self.parts)}")
@@ -169,7 +166,6 @@ def inside(folder: Path, logs: Path, pipe: int) -> None:
     isolation.unshare(isolation.CLONE_NEWNS | isolation.CLONE_NEWNET)
     snapshotter = isolation.enter_mounts(folder, logs)
     supervisor = Supervisor(spec, pipe)
-    signal.signal(signal.SIGALRM, supervisor._told_to_stop)
     try:
         network.connect(spec.subnets, host_network)
         os.close(host_network)
@@ -189,6 +185,4 @@ def inside(folder: Path, logs: Path, pipe: int) -> None:
         supervisor.report()
         raise
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-            signal.signal(number, signal.SIG_IGN)
         kill_all()
