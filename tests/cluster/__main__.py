@@ -71,9 +71,7 @@ COMMANDS = {"up": up, "down": down, "status": status, "store": store, "build": b
 def main(argv: list[str]) -> int:
     if argv and argv[0] in ELSEWHERE:
         return int(import_module(ELSEWHERE[argv[0]]).main(argv[1:]) or 0)
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.cluster", description="A real Kubernetes on this machine."
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description="A real Kubernetes on this machine.")
     parser.add_argument("--name", default="assay", help="the cluster's name (default: assay)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for word, function in COMMANDS.items():

@@ -42,9 +42,7 @@ class Api:
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
-        request = urllib.request.Request(
-            self.server + path, data=data, method=method, headers={"Content-Type": kind}
-        )
+        request = urllib.request.Request(self.server + path, data=data, method=method, headers={"Content-Type": kind})
         # A proxy of the environment has no business between us and our own machine.
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._tls())

@@ -17,9 +17,7 @@ def archive() -> Path:
         raise ClusterError("busybox is missing: `apt-get install busybox-static`")
     if not path.exists() or path.stat().st_mtime < PROGRAM.stat().st_mtime:
         path.parent.mkdir(parents=True, exist_ok=True)
-        listed = subprocess.run(
-            [PROGRAM, "--list"], capture_output=True, text=True, check=True
-        ).stdout.split()
+        listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True).stdout.split()
         links = {f"bin/{name}": "busybox" for name in listed if name != "busybox"}
         draft = path.with_suffix(".new")
         oci.write_image(draft, IMAGE, {"bin/busybox": PROGRAM}, links, ["/bin/sh"])

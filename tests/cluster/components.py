@@ -199,9 +199,7 @@ def _kubelet(spec: Spec, api: Api) -> Component:
 def _kube_proxy(spec: Spec) -> Component:
     argv = (spec.programs["kube-proxy"], f"--config={INSIDE}/configs/kube-proxy.json")
     # Its health server waits for the node and for the first complete set of rules.
-    return Component(
-        "kube-proxy", argv, lambda: _http("http://127.0.0.1:10256/healthz"), after=("kube-apiserver",)
-    )
+    return Component("kube-proxy", argv, lambda: _http("http://127.0.0.1:10256/healthz"), after=("kube-apiserver",))
 
 
 def _coredns(spec: Spec) -> Component:

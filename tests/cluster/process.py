@@ -80,9 +80,7 @@ class ComponentProcess:
         self.pid = 0
         if self.state is not State.STOPPED:
             code = os.waitstatus_to_exitcode(status)
-            self.saw = (
-                f"ended with exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
-            )
+            self.saw = f"ended with exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
             self.state = State.DIED
 
     def story(self) -> str:

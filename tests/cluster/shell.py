@@ -29,9 +29,7 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise ClusterError(
-            f"{command[0]} is not installed (try `python -m tests.cluster packages`)"
-        ) from error
+        raise ClusterError(f"{command[0]} is not installed (try `python -m tests.cluster packages`)") from error
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"`{' '.join(command)}` was not done after {timeout:.0f} s") from error
     if done.returncode:
