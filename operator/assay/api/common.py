@@ -23,6 +23,16 @@ Name = Annotated[str, Field(min_length=1, max_length=63)]
 LongText = Annotated[str, Field(max_length=4096)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+#: A user as the API server knows them: exact, compared by equality and never taken apart.
+Owner = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=512,
+        description="Who has created it, or on whose behalf. Filled in with the authenticated user's name; another "
+        "name needs the verb delegate. Cannot be changed.",
+    ),
+]
 LabelValue = Annotated[str, Field(max_length=63, description="Value of the label.")]
 AnnotationValue = Annotated[str, Field(max_length=4096, description="Value of the annotation.")]
 Labels = Annotated[dict[str, LabelValue], Field(max_length=64)]

@@ -8,6 +8,9 @@ from pydantic import BaseModel
 from assay.api import names
 from assay.api.common import rule
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
+from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus
+from assay.api.modelversion import ModelVersionSpec, ModelVersionStatus
+from assay.api.promotionpolicy import PromotionPolicySpec, PromotionPolicyStatus
 from assay.api.run import RunSpec, RunStatus
 from assay.api.schema import structural
 
@@ -19,9 +22,16 @@ def _column(name: str, path: str, kind: str, description: str, priority: int = 0
     return column | ({"priority": priority} if priority else {})
 
 
+def _label(longest: int, why: str) -> dict[str, str]:
+    return rule(
+        f"size(self.metadata.name) <= {longest} && self.metadata.name.matches('{_DNS_LABEL}')",
+        f"a name has at most {longest} lower-case letters, digits and '-', {why}",
+    )
+
+
 @dataclass(frozen=True)
 class Kind:
-    """One custom resource: its names, models, printer columns and the longest name an object may have."""
+    """One custom resource: its names, models, printer columns and the rule that its objects' names obey."""
 
     kind: str
     plural: str
@@ -30,8 +40,7 @@ class Kind:
     spec: type[BaseModel]
     status: type[BaseModel]
     columns: tuple[dict[str, Any], ...]
-    longest_name: int
-    name_message: str
+    name_rule: dict[str, str]
     selectable: tuple[str, ...] = ()
 
     def crd(self) -> dict[str, Any]:
@@ -66,7 +75,6 @@ class Kind:
         }
 
     def _schema(self) -> dict[str, Any]:
-        limit = self.longest_name
         return {
             "type": "object",
             "description": self.description,
@@ -82,12 +90,7 @@ class Kind:
                 "spec": structural(self.spec),
                 "status": structural(self.status),
             },
-            "x-kubernetes-validations": [
-                rule(
-                    f"size(self.metadata.name) <= {limit} && self.metadata.name.matches('{_DNS_LABEL}')",
-                    f"a name has at most {limit} lower-case letters, digits and '-', {self.name_message}",
-                )
-            ],
+            "x-kubernetes-validations": [self.name_rule],
         }
 
 
@@ -113,8 +116,7 @@ EXPERIMENT = Kind(
         _AGE,
     ),
     # A run's name is the experiment's, '-' and up to five digits; see RUN.
-    longest_name=50,
-    name_message="because the names of its runs and of their pods are made from it",
+    name_rule=_label(50, "because the names of its runs and of their pods are made from it"),
 )
 
 RUN = Kind(
@@ -136,8 +138,72 @@ RUN = Kind(
         _AGE,
     ),
     # A Job of that name gives its pods host names of 63 characters at most, with an index of up to five digits.
-    longest_name=57,
-    name_message="because the host names of its pods are made from it",
+    name_rule=_label(57, "because the host names of its pods are made from it"),
 )
 
-KINDS = (EXPERIMENT, RUN)
+MODEL_VERSION = Kind(
+    kind=names.MODEL_VERSION,
+    plural="modelversions",
+    short="mv",
+    description="A ModelVersion is one registered artifact: its digest, what it was made from, and who approves of it.",
+    spec=ModelVersionSpec,
+    status=ModelVersionStatus,
+    columns=(
+        _column("Phase", ".status.phase", "string", "Pending, Ready, Failed or Archived."),
+        _column("Aliases", ".status.aliases", "string", "The aliases that point to it."),
+        _column("Owner", ".spec.owner", "string", "Who has registered it."),
+        _column("Run", ".spec.run.name", "string", "The run that made it."),
+        _column("Digest", ".spec.artifact.digest", "string", "Digest of its bytes.", priority=1),
+        _column("Message", ".status.message", "string", "Why it is in this phase.", priority=1),
+        _AGE,
+    ),
+    # One name, one version: that a number exists once in a namespace needs no further check.
+    name_rule=rule(
+        "self.metadata.name == '%s.v%d'.format([self.spec.model, self.spec.version])",
+        "a ModelVersion is named <model>.v<version>, after its spec",
+    ),
+    selectable=(".spec.model",),
+)
+
+MODEL_ALIAS = Kind(
+    kind=names.MODEL_ALIAS,
+    plural="modelaliases",
+    short="alias",
+    description="A ModelAlias is a named pointer to one version of a model. The wanted version is in its spec, the "
+    "live one in its status.",
+    spec=ModelAliasSpec,
+    status=ModelAliasStatus,
+    columns=(
+        _column("Phase", ".status.phase", "string", "Pending, Held, Bound or Degraded."),
+        _column("Wanted", ".spec.version", "integer", "The version that it shall point to."),
+        _column("Live", ".status.boundVersion", "integer", "The version that it points to."),
+        _column("Message", ".status.message", "string", "What it waits for."),
+        _AGE,
+    ),
+    name_rule=rule(
+        "self.metadata.name == '%s.%s'.format([self.spec.model, self.spec.alias])",
+        "a ModelAlias is named <model>.<alias>, after its spec",
+    ),
+    selectable=(".spec.model", ".spec.alias"),
+)
+
+PROMOTION_POLICY = Kind(
+    kind=names.PROMOTION_POLICY,
+    plural="promotionpolicies",
+    short="policy",
+    description="A PromotionPolicy says what a version needs before an alias may point to it.",
+    spec=PromotionPolicySpec,
+    status=PromotionPolicyStatus,
+    columns=(
+        _column("Mode", ".spec.mode", "string", "Enforce or Warn."),
+        _column("Models", ".spec.match.models", "string", "The models it is about."),
+        _column("Aliases", ".spec.match.aliases", "string", "The aliases it is about."),
+        _column("Approvals", ".spec.approvals.required", "integer", "How many people have to approve."),
+        _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "string", "Whether its gates compile."),
+        _column("Message", ".status.message", "string", "What is wrong with it.", priority=1),
+        _AGE,
+    ),
+    name_rule=_label(63, "because it is shown in one line with others"),
+)
+
+KINDS = (EXPERIMENT, RUN, MODEL_VERSION, MODEL_ALIAS, PROMOTION_POLICY)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from assay.api.common import Conditions, LongText, Model, Name, Scalar, Timestamp, rule, rules
+from assay.api.common import Conditions, LongText, Model, Name, Owner, Scalar, Timestamp, rule, rules
 from assay.api.run import PARAMETER_NAME, Objective, Parameters, RunTemplate
 
 #: More runs than this in one experiment is taken for a mistake in the search space.
@@ -120,11 +120,16 @@ class ExperimentSpec(Model):
                 "self.parameters.map(p, p.name) == oldSelf.parameters.map(p, p.name)))",
                 "parameters cannot be changed: create a new Experiment",
             ),
+            rule(
+                "has(self.owner) == has(oldSelf.owner) && (!has(self.owner) || self.owner == oldSelf.owner)",
+                "owner cannot be changed",
+            ),
             rule("self.search == oldSelf.search", "search cannot be changed: create a new Experiment"),
             rule("self.template == oldSelf.template", "template cannot be changed: create a new Experiment"),
         ),
     )
 
+    owner: Owner = None
     objective: Annotated[
         Objective | None,
         Field(description="The metric that says which run is better. Without it there is no best run."),

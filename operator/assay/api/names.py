@@ -13,16 +13,39 @@ CATEGORY: Final = "assay"
 
 EXPERIMENT: Final = "Experiment"
 RUN: Final = "Run"
+MODEL_VERSION: Final = "ModelVersion"
+MODEL_ALIAS: Final = "ModelAlias"
+PROMOTION_POLICY: Final = "PromotionPolicy"
 
 # Labels: on the Runs of an experiment, and on the Jobs, pods and Secrets of a run.
 LABEL_EXPERIMENT: Final = f"{GROUP}/experiment"
 LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
 LABEL_INDEX: Final = f"{GROUP}/index"
+# On a ModelVersion: an alias points to it (only the operator writes it); it is hidden and can be bound no more.
+LABEL_BOUND: Final = f"{GROUP}/bound"
+LABEL_ARCHIVED: Final = f"{GROUP}/archived"
 
 # Annotations.
 ANNOTATION_PARAMETERS: Final = f"{GROUP}/parameters"
 ANNOTATION_SUSPENDED_BY: Final = f"{GROUP}/suspended-by"
+# `<alias>.approval.assay.dev/<id>` on a ModelVersion; the value's first line is `<digest> <username>`.
+APPROVAL_SUFFIX: Final = f".approval.{GROUP}/"
+# On a ModelAlias: `<version> <username>`, further lines say why.
+ANNOTATION_ROLLBACK: Final = f"{GROUP}/rollback-requested"
+# On a Namespace: prefixes (s3://bucket/path/) beyond its own that its ModelVersions may name, separated by spaces.
+ANNOTATION_ALLOWED_PREFIXES: Final = f"{GROUP}/allowed-prefixes"
+# On a Deployment or StatefulSet: `<model>.<alias>`. What the operator then sets bears the names below.
+ANNOTATION_SERVE: Final = f"{GROUP}/serve"
+SERVED_PREFIX: Final = f"{GROUP}/served-"
+FETCH_CONTAINER: Final = "assay-fetch-model"
+MODEL_VOLUME: Final = "assay-model"
+MODEL_VARIABLES: Final = ("MODEL_PATH", "MODEL_NAME", "MODEL_VERSION")
+
+# The resources for RBAC that exist as no objects, and the operator's name in them.
+VIRTUAL_ALIASES: Final = "aliases"
+VIRTUAL_USERS: Final = "users"
+OPERATOR_USER: Final = "system:serviceaccount:assay-system:assay-operator"
 
 #: Set by tools on the objects that they manage; a child that carried them would be taken for theirs.
 TRACKING_PREFIXES: Final = ("argocd.argoproj.io/", "app.kubernetes.io/instance", "kubectl.kubernetes.io/")
@@ -35,6 +58,11 @@ FAILED: Final = "Failed"
 SUSPENDED: Final = "Suspended"
 STARTED: Final = "Started"
 RECORDED: Final = "Recorded"
+READY: Final = "Ready"
+ARTIFACT_VERIFIED: Final = "ArtifactVerified"
+BOUND: Final = "Bound"
+HELD: Final = "Held"
+DEGRADED: Final = "Degraded"
 
 # Reasons of a run that waits.
 WAITING_FOR_JOB: Final = "WaitingForJob"

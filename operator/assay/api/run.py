@@ -17,6 +17,7 @@ from assay.api.common import (
     LongText,
     Model,
     Name,
+    Owner,
     Scalar,
     Timestamp,
     rule,
@@ -177,6 +178,7 @@ class RunSpec(Recipe):
         ),
     )
 
+    owner: Owner = None
     objective: Annotated[Objective | None, Field(description="The metric to report as the run's result.")] = None
     parameters: Parameters = {}
 
