@@ -276,5 +276,5 @@ def _recorder_user(pod: Raw) -> int:
     """
     declared = [(pod.get("securityContext") or {}).get("runAsUser")]
     declared += [(c.get("securityContext") or {}).get("runAsUser") for c in pod["containers"]]
-    users = {user for user in declared if user}
+    users = {user for user in declared if isinstance(user, int) and user > 0}
     return users.pop() if len(users) == 1 else NONROOT
