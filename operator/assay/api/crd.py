@@ -31,7 +31,7 @@ def _label(longest: int, why: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Kind:
-    """One custom resource: its names, models, printer columns and the rule that its objects' names obey."""
+    """One custom resource: its names, models, printer columns, and what an object may be called."""
 
     kind: str
     plural: str
@@ -40,6 +40,7 @@ class Kind:
     spec: type[BaseModel]
     status: type[BaseModel]
     columns: tuple[dict[str, Any], ...]
+    longest_name: int
     name_rule: dict[str, str]
     selectable: tuple[str, ...] = ()
 
@@ -116,6 +117,7 @@ EXPERIMENT = Kind(
         _AGE,
     ),
     # A run's name is the experiment's, '-' and up to five digits; see RUN.
+    longest_name=50,
     name_rule=_label(50, "because the names of its runs and of their pods are made from it"),
 )
 
@@ -138,6 +140,7 @@ RUN = Kind(
         _AGE,
     ),
     # A Job of that name gives its pods host names of 63 characters at most, with an index of up to five digits.
+    longest_name=57,
     name_rule=_label(57, "because the host names of its pods are made from it"),
 )
 
@@ -157,6 +160,8 @@ MODEL_VERSION = Kind(
         _column("Message", ".status.message", "string", "Why it is in this phase.", priority=1),
         _AGE,
     ),
+    # Model, ".v" and ten digits.
+    longest_name=62,
     # One name, one version: that a number exists once in a namespace needs no further check.
     name_rule=rule(
         "self.metadata.name == '%s.v%d'.format([self.spec.model, self.spec.version])",
@@ -180,6 +185,8 @@ MODEL_ALIAS = Kind(
         _column("Message", ".status.message", "string", "What it waits for."),
         _AGE,
     ),
+    # Model, a dot, alias.
+    longest_name=91,
     name_rule=rule(
         "self.metadata.name == '%s.%s'.format([self.spec.model, self.spec.alias])",
         "a ModelAlias is named <model>.<alias>, after its spec",
@@ -203,6 +210,7 @@ PROMOTION_POLICY = Kind(
         _column("Message", ".status.message", "string", "What is wrong with it.", priority=1),
         _AGE,
     ),
+    longest_name=63,
     name_rule=_label(63, "because it is shown in one line with others"),
 )
 
