@@ -148,6 +148,17 @@ def local_cluster(_any_cluster: Cluster) -> LocalCluster:
     return _any_cluster
 
 
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Have a test that breaks parts of the cluster run alone, where several workers share it."""
+    if not hasattr(item.config, "workerinput") or "_any_cluster" not in _fixtures(item):
+        yield
+        return
+    with (item.config.stash[_owner] / "turn").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX if item.get_closest_marker("chaos") else fcntl.LOCK_SH)
+        yield
+
+
 # What a test gets of it
 
 

@@ -235,6 +235,7 @@ def test_a_killed_container_is_restarted(node: LocalCluster, namespace: str) -> 
     assert status["lastState"]["terminated"]["exitCode"] == 128 + signal.SIGKILL
 
 
+@pytest.mark.chaos
 def test_the_store_is_stopped_and_comes_back_with_its_data(local_cluster: LocalCluster) -> None:
     bucket = local_cluster.store.bucket
     make_bucket(local_cluster)
@@ -292,8 +293,9 @@ def wait_until_nothing_is_left(traces: Traces) -> None:
 
 
 @pytest.fixture
-def second() -> LocalCluster:
-    """Return a cluster that is not started yet."""
+def second(local_cluster: LocalCluster) -> LocalCluster:
+    """Return a cluster that is not started yet, beside the one of the session."""
+    assert local_cluster.running()
     return LocalCluster(f"second-{os.getpid()}")
 
 
