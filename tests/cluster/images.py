@@ -30,7 +30,7 @@ REPOSITORY = paths.CHECKOUT
 BASE_PACKAGES = ("python3-minimal", "python3-venv", "python-is-python3", "ca-certificates", "libstdc++6")
 BASE_NAME = "localhost/assay-base"
 KEEP_ARCHIVES = 3
-STORAGE_LIMIT_MB = 6000
+STORAGE_LIMIT_MB = {"overlay": 4000, "vfs": 12_000}
 
 # apt's sources, keys and proxies serve the making of the base only; documentation serves nobody in a pod.
 MMDEBSTRAP = (
@@ -134,6 +134,7 @@ class Buildah:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         driver = _storage_driver(folder)
+        self.limit_mb = STORAGE_LIMIT_MB[driver]
         self.storage = folder / f"storage-{driver}"
         self.options = ["--root", str(self.storage), "--runroot", str(folder / f"run-{driver}"),
                         "--storage-driver", driver]  # fmt: skip
@@ -181,9 +182,9 @@ class Buildah:
         if not self.storage.exists():
             return
         usage = subprocess.run(["du", "-smx", self.storage], capture_output=True, text=True, check=False).stdout
-        if int(usage.split()[0]) <= STORAGE_LIMIT_MB:
+        if int(usage.split()[0]) <= self.limit_mb:
             return
-        say(f"layer cache is beyond {STORAGE_LIMIT_MB} MB, starting over")
+        say(f"layer cache is beyond {self.limit_mb} MB, starting over")
         for mount in reversed(_mounts_below(self.storage)):
             subprocess.run(["umount", mount], check=False)
         shutil.rmtree(self.storage)
