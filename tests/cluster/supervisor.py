@@ -102,6 +102,8 @@ class Supervisor:
             self._stop(part, kill)
         elif do == "start" and not part.pid:
             self._start([part])
+            self.problem = ""
+            self.report()
         elif do != "start":
             raise ClusterError(f"no such request: {do}")
 

@@ -249,6 +249,19 @@ def test_the_store_is_stopped_and_comes_back_with_its_data(local_cluster: LocalC
     assert make_bucket(local_cluster).bucket_exists(bucket_name=bucket)
 
 
+@pytest.mark.chaos
+def test_a_component_that_dies_is_named_with_the_end_of_its_log(local_cluster: LocalCluster) -> None:
+    local_cluster.kill(int(local_cluster.exec_in_namespaces("pidof", "coredns")))
+    try:
+        wait_for("notice", lambda: local_cluster.state["components"]["coredns"] == "died")
+        assert "coredns: ended by SIGKILL. Its log ends with:\n" in local_cluster.troubles()
+        assert "CoreDNS-1." in local_cluster.troubles()
+    finally:
+        local_cluster.start_component("coredns")
+    assert local_cluster.state["components"]["coredns"] == "ready"
+    assert local_cluster.state["problem"] == ""
+
+
 # What remains of a cluster
 
 
