@@ -31,7 +31,8 @@ class OperatorProcess:
         self.log = log
         self.metrics_port = _free_port()
         self._environment = {
-            **os.environ,
+            # With its bytecode kept, the operator starts in a quarter of the time.
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             **cluster.store.environment(),
             "KUBECONFIG": str(cluster.token_kubeconfig(NAMESPACE, SERVICE_ACCOUNT)),
             "PYTHONPATH": str(ROOT / "operator"),

@@ -27,7 +27,7 @@ async def reconcile(context: Context, key: Key) -> None:
         before, plan = plan.launch, _plan(context, body, spec, old)
         if plan.launch and plan.launch[0] <= before[0]:
             raise Again(1.0, "a run of that name is still being deleted")
-    written = await statuses.write(context.kube, EXPERIMENTS, body, plan.status.to_dict())
+    written = await statuses.write(context.kube, EXPERIMENTS, body, plan.status.to_dict(), context.world.see_experiment)
     if written is not None:
         context.world.see_experiment(written)
         _tell(context, body, old, plan.status)

@@ -5,19 +5,23 @@ Deserialising into the client's model classes would cost more than the requests 
 
 import asyncio
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
 from assay.api import names
 from assay.controllers import metrics
+from assay.store.config import ConfigError
 
 Raw = dict[str, Any]
 
 JOBS = "/apis/batch/v1", "jobs"
+PODS = "/api/v1", "pods"
 SECRETS = "/api/v1", "secrets"
 EVENTS = "/api/v1", "events"
 RUNS = f"/apis/{names.API_VERSION}", "runs"
@@ -25,6 +29,8 @@ EXPERIMENTS = f"/apis/{names.API_VERSION}", "experiments"
 Resource = tuple[str, str]
 
 _TIMEOUT_SECONDS = 30
+_PAGE = 500
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -48,19 +54,35 @@ class Kube:
 
     def __init__(self, concurrency: int) -> None:
         self._client: Any = None
+        self._session: aiohttp.ClientSession
         self._slots = asyncio.Semaphore(concurrency)
 
-    async def connect(self) -> None:
-        """Sign in: as the pod's service account inside a cluster, else by the kubeconfig."""
+    async def connect(self, kubeconfig: str | None = None) -> None:
+        """Sign in by a kubeconfig; by default as the pod's service account inside a cluster, else as kubectl would.
+
+        Raises ConfigError when there is no way to sign in.
+        """
         try:
-            kube_config.load_incluster_config()
-        except kube_config.ConfigException:
-            await kube_config.load_kube_config()
+            if kubeconfig or not os.environ.get("KUBERNETES_SERVICE_HOST"):
+                await kube_config.load_kube_config(kubeconfig)
+            else:
+                kube_config.load_incluster_config()
+        except kube_config.ConfigException as error:
+            raise ConfigError(f"no cluster to sign in to: set KUBECONFIG, or run inside a cluster ({error})") from None
         self._client = kube_client.ApiClient()
+        # The client's own way of sending copies every body and reads ~/.netrc for every request; together that costs
+        # more than the request. Its connections, certificates and tokens are used, its way of sending is not.
+        self._session = aiohttp.ClientSession(
+            connector=self._client.rest_client.pool_manager.connector,
+            connector_owner=False,
+            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS),
+            read_bufsize=2**21,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
+            await self._session.close()
             await self._client.close()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw | None:
@@ -71,6 +93,21 @@ class Kube:
             if error.status == 404:
                 return None
             raise
+
+    async def list(
+        self, resource: Resource, namespace: str, selector: str = "", *, metadata_only: bool = False
+    ) -> AsyncIterator[Raw]:
+        """Yield the objects of a kind, in all namespaces when ``namespace`` is "". Raises ApiError."""
+        accept = _METADATA_ONLY if metadata_only else "application/json"
+        token = ""
+        while True:
+            query = {"limit": str(_PAGE), "labelSelector": selector, "continue": token}
+            found = await self._request("GET", _path(resource, namespace), accept=accept, query=query)
+            for item in found.get("items") or []:
+                yield item
+            token = found.get("metadata", {}).get("continue") or ""
+            if not token:
+                return
 
     async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw | None:
         """Create an object; None when one of that name exists. Raises ApiError."""
@@ -103,25 +140,33 @@ class Kube:
             if error.status not in (404, 409):
                 raise
 
-    async def _request(self, method: str, path: str, body: Raw | None = None, content: str = "application/json") -> Raw:
-        headers: Mapping[str, str] = {"Accept": "application/json", "Content-Type": content}
-        query = [("fieldManager", names.FIELD_MANAGER)] if method in ("POST", "PATCH") else []
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Raw | None = None,
+        content: str = "application/json",
+        accept: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Raw:
+        headers = {"Accept": accept, "Content-Type": content}
+        parameters = {name: value for name, value in (query or {}).items() if value}
+        if method in ("POST", "PATCH"):
+            parameters["fieldManager"] = names.FIELD_MANAGER
         async with self._slots:
             metrics.API_REQUESTS.labels(method).inc()
             try:
-                response = await self._client.call_api(
-                    path,
+                await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+                async with self._session.request(
                     method,
-                    query_params=query,
-                    header_params=dict(headers),
-                    body=body,
-                    auth_settings=["BearerToken"],
-                    _preload_content=False,
-                    _request_timeout=_TIMEOUT_SECONDS,
-                )
-                # Without preloading, the client leaves both the reading and the checking to its caller.
-                text, status = await response.read(), response.status
-            except (OSError, TimeoutError) as error:
+                    self._client.configuration.host + path,
+                    params=parameters,
+                    headers=headers,
+                    data=None if body is None else json.dumps(body),
+                    proxy=self._client.configuration.proxy,
+                ) as response:
+                    text, status = await response.read(), response.status
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise ApiError(
                     0, "Unreachable", f"the API server cannot be reached: {error or type(error).__name__}"
                 ) from error
@@ -140,4 +185,6 @@ def _checked(status: int, text: bytes) -> Raw:
 
 def _path(resource: Resource, namespace: str, name: str = "", part: str = "") -> str:
     prefix, plural = resource
-    return "/".join(filter(None, [prefix, "namespaces", quote(namespace), plural, quote(name), part]))
+    return "/".join(
+        filter(None, [prefix, "namespaces" if namespace else "", quote(namespace), plural, quote(name), part])
+    )

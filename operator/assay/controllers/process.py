@@ -1,8 +1,4 @@
-"""Wires kopf to the work queue: what changes is taken into the cache, and its key put into the queue.
-
-kopf's index handlers run for everything that exists before any event handler does, so that no reconcile sees
-half a world. They are used for that order alone: the cache is ours, because an index would keep whole bodies.
-"""
+"""Wires kopf to the work queue: what changes is taken into the cache, and its key put into the queue."""
 
 import asyncio
 import contextlib
@@ -15,11 +11,11 @@ from prometheus_client import start_http_server
 
 from assay.api import names
 from assay.api.run import TERMINAL, CredentialsStatus
-from assay.controllers import experiments, metrics, runs
+from assay.controllers import experiments, inventory, metrics, runs
 from assay.controllers.context import Context, now
 from assay.controllers.credentials import stale
 from assay.controllers.events import Events
-from assay.controllers.kube import Kube
+from assay.controllers.kube import EXPERIMENTS, JOBS, PODS, RUNS, ApiError, Kube, Resource
 from assay.controllers.queue import Key, WorkQueue
 from assay.controllers.settings import Settings
 from assay.controllers.world import World, experiment_uid, place, run_key
@@ -31,6 +27,7 @@ log = logging.getLogger(__name__)
 Raw = dict[str, Any]
 _DELETED_RUN = "DeletedRun"
 _WORKERS = 50
+_STOCK_SECONDS = 600.0
 
 
 class Operator:
@@ -76,16 +73,12 @@ class Operator:
         """Call ``saw`` for each object that exists or changes, ``lost`` for each that is deleted."""
         plural = resource[2]
 
-        async def index(body: kopf.Body, **_: Any) -> None:
-            saw(_plain(body))
-
         async def event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 — kopf's name
             raw = _plain(body)
             key = lost(raw) if type == "DELETED" else saw(raw)
             if key is not None:
                 self.context.queue.add(key)
 
-        kopf.index(*resource, id=f"see-{plural}", registry=self.registry, labels=labels or None)(index)
         kopf.on.event(*resource, id=f"queue-{plural}", registry=self.registry, labels=labels or None)(event)
 
     async def _start(self, **_: Any) -> None:
@@ -97,10 +90,13 @@ class Operator:
         self.context = Context(settings, kube, store, World(), queue, Events(kube))
         if settings.metrics_port:
             start_http_server(settings.metrics_port)
+        # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
+        await inventory.fill(kube, self.context.world, settings.namespaces)
         queue.start()
         self._tasks = [
             asyncio.create_task(self._ensure_bucket(), name="bucket"),
             asyncio.create_task(self._observe(), name="observer"),
+            asyncio.create_task(self._take_stock(), name="stock"),
         ]
         log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
 
@@ -201,11 +197,44 @@ class Operator:
                 metrics.RUNS.labels(phase).set(phases.count(phase))
             metrics.EXPERIMENTS.set(len(world.experiments))
 
+    async def _take_stock(self) -> None:
+        """Find what was deleted unseen, while a watch was broken."""
+        lost: dict[Resource, Callable[[Raw], Key | None]] = {
+            EXPERIMENTS: self._lost_experiment,
+            RUNS: self._lost_run,
+            JOBS: self._lost_job,
+            PODS: self._lost_pod,
+        }
+        while True:
+            await asyncio.sleep(_STOCK_SECONDS)
+            try:
+                found = await inventory.gone(self.context.kube, self.context.world, self.settings.namespaces)
+            except ApiError as error:
+                log.warning("cannot take stock: %s", error)
+                continue
+            for resource, body in found:
+                key = lost[resource](body)
+                if key is not None:
+                    self.context.queue.add(key)
+
     def _expiring(self, status: Raw) -> bool:
         found = status.get("credentials")
         if not found:
             return False
         return stale(CredentialsStatus.model_validate(found), self.settings.store.sts_duration, now())
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Nothing here asks kopf what changed, and it would copy every object at every event to find out."""
+
+    def build(self, *, body: kopf.Body, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None
 
 
 def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -232,6 +261,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = (1, 2, 5, 10)
     settings.persistence.finalizer = f"{names.GROUP}/operator"
+    settings.persistence.diffbase_storage = _NoDiffs()
     settings.execution.max_workers = 2
     return settings
 

@@ -4,8 +4,7 @@ kopf calls an event handler once and forgets its failure; here a failed key come
 """
 
 import asyncio
-import heapq
-import itertools
+import functools
 import logging
 import random
 import time
@@ -46,85 +45,64 @@ class WorkQueue:
     def __init__(self, reconcile: Reconcile, workers: int) -> None:
         self._reconcile = reconcile
         self._workers = workers
-        self._waiting: dict[Key, float] = {}
-        self._heap: list[tuple[float, int, Key]] = []
-        self._order = itertools.count()
-        self._running: set[Key] = set()
+        #: Keys whose time has not come, with the timer that brings them.
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        #: Keys whose time has come, in order, with the time at which it came.
+        self._ready: dict[Key, float] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[Key, int] = {}
-        self._changed = asyncio.Condition()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._wake: asyncio.Task[None] | None = None
+        self._open = False
 
     def add(self, key: Key, delay: float = 0.0) -> None:
         """Ask for a reconcile in ``delay`` seconds; an earlier wish for the same key wins."""
-        due = time.monotonic() + delay
-        known = self._waiting.get(key)
-        if known is not None and known <= due:
+        if key in self._ready:
             return
-        self._waiting[key] = due
-        heapq.heappush(self._heap, (due, next(self._order), key))
-        metrics.QUEUE_DEPTH.set(len(self._waiting))
-        if self._wake is None or self._wake.done():
-            self._wake = asyncio.ensure_future(self._notify())
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= loop.time() + delay:
+                return
+            timer.cancel()
+        if delay > 0:
+            self._timers[key] = loop.call_later(delay, self._due, key)
+        else:
+            self._due(key)
 
     def start(self) -> None:
-        """Start the workers."""
-        self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
+        """Begin to work."""
+        self._open = True
+        self._fill()
 
     async def stop(self) -> None:
-        """Stop the workers. What they were doing is done again after the next start."""
-        for task in self._tasks:
+        """Stop working. What was under way is done again after the next start."""
+        self._open = False
+        for timer in self._timers.values():
+            timer.cancel()
+        tasks = list(self._running.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify()
+    def _due(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self._ready[key] = time.monotonic()
+        self._fill()
 
-    async def _work(self) -> None:
-        while True:
-            key, due = await self._take()
-            metrics.QUEUE_AGE.observe(max(0.0, time.monotonic() - due))
-            try:
-                await self._once(key)
-            finally:
-                self._running.discard(key)
-                await self._notify()
+    def _fill(self) -> None:
+        """Give the free workers what is due. A key that is being worked on waits for its turn to end."""
+        while self._open and len(self._running) < self._workers:
+            key = next((key for key in self._ready if key not in self._running), None)
+            if key is None:
+                break
+            metrics.QUEUE_AGE.observe(time.monotonic() - self._ready.pop(key))
+            task = asyncio.get_running_loop().create_task(self._once(key))
+            self._running[key] = task
+            task.add_done_callback(functools.partial(self._done, key))
+        metrics.QUEUE_DEPTH.set(len(self._ready) + len(self._timers))
 
-    async def _take(self) -> tuple[Key, float]:
-        async with self._changed:
-            while True:
-                found = self._pop()
-                if found is not None:
-                    if self._heap:
-                        self._changed.notify()
-                    return found
-                timeout = max(0.001, self._heap[0][0] - time.monotonic()) if self._heap else None
-                try:
-                    await asyncio.wait_for(self._changed.wait(), timeout)
-                except TimeoutError:
-                    continue
-
-    def _pop(self) -> tuple[Key, float] | None:
-        """Return the next key that is due and not being worked on."""
-        now, busy, found = time.monotonic(), [], None
-        while self._heap and self._heap[0][0] <= now:
-            entry = heapq.heappop(self._heap)
-            due, _, key = entry
-            if self._waiting.get(key) != due:
-                continue  # an earlier wish has replaced this one
-            if key in self._running:
-                busy.append((now + 0.02, next(self._order), key))
-                self._waiting[key] = busy[-1][0]
-                continue
-            del self._waiting[key]
-            self._running.add(key)
-            found = key, due
-            break
-        for item in busy:
-            heapq.heappush(self._heap, item)
-        metrics.QUEUE_DEPTH.set(len(self._waiting))
-        return found
+    def _done(self, key: Key, _: asyncio.Task[None]) -> None:
+        del self._running[key]
+        self._fill()
 
     async def _once(self, key: Key) -> None:
         try:

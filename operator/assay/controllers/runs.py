@@ -241,7 +241,7 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
     if status.credentials is not None:
         await credentials.revoke(context, body)
         status.credentials = None
-        written = await statuses.write(context.kube, RUNS, body, status.to_dict())
+        written = await statuses.write(context.kube, RUNS, body, status.to_dict(), context.world.see_run)
         if written is not None:
             context.world.see_run(written)
 
@@ -270,8 +270,9 @@ async def close_deleted(context: Context, key: Key) -> None:
 
 
 async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
-    written = await statuses.write(context.kube, RUNS, body, new.to_dict())
+    written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.world.see_run)
     if written is None:
+        context.world.lose_run(body)
         return
     context.world.see_run(written)
     _tell(context, body, old, new)

@@ -1,5 +1,6 @@
 """Writing a status: only when it changed, only what changed, and only over what was read."""
 
+from collections.abc import Callable
 from typing import Any
 
 from assay.controllers.kube import ApiError, Kube, Resource
@@ -22,10 +23,11 @@ def difference(old: Raw, new: Raw) -> Raw:
     return patch
 
 
-async def write(kube: Kube, resource: Resource, body: Raw, status: Raw) -> Raw | None:
+async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, see: Callable[[Raw], None]) -> Raw | None:
     """Write the status of an object if it differs, and return the object as it then is; None when it is gone.
 
-    The patch names the resourceVersion that was read, so a concurrent change is never overwritten: it raises Again.
+    The patch names the resourceVersion that was read, so a concurrent change is never overwritten: it raises
+    Again, after the object as it now is was given to ``see``.
     """
     patch = difference(body.get("status") or {}, status)
     if not patch:
@@ -38,5 +40,8 @@ async def write(kube: Kube, resource: Resource, body: Raw, status: Raw) -> Raw |
         )
     except ApiError as error:
         if error.status == 409:
+            fresh = await kube.get(resource, metadata["namespace"], metadata["name"])
+            if fresh is not None:
+                see(fresh)
             raise Again(0.05, f"the object changed meanwhile: {error}") from None
         raise

@@ -53,6 +53,7 @@ class World:
         #: Runs that were deleted before they ended, until their pods are gone.
         self.deleted_runs: dict[str, Raw] = {}
         self._phases: dict[str, str] = {}
+        self._identities: dict[str, dict[str, Raw]] = {names.RUN: {}, "Job": {}, "Pod": {}}
         #: The newest resourceVersion of each Run that was seen.
         self._versions: dict[str, str] = {}
         #: UIDs of Runs and Experiments that are gone, newest last: the answer to a late write must not bring one back.
@@ -85,6 +86,7 @@ class World:
             return
         facts = run_facts(body)
         self._versions[uid] = version
+        self._identities[names.RUN][uid] = _identity(body)
         self._runs[experiment_uid(body)][uid] = facts
         self._phases[uid] = facts.phase
         if facts.phase in TERMINAL and not (body.get("status") or {}).get("credentials"):
@@ -95,6 +97,7 @@ class World:
     def lose_run(self, body: Raw) -> None:
         """Forget a deleted Run; one that had not ended is kept among the deleted until its record is closed."""
         uid = body["metadata"]["uid"]
+        self._identities[names.RUN].pop(uid, None)
         self._runs[experiment_uid(body)].pop(uid, None)
         phase = self._phases.pop(uid, None)
         self._versions.pop(uid, None)
@@ -123,15 +126,23 @@ class World:
         """Return the phases of all Runs, for the metrics."""
         return list(self._phases.values())
 
+    def known(self, kind: str) -> dict[str, Raw]:
+        """Return everything of a kind by UID, as bodies that have at least their identity."""
+        if kind == names.EXPERIMENT:
+            return dict(self.experiments_by_uid)
+        return dict(self._identities[kind])
+
     # Children
 
     def see_job(self, body: Raw) -> None:
         """Take in a Job as it is now."""
         if uid := run_uid(body):
+            self._identities["Job"][body["metadata"]["uid"]] = _identity(body)
             self._jobs[uid] = job_facts(body)
 
     def lose_job(self, body: Raw) -> None:
         """Forget a deleted Job."""
+        self._identities["Job"].pop(body["metadata"]["uid"], None)
         known = self._jobs.get(run_uid(body))
         if known and known.uid == body["metadata"]["uid"]:
             del self._jobs[run_uid(body)]
@@ -143,10 +154,12 @@ class World:
     def see_pod(self, body: Raw) -> None:
         """Take in a pod as it is now."""
         if uid := run_uid(body):
+            self._identities["Pod"][body["metadata"]["uid"]] = _identity(body)
             self._pods[uid][body["metadata"]["name"]] = pod_facts(body)
 
     def lose_pod(self, body: Raw) -> None:
         """Forget a deleted pod."""
+        self._identities["Pod"].pop(body["metadata"]["uid"], None)
         pods = self._pods.get(run_uid(body))
         if pods is not None:
             pods.pop(body["metadata"]["name"], None)
@@ -157,6 +170,18 @@ class World:
         """Return the pods of a Run, given the Run's UID, in order of creation."""
         found = self._pods.get(uid) or {}
         return sorted(found.values(), key=lambda pod: (pod.created, pod.name))
+
+
+def _identity(body: Raw) -> Raw:
+    """Return what is needed to lose an object: its names, labels and owners."""
+    metadata = body["metadata"]
+    kept = ("namespace", "name", "uid", "ownerReferences", "resourceVersion")
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k.startswith(names.GROUP)}
+    return {
+        "kind": body.get("kind"),
+        "apiVersion": body.get("apiVersion"),
+        "metadata": {**{key: metadata[key] for key in kept if key in metadata}, "labels": labels},
+    }
 
 
 def _older(version: str, known: str) -> bool:
