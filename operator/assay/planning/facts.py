@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.api import names
+from assay.planning.job import RECORDER
 
 Raw = dict[str, Any]
 
@@ -152,6 +153,9 @@ def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
         # A container that the kubelet restarts shows its failure in lastState only.
         last = [(c["name"], (c.get("lastState") or {}).get("terminated")) for c in containers]
         bad = [(name, t) for name, t in last if t and t.get("exitCode") != 0 and status.get("phase") != "Succeeded"]
+    if not bad and status.get("phase") == "Failed":
+        # An init container of the user's; a sidecar's exit code, ours above all, does not decide.
+        bad = [(c["name"], t) for c in status.get("initContainerStatuses") or [] if (t := _failed_init(c))]
     name, terminated = bad[0] if bad else ("", None)
     exit_code = terminated.get("exitCode") if terminated else None
     if status.get("phase") == "Failed" and status.get("reason"):
@@ -163,6 +167,12 @@ def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
     said = (terminated.get("message") or "").strip()
     text = f"container {name} ended with exit code {exit_code}"
     return names.NON_ZERO_EXIT, f"{text}: {said}" if said else text, exit_code
+
+
+def _failed_init(container: Raw) -> Raw | None:
+    terminated: Raw | None = (container.get("state") or {}).get("terminated")
+    ours = container["name"] == RECORDER
+    return terminated if terminated and terminated.get("exitCode") != 0 and not ours else None
 
 
 def run_facts(run: Raw) -> RunFacts:

@@ -184,6 +184,10 @@ def _check_free(pod: Raw) -> None:
         if container["name"] == RECORDER:
             raise InvalidTemplate(f"container {RECORDER!r}: this name is Assay's own")
         for mount in container.get("volumeMounts") or []:
+            if str(mount.get("name", "")).startswith("assay-"):
+                raise InvalidTemplate(
+                    f"container {container['name']!r} mounts {mount['name']!r}: this volume is Assay's own"
+                )
             path = str(mount.get("mountPath", "")).rstrip("/")
             if path == ASSAY_DIR or path in (f"{ASSAY_DIR}/params.json", f"{ASSAY_DIR}/artifacts"):
                 raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is Assay's own")

@@ -3,10 +3,11 @@ import re
 from typing import Any
 
 import pytest
-from assay.api.experiment import ExperimentSpec
-from assay.planning import search
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from assay.api.experiment import ExperimentSpec
+from assay.planning import search
 from tests.unit.planning.objects import experiment_spec
 
 pytestmark = pytest.mark.unit

@@ -3,13 +3,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
 from assay.api.run import Objective
 from assay.planning import sweep
 from assay.planning.facts import RunFacts
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.unit.planning.objects import NOW, experiment_spec
 
 pytestmark = pytest.mark.unit
@@ -199,7 +200,9 @@ def test_an_experiment_that_is_over_stays_over_when_suspended() -> None:
         (MAXIMIZE, [99.0], False),
     ],
 )
-def test_a_target_that_is_reached_stops_the_search(objective: dict[str, Any], values: list[float], reached: bool) -> None:
+def test_a_target_that_is_reached_stops_the_search(
+    objective: dict[str, Any], values: list[float], reached: bool
+) -> None:
     over = [fact(index, "Succeeded", value) for index, value in enumerate(values)]
     found = plan(spec(9, objective=objective, parallelism=2), *over)
     assert (found.launch == ()) == reached
@@ -207,7 +210,9 @@ def test_a_target_that_is_reached_stops_the_search(objective: dict[str, Any], va
 
 
 def test_a_target_waits_for_the_runs_that_still_run() -> None:
-    found = plan(spec(9, objective=MAXIMIZE | {"target": 0.9}, parallelism=3), fact(0, "Succeeded", 0.912345678), fact(1))
+    found = plan(
+        spec(9, objective=MAXIMIZE | {"target": 0.9}, parallelism=3), fact(0, "Succeeded", 0.912345678), fact(1)
+    )
     assert (found.launch, found.status.phase) == ((), "Running")
     assert found.status.message == "sweep-0 reached score 0.912346, and the target is 0.9"
     ended = plan(spec(9, objective=MAXIMIZE | {"target": 0.9}), fact(0, "Succeeded", 0.95), fact(1, "Failed"))

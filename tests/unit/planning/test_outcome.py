@@ -1,0 +1,247 @@
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from assay.api import names
+from assay.api.run import RunStatus
+from assay.planning import facts, outcome
+from assay.planning.outcome import Record
+from assay.planning.phases import Verdict
+from tests.unit.planning.objects import NOW, at, ended, job, job_over, pod
+
+pytestmark = pytest.mark.unit
+
+DIGEST = "sha256:" + "a" * 64
+RECORD = Record(
+    succeeded=True,
+    problem=None,
+    uri="s3://assay/runs/team/sweep/sweep-0/uid/",
+    artifacts="s3://assay/runs/team/sweep/sweep-0/uid/pods/p/artifacts/",
+    manifest_digest=DIGEST,
+    files=7,
+    bytes=1234,
+    model_path="model",
+    model_digest=DIGEST,
+    model_size=99,
+)
+MISSING = ("ManifestMissing", "no pod has left a complete record in the store")
+
+
+@dataclass
+class Metric:
+    last: float = 1.0
+    min: float = 0.5
+    max: float = 2.0
+    step: int = 9
+    count: int = 10
+
+
+@dataclass
+class Summary:
+    points: int = 20
+    rejected: int = 0
+    warnings: list[str] = field(default_factory=list)
+    store_error: str = ""
+    metrics: dict[str, Metric] = field(default_factory=dict)
+
+
+def follow(verdict: Verdict, old: RunStatus | None = None, *, seconds: int = 0, over: bool = False) -> RunStatus:
+    found = facts.job_facts(job(job_over("Complete") if over else {"active": 1, "startTime": at(0)}))
+    return outcome.follow(old or RunStatus(), verdict, found, [], generation=1, now=NOW + timedelta(seconds=seconds))
+
+
+def end(status: RunStatus, record: Record | None, kind: str = "Complete") -> RunStatus:
+    found = facts.job_facts(job(job_over(kind)))
+    return outcome.end(status, record, found, generation=1, now=NOW + timedelta(seconds=100))
+
+
+def conditions(status: RunStatus) -> dict[str, tuple[str, str]]:
+    return {c.type: (c.status, c.reason) for c in status.conditions}
+
+
+TRAINING = Verdict("Running", names.TRAINING)
+SUCCEEDED = Verdict("Succeeded", names.JOB_COMPLETE, ended=True)
+FAILED = Verdict("Failed", names.OOM_KILLED, "container train was killed", ended=True)
+
+
+def test_a_run_that_trains() -> None:
+    status = follow(TRAINING)
+    assert (status.phase, status.reason, status.message) == ("Running", "Training", None)
+    assert (status.start_time, status.job_uid) == (NOW, "uid-job")
+    assert conditions(status) == {
+        "Suspended": ("False", "Training"),
+        "Started": ("True", "Training"),
+        "Recorded": ("Unknown", "NotYet"),
+        "Complete": ("False", "Training"),
+        "Failed": ("False", "Training"),
+    }
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Suspended"])
+def test_a_run_that_waits_has_not_started(phase: Any) -> None:
+    status = follow(Verdict(phase, "Because", "of this"))
+    assert conditions(status)["Started"] == ("False", "Because")
+    assert conditions(status)["Suspended"][0] == str(phase == "Suspended")
+    assert status.message == "of this"
+
+
+def test_a_second_look_at_an_unchanged_run_changes_nothing() -> None:
+    first = follow(TRAINING)
+    assert follow(TRAINING, first, seconds=60) == first
+
+
+def test_the_start_is_that_of_the_first_attempt() -> None:
+    started = follow(TRAINING)
+    resumed = outcome.follow(
+        started,
+        TRAINING,
+        facts.job_facts(job({"startTime": at(500)})),
+        [],
+        generation=1,
+        now=NOW + timedelta(seconds=501),
+    )
+    assert resumed.start_time == NOW
+
+
+def test_what_was_known_stays_when_the_job_is_gone() -> None:
+    status = outcome.follow(
+        follow(TRAINING), Verdict("Failed", names.JOB_DELETED, "x"), None, [], generation=1, now=NOW
+    )
+    assert (status.job_uid, status.start_time) == ("uid-job", NOW)
+
+
+def test_a_condition_keeps_the_time_at_which_its_status_changed() -> None:
+    waiting = follow(Verdict("Pending", names.STARTING))
+    trains = follow(TRAINING, waiting, seconds=10)
+    times = {c.type: c.last_transition_time for c in trains.conditions}
+    assert times["Started"] == NOW + timedelta(seconds=10)
+    assert times["Recorded"] == times["Failed"] == NOW
+    reasons = {c.type: c.reason for c in trains.conditions}
+    assert reasons["Failed"] == "Training", "a new reason does not wait for a new status"
+
+
+# The end
+
+
+def test_a_complete_job_with_its_record_is_a_success() -> None:
+    status = end(follow(SUCCEEDED, over=True), RECORD)
+    assert (status.phase, status.reason) == ("Succeeded", "JobComplete")
+    assert (status.completion_time, status.duration) == (NOW + timedelta(seconds=80), "1m20s")
+    assert conditions(status) == {
+        "Suspended": ("False", "NotSuspended"),
+        "Started": ("True", "JobComplete"),
+        "Recorded": ("True", "Verified"),
+        "Complete": ("True", "JobComplete"),
+        "Failed": ("False", "JobComplete"),
+    }
+    assert status.record is not None
+    assert status.record.to_dict() == {
+        "uri": RECORD.uri,
+        "artifacts": RECORD.artifacts,
+        "complete": True,
+        "manifestDigest": DIGEST,
+        "files": 7,
+        "bytes": 1234,
+    }
+    assert status.model is not None
+    assert status.model.to_dict() == {"path": "model", "digest": DIGEST, "size": 99}
+
+
+def test_a_complete_job_without_its_record_is_a_failure() -> None:
+    record = replace(RECORD, succeeded=False, problem=MISSING, model_digest="")
+    status = end(follow(SUCCEEDED, over=True), record)
+    assert (status.phase, status.reason, status.message) == ("Failed", "RecordIncomplete", MISSING[1])
+    found = conditions(status)
+    assert found["Recorded"] == ("False", "ManifestMissing")
+    assert (found["Complete"][0], found["Failed"]) == ("False", ("True", "RecordIncomplete"))
+    assert status.record is not None
+    assert status.record.complete is False
+    assert status.model is None
+
+
+def test_a_failed_job_keeps_its_reason_whatever_the_record_says() -> None:
+    for record in (RECORD, replace(RECORD, succeeded=False, problem=MISSING)):
+        status = end(follow(FAILED), record, "Failed")
+        assert (status.phase, status.reason, status.message) == ("Failed", "OOMKilled", FAILED.message)
+        assert status.completion_time == NOW + timedelta(seconds=90), "a failed Job has no completionTime"
+        assert conditions(status)["Failed"] == ("True", "OOMKilled")
+
+
+def test_a_run_that_was_never_launched_has_no_record() -> None:
+    verdict = Verdict("Failed", names.INVALID_TEMPLATE, "every container needs a name", ended=True)
+    begun = outcome.follow(RunStatus(), verdict, None, [], generation=1, now=NOW)
+    status = outcome.end(begun, None, None, generation=1, now=NOW)
+    assert (status.phase, status.record, status.start_time, status.duration) == ("Failed", None, None, None)
+    assert conditions(status)["Started"][0] == "False"
+    assert conditions(status)["Recorded"] == ("False", "ManifestMissing")
+    assert status.completion_time == NOW
+
+
+def test_the_end_twice_is_the_same_end() -> None:
+    once = end(follow(SUCCEEDED, over=True), RECORD)
+    assert end(follow(SUCCEEDED, once, over=True), RECORD) == once
+
+
+def test_attempts_are_part_of_the_status() -> None:
+    found = facts.pod_facts(pod("Failed", ended(3)))
+    status = outcome.follow(RunStatus(), TRAINING, None, [found], generation=1, now=NOW)
+    assert [(a.pod, a.exit_code) for a in status.attempts] == [("sweep-0-abcde", 3)]
+
+
+# What the recorder says
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", 2.0), ("minimize", 0.5)])
+def test_the_best_value_of_the_objective(direction: str, best: float) -> None:
+    summary = Summary(metrics={"loss": Metric(), "score": Metric()})
+    status = outcome.with_summary(RunStatus(), {"metric": "score", "direction": direction}, summary)
+    assert status.objective == f"{best:g}"
+    assert status.metrics is not None
+    assert status.metrics["score"].best == best
+    assert status.metrics["loss"].best is None
+
+
+@pytest.mark.parametrize("objective", [None, {}, {"metric": "nothing", "direction": "maximize"}])
+def test_without_a_value_of_the_objective_there_is_none(objective: Any) -> None:
+    status = outcome.with_summary(RunStatus(), objective, Summary(metrics={"loss": Metric()}))
+    assert status.objective is None
+    assert list(status.metrics or {}) == ["loss"]
+
+
+def test_of_many_metrics_the_objective_is_kept() -> None:
+    summary = Summary(metrics={f"m{n:04}": Metric() for n in range(1000)} | {"z": Metric(max=7)})
+    status = outcome.with_summary(RunStatus(), {"metric": "z", "direction": "maximize"}, summary)
+    assert status.metrics is not None
+    assert len(status.metrics) == outcome.MAX_METRICS
+    assert status.metrics["z"].best == 7
+    assert "m0098" in status.metrics
+    assert "m0099" not in status.metrics
+
+
+def test_warnings_and_troubles_of_the_recorder_reach_the_status_bounded() -> None:
+    summary = Summary(rejected=3, warnings=["w" * 5000] * 50, store_error="e" * 5000)
+    status = outcome.with_summary(RunStatus(), None, summary)
+    assert status.recorder is not None
+    assert (status.recorder.points, status.recorder.rejected) == (20, 3)
+    assert [len(w) for w in status.recorder.warnings] == [600] * 20
+    assert len(status.recorder.store_error or "") == 1024
+    RunStatus.model_validate(status.to_dict())
+
+
+def test_a_store_that_cannot_be_reached_is_told_in_one_condition() -> None:
+    before = follow(TRAINING)
+    status = outcome.store_trouble(before, "no answer" * 1000, generation=1, now=NOW + timedelta(seconds=9))
+    found = conditions(status)
+    assert found["Recorded"] == ("Unknown", "StoreUnreachable")
+    others = {c.type: c for c in before.conditions if c.type != "Recorded"}
+    assert {c.type: c for c in status.conditions if c.type != "Recorded"} == others
+    assert follow(TRAINING, status, seconds=20) == before, "and it is forgotten when the store answers"
+
+
+def test_a_status_can_be_read_back() -> None:
+    status = end(
+        outcome.with_summary(follow(SUCCEEDED, over=True), {"metric": "a", "direction": "minimize"}, Summary()), RECORD
+    )
+    assert RunStatus.model_validate(status.to_dict()) == status
