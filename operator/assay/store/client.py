@@ -7,32 +7,35 @@ processes may not.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import BinaryIO, NamedTuple
+from datetime import datetime
+from typing import BinaryIO, NamedTuple, TypeAlias
 from xml.etree.ElementTree import ParseError
 
 import certifi
 import minio
 import minio.datatypes
 import urllib3
+from minio.commonconfig import CopySource
 from minio.error import MinioException
 
 from assay.store.config import StoreConfig
-from assay.store.errors import AlreadyExists, StoreUnavailable, TooLarge
-from assay.store.faults import http_fault, translate
+from assay.store.errors import AlreadyExists, Busy, TooLarge
+from assay.store.faults import translate
 from assay.store.upload import upload
 
-__all__ = ["ObjectInfo", "ObjectStore"]
+__all__ = ["ObjectInfo", "ObjectStore", "VersionInfo"]
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 _CHUNK = 1 << 20
 _CONNECTIONS = 16
+_Headers: TypeAlias = dict[str, str | list[str] | tuple[str]]
 
 
 class ObjectInfo(NamedTuple):
@@ -40,6 +43,23 @@ class ObjectInfo(NamedTuple):
 
     key: str
     size: int
+
+
+class VersionInfo(NamedTuple):
+    """One version of an object in a bucket that keeps them. A deletion is a version too, a marker."""
+
+    key: str
+    latest: bool
+    deletion: bool
+
+
+class CopyRange(NamedTuple):
+    """`length` bytes of an object, from `start`."""
+
+    bucket: str
+    key: str
+    start: int
+    length: int
 
 
 def http_pool(config: StoreConfig) -> urllib3.PoolManager:
@@ -73,17 +93,28 @@ class ObjectStore:
             http_client=self._http,
         )
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket unless it is there."""
+    def ensure_bucket(self, object_lock: bool = False) -> None:
+        """Create the bucket unless it is there. `object_lock` counts for a new one, where the store can."""
         with self._faults():
             if self._client.bucket_exists(self.config.bucket):
                 return
         with self._faults():
             try:
-                self._client.make_bucket(self.config.bucket, self.config.region)
+                self._client.make_bucket(self.config.bucket, self.config.region, object_lock)
             except minio.S3Error as error:
                 if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                     raise
+
+    def object_lock(self) -> bool:
+        """Whether objects of the bucket can be protected from being changed and deleted."""
+        with self._faults():
+            try:
+                self._client.get_object_lock_config(self.config.bucket)
+            except minio.S3Error as error:
+                if error.code in ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed"):
+                    return False
+                raise
+        return True
 
     def put_bytes(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object in one request, over an earlier one."""
@@ -105,21 +136,36 @@ class ObjectStore:
         """
         return upload(lambda request: request(self), key, source, size)
 
-    def create(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        """Write an object that must not be there yet. Raises AlreadyExists.
+    def create(
+        self,
+        key: str,
+        data: bytes,
+        content_type: str = "application/octet-stream",
+        retain_until: datetime | None = None,
+    ) -> None:
+        """Write an object that must not be there yet. Raises AlreadyExists; Busy when another writer is at it.
 
-        The client library would send If-None-Match as user metadata, so the request is a presigned PUT.
+        With `retain_until` nobody can change or delete it before that time (in a bucket with object lock). The
+        client library would send If-None-Match as user metadata, so the request is made one level below.
         """
+        headers: _Headers = {"If-None-Match": "*", "Content-Type": content_type}
+        if retain_until:
+            digest = hashlib.md5(data, usedforsecurity=False).digest()
+            headers |= {
+                "Content-MD5": base64.b64encode(digest).decode(),
+                "x-amz-object-lock-mode": "COMPLIANCE",
+                "x-amz-object-lock-retain-until-date": retain_until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
         with self._faults(key):
-            url = self._client.get_presigned_url("PUT", self.config.bucket, key, timedelta(minutes=15))
-            headers = {"If-None-Match": "*", "Content-Type": content_type}
-            response = self._http.request("PUT", url, body=data, headers=headers, redirect=False)
-        if response.status == 412:
-            raise AlreadyExists(self._message(key, "the key exists already"))
-        if response.status == 409:
-            raise StoreUnavailable(self._message(key, "another writer is creating the same key"))
-        if response.status != 200:
-            raise http_fault(response.status, response.data, lambda reason: self._message(key, reason))
+            try:
+                self._client._put_object(self.config.bucket, key, data, headers)
+            except minio.S3Error as error:
+                status = error.response.status if error.response is not None else 0
+                if status == 412:
+                    raise AlreadyExists(self._message(key, "the key exists already")) from None
+                if status == 409:
+                    raise Busy(self._message(key, "another writer is creating the same key")) from None
+                raise
 
     def get_bytes(self, key: str, limit: int) -> bytes:
         """Read an object of at most `limit` bytes. Raises TooLarge."""
@@ -159,11 +205,36 @@ class ObjectStore:
             found = self._client.stat_object(self.config.bucket, key)
             return ObjectInfo(key, found.size or 0)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """All objects whose keys start with `prefix`, in the order of the keys."""
+    def list(self, prefix: str, after: str = "", page: int = 1000) -> Iterator[ObjectInfo]:
+        """All objects whose keys start with `prefix`, in the order of the keys, from behind the key `after`.
+
+        Asks for `page` keys at a time, and for the next ones only when they are wanted.
+        """
         with self._faults(prefix):
-            for found in self._client.list_objects(self.config.bucket, prefix, recursive=True):
+            for found in self._client._list_objects(
+                self.config.bucket, prefix=prefix, start_after=after or None, max_keys=page, encoding_type="url"
+            ):
                 yield ObjectInfo(found.object_name or "", found.size or 0)
+
+    def versions(self, prefix: str) -> Iterator[VersionInfo]:
+        """All versions of all objects whose keys start with `prefix`. Without versioning, one of each."""
+        with self._faults(prefix):
+            for found in self._client.list_objects(self.config.bucket, prefix, recursive=True, include_version=True):
+                latest = str(found.is_latest).lower() == "true"
+                yield VersionInfo(found.object_name or "", latest, bool(found.is_delete_marker))
+
+    def copy(self, key: str, bucket: str, source: str) -> None:
+        """Let the store copy an object of at most 5 GiB, of this bucket or another one, to `key`."""
+        with self._faults(f"{key} from {bucket}/{source}"):
+            self._client.copy_object(self.config.bucket, key, CopySource(bucket, source))
+
+    def copy_part(self, key: str, upload_id: str, number: int, source: CopyRange) -> str:
+        """Let the store copy a range of an object into a part of an upload. Gives the part's ETag."""
+        origin = CopySource(source.bucket, source.key, offset=source.start, length=source.length)
+        last = source.start + source.length - 1
+        headers: _Headers = {**origin.gen_copy_headers(), "x-amz-copy-source-range": f"bytes={source.start}-{last}"}
+        with self._faults(f"{key} from {source.bucket}/{source.key}"):
+            return self._client._upload_part_copy(self.config.bucket, key, upload_id, number, headers)[0]
 
     def delete(self, key: str) -> None:
         """Delete one object; one that is not there is fine."""

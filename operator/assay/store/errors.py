@@ -12,6 +12,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached, or answers that it cannot serve now. Worth a retry."""
 
 
+class Busy(StoreUnavailable):
+    """Another writer is creating the same key at this moment."""
+
+
 class StoreDenied(StoreError):
     """The credentials are unknown, have expired, or do not allow the request."""
 

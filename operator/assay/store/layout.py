@@ -5,6 +5,10 @@
         pods/<pod>/                                     a pod's prefix; all that a run's credentials can write
             metrics/part-00001.jsonl.gz …  metrics.parquet  artifacts/…  summary.json  manifest.json
 
+    models/<namespace>/<model>/v<N>/                    the registered bytes, only the operator's
+        artifact/…  manifest.json
+    audit/<namespace>/<sequence as 12 digits>.json      the audit trail, see `assay.store.audit`
+
 One folder a pod, so that a retry never meets the data of the attempt before it. Prefixes have no slash at
 the end.
 """
@@ -18,6 +22,8 @@ from assay.store.limits import MAX_KEY_BYTES
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _NO_EXPERIMENT = "_"
+_VERSION = re.compile(r"v[1-9][0-9]{0,8}")
+_AUDIT_RECORD = re.compile(r"[0-9]{12}\.json")
 
 RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
     "run.json",
@@ -27,6 +33,7 @@ RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
     "metrics.parquet",
 )
 ARTIFACTS, METRICS, PODS = "artifacts", "metrics", "pods"
+ARTIFACT = "artifact"  # of a registered model
 
 
 class RunKey(NamedTuple):
@@ -36,6 +43,14 @@ class RunKey(NamedTuple):
     experiment: str | None
     run: str
     uid: str
+
+
+class ModelKey(NamedTuple):
+    """What the prefix of a registered model says. `version` counts from 1."""
+
+    namespace: str
+    model: str
+    version: int
 
 
 def run_prefix(namespace: str, experiment: str | None, run: str, uid: str) -> str:
@@ -78,6 +93,45 @@ def parse_pod_prefix(prefix: str) -> tuple[RunKey, str]:
     if pod_prefix(run, pod) != prefix:
         raise ValueError(f"{prefix[:300]!r} is not the prefix of a pod")
     return key, pod
+
+
+def model_prefix(namespace: str, model: str, version: int) -> str:
+    """The prefix of one version of a model. Raises ValueError for what cannot be one."""
+    for name in (namespace, model):
+        if not _NAME.fullmatch(name) or ".." in name:
+            raise ValueError(f"{name[:300]!r} cannot be part of a model's prefix")
+    if not _VERSION.fullmatch(f"v{version}"):
+        raise ValueError(f"{version} cannot be the number of a version")
+    return f"models/{namespace}/{model}/v{version}"
+
+
+def parse_model_prefix(prefix: str) -> ModelKey:
+    """The inverse of `model_prefix`. Raises ValueError for anything else."""
+    root, *names = prefix.split("/")
+    if root != "models" or len(names) != 3 or not _VERSION.fullmatch(names[2]):
+        raise ValueError(f"{prefix[:300]!r} is not the prefix of a model's version")
+    key = ModelKey(names[0], names[1], int(names[2][1:]))
+    model_prefix(*key)
+    return key
+
+
+def audit_prefix(namespace: str) -> str:
+    """Where the audit trail of a namespace lies. Raises ValueError for what cannot be a namespace."""
+    if not _NAME.fullmatch(namespace) or ".." in namespace:
+        raise ValueError(f"{namespace[:300]!r} cannot be a namespace")
+    return f"audit/{namespace}"
+
+
+def audit_name(sequence: int) -> str:
+    """The file name of an audit record. Raises ValueError when it does not fit into 12 digits."""
+    if not 0 <= sequence < 10**12:
+        raise ValueError(f"{sequence} cannot be the number of an audit record")
+    return f"{sequence:012d}.json"
+
+
+def parse_audit_name(name: str) -> int | None:
+    """The inverse of `audit_name`; None for the name of anything else."""
+    return int(name[:12]) if name.isascii() and _AUDIT_RECORD.fullmatch(name) and int(name[:12]) else None
 
 
 def part_path(number: int) -> str:

@@ -6,13 +6,13 @@ the size, and with `deep` the sha256, that the manifest says. Reads only.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TypeVar
 
 import pydantic
 
 from assay.store import layout
 from assay.store.client import ObjectStore
+from assay.store.digests import folder_digest
 from assay.store.errors import NotFound, RecordError, TooLarge
 from assay.store.limits import MAX_MANIFEST_BYTES, MAX_SUMMARY_BYTES
 from assay.store.records import FileEntry, PodManifest, Record, RunManifest, Summary
@@ -59,8 +59,7 @@ def model_digest(files: list[FileEntry], path: str) -> str:
             return f"sha256:{entry.sha256}"
     if not below:
         raise NotFound(f"no file or folder {path!r} is in the manifest")
-    lines = sorted(f"{sha256}  {name}\n" for name, sha256 in below.items())
-    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+    return folder_digest(below.items())
 
 
 def _manifest(store: ObjectStore, prefix: str, kind: type[R]) -> R:

@@ -1,0 +1,166 @@
+"""The verifier: says what of a trail is changed, missing, repeated, in another place, cut off or foreign.
+
+What the chain alone can show: everything that happened to any record but the last ones. A trail that was cut off
+at its end is a shorter trail, in itself without fault: give `expect`, a head that was kept elsewhere. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pydantic
+
+from assay.store import layout
+from assay.store.audit.records import EMPTY, AuditRecord, Head, digest
+from assay.store.audit.sources import WORKERS, Stored, read_store
+from assay.store.client import ObjectStore
+from assay.store.errors import StoreDenied, StoreError, StoreUnavailable
+
+MAX_FINDINGS = 1000
+
+
+class Finding(NamedTuple):
+    """One fault. `kind` is changed, missing, repeated, misplaced, unreadable, foreign, cut or overwritten."""
+
+    sequence: int
+    kind: str
+    message: str
+
+
+@dataclass
+class Report:
+    """What the verifier found. `records` is how many it read; `more` counts findings beyond MAX_FINDINGS."""
+
+    namespace: str
+    records: int = 0
+    head: Head = EMPTY
+    findings: list[Finding] = field(default_factory=list)
+    more: int = 0
+    versions_checked: bool = False
+
+    @property
+    def intact(self) -> bool:
+        """Whether there is nothing to report."""
+        return not self.findings
+
+    def add(self, sequence: int, kind: str, message: str) -> None:
+        """Report a fault."""
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(sequence, kind, message))
+        else:
+            self.more += 1
+
+
+def verify_store(store: ObjectStore, namespace: str, expect: Sequence[Head] = (), workers: int = WORKERS) -> Report:
+    """Verify a trail in the store, and, where the store keeps versions, that no record was ever overwritten.
+
+    Raises StoreUnavailable and StoreDenied.
+    """
+    report = verify(namespace, read_store(store, namespace, workers), expect)
+    _check_versions(store, namespace, report)
+    return report
+
+
+def verify(namespace: str, files: Iterable[Stored], expect: Sequence[Head] = ()) -> Report:
+    """Verify the files of a trail, which come in their order. `expect` are heads that were kept elsewhere."""
+    chain = _Chain(namespace, {head.sequence: head.digest for head in expect})
+    for file in files:
+        chain.add(file)
+    chain.end()
+    return chain.report
+
+
+class _Chain:
+    """The state of one pass over a trail."""
+
+    def __init__(self, namespace: str, expected: dict[int, str]) -> None:
+        self.report = Report(namespace)
+        self._expected = expected
+        self._last = 0
+        self._previous: str | None = EMPTY.digest  # None: not known, the record before is not there
+
+    def add(self, file: Stored) -> None:
+        number = file.sequence
+        if number is None:
+            self.report.add(self._last, "foreign", f"{file.name!r} is not a record and lies in the trail")
+        elif number <= self._last:
+            self.report.add(number, "repeated", f"record {number} stands behind record {self._last}")
+        else:
+            self._check_gap(number)
+            self._check_record(number, file.data)
+
+    def _check_gap(self, number: int) -> None:
+        if number == self._last + 1:
+            return
+        first, last = self._last + 1, number - 1
+        which = f"record {first} is" if first == last else f"records {first} to {last} are"
+        self.report.add(first, "missing", f"{which} missing")
+        self._previous = None
+
+    def _check_record(self, number: int, data: bytes | None) -> None:
+        self.report.records += 1
+        if data is None:
+            self.report.add(number, "unreadable", f"record {number} is gone, or larger than any record")
+            self._last, self._previous = number, None
+            return
+        found = digest(data)
+        self._check_content(number, data)
+        if self._expected.get(number, found) != found:
+            self.report.add(number, "changed", f"record {number} is not the one that was expected: it was changed")
+        self._last, self._previous = number, found
+        self.report.head = Head(number, found)
+
+    def _check_content(self, number: int, data: bytes) -> None:
+        try:
+            record = AuditRecord.model_validate_json(data)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part)[:80] for part in first["loc"])
+            self.report.add(number, "unreadable", f"record {number} is no audit record: {where}: {first['msg'][:200]}")
+            return
+        if record.sequence != number:
+            self.report.add(number, "misplaced", f"record {record.sequence} stands in the place of record {number}")
+        if record.object.namespace != self.report.namespace:
+            other = record.object.namespace
+            self.report.add(number, "misplaced", f"record {number} belongs to the trail of namespace {other!r}")
+        if self._previous is not None and record.previous != self._previous:
+            message = (
+                f"record {number} does not continue the bytes before it: "
+                f"record {number} or record {number - 1} was changed"
+                if number > 1
+                else "record 1 is not the first of a trail: it was changed, or the ones before it are missing"
+            )
+            self.report.add(number, "changed", message)
+
+    def end(self) -> None:
+        for sequence in sorted(self._expected):
+            if sequence > self._last:
+                message = f"the trail ends with record {self._last}, and record {sequence} had been written: it was cut"
+                self.report.add(sequence, "cut", message)
+
+
+def _check_versions(store: ObjectStore, namespace: str, report: Report) -> None:
+    """Where the store keeps versions: a record that has more than one was overwritten or deleted."""
+    prefix = layout.audit_prefix(namespace) + "/"
+    versions: Counter[str] = Counter()
+    deleted: set[str] = set()
+    try:
+        for version in store.versions(prefix):
+            name = version.key.removeprefix(prefix)
+            versions[name] += not version.deletion
+            if version.deletion:
+                deleted.add(name)
+    except StoreUnavailable:
+        raise
+    except (StoreDenied, StoreError):
+        return  # not every store has versions, and not everyone may list them
+    report.versions_checked = True
+    for name in sorted(versions):
+        number = layout.parse_audit_name(name)
+        if number and (versions[name] > 1 or name in deleted):
+            what = "deleted" if name in deleted else "overwritten"
+            message = f"record {number} was {what}: the store still holds {versions[name]} version(s) of it"
+            report.add(number, "overwritten", message)

@@ -1,0 +1,116 @@
+"""What was live, approved by whom, trained on what: answered from the records alone.
+
+Pure functions over records in their order. They believe what they read: verify the trail first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from assay.store.audit.records import Action, AuditRecord
+
+_BOUND = {Action.ALIAS_BOUND, Action.ROLLED_BACK}
+
+
+class Approval(NamedTuple):
+    """One approval that stood when the version was bound. `id` tells apart those of one person."""
+
+    approver: str
+    time: str
+    id: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Which version an alias held. `until` is "" while nothing else has been recorded.
+
+    `registered` is what its registration said (run, source, datasets, parameters …), None without a record of it.
+    """
+
+    model: str
+    alias: str
+    version: int
+    digest: str
+    since: str
+    until: str
+    by: str
+    action: str
+    reason: str
+    sequence: int
+    approvals: list[Approval] = field(default_factory=list)
+    registered: dict[str, Any] | None = None
+    registered_by: str = ""
+
+
+def instant(text: str) -> datetime:
+    """A time as the records write it. Raises ValueError; a time without a zone is in UTC."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def at(records: Iterable[AuditRecord], model: str, alias: str, when: datetime) -> Binding | None:
+    """What `<model>.<alias>` held at a time; None when it held nothing. `records` are all those of its namespace."""
+    seen: list[AuditRecord] = []
+    binding: AuditRecord | None = None
+    until = ""
+    for record in records:
+        seen.append(record)
+        if record.object.kind != "ModelAlias" or record.object.name != f"{model}.{alias}":
+            continue
+        if record.action not in _BOUND and record.action != Action.ALIAS_RELEASED:
+            continue
+        if instant(record.time) <= when:
+            binding = record if record.action in _BOUND else None
+            until = ""
+        elif binding is not None and not until:
+            until = record.time
+    return None if binding is None else _binding(seen, binding, model, alias, until)
+
+
+def _binding(records: list[AuditRecord], bound: AuditRecord, model: str, alias: str, until: str) -> Binding:
+    after = bound.after or {}
+    version, found = int(str(after.get("version", 0))), str(after.get("digest", ""))
+    about = [
+        record
+        for record in records
+        if record.object.kind == "ModelVersion"
+        and record.object.name == f"{model}.v{version}"
+        and record.digests.get("artifact") == found
+        and record.sequence < bound.sequence
+    ]
+    registration = next((record for record in reversed(about) if record.action == Action.VERSION_REGISTERED), None)
+    return Binding(
+        model=model,
+        alias=alias,
+        version=version,
+        digest=found,
+        since=bound.time,
+        until=until,
+        by=bound.actor,
+        action=bound.action,
+        reason=bound.reason,
+        sequence=bound.sequence,
+        approvals=_approvals(about, alias),
+        registered=registration.after if registration else None,
+        registered_by=registration.actor if registration else "",
+    )
+
+
+def _approvals(about: list[AuditRecord], alias: str) -> list[Approval]:
+    """The approvals for the alias that were given and not revoked, in the order of their records."""
+    standing: dict[str, Approval] = {}
+    for record in about:
+        state = (record.before if record.action == Action.APPROVAL_REVOKED else record.after) or {}
+        if state.get("alias") != alias:
+            continue
+        name = str(state.get("id", ""))
+        if record.action == Action.APPROVAL_GIVEN:
+            approver = str(state.get("approver") or record.actor)
+            standing[name] = Approval(approver, record.time, name, record.sequence)
+        elif record.action == Action.APPROVAL_REVOKED:
+            standing.pop(name, None)
+    return list(standing.values())

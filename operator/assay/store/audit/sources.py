@@ -1,0 +1,116 @@
+"""Where records are read from: the store, an exported folder, or one file. Exact bytes, in order, none left out.
+
+Reads only, and judges nothing: `assay.store.audit.chain` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from assay.store import layout
+from assay.store.audit.records import MAX_RECORD_BYTES
+from assay.store.client import ObjectStore
+from assay.store.errors import NotFound, TooLarge
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+WORKERS = 8
+_WINDOW = 64  # reads under way or waiting to be looked at
+
+
+class Stored(NamedTuple):
+    """One file of a trail. `data` is None when it is not there any more or larger than any record."""
+
+    name: str
+    data: bytes | None
+
+    @property
+    def sequence(self) -> int | None:
+        """The number in the name, None when no record has such a name."""
+        return layout.parse_audit_name(self.name)
+
+
+def key(namespace: str, sequence: int) -> str:
+    """The key of a record."""
+    return f"{layout.audit_prefix(namespace)}/{layout.audit_name(sequence)}"
+
+
+def read_one(store: ObjectStore, namespace: str, name: str) -> Stored:
+    """One file of a trail in the store."""
+    try:
+        return Stored(name, store.get_bytes(f"{layout.audit_prefix(namespace)}/{name}", MAX_RECORD_BYTES))
+    except (NotFound, TooLarge):
+        return Stored(name, None)
+
+
+def read_store(store: ObjectStore, namespace: str, workers: int = WORKERS) -> Iterator[Stored]:
+    """All files under the trail's prefix, in the order of their names, read by `workers` threads."""
+    prefix = layout.audit_prefix(namespace) + "/"
+    names = (info.key.removeprefix(prefix) for info in store.list(prefix))
+    return ordered(lambda name: read_one(store, namespace, name), names, workers)
+
+
+def ordered(function: Callable[[S], T], items: Iterable[S], workers: int) -> Iterator[T]:
+    """Like map(), in parallel and in order, with a bounded number of results in memory."""
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="audit")
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= _WINDOW:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def last_sequence(store: ObjectStore, namespace: str, after: int = 0) -> int:
+    """The highest number of a record, at least `after`. Holes in the trail do not mislead it.
+
+    Asks "is there any record behind number n?", first in growing steps, then by halves: about forty small
+    requests for a million records, one when there is none behind `after`.
+    """
+    prefix = layout.audit_prefix(namespace) + "/"
+
+    def any_behind(sequence: int) -> bool:
+        found = store.list(prefix, after=prefix + layout.audit_name(sequence), page=10)
+        return any(layout.parse_audit_name(info.key.removeprefix(prefix)) for info in found)
+
+    if not any_behind(after):
+        return after
+    low, step = after, 1
+    while any_behind(min(low + step, 10**12 - 1)):
+        low, step = low + step, step * 2
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if any_behind(middle) else (low, middle)
+    return high
+
+
+def read_export(path: Path) -> Iterator[Stored]:
+    """The files of an exported folder in the order of their names, or the lines of an exported file as they stand."""
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            data = file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_RECORD_BYTES else None
+            yield Stored(file.name, data)
+        return
+    with path.open("rb") as lines:
+        while line := lines.readline(MAX_RECORD_BYTES + 1):
+            data = line.removesuffix(b"\n")
+            yield Stored(_name(data), data)
+
+
+def _name(line: bytes) -> str:
+    """The name that a line's record would have; a name of no record when it is none."""
+    try:
+        return layout.audit_name(json.loads(line)["sequence"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return f"line {line[:60]!r}"

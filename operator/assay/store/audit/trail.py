@@ -1,0 +1,162 @@
+"""Appends to the audit trail: one chain for all writers, nothing lost, nothing written twice.
+
+The next record is created under a condition, "if there is none". Who comes second learns of it, reads what the
+other has written, and continues from there. When the store is down, append raises StoreUnavailable and the caller
+tells the event again, later or after a restart: an event that is among the last RECENT records is not written again.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pydantic
+
+from assay.store import clock
+from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, AuditEvent, AuditRecord, Head, digest
+from assay.store.audit.sources import WORKERS, Stored, key, last_sequence, ordered, read_one
+from assay.store.client import ObjectStore
+from assay.store.errors import AlreadyExists, Busy, StoreUnavailable
+from assay.store.layout import audit_name, audit_prefix
+
+RECENT = 256  # so many records are searched for an event that is told again
+PATIENCE_SECONDS = 60.0  # of one append, while others are faster
+
+
+class Appended(NamedTuple):
+    """What append did. `written` is False when the event had been recorded before.
+
+    `head` is the trail's end as this writer knows it: keep it where only the operator writes, as the next `hint` and
+    for `verify --expect`. `doubt` is not empty when the trail is not what the hint said.
+    """
+
+    record: AuditRecord
+    written: bool
+    head: Head
+    doubt: str
+
+
+class AuditTrail:
+    """The trail of one namespace. Threads may share it, and other processes may append to the same trail.
+
+    `hint` is a head known from before. It is believed more than the store: when its record is gone or altered,
+    the chain goes on from the hint, so that the loss stays visible, and `Appended.doubt` says so.
+    """
+
+    def __init__(
+        self, store: ObjectStore, namespace: str, hint: Head = EMPTY, retention: timedelta | None = None
+    ) -> None:
+        audit_prefix(namespace)
+        self._store = store
+        self._namespace = namespace
+        self._head = hint
+        self._retention = retention
+        self._lock = threading.Lock()
+        self._loaded = False
+        self._recent: dict[str, AuditRecord] = {}
+        self._doubt = ""
+
+    @property
+    def locked(self) -> bool:
+        """Whether records are written with a lock. False after the first append to a bucket that has no locks."""
+        return self._retention is not None
+
+    @property
+    def head(self) -> Head:
+        """The trail's end as this writer knows it."""
+        return self._head
+
+    def append(self, event: AuditEvent) -> Appended:
+        """Record an event, once. Blocks for one request, more when others have written in between.
+
+        Raises StoreUnavailable (tell the event again), StoreDenied, StoreError, and ValueError for an event of
+        another namespace or of more than MAX_RECORD_BYTES.
+        """
+        if event.object.namespace != self._namespace:
+            raise ValueError(f"an event of namespace {event.object.namespace!r} in the trail of {self._namespace!r}")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        event = event if event.time else event.model_copy(update={"time": clock.now()})
+        with self._lock:
+            if not self._loaded:
+                self._load()
+            while True:
+                if known := self._recent.get(event.event):
+                    return Appended(known, False, self._head, self._doubt)
+                if record := self._try(event):
+                    return Appended(record, True, self._head, self._doubt)
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable(f"{audit_prefix(self._namespace)}: other writers are always faster")
+                self._catch_up()
+
+    def _try(self, event: AuditEvent) -> AuditRecord | None:
+        """Write the event behind the head. None when somebody else has written there."""
+        sequence = self._head.sequence + 1
+        fields = event.model_dump() | {"sequence": sequence, "previous": self._head.digest}
+        record = AuditRecord.model_validate(fields)
+        data = record.to_json()
+        if len(data) > MAX_RECORD_BYTES:
+            raise ValueError(f"the event {event.event!r} has {len(data)} bytes, more than a record may have")
+        until = datetime.now(UTC) + self._retention if self._retention else None
+        try:
+            self._store.create(key(self._namespace, sequence), data, "application/json", until)
+        except (AlreadyExists, Busy):
+            return None
+        self._remember(record)
+        self._head = Head(sequence, digest(data))
+        return record
+
+    def _load(self) -> None:
+        """Find the head, check the hint, and learn the last events."""
+        hint = self._head
+        if hint.sequence:
+            self._doubt = _doubt(hint, read_one(self._store, self._namespace, audit_name(hint.sequence)))
+        last = last_sequence(self._store, self._namespace, hint.sequence)
+        self._take(self._read(max(1, last - RECENT + 1), last))
+        if self._retention and not self._store.object_lock():
+            self._retention = None
+        self._loaded = True
+
+    def _catch_up(self) -> None:
+        """Take in what others have written."""
+        known = self._head.sequence
+        last = last_sequence(self._store, self._namespace, known)
+        if last == known:  # one who is still at it
+            time.sleep(random.uniform(0.002, 0.02))  # noqa: S311 (spreads retries, no secret)
+        self._take(self._read(max(known + 1, last - RECENT + 1), last))
+
+    def _read(self, first: int, last: int) -> list[Stored]:
+        names = [audit_name(sequence) for sequence in range(first, last + 1)]
+        return list(ordered(lambda name: read_one(self._store, self._namespace, name), names, WORKERS))
+
+    def _take(self, stored: list[Stored]) -> None:
+        """Learn the events of these records; the last one, if it is behind the head, becomes the head."""
+        for item in stored:
+            if item.data is not None:
+                self._learn(item.data)
+        if stored and (sequence := stored[-1].sequence or 0) > self._head.sequence:
+            # A record that is larger than any of ours is somebody's forgery. Its hash still chains.
+            data = stored[-1].data
+            found = digest(data) if data is not None else self._store.digest(key(self._namespace, sequence))[1]
+            self._head = Head(sequence, found)
+
+    def _learn(self, data: bytes) -> None:
+        try:
+            self._remember(AuditRecord.model_validate_json(data))
+        except pydantic.ValidationError:
+            return  # the verifier's business
+
+    def _remember(self, record: AuditRecord) -> None:
+        self._recent[record.event] = record
+        while len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
+
+
+def _doubt(hint: Head, found: Stored) -> str:
+    if found.data is None:
+        return f"record {hint.sequence} was written and is not in the store any more"
+    if digest(found.data) != hint.digest:
+        return f"record {hint.sequence} was changed since it was written"
+    return ""
