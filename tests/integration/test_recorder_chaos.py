@@ -5,14 +5,17 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.test_recorder_process import Recorder
+from tests.integration.test_recorder_process import Recorder, make
 from tests.s3 import S3Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+
+__all__ = ["make"]
 
 POINTS = 20_000
 SECONDS = 12.0
@@ -32,8 +35,12 @@ def write_points(path: Path) -> None:
             threading.Event().wait(0.01)
 
 
-def test_killed_at_random_moments_with_a_store_that_goes_away(tmp_path: Path, own_minio: S3Server) -> None:
-    recorder = Recorder(tmp_path, own_minio, ASSAY_PART_BYTES="20000", ASSAY_FLUSH_SECONDS="0.1")
+def test_killed_at_random_moments_with_a_store_that_goes_away(
+    tmp_path: Path,
+    own_minio: S3Server,
+    make: Callable[..., Recorder],
+) -> None:
+    recorder = make(own_minio, ASSAY_PART_BYTES="20000", ASSAY_FLUSH_SECONDS="0.1")
     recorder.issue()
     chance = random.Random(1)
     writer = threading.Thread(target=write_points, args=(recorder.directory / "metrics.jsonl",))

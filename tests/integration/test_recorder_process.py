@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +126,24 @@ class Recorder:
 
 
 @pytest.fixture
-def recorder(tmp_path: Path, minio: S3Server) -> Iterator[Recorder]:
-    made = Recorder(tmp_path, minio)
+def make(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
+    """Make a recorder that is ended with the test."""
+    made: list[Recorder] = []
+
+    def new(server: S3Server, **environment: str) -> Recorder:
+        made.append(Recorder(tmp_path, server, **environment))
+        return made[-1]
+
+    yield new
+    for recorder in made:
+        recorder.kill()
+
+
+@pytest.fixture
+def recorder(make: Callable[..., Recorder], minio: S3Server) -> Recorder:
+    made = make(minio)
     made.issue()
-    yield made
-    made.kill()
+    return made
 
 
 def test_a_run_from_start_to_end(recorder: Recorder, tmp_path: Path) -> None:
@@ -234,8 +247,10 @@ def test_credentials_that_come_late_and_change(recorder: Recorder) -> None:
     assert recorder.manifest().summary.points == 2
 
 
-def test_the_grace_period_is_kept_when_the_store_does_not_answer(tmp_path: Path, minio: S3Server) -> None:
-    recorder = Recorder(tmp_path, minio, ASSAY_GRACE_SECONDS="3")
+def test_the_grace_period_is_kept_when_the_store_does_not_answer(
+    make: Callable[..., Recorder], minio: S3Server
+) -> None:
+    recorder = make(minio, ASSAY_GRACE_SECONDS="3")
     config = {**vars(recorder.issue()), "endpoint": "http://127.0.0.1:9"}
     recorder.put_credentials(Credentials(**config))
     recorder.write({"loss": 1})
@@ -252,8 +267,8 @@ def test_the_grace_period_is_kept_when_the_store_does_not_answer(tmp_path: Path,
         recorder.store.stat(f"{recorder.prefix}/manifest.json")
 
 
-def test_a_hanging_store_does_not_outlast_the_grace_period(tmp_path: Path, own_minio: S3Server) -> None:
-    recorder = Recorder(tmp_path, own_minio, ASSAY_GRACE_SECONDS="3")
+def test_a_hanging_store_does_not_outlast_the_grace_period(make: Callable[..., Recorder], own_minio: S3Server) -> None:
+    recorder = make(own_minio, ASSAY_GRACE_SECONDS="3")
     recorder.issue()
     recorder.start()
     recorder.write({"loss": 1})
@@ -307,8 +322,8 @@ def test_bad_settings_are_told(recorder: Recorder) -> None:
     assert recorder.lines()[-1]["message"].startswith("ASSAY_PREFIX: ")
 
 
-def test_static_credentials_on_another_store(tmp_path: Path, rclone: S3Server) -> None:
-    recorder = Recorder(tmp_path, rclone)
+def test_static_credentials_on_another_store(make: Callable[..., Recorder], rclone: S3Server) -> None:
+    recorder = make(rclone)
     keys = {"run_access_key": rclone.access_key, "run_secret_key": rclone.secret_key}
     config: StoreConfig = rclone.config(sts=False, **keys)
     recorder.put_credentials(issue_run_credentials(config, recorder.run))

@@ -75,6 +75,17 @@ class Connection:
             self._pause(delay)
             delay = min(LONGEST_DELAY, 2 * delay)
 
+    def insist(self, request: Callable[[ObjectStore], T]) -> T:
+        """Like `attempt`, for what no record can do without: also tries again what the store refuses."""
+        while True:
+            try:
+                return self.attempt(request)
+            except GaveUp:
+                raise
+            except StoreError as error:
+                self._failed(str(error))
+                self._pause(LONGEST_DELAY)
+
     def _current(self) -> ObjectStore:
         """A store with the credentials that are in the file now."""
         try:

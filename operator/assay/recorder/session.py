@@ -11,6 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from assay.recorder import records
@@ -24,6 +26,7 @@ from assay.recorder.shipper import Shipper, dump
 from assay.recorder.spool import Spool
 from assay.recorder.stream import FILE, MetricsStream
 from assay.store import layout
+from assay.store.errors import UploadLost
 
 POLL_SECONDS = 0.5
 _PARTS_AT_FULL_RATE = 200  # each so many parts slow the commits down by one flush interval …
@@ -66,7 +69,8 @@ class Session:
         self._make_folder(str(folder))
         self._stream = MetricsStream(settings.directory / FILE, self._spool, settings.part_bytes)
         self._state = self._stream.state
-        self._spool.save(self._state)
+        with suppress(OSError):  # a full disk; the first commit will tell
+            self._spool.save(self._state)
         self._artifacts = Artifacts(
             folder, settings.prefix, Ledger(settings.spool / "artifacts.jsonl"), self._connection
         )
@@ -206,12 +210,16 @@ class Session:
         except ParquetError as error:
             self._log.warning("cannot write metrics.parquet; the parts hold the same points", error=str(error))
             return [], [(layout.PARQUET, f"cannot be written: {error}")]
+        return [(layout.PARQUET, *self._upload(target, layout.PARQUET))], []
+
+    def _upload(self, file: Path, path: str) -> tuple[int, str]:
+        """Put a file of our own into the store. Gives its size and sha256."""
         from assay.store.upload import upload
 
-        key = layout.key(self._settings.prefix, layout.PARQUET)
-        with target.open("rb") as file:
-            size, sha256 = upload(self._connection.attempt, key, file, target.stat().st_size)
-        return [(layout.PARQUET, size, sha256)], []
+        key = layout.key(self._settings.prefix, path)
+        while True:
+            with file.open("rb") as source, suppress(UploadLost):
+                return upload(self._connection.attempt, key, source, file.stat().st_size)
 
     def _write_records(self, files: records.Files, missing: records.Missing) -> None:
         """The last two objects: the final summary, then the manifest."""
@@ -226,7 +234,8 @@ class Session:
         ]
         manifest = dump(records.manifest(self._state, sorted(files), missing, final))
         self._shipper.put(layout.MANIFEST, manifest, "application/json")
-        self._spool.mark_finished()
+        with suppress(OSError):  # a restart would only write the same again
+            self._spool.mark_finished()
 
     def _too_late(self) -> None:
         fault = self._connection.fault

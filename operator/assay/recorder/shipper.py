@@ -82,7 +82,7 @@ class Shipper:
     def put(self, path: str, data: bytes | Callable[[], bytes], content_type: str) -> None:
         """Write one object below the pod's prefix; a function is asked anew for each attempt."""
         key = layout.key(self._prefix, path)
-        self._connection.attempt(
+        self._connection.insist(
             lambda store: store.put_bytes(key, data if isinstance(data, bytes) else data(), content_type)
         )
 

@@ -16,6 +16,7 @@ from assay.recorder.state import State
 from assay.recorder.tail import CHUNK_BYTES, MAX_LINE_BYTES, Batch, Tail
 
 FILE = "metrics.jsonl"
+_SLICE_SECONDS = 0.5  # how long one `poll` reads
 _SPACE = (errno.ENOSPC, errno.EDQUOT)
 _FULL = "the recorder's disk is full: metrics wait in metrics.jsonl until there is room"
 
@@ -59,9 +60,9 @@ class MetricsStream:
         if not self._tail.refresh(final):
             self._take_events()
             return False
-        deadline = time.monotonic() + 0.5
-        more = True
-        while more and not self.blocked and (final or time.monotonic() < deadline):
+        deadline = time.monotonic() + _SLICE_SECONDS
+        more = self._step(final)
+        while more and not self.blocked and time.monotonic() < deadline:
             more = self._step(final)
         self._take_events()
         return more and not self.blocked

@@ -49,6 +49,7 @@ class Tail:
         self._fd = -1
         self._next = -1  # the file that has replaced the one that is being read
         self._seen: tuple[int, int] | None = None
+        self._more = False  # the last `read` gave something, so that there may be more
         self._short_since: float | None = None
         self._mark = b""  # the last bytes before the position
         self._scanned = self._scanned_crc = 0  # how much of a line that is too long was looked at
@@ -66,7 +67,10 @@ class Tail:
         if self._fd < 0:
             return None
         batch = self._read(final and self._next < 0)
-        return batch if batch or self._next < 0 else self._read_replacement(final)
+        if batch is None and self._next >= 0:
+            batch = self._read_replacement(final)
+        self._more = batch is not None
+        return batch
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -133,7 +137,7 @@ class Tail:
         found = os.fstat(self._fd)
         seen = (found.st_size, found.st_mtime_ns)
         if seen == self._seen and self._short_since is None and not final:
-            return False
+            return self._more
         self._seen = seen
         if found.st_size < self.position.offset:
             if self._wait_for_rewrite(final):

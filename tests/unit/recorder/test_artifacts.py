@@ -236,7 +236,14 @@ def test_a_deleted_checkpoint_stays_recorded(trainer: Trainer) -> None:
     trainer.check()
 
 
-def test_a_file_that_was_deleted_while_the_recorder_was_killed_in_its_upload_is_missing(trainer: Trainer) -> None:
+@pytest.mark.parametrize("earlier", [True, False], ids=["a newer version", "a new file"])
+def test_a_file_that_was_deleted_while_the_recorder_was_killed_in_its_upload_is_missing(
+    trainer: Trainer, earlier: bool
+) -> None:
+    """What lies in the store may be the old version, the new one or none: it is not claimed to be any of them."""
+    if earlier:
+        trainer.write("a", b"0")
+        trainer.artifacts.finish()
     target = trainer.write("a", b"1")
 
     class Killed(BaseException):

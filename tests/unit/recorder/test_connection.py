@@ -68,6 +68,18 @@ def test_what_cannot_be_mended_is_raised_at_once(place: Place) -> None:
         place.connection.attempt(refuse)
 
 
+def test_what_no_record_can_do_without_is_tried_on(place: Place) -> None:
+    errors = [StoreError("over quota")] * 3
+
+    def refuse(_: ObjectStore) -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert place.connection.insist(refuse) == "done"
+    assert "over quota" in place.output.getvalue()
+
+
 def test_newer_credentials_are_used_as_soon_as_they_are_there(place: Place) -> None:
     seen: list[str] = []
 

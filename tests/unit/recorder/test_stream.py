@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.recorder import spool as spool_module
+from assay.recorder import stream as stream_module
 from assay.recorder import tail as tail_module
 from assay.recorder.spool import Spool
 from assay.recorder.state import State
@@ -23,6 +24,7 @@ from tests.unit.recorder.plain import Point, plain_parse
 pytestmark = pytest.mark.unit
 
 NOW = 1763700000.25
+HEALTHY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -64,6 +66,7 @@ class Pod:
         try:
             while self.stream.poll():
                 pass
+            assert not self.stream.poll()
             self.stream.commit()
         except Killed:
             self.stream.close()
@@ -94,6 +97,11 @@ def fresh(**options: int) -> Iterator[Pod]:
             pod.stream.close()
 
 
+@pytest.fixture(autouse=True, params=[0.5, 0.0], ids=["in one go", "a step at a time"])
+def slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_SLICE_SECONDS", request.param)
+
+
 @pytest.fixture
 def pod() -> Iterator[Pod]:
     with fresh() as made:
@@ -115,7 +123,9 @@ content = st.lists(line, max_size=30).map(b"\n".join)
 work = st.just("work") | st.integers(0, 12)  # a number: killed at that step of the work
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(content, st.data())
 def test_every_point_once_whatever_happens(text: bytes, data: st.DataObject) -> None:
     with fresh() as pod:
@@ -137,7 +147,7 @@ def test_every_point_once_whatever_happens(text: bytes, data: st.DataObject) -> 
         }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=HEALTHY)
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 9), max_size=6)), max_size=6))
 def test_generations_follow_each_other(files: list[tuple[bool, list[int]]]) -> None:
     """Each file replaces the one before: by something else, or by itself with more behind it."""
