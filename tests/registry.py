@@ -1,0 +1,161 @@
+"""The registry's half for tests: the admission policies, put in force, and objects of its kinds."""
+
+import json
+import textwrap
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests import operators
+from tests.cluster.errors import ClusterError
+from tests.cluster.external import ExternalCluster
+from tests.cluster.local import LocalCluster
+from tests.cluster.waiting import wait_for
+
+Raw = dict[str, Any]
+Cluster = LocalCluster | ExternalCluster
+POLICIES = Path(__file__).resolve().parent.parent / "charts/assay/policies"
+STAMP = POLICIES / "owner-stamp.yaml"
+OPERATOR = f"system:serviceaccount:{operators.NAMESPACE}:{operators.SERVICE_ACCOUNT}"
+PROBE = "assay-probe"
+
+# May write what the policies then have to refuse, and none of the verbs that would make them agree.
+_PROBE_ROLE = textwrap.dedent(
+    f"""
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRole
+    metadata: {{name: {PROBE}}}
+    rules:
+    - {{apiGroups: [assay.dev, apps, ""], resources: ["*"], verbs: [get, create, patch]}}
+    ---
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRoleBinding
+    metadata: {{name: {PROBE}}}
+    roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {PROBE}}}
+    subjects: [{{kind: User, name: {PROBE}}}]
+    """
+)
+
+
+def digest(character: str = "1") -> str:
+    """Return a digest that consists of one hexadecimal digit."""
+    return "sha256:" + character * 64
+
+
+def model_version(model: str, version: int, *, namespace: str, metadata: Raw | None = None, **spec: Any) -> Raw:
+    """Return a self-contained ModelVersion manifest whose bytes lie in the namespace's own runs."""
+    artifact = {"uri": f"s3://assay/runs/{namespace}/_/r/u/pods/p/artifacts/model/", "digest": digest()}
+    return {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {"name": f"{model}.v{version}", **(metadata or {})},
+        "spec": {"model": model, "version": version, "artifact": artifact, **spec},
+    }
+
+
+def model_alias(model: str, alias: str, version: int, *, metadata: Raw | None = None, **spec: Any) -> Raw:
+    """Return a ModelAlias manifest."""
+    return {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "ModelAlias",
+        "metadata": {"name": f"{model}.{alias}", **(metadata or {})},
+        "spec": {"model": model, "alias": alias, "version": version, **spec},
+    }
+
+
+def run(name: str, **spec: Any) -> Raw:
+    """Return a Run manifest that nobody is meant to execute."""
+    job = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "train", "image": "train"}]}}}
+    metadata = {"name": name}
+    return {"apiVersion": "assay.dev/v1alpha1", "kind": "Run", "metadata": metadata, "spec": {"job": job, **spec}}
+
+
+def experiment(name: str, **spec: Any) -> Raw:
+    """Return an Experiment manifest that nobody is meant to execute."""
+    template = {"job": run(name)["spec"]["job"]}
+    return {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "Experiment",
+        "metadata": {"name": name},
+        "spec": {"template": template, **spec},
+    }
+
+
+def deployment(name: str, *, kind: str = "Deployment", annotations: Raw | None = None, **pod: Any) -> Raw:
+    """Return a Deployment (or StatefulSet) without replicas; ``pod`` are fields of the pod's spec."""
+    labels = {"app": name}
+    more = {"serviceName": name} if kind == "StatefulSet" else {}
+    spec = {"containers": [{"name": "server", "image": "server"}], **pod}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "annotations": annotations or {}},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+            **more,
+        },
+    }
+
+
+def install_policies(cluster: Cluster) -> None:
+    """Apply the CRDs, the operator's RBAC and the admission policies; return when every policy is in force.
+
+    A MutatingAdmissionPolicy about a kind that the API server has just learnt of answers 503 until it has
+    discovered it; every policy takes about a second.
+    """
+    operators.install(cluster)  # type: ignore[arg-type]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_PROBE_ROLE)
+    files = [path for path in sorted(POLICIES.glob("*.yaml")) if path != STAMP or stamps(cluster)]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", *[f"--filename={path}" for path in files])
+    wait_for("the owner to be filled in", partial(_owner_is_right, cluster), seconds=60)
+    for policy, manifest in _refused().items():
+        wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
+
+
+def stamps(cluster: Cluster) -> bool:
+    """Whether the API server knows MutatingAdmissionPolicy, so that the owner is filled in."""
+    known = cluster.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--output=name")
+    return "mutatingadmissionpolicies" in known
+
+
+def _refused() -> dict[str, Raw]:
+    """For every policy something that the probe may write, and that the policy refuses."""
+    marked = {"annotations": {"champion.approval.assay.dev/probe": "x"}}
+    namespaced = partial(model_version, "probe", 1, namespace="default")
+    return {
+        "assay-owner": run("probe", owner="somebody-else"),
+        "assay-nobodys-deputy": run("probe"),
+        "assay-approvals": namespaced(metadata=marked),
+        "assay-versions": namespaced(metadata={"labels": {"assay.dev/bound": "true"}}),
+        "assay-aliases": model_alias("probe", "champion", 1),
+        "assay-serving": deployment("probe", annotations={"assay.dev/served-version": "1"}),
+        "assay-namespaces": {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": "assay-probe", "annotations": {"assay.dev/allowed-prefixes": "s3://x/"}},
+        },
+    }
+
+
+def _create(cluster: Cluster, manifest: Raw, *more: str) -> str:
+    argv = ("create", "--dry-run=server", "--output=json", "--filename=-", *more)
+    return cluster.kubectl(*argv, stdin=json.dumps(manifest))
+
+
+def _owner_is_right(cluster: Cluster) -> bool:
+    if not stamps(cluster):
+        return True
+    manifests = (run("probe"), experiment("probe"), model_version("probe", 1, namespace="default"))
+    return all(json.loads(_create(cluster, manifest))["spec"].get("owner") for manifest in manifests)
+
+
+def _refuses(cluster: Cluster, policy: str, manifest: Raw) -> bool:
+    try:
+        _create(cluster, manifest, f"--as={PROBE}")
+    except ClusterError as error:
+        if f"'{policy}'" in str(error):
+            return True
+        raise
+    return False
