@@ -1,0 +1,90 @@
+import pytest
+
+from assay.controllers.settings import Settings
+from assay.store.config import ConfigError
+
+pytestmark = pytest.mark.unit
+
+STORE = {
+    "ASSAY_STORE_ENDPOINT": "http://store:9000",
+    "ASSAY_STORE_ACCESS_KEY": "operator",
+    "ASSAY_STORE_SECRET_KEY": "not to be shown",
+}
+ENOUGH = {"ASSAY_IMAGE": "localhost/assay:dev", **STORE}
+
+
+def test_an_image_and_a_store_are_enough() -> None:
+    found = Settings.from_environment(ENOUGH)
+    assert found.job.image == "localhost/assay:dev"
+    assert (found.job.pull_policy, found.job.grace_seconds) == ("IfNotPresent", 120)
+    assert (found.namespaces, found.metrics_port, found.observe_seconds) == ((), 9095, 10.0)
+    assert (found.api_concurrency, found.store_workers) == (20, 8)
+    assert "limits" in found.job.resources
+
+
+def test_everything_can_be_said() -> None:
+    found = Settings.from_environment(
+        ENOUGH
+        | {
+            "ASSAY_IMAGE_PULL_POLICY": "Never",
+            "ASSAY_GRACE_SECONDS": "600",
+            "ASSAY_RECORDER_RESOURCES": '{"limits": {"memory": "1Gi"}}',
+            "ASSAY_NAMESPACES": "vision, language,,audio",
+            "ASSAY_METRICS_PORT": "0",
+            "ASSAY_OBSERVE_SECONDS": "0.5",
+            "ASSAY_API_CONCURRENCY": "50",
+            "ASSAY_STORE_WORKERS": "2",
+        }
+    )
+    assert (found.job.pull_policy, found.job.grace_seconds) == ("Never", 600)
+    assert found.job.resources == {"limits": {"memory": "1Gi"}}
+    assert found.namespaces == ("vision", "language", "audio")
+    assert (found.metrics_port, found.observe_seconds, found.api_concurrency, found.store_workers) == (0, 0.5, 50, 2)
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "not to be shown" not in repr(Settings.from_environment(ENOUGH))
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    numbers = ["ASSAY_METRICS_PORT", "ASSAY_OBSERVE_SECONDS", "ASSAY_STORE_WORKERS", "ASSAY_RECORDER_RESOURCES"]
+    assert Settings.from_environment(ENOUGH | dict.fromkeys(numbers, "")) == Settings.from_environment(ENOUGH)
+
+
+def test_without_an_image_there_is_no_recorder() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment(STORE)
+    assert str(caught.value) == ("ASSAY_IMAGE is not set: it is the image that the recorder in training pods runs from")
+
+
+@pytest.mark.parametrize("name", STORE)
+def test_a_missing_variable_of_the_store_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        Settings.from_environment({key: value for key, value in ENOUGH.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("ASSAY_GRACE_SECONDS", "soon", "it must be a whole number from 1 to 2147483647"),
+        ("ASSAY_GRACE_SECONDS", "0", "it must be a whole number from 1 to 2147483647"),
+        ("ASSAY_METRICS_PORT", "70000", "it must be a whole number from 0 to 65535"),
+        ("ASSAY_METRICS_PORT", "9095.5", "it must be a whole number from 0 to 65535"),
+        ("ASSAY_OBSERVE_SECONDS", "0", "it must be a number of 0.1 or more"),
+        ("ASSAY_OBSERVE_SECONDS", "nan", "it must be a number of 0.1 or more"),
+        ("ASSAY_OBSERVE_SECONDS", "inf", "it must be a number of 0.1 or more"),
+        # None of them would ever do anything.
+        ("ASSAY_API_CONCURRENCY", "0", "it must be a whole number from 1 to 1000"),
+        ("ASSAY_STORE_WORKERS", "-1", "it must be a whole number from 1 to 256"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_by_name(name: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment(ENOUGH | {name: text})
+    assert str(caught.value) == f"{name} is {text!r}: {message}"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3"])
+def test_resources_that_are_no_object_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^ASSAY_RECORDER_RESOURCES must be JSON such as "):
+        Settings.from_environment(ENOUGH | {"ASSAY_RECORDER_RESOURCES": text})
