@@ -31,7 +31,7 @@ _API_VERSIONS = {EXPERIMENTS: names.API_VERSION, RUNS: names.API_VERSION, JOBS: 
 
 async def fill(kube: Kube, world: World, namespaces: tuple[str, ...]) -> None:
     """Take in everything that exists, waiting for the API server and the CRDs as long as it takes."""
-    see: dict[Resource, Callable[[Raw], None]] = {
+    see: dict[Resource, Callable[[Raw], object]] = {
         EXPERIMENTS: world.see_experiment,
         RUNS: world.see_run,
         JOBS: world.see_job,

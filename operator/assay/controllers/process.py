@@ -92,6 +92,10 @@ class Operator:
             start_http_server(settings.metrics_port)
         # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
         await inventory.fill(kube, self.context.world, settings.namespaces)
+        for experiment in self.context.world.experiments.values():
+            queue.add(Key(names.EXPERIMENT, *place(experiment)))
+        for run in self.context.world.active_runs.values():
+            queue.add(Key(names.RUN, *place(run)))
         queue.start()
         self._tasks = [
             asyncio.create_task(self._ensure_bucket(), name="bucket"),
@@ -119,10 +123,11 @@ class Operator:
 
     # What is seen
 
-    def _saw_experiment(self, body: Raw) -> Key:
+    def _saw_experiment(self, body: Raw) -> Key | None:
         world = self.context.world
         before = world.experiments_by_uid.get(body["metadata"]["uid"])
-        world.see_experiment(body)
+        if not world.see_experiment(body):
+            return None
         if before is not None and before["spec"].get("suspend") != body["spec"].get("suspend"):
             for run in world.active_runs.values():
                 if experiment_uid(run) == body["metadata"]["uid"]:
@@ -133,7 +138,8 @@ class Operator:
         self.context.world.lose_experiment(body)
 
     def _saw_run(self, body: Raw) -> Key | None:
-        self.context.world.see_run(body)
+        if not self.context.world.see_run(body):
+            return None
         self._wake_experiment(body)
         return Key(names.RUN, *place(body)) if place(body) in self.context.world.active_runs else None
 
@@ -149,17 +155,15 @@ class Operator:
         if experiment is not None:
             self.context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=self.context.settle)
 
-    def _saw_job(self, body: Raw) -> Key:
-        self.context.world.see_job(body)
-        return run_key(body)
+    def _saw_job(self, body: Raw) -> Key | None:
+        return run_key(body) if self.context.world.see_job(body) else None
 
     def _lost_job(self, body: Raw) -> Key:
         self.context.world.lose_job(body)
         return run_key(body)
 
-    def _saw_pod(self, body: Raw) -> Key:
-        self.context.world.see_pod(body)
-        return run_key(body)
+    def _saw_pod(self, body: Raw) -> Key | None:
+        return run_key(body) if self.context.world.see_pod(body) else None
 
     def _lost_pod(self, body: Raw) -> Key:
         self.context.world.lose_pod(body)

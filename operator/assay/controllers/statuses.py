@@ -23,7 +23,7 @@ def difference(old: Raw, new: Raw) -> Raw:
     return patch
 
 
-async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, see: Callable[[Raw], None]) -> Raw | None:
+async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, see: Callable[[Raw], object]) -> Raw | None:
     """Write the status of an object if it differs, and return the object as it then is; None when it is gone.
 
     The patch names the resourceVersion that was read, so a concurrent change is never overwritten: it raises

@@ -64,28 +64,43 @@ class World:
 
     # Experiments and runs
 
-    def see_experiment(self, body: Raw) -> None:
-        """Take in an Experiment as it is now, unless it is gone."""
-        if body["metadata"]["uid"] in self._gone:
-            return
+    def _is_news(self, body: Raw) -> bool:
+        """Whether an object is not gone, and this is not known of it already; from then on it is."""
+        uid, version = body["metadata"]["uid"], body["metadata"].get("resourceVersion", "")
+        known = self._versions.get(uid, "")
+        if uid in self._gone or (known and version == known) or _older(version, known):
+            return False
+        self._versions[uid] = version
+        return True
+
+    def _forget(self, uid: str) -> None:
+        """Make sure that no late answer brings an object back."""
+        self._versions.pop(uid, None)
+        self._gone[uid] = None
+        if len(self._gone) > _TOMBSTONES:
+            del self._gone[next(iter(self._gone))]
+
+    def see_experiment(self, body: Raw) -> bool:
+        """Take in an Experiment as it is now; False when that is no news."""
+        if not self._is_news(body):
+            return False
         self.experiments[place(body)] = body
         self.experiments_by_uid[body["metadata"]["uid"]] = body
+        return True
 
     def lose_experiment(self, body: Raw) -> None:
         """Forget a deleted Experiment."""
-        self._bury(body["metadata"]["uid"])
+        self._forget(body["metadata"]["uid"])
         self.experiments_by_uid.pop(body["metadata"]["uid"], None)
         known = self.experiments.get(place(body))
         if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
             del self.experiments[place(body)]
 
-    def see_run(self, body: Raw) -> None:
-        """Take in a Run as it is now, unless it is gone or something newer of it is known already."""
-        uid, version = body["metadata"]["uid"], body["metadata"]["resourceVersion"]
-        if uid in self._gone or _older(version, self._versions.get(uid, "")):
-            return
-        facts = run_facts(body)
-        self._versions[uid] = version
+    def see_run(self, body: Raw) -> bool:
+        """Take in a Run as it is now; False when that is no news."""
+        if not self._is_news(body):
+            return False
+        uid, facts = body["metadata"]["uid"], run_facts(body)
         self._identities[names.RUN][uid] = _identity(body)
         self._runs[experiment_uid(body)][uid] = facts
         self._phases[uid] = facts.phase
@@ -93,6 +108,7 @@ class World:
             self.active_runs.pop(place(body), None)
         else:
             self.active_runs[place(body)] = body
+        return True
 
     def lose_run(self, body: Raw) -> None:
         """Forget a deleted Run; one that had not ended is kept among the deleted until its record is closed."""
@@ -100,18 +116,12 @@ class World:
         self._identities[names.RUN].pop(uid, None)
         self._runs[experiment_uid(body)].pop(uid, None)
         phase = self._phases.pop(uid, None)
-        self._versions.pop(uid, None)
-        self._bury(uid)
+        self._forget(uid)
         known = self.active_runs.get(place(body))
         if known and known["metadata"]["uid"] == uid:
             del self.active_runs[place(body)]
         if phase is not None and phase not in TERMINAL:
             self.deleted_runs[uid] = body
-
-    def _bury(self, uid: str) -> None:
-        self._gone[uid] = None
-        if len(self._gone) > _TOMBSTONES:
-            del self._gone[next(iter(self._gone))]
 
     def runs_of(self, experiment: str) -> list[RunFacts]:
         """Return the facts of all Runs of an Experiment, given its UID."""
@@ -134,14 +144,19 @@ class World:
 
     # Children
 
-    def see_job(self, body: Raw) -> None:
-        """Take in a Job as it is now."""
-        if uid := run_uid(body):
-            self._identities["Job"][body["metadata"]["uid"]] = _identity(body)
-            self._jobs[uid] = job_facts(body)
+    def see_job(self, body: Raw) -> bool:
+        """Take in a Job as it is now; False when nothing that matters is new."""
+        uid = run_uid(body)
+        if not uid or not self._is_news(body):
+            return False
+        facts, known = job_facts(body), self._jobs.get(uid)
+        self._identities["Job"][body["metadata"]["uid"]] = _identity(body)
+        self._jobs[uid] = facts
+        return facts != known
 
     def lose_job(self, body: Raw) -> None:
         """Forget a deleted Job."""
+        self._forget(body["metadata"]["uid"])
         self._identities["Job"].pop(body["metadata"]["uid"], None)
         known = self._jobs.get(run_uid(body))
         if known and known.uid == body["metadata"]["uid"]:
@@ -151,14 +166,19 @@ class World:
         """Return the Job of a Run, given the Run's UID."""
         return self._jobs.get(uid)
 
-    def see_pod(self, body: Raw) -> None:
-        """Take in a pod as it is now."""
-        if uid := run_uid(body):
-            self._identities["Pod"][body["metadata"]["uid"]] = _identity(body)
-            self._pods[uid][body["metadata"]["name"]] = pod_facts(body)
+    def see_pod(self, body: Raw) -> bool:
+        """Take in a pod as it is now; False when nothing that matters is new."""
+        uid, name = run_uid(body), body["metadata"]["name"]
+        if not uid or not self._is_news(body):
+            return False
+        facts, known = pod_facts(body), self._pods[uid].get(name)
+        self._identities["Pod"][body["metadata"]["uid"]] = _identity(body)
+        self._pods[uid][name] = facts
+        return facts != known
 
     def lose_pod(self, body: Raw) -> None:
         """Forget a deleted pod."""
+        self._forget(body["metadata"]["uid"])
         self._identities["Pod"].pop(body["metadata"]["uid"], None)
         pods = self._pods.get(run_uid(body))
         if pods is not None:
