@@ -1,0 +1,214 @@
+"""The checked syntax tree of a CEL expression, for whoever has to reason about one without evaluating it.
+
+The CEL library hands its tree out only as a serialised ``google.api.expr`` message. Few of its fields are needed here,
+so they are read off the wire (https://protobuf.dev/programming-guides/encoding) instead of with a protobuf runtime.
+This module must not decide anything: costs are in ``expression_cost``, evaluation is the library's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_STRING_CONSTANT, _BYTES_CONSTANT = 6, 7
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A literal. ``text`` is None for anything but strings and bytes."""
+
+    text: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Name:
+    """A variable, a macro's variable or the name of a type."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Select:
+    """``operand.field``, or ``has(operand.field)`` when ``test`` is set."""
+
+    operand: "Node"
+    field: str
+    test: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A function or operator; the target of a method is its first argument."""
+
+    function: str
+    arguments: tuple["Node", ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A list, map or message literal: keys and values in one row."""
+
+    items: tuple["Node", ...]
+    length: int
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """What a macro expands to: a fold over ``range`` with one accumulator."""
+
+    variables: tuple[str, ...]
+    range: "Node"
+    accumulator: str
+    initial: "Node"
+    condition: "Node"
+    step: "Node"
+    result: "Node"
+
+
+Node = Constant | Name | Select | Call | Build | Loop
+Path = tuple[str, ...]
+
+
+def decode(serialised: bytes) -> Node:
+    """Return the tree of a serialised ``Any`` that holds a ``CheckedExpr``; ValueError when it holds something else."""
+    (checked,) = _all(serialised, 2)
+    (root,) = _all(checked, 4)
+    return _node(root)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield the node and all below it, each before its children and from left to right."""
+    yield node
+    for child in _children(node):
+        yield from walk(child)
+
+
+def paths(node: Node) -> list[Path]:
+    """Return the longest ``name.field["key"]`` chains that the tree reads, in order, each once; no ``has()``."""
+    found: dict[Path, None] = {}
+    _collect(node, found)
+    return list(found)
+
+
+def _collect(node: Node, found: dict[Path, None]) -> None:
+    path = path_of(node)
+    if path is not None:
+        found[path] = None
+        return
+    for child in _children(node):
+        _collect(child, found)
+
+
+def path_of(node: Node) -> Path | None:
+    """Return the chain ``name.field["key"]`` that the node is; None when it is something else."""
+    match node:
+        case Name(name):
+            return (name,)
+        case Select(operand, field, False):
+            above = path_of(operand)
+            return None if above is None else (*above, field)
+        case Call("_[_]", (operand, Constant(str(text)))):
+            above = path_of(operand)
+            return None if above is None else (*above, text)
+    return None
+
+
+def _children(node: Node) -> tuple[Node, ...]:
+    match node:
+        case Select(operand):
+            return (operand,)
+        case Call(_, arguments):
+            return arguments
+        case Build(items):
+            return items
+        case Loop():
+            return (node.range, node.initial, node.condition, node.step, node.result)
+    return ()
+
+
+def _node(data: bytes) -> Node:
+    for number, body in _fields(data):
+        if number in _KINDS and isinstance(body, bytes):
+            return _KINDS[number](body)
+    return Constant(None)
+
+
+def _constant(data: bytes) -> Node:
+    for number, value in _fields(data):
+        if number in (_STRING_CONSTANT, _BYTES_CONSTANT) and isinstance(value, bytes):
+            return Constant(value.decode(errors="replace"))
+    return Constant(None)
+
+
+def _name(data: bytes) -> Node:
+    return Name(_text(data, 1))
+
+
+def _select(data: bytes) -> Node:
+    return Select(_node(_one(data, 1)), _text(data, 2), any(number == 3 and value for number, value in _fields(data)))
+
+
+def _call(data: bytes) -> Node:
+    arguments = [_node(each) for number in (1, 3) for each in _all(data, number)]
+    return Call(_text(data, 2), tuple(arguments))
+
+
+def _list(data: bytes) -> Node:
+    items = tuple(_node(each) for each in _all(data, 1))
+    return Build(items, len(items))
+
+
+def _struct(data: bytes) -> Node:
+    entries = _all(data, 2)
+    items = tuple(_node(part) for entry in entries for number in (3, 4) for part in _all(entry, number))
+    return Build(items, len(entries))
+
+
+def _loop(data: bytes) -> Node:
+    names = tuple(_text(data, number) for number in (1, 8) if _all(data, number))
+    source, initial, condition, step, result = (_node(_one(data, number)) for number in (2, 4, 5, 6, 7))
+    return Loop(names, source, _text(data, 3), initial, condition, step, result)
+
+
+_KINDS = {3: _constant, 4: _name, 5: _select, 6: _call, 7: _list, 8: _struct, 9: _loop}
+
+
+def _all(data: bytes, wanted: int) -> list[bytes]:
+    return [value for number, value in _fields(data) if number == wanted and isinstance(value, bytes)]
+
+
+def _one(data: bytes, wanted: int) -> bytes:
+    (value,) = _all(data, wanted)
+    return value
+
+
+def _text(data: bytes, wanted: int) -> str:
+    return b"".join(_all(data, wanted)[:1]).decode(errors="replace")
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if wire == _BYTES:
+            size, at = _varint(data, at)
+        elif wire in (_FIXED64, _FIXED32):
+            size = 8 if wire == _FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {wire} in a serialised expression")
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
