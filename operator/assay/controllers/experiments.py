@@ -44,8 +44,9 @@ def run_body(experiment: Raw, spec: ExperimentSpec, index: int) -> Raw:
     template = dict(experiment["spec"]["template"])
     wanted = template.pop("metadata", None) or {}
     run_spec = {**template, "parameters": search.parameters_of(spec, index)}
-    if "objective" in experiment["spec"]:
-        run_spec["objective"] = experiment["spec"]["objective"]
+    for inherited in ("objective", "owner"):
+        if inherited in experiment["spec"]:
+            run_spec[inherited] = experiment["spec"][inherited]
     labels = {names.LABEL_EXPERIMENT: metadata["name"], names.LABEL_INDEX: str(index)}
     annotations = inheritable(wanted.get("annotations"))
     return {
