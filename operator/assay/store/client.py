@@ -176,10 +176,10 @@ class ObjectStore:
                 raise TooLarge(self._message(key, f"larger than {limit} bytes"))
         return bytes(data)
 
-    def read_chunks(self, key: str) -> Iterator[bytes]:
-        """Read an object in pieces of at most 1 MiB."""
+    def read_chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
+        """Read an object in pieces of at most 1 MiB, from the byte `start` on."""
         with self._faults(key):
-            response = self._client.get_object(self.config.bucket, key)
+            response = self._client.get_object(self.config.bucket, key, offset=start)
             complete = False
             try:
                 yield from response.stream(_CHUNK, decode_content=False)

@@ -1,6 +1,7 @@
-"""Credentials for the pods of one run: temporary (STS AssumeRole), or static where the store has no STS.
+"""Credentials for pods: temporary (STS AssumeRole), or static where the store has no STS.
 
-Temporary credentials carry a session policy: they can write below the run's `pods/` and do nothing else.
+Temporary credentials carry a session policy. Those of a run can write below the run's `pods/` and do nothing else;
+those of a registered model can read and list what is below its prefix and do nothing else.
 Static ones are as strong as the store's administrator made them, and are the same for all runs.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
 
@@ -83,9 +84,23 @@ def issue_run_credentials(config: StoreConfig, run_prefix: str) -> Credentials:
     Raises StoreUnavailable, StoreDenied, StoreError; ValueError for what is not a run's prefix.
     """
     layout.parse_run_prefix(run_prefix)
+    return _issue(config, session_policy(config.bucket, run_prefix))
+
+
+def issue_model_credentials(config: StoreConfig, model_prefix: str, ttl: timedelta | None = None) -> Credentials:
+    """New credentials for the pods that serve one version of a model. Blocks for one request.
+
+    They live for `ttl` (no less than the store's 15 minutes), or as long as those of a run. In static mode they are
+    the same keys as those of runs, which then have to be able to read `models/`. Raises like `issue_run_credentials`.
+    """
+    layout.parse_model_prefix(model_prefix)
+    return _issue(replace(config, sts_duration=ttl or config.sts_duration), read_policy(config.bucket, model_prefix))
+
+
+def _issue(config: StoreConfig, policy: str) -> Credentials:
     if not config.sts:
         return _credentials(config, config.run_access_key, config.run_secret_key, "", None)
-    found = _assume_role(config, session_policy(config.bucket, run_prefix))
+    found = _assume_role(config, policy)
     expires = datetime.fromisoformat(found["Expiration"])
     return _credentials(
         config, found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], expires.astimezone(UTC)
@@ -94,19 +109,32 @@ def issue_run_credentials(config: StoreConfig, run_prefix: str) -> Credentials:
 
 def session_policy(bucket: str, run_prefix: str) -> str:
     """The policy of a run's credentials: write below `pods/`, drop unfinished uploads there, nothing else."""
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resource = f"arn:aws:s3:::{bucket}/{layout.pods_prefix(run_prefix)}/*"
+    return _policy(run_prefix, [{"Effect": "Allow", "Action": actions, "Resource": [resource]}])
+
+
+def read_policy(bucket: str, model_prefix: str) -> str:
+    """The policy of a model's credentials: read and list below its prefix, nothing else."""
+    listing = {"StringLike": {"s3:prefix": [f"{model_prefix}/*"]}}
+    return _policy(
+        model_prefix,
+        [
+            {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{bucket}/{model_prefix}/*"]},
             {
                 "Effect": "Allow",
-                "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
-                "Resource": [f"arn:aws:s3:::{bucket}/{layout.pods_prefix(run_prefix)}/*"],
-            }
+                "Action": ["s3:ListBucket"],
+                "Resource": [f"arn:aws:s3:::{bucket}"],
+                "Condition": listing,
+            },
         ],
-    }
-    text = json.dumps(policy, separators=(",", ":"))
+    )
+
+
+def _policy(prefix: str, statements: list[dict[str, object]]) -> str:
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
     if len(text) > MAX_POLICY_CHARS:
-        raise ValueError(f"the session policy for {run_prefix} has {len(text)} characters, more than stores accept")
+        raise ValueError(f"the session policy for {prefix} has {len(text)} characters, more than stores accept")
     return text
 
 

@@ -127,3 +127,31 @@ class RunManifest(Record):
     pods: Annotated[list[PodRecord], Field(max_length=MAX_PODS)] = []
     files: Annotated[list[FileEntry], Field(max_length=MAX_FILES)] = []
     written: Timestamp
+
+
+class RunIdentity(Record):
+    """The run that a model came out of."""
+
+    namespace: Name
+    name: Name
+    uid: Name
+    experiment: Name = ""
+
+
+class ModelManifest(Record):
+    """`manifest.json` of a registered model: written last and once. Paths are relative to the model's prefix.
+
+    `digest` is that of the file or folder `path`, which is "artifact" for a folder and "artifact/<name>" for one file.
+    `source` is the URI that the bytes were copied from.
+    """
+
+    version: Literal[1] = 1
+    namespace: Name
+    model: Name
+    number: Annotated[int, Field(ge=1)]
+    path: Path
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    files: Annotated[list[FileEntry], Field(min_length=1, max_length=MAX_FILES)]
+    source: Annotated[str, Field(max_length=2048)]
+    run: RunIdentity | None = None
+    written: Timestamp

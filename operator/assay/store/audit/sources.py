@@ -6,22 +6,17 @@ Reads only, and judges nothing: `assay.store.audit.chain` does.
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from assay.store import layout
 from assay.store.audit.records import MAX_RECORD_BYTES
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, TooLarge
-
-S = TypeVar("S")
-T = TypeVar("T")
+from assay.store.parallel import ordered
 
 WORKERS = 8
-_WINDOW = 64  # reads under way or waiting to be looked at
 
 
 class Stored(NamedTuple):
@@ -54,21 +49,6 @@ def read_store(store: ObjectStore, namespace: str, workers: int = WORKERS) -> It
     prefix = layout.audit_prefix(namespace) + "/"
     names = (info.key.removeprefix(prefix) for info in store.list(prefix))
     return ordered(lambda name: read_one(store, namespace, name), names, workers)
-
-
-def ordered(function: Callable[[S], T], items: Iterable[S], workers: int) -> Iterator[T]:
-    """Like map(), in parallel and in order, with a bounded number of results in memory."""
-    waiting: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="audit")
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= _WINDOW:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def last_sequence(store: ObjectStore, namespace: str, after: int = 0) -> int:

@@ -17,10 +17,11 @@ import pydantic
 
 from assay.store import clock
 from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, AuditEvent, AuditRecord, Head, digest
-from assay.store.audit.sources import WORKERS, Stored, key, last_sequence, ordered, read_one
+from assay.store.audit.sources import WORKERS, Stored, key, last_sequence, read_one
 from assay.store.client import ObjectStore
 from assay.store.errors import AlreadyExists, Busy, StoreUnavailable
 from assay.store.layout import audit_name, audit_prefix
+from assay.store.parallel import ordered
 
 RECENT = 256  # so many records are searched for an event that is told again
 PATIENCE_SECONDS = 60.0  # of one append, while others are faster
