@@ -310,6 +310,16 @@ def test_denied_is_not_recorded_as_done(minio: S3Server, namespace: str) -> None
     assert trail.head == EMPTY
 
 
+def test_a_store_that_ignores_the_condition_is_recognised(minio: S3Server, rclone: S3Server, namespace: str) -> None:
+    for server, exclusive in ((minio, True), (rclone, False)):
+        trail = AuditTrail(server.store(), namespace, retention=timedelta(days=1))
+        assert trail.exclusive is None
+        trail.append(event("a", namespace))
+        trail.append(event("b", namespace))
+        assert (trail.exclusive, trail.locked) == (exclusive, False)
+        assert verify_store(server.store(), namespace, [trail.head]).intact
+
+
 # Object lock
 
 

@@ -19,7 +19,7 @@ from assay.store import clock
 from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, AuditEvent, AuditRecord, Head, digest
 from assay.store.audit.sources import WORKERS, Stored, key, last_sequence, read_one
 from assay.store.client import ObjectStore
-from assay.store.errors import AlreadyExists, Busy, StoreUnavailable
+from assay.store.errors import AlreadyExists, Busy, StoreError, StoreUnavailable
 from assay.store.layout import audit_name, audit_prefix
 from assay.store.parallel import ordered
 
@@ -57,6 +57,7 @@ class AuditTrail:
         self._retention = retention
         self._lock = threading.Lock()
         self._loaded = False
+        self._exclusive: bool | None = None
         self._recent: dict[str, AuditRecord] = {}
         self._doubt = ""
 
@@ -64,6 +65,14 @@ class AuditTrail:
     def locked(self) -> bool:
         """Whether records are written with a lock. False after the first append to a bucket that has no locks."""
         return self._retention is not None
+
+    @property
+    def exclusive(self) -> bool | None:
+        """Whether the store refuses to write a record twice; without that, two writers can fork the trail.
+
+        None until the first record is written.
+        """
+        return self._exclusive
 
     @property
     def head(self) -> Head:
@@ -107,7 +116,19 @@ class AuditTrail:
             return None
         self._remember(record)
         self._head = Head(sequence, digest(data))
+        if self._exclusive is None:
+            self._prove(data)
         return record
+
+    def _prove(self, data: bytes) -> None:
+        """Create the last record again, with the same bytes: a store that lets us do so ignores the condition."""
+        try:
+            self._store.create(key(self._namespace, self._head.sequence), data, "application/json")
+            self._exclusive = False
+        except AlreadyExists:
+            self._exclusive = True
+        except StoreError:
+            pass  # the record is written; the next one asks again
 
     def _load(self) -> None:
         """Find the head, check the hint, and learn the last events."""

@@ -1,0 +1,62 @@
+"""`python -m assay.fetch`: the process. Signals, the termination message and the exit code live here.
+
+0: the model is at ASSAY_FETCH_DIR, verified; 1: it is not what was approved, or there is no room for it;
+2: bad settings; 3: the store could not be read.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from assay.fetch.errors import FetchError, SettingsError, StoreSilent
+from assay.fetch.settings import Settings
+
+_MAX_MESSAGE_BYTES = 4000  # the kubelet keeps 4096
+
+
+def main() -> int:
+    """Fetch, and say in one line why it could not be done."""
+    # As process 1 of a container, it would otherwise not be ended by this signal.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    try:
+        _fetch(Settings.from_environment(os.environ))
+    except SettingsError as error:
+        return _fail(str(error), 2)
+    except StoreSilent as error:
+        return _fail(str(error), 3)
+    except FetchError as error:
+        return _fail(str(error), 1)
+    except Exception as error:
+        return _fail(f"the fetch has failed: {type(error).__name__}: {error}", 1)
+    return 0
+
+
+def _fetch(settings: Settings) -> None:
+    # Imported here: settings are judged before the libraries are loaded.
+    from assay.fetch.fetching import fetch
+
+    fetch(settings, _say)
+
+
+def _fail(reason: str, code: int) -> int:
+    line = " ".join(reason.split())
+    _say(line)
+    with suppress(OSError):
+        Path(os.environ.get("ASSAY_TERMINATION_LOG") or "/dev/termination-log").write_bytes(
+            line.encode("utf-8", "replace")[:_MAX_MESSAGE_BYTES]
+        )
+    return code
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What the operator tells the init container, through its environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.fetch.errors import SettingsError
+from assay.store import layout
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to fetch and where to. `manifest_digest` is "" when only the model's digest is known.
+
+    `directory` is where the model's files are found at the end: a folder inside of a volume, not a volume itself,
+    because it appears in one step. The store may fail for `retry_seconds` at a stretch.
+    """
+
+    prefix: str
+    digest: str
+    manifest_digest: str
+    directory: Path
+    credentials: Path
+    retry_seconds: float = 120.0
+    workers: int = 4
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Settings:
+        """Read the ASSAY_* variables. Raises SettingsError."""
+        prefix = _required(env, "ASSAY_FETCH_PREFIX").rstrip("/")
+        try:
+            layout.parse_model_prefix(prefix)
+        except ValueError as error:
+            raise SettingsError(f"ASSAY_FETCH_PREFIX: {error}") from None
+        directory = Path(_required(env, "ASSAY_FETCH_DIR"))
+        if not directory.is_absolute() or ".." in directory.parts or directory == Path("/") or directory.is_mount():
+            raise SettingsError(f"ASSAY_FETCH_DIR is {str(directory)!r}: it must be a folder inside of a volume")
+        manifest_digest = env.get("ASSAY_FETCH_MANIFEST_DIGEST", "").strip()
+        return cls(
+            prefix=prefix,
+            digest=_digest("ASSAY_FETCH_DIGEST", _required(env, "ASSAY_FETCH_DIGEST")),
+            manifest_digest=_digest("ASSAY_FETCH_MANIFEST_DIGEST", manifest_digest) if manifest_digest else "",
+            directory=directory,
+            credentials=Path(env.get("ASSAY_CREDENTIALS") or "/var/run/assay/store/credentials.json"),
+            retry_seconds=_number(env, "ASSAY_FETCH_RETRY_SECONDS", 120, 1, 86_400),
+            workers=_number(env, "ASSAY_FETCH_WORKERS", 4, 1, 16),
+        )
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is not set")
+    return value
+
+
+def _digest(name: str, value: str) -> str:
+    if not _DIGEST.fullmatch(value):
+        raise SettingsError(f"{name} is {value[:100]!r}: it must be sha256: and 64 hexadecimal digits")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name, "").strip() or str(default)
+    value = int(text) if text.isascii() and text.isdigit() else -1
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {text!r}: it must be a number from {low} to {high}")
+    return value
