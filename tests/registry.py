@@ -121,11 +121,11 @@ def stamps(cluster: Cluster) -> bool:
 
 
 def _refused() -> dict[str, Raw]:
-    """For every policy something that the probe may write, and that the policy refuses."""
+    """For each policy something that the probe may write, and that this policy alone refuses."""
     marked = {"annotations": {"champion.approval.assay.dev/probe": "x"}}
     namespaced = partial(model_version, "probe", 1, namespace="default")
     return {
-        "assay-owner": run("probe", owner="somebody-else"),
+        "assay-owner": namespaced(owner="somebody-else"),
         "assay-nobodys-deputy": run("probe"),
         "assay-approvals": namespaced(metadata=marked),
         "assay-versions": namespaced(metadata={"labels": {"assay.dev/bound": "true"}}),

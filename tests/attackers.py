@@ -1,0 +1,169 @@
+"""A namespace full of people for the attack tests, and the attack table that they are held to.
+
+What an attacker sees stands in docs/security.md and nowhere else: a test reads it there.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests import registry
+from tests.cluster.errors import ClusterError
+from tests.registry import Cluster, Raw, digest
+
+SECURITY = Path(__file__).resolve().parent.parent / "docs/security.md"
+PERSONAS = Path(__file__).resolve().parent / "attacks/personas.yaml"
+
+# Who is who; what they may do is in personas.yaml.
+SCIENTIST = "dora"
+APPROVER, SECOND_APPROVER = "rita", "rolf"
+INSIDER = "mallory"
+RELEASE_MANAGER = "walter"
+ARGO_CD = "system:serviceaccount:argocd:argocd-application-controller"
+PLATFORM = "paula"
+INTERN = "nick"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a call of kubectl, and what the caller was told."""
+
+    done: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class Realm:
+    """The attack tests' namespace, and one beside it. Tests keep apart by the names of their models."""
+
+    cluster: Cluster
+    namespace: str
+    other: str
+
+    def admin(self, *argv: str, stdin: Raw | None = None) -> str:
+        """Call kubectl as the administrator, for what a test takes as given."""
+        text = None if stdin is None else json.dumps(stdin)
+        return self.cluster.kubectl(f"--namespace={self.namespace}", *argv, stdin=text)
+
+    def act(self, user: str, *argv: str, stdin: Raw | None = None) -> Outcome:
+        """Call kubectl as a user. What is said without the command line is what the API server has said."""
+        try:
+            return Outcome(True, self.admin(f"--as={user}", *argv, stdin=stdin))
+        except ClusterError as error:
+            return Outcome(False, re.sub(r"^`.*?` failed with exit code \d+: ", "", str(error), flags=re.DOTALL))
+
+    def must(self, user: str, *argv: str, stdin: Raw | None = None) -> str:
+        """Do what the user may do."""
+        outcome = self.act(user, *argv, stdin=stdin)
+        assert outcome.done, f"{user} could not {' '.join(argv)}: {outcome.said}"
+        return outcome.said
+
+    def create(self, user: str, manifest: Raw) -> Outcome:
+        """Create an object as a user."""
+        return self.act(user, "create", "--filename=-", stdin=manifest)
+
+    def apply(self, user: str, manifest: Raw) -> Outcome:
+        """Apply an object on the server's side, as a user who insists."""
+        return self.act(user, "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=manifest)
+
+    def merge(self, user: str, kind: str, name: str, patch: Raw, *more: str) -> Outcome:
+        """Send a merge patch as a user."""
+        return self.act(user, "patch", kind, name, "--type=merge", f"--patch={json.dumps(patch)}", *more)
+
+    def json_patch(self, user: str, kind: str, name: str, *operations: Raw) -> Outcome:
+        """Send a JSON patch as a user."""
+        return self.act(user, "patch", kind, name, "--type=json", f"--patch={json.dumps(list(operations))}")
+
+    def annotate(self, user: str, kind: str, name: str, key: str, value: str | None) -> Outcome:
+        """Set or (None) take away one annotation as a user."""
+        return self.merge(user, kind, name, {"metadata": {"annotations": {key: value}}})
+
+    def approve(self, user: str, name: str, alias: str = "champion", *, id: str = "1", value: str = "") -> Outcome:  # noqa: A002
+        """Approve as a user; ``value`` is what an honest approver would write, unless it is given."""
+        honest = value or f"{self.get('mv', name)['spec']['artifact']['digest']} {user}"
+        return self.annotate(user, "mv", name, f"{alias}.approval.assay.dev/{id}", honest)
+
+    def get(self, kind: str, name: str) -> Raw:
+        """Return an object as it is stored; {} when there is none."""
+        text = self.admin("get", kind, name, "--output=json", "--ignore-not-found")
+        found: Raw = json.loads(text) if text else {}
+        return found
+
+    def approvals(self, name: str) -> dict[str, str]:
+        """Return the approvals of a version, by the annotation's name."""
+        annotations = self.get("mv", name)["metadata"].get("annotations", {})
+        return {key: value for key, value in annotations.items() if "approval.assay.dev" in key}
+
+    # What tests begin with
+
+    def version(self, model: str, number: int = 1, *, bound: bool = False, **spec: Any) -> str:
+        """Have the scientist register a version; ``bound``: an alias points to it, says the operator."""
+        manifest = registry.model_version(model, number, namespace=self.namespace, **spec)
+        self.must(SCIENTIST, "create", "--filename=-", stdin=manifest)
+        name = str(manifest["metadata"]["name"])
+        if bound:
+            self.must(registry.OPERATOR, "label", "mv", name, "assay.dev/bound=true")
+        return name
+
+    def alias(self, model: str, alias: str = "champion", number: int = 1, history: tuple[int, ...] = ()) -> str:
+        """Have Argo CD create an alias that has pointed to the versions of ``history``, says the operator."""
+        manifest = registry.model_alias(model, alias, number)
+        self.must(ARGO_CD, "create", "--filename=-", stdin=manifest)
+        name = str(manifest["metadata"]["name"])
+        if history:
+            bindings = [{"version": held, "from": "2026-01-02T03:04:05Z"} for held in history]
+            outcome = self.merge(
+                registry.OPERATOR, "alias", name, {"status": {"history": bindings}}, "--subresource=status"
+            )
+            assert outcome.done, outcome.said
+        return name
+
+    def served(self, name: str, kind: str = "Deployment") -> str:
+        """Have the scientist make a workload that follows an alias, with what the operator sets in it."""
+        kind_and_name = f"{kind.lower()}/{name}"
+        annotations = {"assay.dev/serve": "digits.champion"}
+        self.must(
+            SCIENTIST, "create", "--filename=-", stdin=registry.deployment(name, kind=kind, annotations=annotations)
+        )
+        mount = {"name": "assay-model", "mountPath": "/models"}
+        patch = {
+            "apiVersion": "apps/v1",
+            "kind": kind,
+            "metadata": {"name": name, "annotations": {"assay.dev/served-version": "1"}},
+            "spec": {
+                "template": {
+                    "metadata": {"annotations": {"assay.dev/served-version": "1", "assay.dev/served-digest": digest()}},
+                    "spec": {
+                        "initContainers": [{"name": "assay-fetch-model", "image": "assay", "volumeMounts": [mount]}],
+                        "containers": [
+                            {
+                                "name": "server",
+                                "env": [{"name": "MODEL_PATH", "value": "/models"}],
+                                "volumeMounts": [mount | {"readOnly": True}],
+                            }
+                        ],
+                        "volumes": [{"name": "assay-model", "emptyDir": {}}],
+                    },
+                }
+            },
+        }
+        manager = "--field-manager=assay-operator"
+        outcome = self.act(registry.OPERATOR, "apply", "--server-side", manager, "--filename=-", stdin=patch)
+        assert outcome.done, outcome.said
+        return kind_and_name
+
+
+def table() -> dict[str, str]:
+    """Return the attack table of docs/security.md: what the attacker sees, by id of the row."""
+    rows = re.findall(r"^\| ([A-Z]\d\d) \|(.*)\|$", SECURITY.read_text(), re.MULTILINE)
+    return {row: cells.split(" | ")[-1].strip() for row, cells in rows}
+
+
+def stopped(row: str, outcome: Outcome) -> None:
+    """Hold an attack to the table: it was refused, and in the words of its row; `…` stands for anything."""
+    assert not outcome.done, f"{row} was not stopped: {outcome.said}"
+    quoted = table()[row].strip("`")
+    pattern = ".*".join(re.escape(part) for part in quoted.split("…"))
+    assert re.search(pattern, outcome.said, re.DOTALL), f"{row}: the table says {quoted!r}, the server {outcome.said!r}"

@@ -1,0 +1,205 @@
+"""The other side of the attack table: whoever has the right gets what they ask for, and controllers go on working."""
+
+import json
+import secrets
+
+import pytest
+
+from tests import registry
+from tests.attackers import (
+    APPROVER,
+    ARGO_CD,
+    PERSONAS,
+    PLATFORM,
+    RELEASE_MANAGER,
+    SCIENTIST,
+    SECOND_APPROVER,
+    Realm,
+)
+from tests.cluster.waiting import wait_for
+from tests.registry import deployment, digest
+
+pytestmark = [pytest.mark.attacks, pytest.mark.integration]
+
+KEY = "champion.approval.assay.dev/1"
+ROLLBACK = "assay.dev/rollback-requested"
+
+
+def test_the_owner_is_who_creates_it(realm: Realm) -> None:
+    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("honest"))
+    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("honest"))
+    name = realm.version("honest")
+    for kind, of in (("experiment", "honest"), ("run", "honest"), ("mv", name)):
+        assert realm.get(kind, of)["spec"]["owner"] == SCIENTIST
+
+
+def test_a_delegate_names_somebody_else(realm: Realm) -> None:
+    manifest = registry.model_version("delegated", 1, namespace=realm.namespace, owner=SCIENTIST)
+    assert realm.create(PLATFORM, manifest).done
+    assert realm.get("mv", "delegated.v1")["spec"]["owner"] == SCIENTIST
+
+
+def test_the_operator_launches_a_run_for_its_owner(realm: Realm) -> None:
+    outcome = realm.create(registry.OPERATOR, registry.run("for-dora", owner=SCIENTIST))
+    assert outcome.done, outcome.said
+
+
+def test_two_approvers_agree_and_one_comments(realm: Realm) -> None:
+    name = realm.version("agreed")
+    assert realm.approve(APPROVER, name).done
+    value = f"{digest()} {SECOND_APPROVER}\nReport 17, all figures checked."
+    assert realm.approve(SECOND_APPROVER, name, id="2", value=value).done
+    assert realm.approvals(name) == {
+        KEY: f"{digest()} {APPROVER}",
+        "champion.approval.assay.dev/2": value,
+    }
+
+
+def test_an_approver_changes_and_withdraws_their_own(realm: Realm) -> None:
+    name = realm.version("withdrawn")
+    assert realm.approve(APPROVER, name).done
+    assert realm.approve(APPROVER, name, value=f"{digest()} {APPROVER}\nOn second thought").done
+    assert realm.annotate(APPROVER, "mv", name, KEY, None).done
+    assert realm.approvals(name) == {}
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["rita of risk", "ritа", f"{digest('2')} rita", "rit" + "a" * 197],
+    ids=["spaces", "another script", "like a digest", "200 characters"],
+)
+def test_whatever_an_approver_is_called(realm: Realm, user: str) -> None:
+    name = realm.version(f"called-{secrets.token_hex(3)}")
+    outcome = realm.approve(user, name)
+    assert outcome.done, outcome.said
+    assert realm.approvals(name) == {KEY: f"{digest()} {user}"}
+
+
+def test_the_right_for_one_model_is_enough_for_it(realm: Realm) -> None:
+    name = realm.version("narrow", 2)
+    assert realm.approve("nora", name).done
+    assert realm.create("nora", registry.model_alias("narrow", "champion", 2)).done
+
+
+def test_a_revoker_takes_an_approval_away(realm: Realm) -> None:
+    name = realm.version("revoked")
+    assert realm.approve(APPROVER, name).done
+    outcome = realm.annotate(RELEASE_MANAGER, "mv", name, KEY, None)
+    assert outcome.done, outcome.said
+
+
+def test_an_approval_is_given_with_kubectl_annotate_on_an_applied_version(realm: Realm) -> None:
+    """`kubectl apply` keeps a copy of the manifest in an annotation; it is in nobody's way."""
+    manifest = registry.model_version("applied", 1, namespace=realm.namespace)
+    realm.must(SCIENTIST, "apply", "--filename=-", stdin=manifest)
+    realm.must(APPROVER, "annotate", "mv", "applied.v1", f"{KEY}={digest()} {APPROVER}")
+    realm.must(SCIENTIST, "apply", "--filename=-", stdin=manifest)
+    assert realm.approvals("applied.v1") == {KEY: f"{digest()} {APPROVER}"}
+
+
+def test_argo_cd_binds_moves_and_removes_an_alias(realm: Realm) -> None:
+    name = realm.alias("bound")
+    assert realm.apply(ARGO_CD, registry.model_alias("bound", "champion", 2, reason="better")).done
+    assert realm.act(ARGO_CD, "delete", "alias", name).done
+
+
+def test_a_scientist_moves_staging(realm: Realm) -> None:
+    assert realm.create(SCIENTIST, registry.model_alias("tried", "staging", 1)).done
+    assert realm.merge(SCIENTIST, "alias", "tried.staging", {"spec": {"version": 2}}).done
+
+
+def test_a_release_manager_asks_for_a_rollback_and_the_operator_clears_it(realm: Realm) -> None:
+    name = realm.alias("asked", number=2, history=(1, 2))
+    outcome = realm.annotate(RELEASE_MANAGER, "alias", name, ROLLBACK, f"1 {RELEASE_MANAGER}\nerrors since noon")
+    assert outcome.done, outcome.said
+    assert realm.annotate(registry.OPERATOR, "alias", name, ROLLBACK, None).done
+
+
+def test_a_release_manager_rolls_back_in_one_write(realm: Realm) -> None:
+    name = realm.alias("back", number=2, history=(1, 2))
+    patch = {"metadata": {"annotations": {ROLLBACK: f"1 {RELEASE_MANAGER}"}}, "spec": {"version": 1}}
+    outcome = realm.merge(RELEASE_MANAGER, "alias", name, patch)
+    assert outcome.done, outcome.said
+
+
+def test_a_version_that_is_not_live_can_be_archived_and_deleted(realm: Realm) -> None:
+    name = realm.version("idle")
+    realm.must(SCIENTIST, "label", "mv", name, "assay.dev/archived=true")
+    realm.must(SCIENTIST, "delete", "mv", name)
+
+
+def test_the_operator_takes_its_label_away_and_the_version_can_be_deleted(realm: Realm) -> None:
+    name = realm.version("released", bound=True)
+    realm.must(registry.OPERATOR, "label", "mv", name, "assay.dev/bound-")
+    realm.must(SCIENTIST, "delete", "mv", name)
+
+
+def test_the_platform_team_allows_a_prefix(realm: Realm) -> None:
+    artifact = {"uri": "s3://shared/models/base/", "digest": digest()}
+    manifest = registry.model_version("shared", 1, namespace=realm.namespace, artifact=artifact)
+    assert not realm.create(SCIENTIST, manifest).done
+    allowed = "assay.dev/allowed-prefixes=s3://elsewhere/ s3://shared/models/"
+    realm.must("petra", "annotate", "--overwrite", "namespace", realm.namespace, allowed)
+    wait_for("the prefix to be allowed", lambda: realm.create(SCIENTIST, manifest).done, seconds=30)
+    realm.must("nadia", "label", "namespace", realm.namespace, "team=digits")
+
+
+def test_a_served_deployment_can_be_changed_restarted_and_scaled(realm: Realm) -> None:
+    workload = realm.served("changed")
+    realm.must(SCIENTIST, "set", "image", workload, "server=server:2")
+    realm.must(SCIENTIST, "rollout", "restart", workload)
+    realm.must(SCIENTIST, "scale", workload, "--replicas=0")
+    manifest = deployment("changed", annotations={"assay.dev/serve": "digits.staging"})
+    outcome = realm.apply(SCIENTIST, manifest)
+    assert outcome.done, outcome.said
+
+
+def test_a_deployment_that_is_applied_keeps_what_the_operator_set(realm: Realm) -> None:
+    annotations = {"assay.dev/serve": "digits.champion"}
+    realm.must(SCIENTIST, "apply", "--filename=-", stdin=deployment("kept", annotations=annotations))
+    patch = {"spec": {"template": {"metadata": {"annotations": {"assay.dev/served-version": "1"}}}}}
+    realm.must(registry.OPERATOR, "patch", "deployment/kept", f"--patch={json.dumps(patch)}")
+    realm.must(SCIENTIST, "apply", "--filename=-", stdin=deployment("kept", annotations=annotations))
+    template = realm.get("deployment", "kept")["spec"]["template"]
+    assert template["metadata"]["annotations"] == {"assay.dev/served-version": "1"}
+
+
+def test_a_deployment_opts_out_and_is_its_owners_alone(realm: Realm) -> None:
+    realm.served("out")
+    realm.must(SCIENTIST, "replace", "--filename=-", stdin=deployment("out"))
+    env = [{"name": "MODEL_PATH", "value": "/tmp"}]
+    containers = [{"name": "server", "image": "server", "env": env}]
+    realm.must(SCIENTIST, "replace", "--filename=-", stdin=deployment("out", containers=containers))
+
+
+def test_a_namespace_with_every_kind_in_it_can_be_deleted(realm: Realm) -> None:
+    """With a version that is live, and with finalizers that a controller takes away."""
+    name = f"{realm.namespace}-doomed"
+    realm.cluster.create_namespace(name)
+    doomed = Realm(realm.cluster, name, realm.other)
+    doomed.admin("apply", "--server-side", "--filename", str(PERSONAS))
+    wait_for("the roles", lambda: doomed.act(SCIENTIST, "auth", "can-i", "create", "mv").said.strip() == "yes")
+    wait_for("the operator's role", lambda: doomed.act(registry.OPERATOR, "auth", "can-i", "patch", "mv").done)
+    policy = {"apiVersion": "assay.dev/v1alpha1", "kind": "PromotionPolicy", "metadata": {"name": "p"}, "spec": {}}
+    doomed.admin("create", "--filename=-", stdin=policy)
+    doomed.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("e"))
+    doomed.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("r"))
+    version = doomed.version("digits", bound=True)
+    assert doomed.approve(APPROVER, version).done
+    doomed.alias("digits", history=(1,))
+    doomed.served("server")
+    doomed.cluster.kubectl("delete", "namespace", name, "--wait=false")
+    gone = lambda: not doomed.cluster.kubectl("get", "namespace", name, "--ignore-not-found")  # noqa: E731
+    status = lambda: doomed.cluster.kubectl("get", "namespace", name, "--output=jsonpath={.status}")  # noqa: E731
+    wait_for("the namespace to be gone", gone, seconds=120, saw=status)
+
+
+def test_an_object_that_waits_for_a_finalizer_is_let_go(realm: Realm) -> None:
+    """The controller that takes a finalizer away holds none of Assay's rights."""
+    name = realm.alias("finalized")
+    finalizers = {"metadata": {"finalizers": ["example.com/wait"]}}
+    assert realm.merge(ARGO_CD, "alias", name, finalizers).done
+    realm.must(ARGO_CD, "delete", "alias", name, "--wait=false")
+    outcome = realm.merge(SCIENTIST, "alias", name, {"metadata": {"finalizers": None}})
+    assert outcome.done, outcome.said
+    assert not realm.get("alias", name)

@@ -1,0 +1,46 @@
+"""The attack table of docs/security.md and the attack tests say the same."""
+
+import re
+from collections import Counter
+
+import pytest
+import yaml
+
+from tests.attackers import PERSONAS, SECURITY, table
+from tests.registry import OPERATOR, POLICIES
+
+pytestmark = pytest.mark.unit
+
+SOURCES = "\n".join(path.read_text() for path in sorted(PERSONAS.parent.glob("test_*.py")))
+
+
+def _policies() -> list[dict[str, object]]:
+    return [found for path in sorted(POLICIES.glob("*.yaml")) for found in yaml.safe_load_all(path.read_text())]
+
+
+def test_every_row_is_one_test_and_every_test_one_row() -> None:
+    rows = re.findall(r"^\| ([A-Z]\d\d) \|", SECURITY.read_text(), re.MULTILINE)
+    tests = [row.upper() for row in re.findall(r"^def test_([a-z]\d\d)_", SOURCES, re.MULTILINE)]
+    assert Counter(rows) == Counter(tests)
+    assert set(Counter(rows).values()) == {1}
+    assert len(rows) >= 30
+
+
+def test_every_message_of_the_table_is_asked_for() -> None:
+    asked = set(re.findall(r'stopped\("([A-Z]\d\d)"', SOURCES))
+    assert {row for row, message in table().items() if message != "—"} == asked
+
+
+def test_every_policy_fails_closed_and_is_bound() -> None:
+    found = _policies()
+    policies = [item for item in found if str(item["kind"]).endswith("Policy")]
+    bindings = [item for item in found if str(item["kind"]).endswith("PolicyBinding")]
+    assert {item["spec"]["failurePolicy"] for item in policies} == {"Fail"}  # type: ignore[index]
+    bound = {(item["kind"], item["spec"]["policyName"]) for item in bindings}  # type: ignore[index]
+    assert bound == {(f"{item['kind']}Binding", item["metadata"]["name"]) for item in policies}  # type: ignore[index]
+
+
+def test_nobody_is_exempt_but_the_operator_by_its_name() -> None:
+    text = "\n".join(path.read_text() for path in POLICIES.glob("*.yaml"))
+    assert set(re.findall(r"system:[\w:-]+", text)) == {OPERATOR}
+    assert "userInfo.groups" not in text
