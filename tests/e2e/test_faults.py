@@ -1,5 +1,6 @@
 """Faults made on purpose: the operator and the recorder killed, the store gone. Nothing is lost, nothing doubled."""
 
+import json
 import time
 from collections.abc import Callable
 
@@ -113,3 +114,21 @@ def test_store_down_for_thirty_seconds_costs_nothing(objects: Objects, installed
 def _trained(objects: Objects) -> bool:
     pods = objects.all("pods", "assay.dev/run=patient")
     return any("terminated" in c["state"] for pod in pods for c in pod["status"].get("containerStatuses", []))
+
+
+def test_credentials_are_refreshed_before_they_expire(objects: Objects) -> None:
+    objects.apply(run("long", "log(step=0, score=1)\ntime.sleep(20)\nlog(step=1, score=2)"))
+    started = objects.wait_phase("run", "long", "Running")
+    before = objects.get("secret", "long-store")["data"]
+    # What the status says is all that the operator knows of the time that is left: it was not always so late.
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
+    patch = json.dumps({"status": {"credentials": {"expires": soon}}})
+    objects.kubectl("patch", "run", "long", "--subresource=status", "--type=merge", "-p", patch)
+    refreshed = objects.wait(
+        "run", "long", "later credentials", lambda o: o["status"].get("credentials", {}).get("expires", "") > soon
+    )
+    assert objects.get("secret", "long-store")["data"] != before
+    assert refreshed["status"]["credentials"]["expires"] >= started["status"]["credentials"]["expires"]
+    ended = objects.wait_phase("run", "long", "Succeeded", "Failed")
+    assert objects.points(ended) == [("score", 0, 1.0), ("score", 1, 2.0)]
+    objects.kubectl("wait", "--for=delete", "secret/long-store", "--timeout=30s")
