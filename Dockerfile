@@ -16,6 +16,7 @@ RUN --mount=type=secret,id=pip.conf,target=/run/secrets/pip.conf \
     python -m venv /opt/build; \
     /opt/build/bin/pip install --quiet --no-cache-dir --require-hashes -r /opt/locks/build.txt
 
+# Of the generated Kubernetes client, with a module for every type of every kind, the bytecode alone is kept: 40 MB less.
 FROM tools AS dependencies
 COPY .locks/runtime.txt /opt/locks/
 RUN --mount=type=secret,id=pip.conf,target=/run/secrets/pip.conf \
@@ -24,6 +25,9 @@ RUN --mount=type=secret,id=pip.conf,target=/run/secrets/pip.conf \
     python -m venv --without-pip /opt/assay; \
     /opt/build/bin/pip --python /opt/assay/bin/python install --quiet --no-cache-dir --no-compile \
       --require-hashes --only-binary :all: -r /opt/locks/runtime.txt; \
+    client=$(/opt/assay/bin/python -c 'import importlib.util as u; print(u.find_spec("kubernetes").submodule_search_locations[0])'); \
+    /opt/assay/bin/python -m compileall -q -b -j 0 --invalidation-mode unchecked-hash "$client"; \
+    find "$client" -name '*.py' -delete; \
     /opt/assay/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/assay/lib
 
 # The project alone, in a tree of the same shape, so that a change of code is one small layer.
