@@ -376,6 +376,7 @@ FIXED: list[tuple[str, Raw, Change, str]] = [
     ("the objective's target", EXPERIMENT, put("spec.objective.target", 1), OBJECTIVE),
     ("the objective removed", EXPERIMENT, put("spec.objective", ...), OBJECTIVE),
     ("an objective added", LIST, put("spec.objective", {"metric": "a", "direction": "minimize"}), OBJECTIVE),
+    ("the owner", EXPERIMENT, put("spec.owner", "mallory"), "owner cannot be changed"),
     ("a value", EXPERIMENT, put("spec.parameters.0.values", [0.1, 0.3]), PARAMETERS),
     ("a further value", EXPERIMENT, put("spec.parameters.0.values", [0.1, 0.2, 0.3]), PARAMETERS),
     ("the order of values", EXPERIMENT, put("spec.parameters.0.values", [0.2, 0.1]), PARAMETERS),

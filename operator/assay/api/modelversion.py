@@ -180,7 +180,8 @@ class ModelVersionStatus(Model):
     registered: Annotated[Timestamp | None, Field(description="When its bytes were copied and verified.")] = None
     artifact: Annotated[ArtifactStatus | None, Field(description="Where the registered copy is.")] = None
     aliases: Annotated[
-        list[AliasName], Field(max_length=50, description="The aliases that point to it at the moment.")
+        list[Annotated[AliasName, Field(description="Name of the alias.")]],
+        Field(max_length=50, description="The aliases that point to it at the moment."),
     ] = []
     approvals: Annotated[list[ApprovalStatus], Field(max_length=50, description="The approvals it carries.")] = []
     conditions: Conditions = []

@@ -359,5 +359,5 @@ def test_the_index_of_a_pod() -> None:
 def test_reasons_are_the_constants() -> None:
     """The table above spells reasons as people see them; they must be those of assay.api.names, or Kubernetes' own."""
     own = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
-    foreign = {"ImagePullBackOff", "ErrImageNeverPull", "CreateContainerConfigError", "BackoffLimitExceeded"}
+    foreign = {"Evicted", "ImagePullBackOff", "ErrImageNeverPull", "CreateContainerConfigError", "BackoffLimitExceeded"}
     assert {case.expected.reason for case in [*WAITING, *GOING, *ENDED]} <= own | foreign
