@@ -67,21 +67,36 @@ _Measured = tuple[Any, int, int, int]
 def _plain(value: Any, depth: int) -> _Measured:
     if value is None or isinstance(value, (bool, float)):
         return value, 1, 0, 1
-    if isinstance(value, int):
-        return (value if -(2**63) <= value < 2**63 else to_float(value)), 1, 0, 1
     if isinstance(value, str):
         return _plain_text(value)
+    if isinstance(value, int):
+        return (value if -(2**63) <= value < 2**63 else to_float(value)), 1, 0, 1
     if depth == MAX_DEPTH:
         raise NotPlain(f"a value is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
-        keys = [_plain_text(str(key)) for key in value]
-        items = [_plain(item, depth + 1) for item in value.values()]
-        taken = dict(zip((key[0] for key in keys), (item[0] for item in items), strict=True))
-        return (taken, *_together([*keys, *items], len(items)))
+        return _plain_map(value, depth)
     if isinstance(value, (list, tuple)):
         items = [_plain(item, depth + 1) for item in value]
         return ([item[0] for item in items], *_together(items, len(items)))
     raise NotPlain(f"a value is of the type {type(value).__name__}")
+
+
+def _plain_map(value: Mapping[Any, Any], depth: int) -> _Measured:
+    """Measure a map in one loop: the summaries of metrics are most of what there is to measure."""
+    taken, size, length, scalar = {}, 1, len(value), 1
+    for key, item in value.items():
+        name, key_size, _, _ = _plain_text(str(key))
+        size += key_size
+        scalar = max(scalar, key_size)
+        if isinstance(item, float):
+            taken[name] = item
+            size += 1
+            continue
+        taken[name], item_size, item_length, item_scalar = _plain(item, depth + 1)
+        size += item_size
+        length = max(length, item_length)
+        scalar = max(scalar, item_scalar)
+    return taken, size, length, scalar
 
 
 def to_float(value: float) -> float:
