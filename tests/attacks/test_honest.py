@@ -97,6 +97,17 @@ def test_an_approval_is_given_with_kubectl_annotate_on_an_applied_version(realm:
     assert realm.approvals("applied.v1") == {KEY: f"{digest()} {APPROVER}"}
 
 
+def test_an_approval_with_a_long_comment_among_a_thousand_annotations(realm: Realm) -> None:
+    """The API server bounds what a policy may cost: nobody can use it up so that others cannot approve."""
+    name = realm.version("crowded")
+    annotations = {f"example.com/{number}": "x" * 100 for number in range(1000)}
+    realm.must(SCIENTIST, "annotate", "mv", name, *[f"{key}={value}" for key, value in annotations.items()])
+    outcome = realm.approve(APPROVER, name, value=f"{digest()} {APPROVER}\n" + "figures " * 8000)
+    assert outcome.done, outcome.said
+    outcome = realm.annotate(RELEASE_MANAGER, "mv", name, KEY, None)
+    assert outcome.done, outcome.said
+
+
 def test_argo_cd_binds_moves_and_removes_an_alias(realm: Realm) -> None:
     name = realm.alias("bound")
     assert realm.apply(ARGO_CD, registry.model_alias("bound", "champion", 2, reason="better")).done
@@ -162,6 +173,24 @@ def test_a_deployment_that_is_applied_keeps_what_the_operator_set(realm: Realm) 
     realm.must(SCIENTIST, "apply", "--filename=-", stdin=deployment("kept", annotations=annotations))
     template = realm.get("deployment", "kept")["spec"]["template"]
     assert template["metadata"]["annotations"] == {"assay.dev/served-version": "1"}
+
+
+def test_a_large_workload_is_not_too_dear_for_the_policy(realm: Realm) -> None:
+    mounts = [{"name": f"data-{number}", "mountPath": f"/data/{number}"} for number in range(20)]
+    environment = [{"name": f"VARIABLE_{number}", "value": "x" * 50} for number in range(60)]
+    containers = [
+        {"name": f"server-{number}", "image": "server", "env": environment, "volumeMounts": mounts}
+        for number in range(30)
+    ]
+    volumes = [{"name": mount["name"], "emptyDir": {}} for mount in mounts]
+    large = deployment(
+        "large", annotations={"assay.dev/serve": "digits.champion"}, containers=containers, volumes=volumes
+    )
+    outcome = realm.create(SCIENTIST, large)
+    assert outcome.done, outcome.said
+    patch = {"spec": {"template": {"metadata": {"annotations": {"assay.dev/served-version": "1"}}}}}
+    realm.must(registry.OPERATOR, "patch", "deployment/large", f"--patch={json.dumps(patch)}")
+    realm.must(SCIENTIST, "rollout", "restart", "deployment/large")
 
 
 def test_a_deployment_opts_out_and_is_its_owners_alone(realm: Realm) -> None:

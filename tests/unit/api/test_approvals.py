@@ -1,0 +1,62 @@
+"""Approvals are read exactly as the admission policy compares them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.api.approvals import Approval, RollbackRequest, read_approval, read_rollback
+
+pytestmark = pytest.mark.unit
+
+KEY = "champion.approval.assay.dev/1"
+DIGEST = "sha256:" + "1" * 64
+
+
+@given(st.text(min_size=1).filter(lambda user: "\n" not in user), st.text())
+def test_whatever_the_username_and_the_comment_they_come_out_as_they_went_in(user: str, comment: str) -> None:
+    approval = Approval("champion", "1", DIGEST, user, comment)
+    assert read_approval(KEY, f"{DIGEST} {user}\n{comment}") == approval
+    assert read_rollback(f"12 {user}\n{comment}") == RollbackRequest(12, user, comment)
+
+
+@pytest.mark.parametrize("separator", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_only_a_line_feed_ends_the_first_line(separator: str) -> None:
+    """Else a user called `rita<separator>x` could sign as `rita`."""
+    found = read_approval(KEY, f"{DIGEST} rita{separator}x")
+    assert found is not None
+    assert found.approver == f"rita{separator}x"
+
+
+def test_spaces_around_a_name_belong_to_it() -> None:
+    found = read_approval(KEY, f"{DIGEST}  rita ")
+    assert found is not None
+    assert found.approver == " rita "
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "Champion.approval.assay.dev/1",
+        "digits.champion.approval.assay.dev/1",
+        "approval.assay.dev/1",
+        ".approval.assay.dev/1",
+        "champion.approval.assay.dev/",
+        "champion-.approval.assay.dev/1",
+        f"{'a' * 41}.approval.assay.dev/1",
+        "champion.approval.assay.dev/1\n",
+    ],
+)
+def test_what_is_no_approvals_name(key: str) -> None:
+    assert read_approval(key, f"{DIGEST} rita") is None
+
+
+@pytest.mark.parametrize(
+    "value", ["", DIGEST, f"{DIGEST} ", f"{DIGEST} \nrita", f"{DIGEST[:-1]} rita", f" {DIGEST} rita"]
+)
+def test_what_names_no_digest_and_approver(value: str) -> None:
+    assert read_approval(KEY, value) is None
+
+
+@pytest.mark.parametrize("value", ["", "rita", "0 rita", "01 rita", "-1 rita", "1 ", "1\nrita", "12345678901 rita"])
+def test_what_asks_for_no_rollback(value: str) -> None:
+    assert read_rollback(value) is None
