@@ -1,6 +1,7 @@
 # One image for every part of Assay that runs in a cluster; the pod's command picks the part:
 #   python -m assay.controllers   the operator
 #   python -m assay.recorder      the sidecar of a run
+#   python -m assay.fetch         the init container of a server
 #
 # BASE_IMAGE: anything with a `python` (>= 3.11) that has the venv module.
 # Two optional build secrets, pip.conf and ca.pem, let pip reach a package index behind a proxy or a

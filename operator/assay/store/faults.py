@@ -72,7 +72,7 @@ def _by_code(code: str, text: str, status: int, message: Message) -> StoreError:
         return StoreDenied(reason)
     if code in _NOT_FOUND or status == 404:
         return NotFound(reason)
-    if code in _BUSY or status in _BUSY_STATUS or status >= 500:
+    if code in _BUSY or status in _BUSY_STATUS or (status >= 500 and status != 501):  # 501: not implemented
         return StoreUnavailable(reason)
     return StoreError(reason)
 
