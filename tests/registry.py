@@ -114,6 +114,12 @@ def install_policies(cluster: Cluster) -> None:
         wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
 
 
+def remove_policies(cluster: Cluster) -> None:
+    """Take the admission policies away again, so that tests may write what only the operator may."""
+    files = [path for path in sorted(POLICIES.glob("*.yaml")) if path != STAMP or stamps(cluster)]
+    cluster.kubectl("delete", "--ignore-not-found", *[f"--filename={path}" for path in files])
+
+
 def stamps(cluster: Cluster) -> bool:
     """Whether the API server knows MutatingAdmissionPolicy, so that the owner is filled in."""
     known = cluster.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--output=name")
