@@ -15,8 +15,8 @@ from typing import Any
 
 from assay.planning.expression_tree import Build, Call, Constant, Loop, Name, Node, Path, Select, path_of
 
-#: About a fifth of a second.
-BUDGET = 20_000_000
+#: About half a second at most, and usually a tenth of that.
+BUDGET = 50_000_000
 MAX_DEPTH = 32
 #: Rounds that the library allows to all macros of one evaluation.
 MAX_ROUNDS = 10_000

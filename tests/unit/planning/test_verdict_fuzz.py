@@ -108,6 +108,27 @@ def test_agrees_with_the_model(case: Case) -> None:
     assert all(each.message for each in answer.requirements if not each.met)
 
 
+ages = st.builds(lambda span, seconds: START - span + timedelta(seconds=seconds), spans, st.integers(-1, 1))
+near_approvals = st.builds(
+    Approval,
+    id=st.text("ab", max_size=2),
+    alias=st.sampled_from(["champion", "champion", "champion", "staging"]),
+    digest=st.sampled_from([DIGESTS[0], DIGESTS[0], DIGESTS[0], DIGESTS[1]]),
+    approver=st.sampled_from(PEOPLE),
+    at=st.none() | ages,
+)
+
+
+@many
+@given(st.lists(near_approvals, max_size=4), rules_of_approval, st.sampled_from(["ana", "ben", ""]))
+def test_agrees_where_only_approvals_matter(given_ones: list[Approval], wanted: Approvals, owner: str) -> None:
+    candidate = VersionView("digits.v1", "digits", 1, DIGESTS[0], owner, approvals=tuple(given_ones))
+    alone = Policy("p", approvals=wanted, evidence=Evidence(False, False, False))
+    alias = AliasView("digits", "champion")
+    answer = verdict.evaluate(alias, candidate, None, [alone], START)
+    assert answer.allowed is model.allowed(alias, candidate, None, [alone], START, open_by_default=False)
+
+
 @many
 @given(cases, st.randoms())
 def test_the_order_of_things_does_not_matter(case: Case, random: Any) -> None:
