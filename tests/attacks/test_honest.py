@@ -33,6 +33,20 @@ def test_the_owner_is_who_creates_it(realm: Realm) -> None:
         assert realm.get(kind, of)["spec"]["owner"] == SCIENTIST
 
 
+@pytest.mark.parametrize("how", [["--server-side"], []], ids=["server-side", "client-side"])
+def test_a_manifest_without_an_owner_can_be_applied_again_and_again(realm: Realm, how: list[str]) -> None:
+    """As Argo CD does: the second time by somebody else, and the owner stays."""
+    model = f"again{len(how)}"
+    manifests = [registry.experiment(model), registry.run(model)]
+    manifests.append(registry.model_version(model, 1, namespace=realm.namespace))
+    both = {"apiVersion": "v1", "kind": "List", "items": manifests}
+    for user in (SCIENTIST, SCIENTIST, "almighty"):
+        outcome = realm.act(user, "apply", *how, "--filename=-", stdin=both)
+        assert outcome.done, outcome.said
+    for kind, name in (("experiment", model), ("run", model), ("mv", f"{model}.v1")):
+        assert realm.get(kind, name)["spec"]["owner"] == SCIENTIST
+
+
 def test_a_delegate_names_somebody_else(realm: Realm) -> None:
     manifest = registry.model_version("delegated", 1, namespace=realm.namespace, owner=SCIENTIST)
     assert realm.create(PLATFORM, manifest).done
