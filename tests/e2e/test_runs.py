@@ -214,3 +214,30 @@ def test_experiment_fails_when_too_many_runs_fail(objects: Objects) -> None:
     assert ended["status"]["phase"] == "Failed"
     assert ended["status"]["message"] == "2 runs failed, and maxFailedRuns is 1"
     assert len(objects.all("runs")) == 2
+
+
+def test_name_of_a_foreign_job_is_never_taken_over(objects: Objects) -> None:
+    spec = {
+        "suspend": True,
+        "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}},
+    }
+    objects.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "mine"}, "spec": spec})
+    objects.apply(run("mine", "pass"))
+    ended = objects.wait_phase("run", "mine", "Failed")
+    assert ended["status"]["reason"] == "NameTaken"
+    assert ended["status"]["message"] == (
+        "a Job named mine exists and is not this run's: delete it, or choose another name"
+    )
+    assert "assay.dev/run" not in objects.get("job", "mine")["metadata"].get("labels", {})
+
+
+def test_pod_that_borrows_a_runs_label_does_not_hold_it_open(objects: Objects) -> None:
+    objects.apply(run("honest", "log(step=0, score=1)\ntime.sleep(6)"))
+    started = objects.wait_phase("run", "honest", "Running")
+    labels = {"assay.dev/run": "honest", "assay.dev/run-uid": started["metadata"]["uid"]}
+    container = {"name": "a", "image": "localhost/no-such-image:1", "imagePullPolicy": "Never"}
+    stray = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stray", "labels": labels}}
+    objects.apply({**stray, "spec": {"containers": [container]}})
+    ended = objects.wait_phase("run", "honest", "Succeeded", "Failed")
+    assert ended["status"]["phase"] == "Succeeded", ended["status"]
+    assert [attempt["pod"] for attempt in ended["status"]["attempts"]] != ["stray"]

@@ -18,6 +18,10 @@ from assay.store.records import Summary
 Raw = dict[str, Any]
 
 
+class NameTaken(Exception):
+    """Somebody else's Job has the name that this run's Job would have."""
+
+
 async def reconcile(context: Context, key: Key) -> None:
     """Move one Run one step."""
     body = context.world.active_runs.get((key.namespace, key.name))
@@ -29,6 +33,9 @@ async def reconcile(context: Context, key: Key) -> None:
         return
     try:
         job = await _ensure_job(context, body, status)
+    except NameTaken as error:
+        await _end_unlaunched(context, body, status, names.NAME_TAKEN, str(error))
+        return
     except (InvalidTemplate, ApiError) as error:
         if isinstance(error, ApiError) and not error.permanent:
             raise
@@ -51,11 +58,11 @@ def _held(context: Context, body: Raw) -> bool:
 
 async def _ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts | None:
     """Return the Run's Job, created or resumed if need be; None when there is to be none, or none any more."""
-    job, held = context.world.job(body["metadata"]["uid"]), _held(context, body)
+    job, held = context.world.job(body), _held(context, body)
     if job is None:
         if held or (status.job_uid and not await _find_job(context, body)):
             return None
-        return context.world.job(body["metadata"]["uid"]) or await _create_job(context, body, status, held=held)
+        return context.world.job(body) or await _create_job(context, body, status, held=held)
     if job.outcome:
         return job
     if held and not job.suspended:
@@ -73,7 +80,7 @@ async def _find_job(context: Context, body: Raw) -> bool:
     if found is None:
         return False
     context.world.see_job(found)
-    return context.world.job(body["metadata"]["uid"]) is not None
+    return context.world.job(body) is not None
 
 
 async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
@@ -91,7 +98,7 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
         if (created["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != body["metadata"]["uid"]:
             if created["metadata"].get("deletionTimestamp") or _of_a_run(created):
                 raise Again(1.0, "the Job of an earlier run of that name is being deleted")
-            raise InvalidTemplate(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
+            raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
     context.world.see_job(created)
     return job_facts(created)
 
@@ -133,7 +140,7 @@ async def _ensure_credentials(context: Context, body: Raw, status: RunStatus) ->
 
 
 async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts | None) -> None:
-    pods = context.world.pods(body["metadata"]["uid"])
+    pods = context.world.pods(body)
     verdict = phases.judge(job, pods, held=_held(context, body))
     if verdict.ended and job is not None:
         await _close(context, body, status, verdict, job, pods)
@@ -211,7 +218,7 @@ def _record(context: Context, body: Raw, closed: recording.Closed) -> outcome.Re
 async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason: str, message: str) -> None:
     """End a run that has no Job: what is in the store stays, and the status says that it is all there is."""
     verdict = phases.Verdict("Failed", reason, message[:2000], ended=True)
-    pods = context.world.pods(body["metadata"]["uid"])
+    pods = context.world.pods(body)
     generation = body["metadata"]["generation"]
     new = outcome.follow(status, verdict, None, pods, generation=generation, now=now())
     if status.job_uid:
@@ -233,7 +240,7 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
     """Take back what a run needed only while it ran, and let the Job's time to live begin."""
     namespace, name = place(body)
     ttl = body["spec"]["job"].get("ttlSecondsAfterFinished")
-    job = context.world.job(body["metadata"]["uid"])
+    job = context.world.job(body)
     if ttl is not None and job is not None and job.ttl is None:
         await context.kube.merge_patch(
             JOBS, namespace, name, {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": ttl}}
@@ -251,7 +258,7 @@ async def close_deleted(context: Context, key: Key) -> None:
     body = context.world.deleted_runs.get(key.uid)
     if body is None:
         return
-    pods = context.world.pods(key.uid)
+    pods = context.world.pods(body)
     if any(not pod.finished for pod in pods):
         raise Again(2.0, "the pods of a deleted run are still stopping")
     await context.store.run(

@@ -10,7 +10,7 @@ from typing import Any
 from assay.api import names
 from assay.api.run import TERMINAL
 from assay.controllers.queue import Key
-from assay.planning.facts import JobFacts, PodFacts, RunFacts, job_facts, pod_facts, run_facts
+from assay.planning.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts
 
 Raw = dict[str, Any]
 Place = tuple[str, str]
@@ -32,9 +32,18 @@ def experiment_uid(run: Raw) -> str:
     return ""
 
 
-def run_uid(child: Raw) -> str:
-    """Return the UID of the Run that a Job or pod belongs to, "" when the label is missing."""
-    return str((child["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID, ""))
+def _run_of(child: Raw) -> Place | None:
+    """Return (namespace, UID) of the Run that a Job or pod says it belongs to.
+
+    Anybody can write a label: a Job must also be controlled by that Run, and a pod by that Job.
+    """
+    metadata = child["metadata"]
+    uid = str((metadata.get("labels") or {}).get(names.LABEL_RUN_UID, ""))
+    return (metadata["namespace"], uid) if uid else None
+
+
+def _identity_of(run: Raw) -> Place:
+    return run["metadata"]["namespace"], run["metadata"]["uid"]
 
 
 def run_key(child: Raw) -> Key:
@@ -59,8 +68,9 @@ class World:
         #: UIDs of Runs and Experiments that are gone, newest last: the answer to a late write must not bring one back.
         self._gone: dict[str, None] = {}
         self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
-        self._jobs: dict[str, JobFacts] = {}
-        self._pods: defaultdict[str, dict[str, PodFacts]] = defaultdict(dict)
+        #: By namespace and UID of the Run.
+        self._jobs: dict[Place, JobFacts] = {}
+        self._pods: defaultdict[Place, dict[str, PodFacts]] = defaultdict(dict)
 
     # Experiments and runs
 
@@ -146,50 +156,53 @@ class World:
 
     def see_job(self, body: Raw) -> bool:
         """Take in a Job as it is now; False when nothing that matters is new."""
-        uid = run_uid(body)
-        if not uid or not self._is_news(body):
+        run = _run_of(body)
+        if not run or controller_uid(body, names.RUN) != run[1] or not self._is_news(body):
             return False
-        facts, known = job_facts(body), self._jobs.get(uid)
+        facts, known = job_facts(body), self._jobs.get(run)
         self._identities["Job"][body["metadata"]["uid"]] = _identity(body)
-        self._jobs[uid] = facts
+        self._jobs[run] = facts
         return facts != known
 
     def lose_job(self, body: Raw) -> None:
         """Forget a deleted Job."""
         self._forget(body["metadata"]["uid"])
         self._identities["Job"].pop(body["metadata"]["uid"], None)
-        known = self._jobs.get(run_uid(body))
-        if known and known.uid == body["metadata"]["uid"]:
-            del self._jobs[run_uid(body)]
+        run = _run_of(body)
+        known = self._jobs.get(run) if run else None
+        if run and known and known.uid == body["metadata"]["uid"]:
+            del self._jobs[run]
 
-    def job(self, uid: str) -> JobFacts | None:
-        """Return the Job of a Run, given the Run's UID."""
-        return self._jobs.get(uid)
+    def job(self, run: Raw) -> JobFacts | None:
+        """Return the Job of a Run."""
+        return self._jobs.get(_identity_of(run))
 
     def see_pod(self, body: Raw) -> bool:
         """Take in a pod as it is now; False when nothing that matters is new."""
-        uid, name = run_uid(body), body["metadata"]["name"]
-        if not uid or not self._is_news(body):
+        run, name = _run_of(body), body["metadata"]["name"]
+        if not run or not controller_uid(body, "Job") or not self._is_news(body):
             return False
-        facts, known = pod_facts(body), self._pods[uid].get(name)
+        facts, known = pod_facts(body), self._pods[run].get(name)
         self._identities["Pod"][body["metadata"]["uid"]] = _identity(body)
-        self._pods[uid][name] = facts
+        self._pods[run][name] = facts
         return facts != known
 
     def lose_pod(self, body: Raw) -> None:
         """Forget a deleted pod."""
         self._forget(body["metadata"]["uid"])
         self._identities["Pod"].pop(body["metadata"]["uid"], None)
-        pods = self._pods.get(run_uid(body))
-        if pods is not None:
+        run = _run_of(body)
+        pods = self._pods.get(run) if run else None
+        if run and pods is not None:
             pods.pop(body["metadata"]["name"], None)
             if not pods:
-                del self._pods[run_uid(body)]
+                del self._pods[run]
 
-    def pods(self, uid: str) -> list[PodFacts]:
-        """Return the pods of a Run, given the Run's UID, in order of creation."""
-        found = self._pods.get(uid) or {}
-        return sorted(found.values(), key=lambda pod: (pod.created, pod.name))
+    def pods(self, run: Raw) -> list[PodFacts]:
+        """Return the pods of a Run, in order of creation: those of its Job, while that is known."""
+        found, job = self._pods.get(_identity_of(run)) or {}, self.job(run)
+        own = [pod for pod in found.values() if job is None or pod.owner == job.uid]
+        return sorted(own, key=lambda pod: (pod.created, pod.name))
 
 
 def _identity(body: Raw) -> Raw:

@@ -43,6 +43,8 @@ class PodFacts:
     start_time: str
     node: str
     index: int
+    #: UID of the Job that controls it; "" when nothing of that kind does.
+    owner: str
     deleting: bool
     #: Why it is not scheduled or its containers do not start, one word and a sentence; "" when nothing is in the way.
     waiting_reason: str
@@ -118,6 +120,7 @@ def pod_facts(pod: Raw) -> PodFacts:
         start_time=status.get("startTime") or "",
         node=(pod.get("spec") or {}).get("nodeName") or "",
         index=_index((metadata.get("annotations") or {}).get("batch.kubernetes.io/job-completion-index"), 0),
+        owner=controller_uid(pod, "Job"),
         deleting=bool(metadata.get("deletionTimestamp")),
         waiting_reason=waiting_reason,
         waiting_message=waiting_message,
@@ -126,6 +129,14 @@ def pod_facts(pod: Raw) -> PodFacts:
         exit_code=exit_code,
         running=any("running" in (c.get("state") or {}) for c in containers),
     )
+
+
+def controller_uid(child: Raw, kind: str) -> str:
+    """Return the UID of the object of that kind that controls a child, "" when none does."""
+    for reference in child["metadata"].get("ownerReferences") or []:
+        if reference.get("controller") and reference.get("kind") == kind:
+            return str(reference.get("uid") or "")
+    return ""
 
 
 def _index(text: str | None, otherwise: int) -> int:

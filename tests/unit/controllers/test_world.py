@@ -167,12 +167,13 @@ def test_jobs_and_pods_are_found_by_the_runs_uid() -> None:
     world.see_job(job(job_over("Complete")))
     world.see_pod(pod("Running", container("running"), name="second", created=20))
     world.see_pod(pod("Failed", ended(1), name="first", created=10))
-    found = world.job("uid-sweep-0")
+    found = world.job(run())
     assert found is not None
     assert found.outcome == "Complete"
-    assert [p.name for p in world.pods("uid-sweep-0")] == ["first", "second"]
-    assert world.job("other") is None
-    assert world.pods("other") == []
+    assert [p.name for p in world.pods(run())] == ["first", "second"]
+    other = seen(1, uid="other")
+    assert world.job(other) is None
+    assert world.pods(other) == []
 
 
 def test_children_are_forgotten() -> None:
@@ -182,8 +183,8 @@ def test_children_are_forgotten() -> None:
     world.lose_job(job())
     world.lose_pod(pod("Running"))
     world.lose_pod(pod("Running"))
-    assert world.job("uid-sweep-0") is None
-    assert world.pods("uid-sweep-0") == []
+    assert world.job(run()) is None
+    assert world.pods(run()) == []
 
 
 def test_the_job_of_the_same_name_that_came_after_stays() -> None:
@@ -192,7 +193,7 @@ def test_the_job_of_the_same_name_that_came_after_stays() -> None:
     late = copy.deepcopy(job())
     late["metadata"]["uid"] = "an earlier one"
     world.lose_job(late)
-    assert world.job("uid-sweep-0") is not None
+    assert world.job(run()) is not None
 
 
 def test_children_of_others_are_ignored() -> None:
@@ -201,8 +202,33 @@ def test_children_of_others_are_ignored() -> None:
         stray["metadata"]["labels"] = {}
         (world.see_job if stray["kind"] == "Job" else world.see_pod)(stray)
         (world.lose_job if stray["kind"] == "Job" else world.lose_pod)(stray)
-    assert world.job("") is None
-    assert world.pods("") == []
+    assert world.job(run()) is None
+    assert world.pods(run()) == []
+
+
+def test_a_label_alone_makes_nobody_a_child() -> None:
+    world = World()
+    assert world.see_job(job())
+    own = pod("Running", container("running"), name="own")
+    world.see_pod(own)
+    for forge in (
+        lambda m: m.pop("ownerReferences"),
+        lambda m: m["ownerReferences"][0].update(uid="another job"),
+        lambda m: m.update(namespace="elsewhere"),
+    ):
+        stray = pod("Running", container("running"), name="stray")
+        forge(stray["metadata"])
+        world.see_pod(stray)
+        assert [found.name for found in world.pods(run())] == ["own"]
+        world.lose_pod(stray)
+    forged = job(job_over("Complete"))
+    forged["metadata"] |= {"uid": "forged", "ownerReferences": []}
+    assert not world.see_job(forged)
+    forged["metadata"] |= {"namespace": "elsewhere", "ownerReferences": job()["metadata"]["ownerReferences"]}
+    world.see_job(forged)
+    found = world.job(run())
+    assert found is not None
+    assert (found.uid, found.outcome) == ("uid-job", "")
 
 
 def test_only_news_is_news() -> None:
