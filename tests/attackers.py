@@ -49,6 +49,15 @@ class Realm:
 
     def act(self, user: str, *argv: str, stdin: Raw | None = None) -> Outcome:
         """Call kubectl as a user. What is said without the command line is what the API server has said."""
+        outcome = self._once(user, *argv, stdin=stdin)
+        for _ in range(20):
+            if "the object has been modified" not in outcome.said:
+                break
+            # A controller was faster, and nothing was decided.
+            outcome = self._once(user, *argv, stdin=stdin)
+        return outcome
+
+    def _once(self, user: str, *argv: str, stdin: Raw | None) -> Outcome:
         try:
             return Outcome(True, self.admin(f"--as={user}", *argv, stdin=stdin))
         except ClusterError as error:
