@@ -17,10 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.cluster import LocalCluster, external
 from tests.cluster.errors import ClusterError
 from tests.cluster.external import ExternalCluster
+
+# How long an example takes says more of the machine's other work than of the code.
+settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("assay")
 
 Cluster = LocalCluster | ExternalCluster
 FULL, CONTROL_PLANE, LOCAL = "cluster", "control_plane", "local_cluster"

@@ -119,7 +119,8 @@ def _trained(objects: Objects) -> bool:
 def test_credentials_are_refreshed_before_they_expire(objects: Objects) -> None:
     objects.apply(run("long", "log(step=0, score=1)\ntime.sleep(20)\nlog(step=1, score=2)"))
     started = objects.wait_phase("run", "long", "Running")
-    before = objects.get("secret", "long-store")["data"]
+    secret = started["status"]["credentials"]["secret"]
+    before = objects.get("secret", secret)["data"]
     # What the status says is all that the operator knows of the time that is left: it was not always so late.
     soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
     patch = json.dumps({"status": {"credentials": {"expires": soon}}})
@@ -127,8 +128,8 @@ def test_credentials_are_refreshed_before_they_expire(objects: Objects) -> None:
     refreshed = objects.wait(
         "run", "long", "later credentials", lambda o: o["status"].get("credentials", {}).get("expires", "") > soon
     )
-    assert objects.get("secret", "long-store")["data"] != before
+    assert objects.get("secret", secret)["data"] != before
     assert refreshed["status"]["credentials"]["expires"] >= started["status"]["credentials"]["expires"]
     ended = objects.wait_phase("run", "long", "Succeeded", "Failed")
     assert objects.points(ended) == [("score", 0, 1.0), ("score", 1, 2.0)]
-    objects.kubectl("wait", "--for=delete", "secret/long-store", "--timeout=30s")
+    objects.kubectl("wait", "--for=delete", f"secret/{secret}", "--timeout=30s")

@@ -24,7 +24,7 @@ def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) ->
 
 async def issue(context: Context, run: Raw) -> CredentialsStatus:
     """Issue credentials for a run's own prefix and put them into its Secret."""
-    namespace, name = place(run)
+    namespace, _ = place(run)
     store = context.settings.store
     issued = await context.store.run(issue_run_credentials, store, recording.prefix_of(run))
     data = {CREDENTIALS_KEY: base64.b64encode(issued.to_json().encode()).decode()}
@@ -33,17 +33,17 @@ async def issue(context: Context, run: Raw) -> CredentialsStatus:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": {"name": secret_name(name), "namespace": namespace, **metadata},
+        "metadata": {"name": secret_name(run), "namespace": namespace, **metadata},
         "data": data,
     }
     if await context.kube.create(SECRETS, namespace, secret) is None:
-        # Of this run, to be refreshed, or left by an earlier run of that name: either way it becomes this run's.
-        await context.kube.merge_patch(SECRETS, namespace, secret_name(name), {"metadata": metadata, "data": data})
+        # It is this run's, to be refreshed: its name has the run's UID.
+        await context.kube.merge_patch(SECRETS, namespace, secret_name(run), {"metadata": metadata, "data": data})
     expires = issued.expires.replace(microsecond=0) if issued.expires else None
-    return CredentialsStatus(secret=secret_name(name), expires=expires)
+    return CredentialsStatus(secret=secret_name(run), expires=expires)
 
 
 async def revoke(context: Context, run: Raw) -> None:
     """Delete a run's Secret. What it held expires by itself."""
-    namespace, name = place(run)
-    await context.kube.delete(SECRETS, namespace, secret_name(name))
+    namespace, _ = place(run)
+    await context.kube.delete(SECRETS, namespace, secret_name(run))

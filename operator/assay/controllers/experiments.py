@@ -23,14 +23,26 @@ async def reconcile(context: Context, key: Key) -> None:
     old = ExperimentStatus.model_validate(body.get("status") or {})
     plan = _plan(context, body, spec, old)
     while plan.launch:
-        await context.gather(_launch(context, body, spec, index) for index in plan.launch)
+        try:
+            await context.gather(_launch(context, body, spec, index) for index in plan.launch)
+        except ApiError as error:
+            # It is tried again, but whoever looks at the experiment must see why nothing happens.
+            message = f"a run was refused: {error.message}"[:4000]
+            await _write(
+                context, body, old, plan.status.model_copy(update={"message": message, "launched": old.launched})
+            )
+            raise
         before, plan = plan.launch, _plan(context, body, spec, old)
         if plan.launch and plan.launch[0] <= before[0]:
             raise Again(1.0, "a run of that name is still being deleted")
-    written = await statuses.write(context.kube, EXPERIMENTS, body, plan.status.to_dict(), context.world.see_experiment)
+    await _write(context, body, old, plan.status)
+
+
+async def _write(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
+    written = await statuses.write(context.kube, EXPERIMENTS, body, new.to_dict(), context.world.see_experiment)
     if written is not None:
         context.world.see_experiment(written)
-        _tell(context, body, old, plan.status)
+        _tell(context, body, old, new)
 
 
 def _plan(context: Context, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:

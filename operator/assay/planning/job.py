@@ -43,9 +43,10 @@ class JobSettings:
     )
 
 
-def secret_name(run: str) -> str:
+def secret_name(run: Raw) -> str:
     """Return the name of the Secret with the run's store credentials."""
-    return f"{run}-store"
+    # By the UID: it can be nobody else's, so writing over it and deleting it are safe without ever reading a Secret.
+    return f"assay-run-{run['metadata']['uid']}"
 
 
 def build_job(run: Raw, record_prefix: str, settings: JobSettings, *, suspended_by: str = "") -> Raw:
@@ -126,7 +127,7 @@ def _decorate(template: Raw, run: Raw, record_prefix: str, settings: JobSettings
     if pod.get("terminationGracePeriodSeconds") is None:
         pod["terminationGracePeriodSeconds"] = settings.grace_seconds
     grace = pod["terminationGracePeriodSeconds"]
-    pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run["metadata"]["name"])]
+    pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run)]
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
         _equip(container, run, parameters)
     recorder = _recorder(pod, record_prefix, grace, settings)
@@ -193,7 +194,7 @@ def _check_free(pod: Raw) -> None:
                 raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is Assay's own")
 
 
-def _volumes(run: str) -> list[Raw]:
+def _volumes(run: Raw) -> list[Raw]:
     field_path = f"metadata.annotations['{names.ANNOTATION_PARAMETERS}']"
     return [
         {"name": _VOLUME_RUN, "emptyDir": {}},
