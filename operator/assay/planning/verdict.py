@@ -279,19 +279,21 @@ def _value(value: bool | int | float | str) -> str:
 def _soak(policy: str, soak: Soak, case: _Case) -> _Finding:
     """Judge the longest stretch without a break: many short ones do not show what a long one does."""
     stretches = [stretch for stretch in case.candidate.held if stretch.alias == soak.alias]
-    longest = max((_length(stretch, case.now) for stretch in stretches), default=None)
+    ends = [(_plus(stretch.since, soak.duration), stretch) for stretch in stretches]
+    enough = [(end, stretch) for end, stretch in ends if stretch.until is None or end <= stretch.until]
     needed = format_span(soak.duration)
-    if longest is not None and longest >= soak.duration:
+    if any(end <= case.now for end, _ in enough):
         return _Finding(policy, "soak", True, f"has held {soak.alias} for {needed}")
-    holding = [stretch.since for stretch in stretches if stretch.until is None]
-    if holding:
-        end = _plus(min(holding), soak.duration)
-        since = f"it has held it since {_time(min(holding))}, that is enough at {_time(end)}"
-        return _Finding(policy, "soak", False, f"has to hold {soak.alias} for {needed} without a break: {since}", end)
-    if longest is None:
-        return _Finding(policy, "soak", False, f"has to hold {soak.alias} for {needed} without a break: it never has")
+    message = f"has to hold {soak.alias} for {needed} without a break"
+    if enough:
+        end, stretch = min(enough, key=lambda each: each[0])
+        since = f"it has held it since {_time(stretch.since)}, that is enough at {_time(end)}"
+        return _Finding(policy, "soak", False, f"{message}: {since}", end)
+    if not stretches:
+        return _Finding(policy, "soak", False, f"{message}: it never has")
+    longest = max(_length(stretch, case.now) for stretch in stretches)
     most = f"it has for {format_span(longest)} at most, and does not hold it now"
-    return _Finding(policy, "soak", False, f"has to hold {soak.alias} for {needed} without a break: {most}")
+    return _Finding(policy, "soak", False, f"{message}: {most}")
 
 
 def _length(stretch: Held, now: datetime) -> timedelta:

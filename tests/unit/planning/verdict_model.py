@@ -89,7 +89,7 @@ def approved(rule: Approvals, alias: AliasView, candidate: VersionView, now: dat
 
 def soaked(alias: str, duration: timedelta, candidate: VersionView, now: datetime) -> bool:
     return any(
-        (now if stretch.untix is None or stretch.until > now else stretch.until) - stretch.since >= duration
+        (now if stretch.until is None or stretch.until > now else stretch.until) - stretch.since >= duration
         for stretch in candidate.held
         if stretch.alias == alias
     )
