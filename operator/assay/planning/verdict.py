@@ -187,7 +187,6 @@ def _policy(policy: Policy, case: _Case) -> Iterator[_Finding]:
 def _approvals(policy: str, rule: Approvals, case: _Case) -> _Finding:
     alias, version = case.alias.alias, case.candidate
     given = [approval for approval in version.approvals if approval.alias == alias and approval.approver]
-    given.sort(key=lambda approval: (approval.approver, approval.id))
     if rule.exclude_owner and not version.owner and rule.required:
         message = f"{version.name} names no owner, so no approval can be told from the owner's own"
         return _Finding(policy, "approvals", False, message)
@@ -198,7 +197,7 @@ def _approvals(policy: str, rule: Approvals, case: _Case) -> _Finding:
     if len(people) >= rule.required:
         message = f"{len(people)} of {rule.required} approvals for {alias}: {', '.join(people)}" if people else ""
         return _Finding(policy, "approvals", True, message, change)
-    reasons = list(dict.fromkeys(reason for approval, reason in judged if reason and approval.approver not in people))
+    reasons = sorted({reason for approval, reason in judged if reason and approval.approver not in people})
     return _Finding(policy, "approvals", False, _needs(rule.required - len(people), people, alias, reasons), change)
 
 
