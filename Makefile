@@ -8,7 +8,7 @@ RUN := .venv/bin
 PYTEST ?= $(RUN)/pytest
 CLUSTER ?= local
 
-.PHONY: help setup system-packages lock cluster cluster-down demo demo-down test test-fast bench lint format crds clean
+.PHONY: help setup lock cluster cluster-down demo demo-down test test-fast bench lint format crds clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'

@@ -1,6 +1,9 @@
 """The operator on a real API server without a node: many runs at once, and no needless word to the server."""
 
+import os
 import re
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -58,11 +61,12 @@ def _reconciled(operator: operators.OperatorProcess) -> float:
     return float(found.group(1)) if found else 0.0
 
 
-def test_operator_without_configuration_says_what_is_missing(tmp_path: Path) -> None:
-    import os
-    import subprocess
-    import sys
+def _run_operator(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "assay.controllers"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
+
+def test_operator_without_configuration_says_what_is_missing() -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(operators.ROOT / "operator")}
     done = subprocess.run(
         [sys.executable, "-m", "assay.controllers"],
@@ -77,13 +81,6 @@ def test_operator_without_configuration_says_what_is_missing(tmp_path: Path) -> 
         done.stderr == "assay: ASSAY_IMAGE is not set: it is the image that the recorder in training pods runs from\n"
     )
     environment |= {"ASSAY_IMAGE": "x", "ASSAY_STORE_ENDPOINT": "nonsense"}
-    done = subprocess.run(
-        [sys.executable, "-m", "assay.controllers"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = _run_operator(environment)
     assert done.returncode == 2
     assert done.stderr.startswith("assay: ASSAY_STORE_ENDPOINT is 'nonsense'")

@@ -1,6 +1,6 @@
 """Conditions and durations: small things that every status needs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -22,6 +22,29 @@ def merge_conditions(
             condition = condition.model_copy(update={"last_transition_time": known.last_transition_time})
         out.append(condition)
     return out
+
+
+def flag(holds: bool, reason: str, message: str) -> tuple[Status, str, str]:
+    """Return (status, reason, message) of a condition that holds or does not."""
+    return ("True" if holds else "False"), reason, message
+
+
+def conditions(
+    old: Iterable[Condition], flags: Mapping[str, tuple[Status, str, str]], generation: int, now: datetime
+) -> list[Condition]:
+    """Return one condition for each type in ``flags``, with the old transition time where the status is the same."""
+    new = [
+        Condition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message[:4096],
+            last_transition_time=now,
+            observed_generation=generation,
+        )
+        for kind, (status, reason, message) in flags.items()
+    ]
+    return merge_conditions(old, new)
 
 
 def parse_time(text: str | None) -> datetime | None:

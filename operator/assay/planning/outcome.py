@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from assay.api import names
-from assay.api.common import Condition
 from assay.api.run import MetricStatus, ModelStatus, RecorderStatus, RecordStatus, RunStatus
-from assay.planning.conditions import Status, format_duration, format_value, merge_conditions, parse_time
+from assay.planning.conditions import Status, conditions, flag, format_duration, format_value, parse_time
 from assay.planning.facts import JobFacts, PodFacts
 from assay.planning.phases import Verdict, attempts
 
@@ -73,11 +72,11 @@ def follow(
     """Return the status of a run that is in the phase of the verdict."""
     started = old.start_time or (parse_time(job.start_time) if job else None)
     flags: dict[str, tuple[Status, str, str]] = {
-        names.SUSPENDED: _flag(verdict.phase == "Suspended", verdict.reason, verdict.message),
-        names.STARTED: _flag(verdict.phase not in ("Pending", "Suspended"), verdict.reason, verdict.message),
+        names.SUSPENDED: flag(verdict.phase == "Suspended", verdict.reason, verdict.message),
+        names.STARTED: flag(verdict.phase not in ("Pending", "Suspended"), verdict.reason, verdict.message),
         names.RECORDED: ("Unknown", names.NOT_YET, "the run goes on"),
-        names.COMPLETE: _flag(False, verdict.reason, ""),
-        names.FAILED: _flag(False, verdict.reason, ""),
+        names.COMPLETE: flag(False, verdict.reason, ""),
+        names.FAILED: flag(False, verdict.reason, ""),
     }
     return old.model_copy(
         update={
@@ -88,7 +87,7 @@ def follow(
             "start_time": started,
             "job_uid": job.uid if job else old.job_uid,
             "attempts": attempts(old.attempts, pods),
-            "conditions": _conditions(old, flags, generation, now),
+            "conditions": conditions(old.conditions, flags, generation, now),
         }
     )
 
@@ -127,7 +126,7 @@ def store_trouble(status: RunStatus, error: str, *, generation: int, now: dateti
         c.type: (c.status, c.reason, c.message) for c in status.conditions if c.type != names.RECORDED
     }
     flags[names.RECORDED] = ("Unknown", names.STORE_UNREACHABLE, error[:4000])
-    return status.model_copy(update={"conditions": _conditions(status, flags, generation, now)})
+    return status.model_copy(update={"conditions": conditions(status.conditions, flags, generation, now)})
 
 
 def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, generation: int, now: datetime) -> RunStatus:
@@ -140,10 +139,10 @@ def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, gener
     completed = parse_time((job.completion_time or job.ended_at) if job else None) or now
     flags: dict[str, tuple[Status, str, str]] = {
         names.SUSPENDED: ("False", names.NOT_SUSPENDED, ""),
-        names.STARTED: _flag(status.start_time is not None, reason, ""),
+        names.STARTED: flag(status.start_time is not None, reason, ""),
         names.RECORDED: _recorded(record),
-        names.COMPLETE: _flag(succeeded, reason, message if succeeded else ""),
-        names.FAILED: _flag(not succeeded, reason, "" if succeeded else message),
+        names.COMPLETE: flag(succeeded, reason, message if succeeded else ""),
+        names.FAILED: flag(not succeeded, reason, "" if succeeded else message),
     }
     return status.model_copy(
         update={
@@ -154,7 +153,7 @@ def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, gener
             "duration": format_duration(status.start_time, completed),
             "record": _record_status(record),
             "model": _model_status(record),
-            "conditions": _conditions(status, flags, generation, now),
+            "conditions": conditions(status.conditions, flags, generation, now),
         }
     )
 
@@ -184,24 +183,3 @@ def _model_status(record: Record | None) -> ModelStatus | None:
     if record is None or not record.model_digest:
         return None
     return ModelStatus(path=record.model_path, digest=record.model_digest, size=record.model_size)
-
-
-def _flag(holds: bool, reason: str, message: str) -> tuple[Status, str, str]:
-    return ("True" if holds else "False"), reason, message
-
-
-def _conditions(
-    old: RunStatus, flags: Mapping[str, tuple[Status, str, str]], generation: int, now: datetime
-) -> list[Condition]:
-    new = [
-        Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message[:4096],
-            last_transition_time=now,
-            observed_generation=generation,
-        )
-        for kind, (status, reason, message) in flags.items()
-    ]
-    return merge_conditions(old.conditions, new)

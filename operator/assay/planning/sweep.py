@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from assay.api import names
-from assay.api.common import Condition
 from assay.api.experiment import BestRun, ExperimentSpec, ExperimentStatus, RunCounts
 from assay.api.run import Objective
 from assay.planning import search
-from assay.planning.conditions import Status, format_duration, format_value, merge_conditions
+from assay.planning.conditions import conditions, flag, format_duration, format_value
 from assay.planning.facts import RunFacts
 
 #: Runs created in one step of the reconciler; the next step creates the next ones.
@@ -58,11 +57,15 @@ def plan(
     try:
         total = search.size(spec)
     except search.InvalidSearch as error:
-        conditions = _conditions(status, {names.FAILED: ("True", names.INVALID_SEARCH, str(error))}, generation, now)
+        flags = {
+            names.COMPLETE: flag(False, names.INVALID_SEARCH, ""),
+            names.FAILED: flag(True, names.INVALID_SEARCH, str(error)),
+            names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
+        }
         invalid = {
             "phase": "Failed",
             "message": str(error),
-            "conditions": conditions,
+            "conditions": conditions(status.conditions, flags, generation, now),
             "observed_generation": generation,
         }
         return Plan((), status.model_copy(update=invalid))
@@ -154,9 +157,9 @@ def _status(
     elif counts.running or finished or active or launching:
         phase = "Running"
     asked = {
-        names.COMPLETE: _flag(over and not failed, reason or names.RUNS_ACTIVE, message),
-        names.FAILED: _flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
-        names.SUSPENDED: _flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
+        names.COMPLETE: flag(over and not failed, reason or names.RUNS_ACTIVE, message),
+        names.FAILED: flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
+        names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
     }
     return old.model_copy(
         update={
@@ -170,7 +173,7 @@ def _status(
             "start_time": started,
             "completion_time": completed,
             "duration": format_duration(started, completed),
-            "conditions": _conditions(old, asked, generation, now),
+            "conditions": conditions(old.conditions, asked, generation, now),
         }
     )
 
@@ -183,24 +186,3 @@ def _best(spec: ExperimentSpec, best: RunFacts | None) -> BestRun | None:
     except IndexError:
         parameters = {}
     return BestRun(run=best.name, value=best.value, display=format_value(best.value), parameters=parameters)
-
-
-def _flag(holds: bool, reason: str, message: str) -> tuple[Status, str, str]:
-    return ("True" if holds else "False"), reason, message
-
-
-def _conditions(
-    old: ExperimentStatus, asked: dict[str, tuple[Status, str, str]], generation: int, now: datetime
-) -> list[Condition]:
-    new = [
-        Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message,
-            last_transition_time=now,
-            observed_generation=generation,
-        )
-        for kind, (status, reason, message) in asked.items()
-    ]
-    return merge_conditions(old.conditions, new)
