@@ -20,11 +20,11 @@ def installed(cluster: LocalCluster) -> LocalCluster:
     return cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operator_process(
     installed: LocalCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[operators.OperatorProcess]:
-    """Return the one operator of the session."""
+    """Return the one operator of a module. It must not outlive it: other tests play the operator's part themselves."""
     log: Path = tmp_path_factory.mktemp("operator") / "operator.log"
     with operators.OperatorProcess(installed, log) as process:
         yield process
