@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -187,7 +187,14 @@ def answering() -> Iterator[Callable[[bytes], str]]:
                 held.append(connection)
                 if answer:
                     connection.recv(65536)
-                    connection.sendall(answer)
+                    # Said, so that no client sends its next request into a connection that is being closed.
+                    connection.sendall(answer.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+                    # Closing with something unread would reset the connection, and take the answer along.
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.settimeout(5)
+                    with suppress(OSError):
+                        while connection.recv(65536):
+                            pass
                     connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
