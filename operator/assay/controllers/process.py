@@ -145,6 +145,7 @@ class Operator:
 
     def _lost_run(self, body: Raw) -> Key | None:
         self.context.world.lose_run(body)
+        self.context.world.forget_experiment_runs(experiment_uid(body))
         self._wake_experiment(body)
         if body["metadata"]["uid"] in self.context.world.deleted_runs:
             return Key(_DELETED_RUN, *place(body), body["metadata"]["uid"])
