@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from assay.api.common import Conditions, LongText, Model, Name, Owner, Scalar, Timestamp, rule, rules
+from assay.api.modelversion import ModelName
 from assay.api.run import PARAMETER_NAME, Objective, Parameters, RunTemplate
 
 #: More runs than this in one experiment is taken for a mistake in the search space.
@@ -86,6 +87,30 @@ class Search(Model):
     ] = None
 
 
+class Register(Model):
+    """Which runs become versions of a model."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, protected_namespaces=())
+
+    model: Annotated[ModelName, Field(description="Name of the model. Its next free number is the version's.")]
+    when: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="CEL over run: only runs for which it is true are registered, e.g. "
+            "run.metrics.val_accuracy.last >= 0.9",
+        ),
+    ] = None
+    pick: Annotated[
+        Literal["best", "every"],
+        Field(
+            description="best: when the experiment has ended, the best of the runs that succeeded and for which `when` "
+            "is true. every: each such run, as soon as it has ended."
+        ),
+    ] = "best"
+
+
 class ExperimentSpec(Model):
     """What is asked. Only parallelism, maxRuns, maxFailedRuns and suspend can be changed later."""
 
@@ -123,6 +148,19 @@ class ExperimentSpec(Model):
             rule(
                 "has(self.owner) == has(oldSelf.owner) && (!has(self.owner) || self.owner == oldSelf.owner)",
                 "owner cannot be changed",
+            ),
+            rule(
+                "!has(self.register) || has(self.template.model)",
+                "register needs template.model.path, which says which artifact is the model",
+            ),
+            rule(
+                "!has(self.register) || self.register.pick != 'best' || has(self.objective)",
+                "register.pick best needs an objective; every needs none",
+            ),
+            rule(
+                "has(self.register) == has(oldSelf.register) && "
+                "(!has(self.register) || self.register == oldSelf.register)",
+                "register cannot be changed: create a new Experiment, or a ModelVersion that names the run",
             ),
             rule("self.search == oldSelf.search", "search cannot be changed: create a new Experiment"),
             rule("self.template == oldSelf.template", "template cannot be changed: create a new Experiment"),
@@ -169,6 +207,9 @@ class ExperimentSpec(Model):
             "and begin anew when it is false again. Can be changed."
         ),
     ] = False
+    register_: Annotated[
+        Register | None, Field(alias="register", description="Which runs become versions of a model.")
+    ] = None
     template: Annotated[RunTemplate, Field(description="What becomes the spec of every Run.")]
 
 
@@ -208,6 +249,9 @@ class ExperimentStatus(Model):
     ] = None
     progress: Annotated[str | None, Field(max_length=32, description="Finished runs of all, e.g. 17/20.")] = None
     best: Annotated[BestRun | None, Field(description="The best run so far.")] = None
+    registered: Annotated[
+        str | None, Field(max_length=63, description="The ModelVersion that was registered last.")
+    ] = None
     start_time: Annotated[Timestamp | None, Field(description="When the first run was launched.")] = None
     completion_time: Annotated[Timestamp | None, Field(description="When the last run ended.")] = None
     duration: Annotated[str | None, Field(max_length=32, description="From start to end, e.g. 1h2m3s.")] = None

@@ -61,13 +61,27 @@ class Binding(Model):
     reason: Annotated[str | None, Field(max_length=1024, description="Why.")] = None
 
 
+class SetAside(Model):
+    """A wanted version that the alias has left again, or does not move to, until its spec changes."""
+
+    version: Annotated[VersionNumber, Field(description="Number of the version.")]
+    generation: Annotated[int, Field(description="The generation of the spec that asked for it.")]
+    reason: Annotated[Literal["RolledBack", "RolloutFailed"], Field(description="Why, as one word.")]
+    message: Annotated[str, Field(max_length=1024, description="Why, in words.")] = ""
+    at: Annotated[Timestamp, Field(description="Since when.")]
+
+
 class ServingStatus(Model):
     """One workload that follows the alias."""
 
     kind: Annotated[str, Field(max_length=63, description="Deployment or StatefulSet.")]
     name: Annotated[str, Field(max_length=253, description="Its name.")]
     version: Annotated[int | None, Field(description="The version in its pod template.")] = None
-    ready: Annotated[bool, Field(description="Whether its pods serve that version.")] = False
+    ready: Annotated[bool, Field(description="Whether all of its pods serve that version.")] = False
+    since: Annotated[
+        Timestamp | None,
+        Field(description="When its pods first served that version; a later fault rolls nothing back."),
+    ] = None
     message: Annotated[str | None, Field(max_length=1024, description="Why not, in words.")] = None
 
 
@@ -86,14 +100,17 @@ class ModelAliasStatus(Model):
     ] = None
     bound_at: Annotated[Timestamp | None, Field(description="Since when.")] = None
     previous_version: Annotated[int | None, Field(description="The version that was live before.")] = None
-    failed_version: Annotated[
-        int | None, Field(description="The version that did not become ready; it is not tried again by itself.")
-    ] = None
-    failed_generation: Annotated[
-        int | None, Field(description="The generation of the spec at which it failed; a later one is tried.")
+    bindings: Annotated[int, Field(description="How many times it was bound.")] = 0
+    set_aside: Annotated[
+        SetAside | None,
+        Field(description="The wanted version, when the alias was taken back from it; a new spec is tried."),
     ] = None
     requirements: Annotated[
         list[RequirementStatus], Field(max_length=100, description="What the wanted version needs.")
+    ] = []
+    warnings: Annotated[
+        list[Annotated[str, Field(max_length=1024, description="One warning.")]],
+        Field(max_length=50, description="What policies in mode Warn find amiss."),
     ] = []
     history: Annotated[
         list[Binding],

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
 from assay.api.common import Conditions, Digest, LongText, Model, Name, Owner, Timestamp, rule, rules
-from assay.api.run import Dataset, MetricName, Source
+from assay.api.run import CredentialsStatus, Dataset, Images, MetricName, Source
 
 #: No dots: ``digits.champion`` can be the name of an alias, and never that of a model.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -79,14 +79,6 @@ class MetricRecord(Model):
     step: Annotated[int | None, Field(description="The step of the latest value.")] = None
 
 
-class Image(Model):
-    """One container image of the run, by what was pulled."""
-
-    container: Annotated[Name, Field(description="Name of the container.")]
-    image: Annotated[str, Field(max_length=1024, description="The image as the pod named it.")]
-    digest: Annotated[str | None, Field(max_length=1024, description="The image as it was pulled, by digest.")] = None
-
-
 #: As in a Run, but without a check of the scalars: what a version says of its parameters is shown, not launched.
 RecordedParameters = Annotated[
     dict[str, SkipValidation[Any]],
@@ -117,14 +109,7 @@ class Provenance(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
-    images: Annotated[
-        list[Image],
-        Field(
-            max_length=32,
-            description="The images of the run's containers.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["container"]},
-        ),
-    ] = []
+    images: Images = []
 
 
 class ModelVersionSpec(Model):
@@ -164,8 +149,21 @@ class ApprovalStatus(Model):
     alias: Annotated[str, Field(max_length=63, description="The alias it is for.")]
     approver: Annotated[str, Field(max_length=512, description="Who has given it.")]
     id: Annotated[str, Field(max_length=63, description="Last part of the annotation's name.")]
-    valid: Annotated[bool, Field(description="Whether it counts.")]
-    reason: Annotated[str | None, Field(max_length=512, description="Why it does not count.")] = None
+    since: Annotated[Timestamp, Field(description="When it was first seen; expiry counts from here.")]
+    fingerprint: Annotated[
+        str, Field(max_length=64, description="sha256 of the annotation's value: another value is another approval.")
+    ]
+    valid: Annotated[bool, Field(description="Whether it is for the bytes of this version.")]
+
+
+class HeldStatus(Model):
+    """One stretch of time in which an alias pointed to the version."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    alias: Annotated[AliasName, Field(description="Name of the alias.")]
+    from_: Annotated[Timestamp, Field(alias="from", description="When the alias began to point to it.")]
+    to: Annotated[Timestamp | None, Field(description="When it ceased to; absent: it still does.")] = None
 
 
 class ModelVersionStatus(Model):
@@ -184,4 +182,14 @@ class ModelVersionStatus(Model):
         Field(max_length=50, description="The aliases that point to it at the moment."),
     ] = []
     approvals: Annotated[list[ApprovalStatus], Field(max_length=50, description="The approvals it carries.")] = []
+    held: Annotated[
+        list[HeldStatus],
+        Field(max_length=100, description="When which alias pointed to it, oldest first; the newest stretches."),
+    ] = []
+    provenance: Annotated[Provenance | None, Field(description="What its run says of it, when the spec does not.")] = (
+        None
+    )
+    credentials: Annotated[
+        CredentialsStatus | None, Field(description="The Secret with which pods fetch it, while it is served.")
+    ] = None
     conditions: Conditions = []

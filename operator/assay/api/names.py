@@ -22,6 +22,8 @@ LABEL_EXPERIMENT: Final = f"{GROUP}/experiment"
 LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
 LABEL_INDEX: Final = f"{GROUP}/index"
+# On a ModelVersion, beside those of its run.
+LABEL_MODEL: Final = f"{GROUP}/model"
 # On a ModelVersion: an alias points to it (only the operator writes it); it is hidden and can be bound no more.
 LABEL_BOUND: Final = f"{GROUP}/bound"
 LABEL_ARCHIVED: Final = f"{GROUP}/archived"
@@ -33,6 +35,10 @@ ANNOTATION_SUSPENDED_BY: Final = f"{GROUP}/suspended-by"
 APPROVAL_SUFFIX: Final = f".approval.{GROUP}/"
 # On a ModelAlias: `<version> <username>`, further lines say why.
 ANNOTATION_ROLLBACK: Final = f"{GROUP}/rollback-requested"
+# On a ModelAlias: who has written its spec as it is, filled in by the API server; nobody can write another name.
+ANNOTATION_MOVED_BY: Final = f"{GROUP}/moved-by"
+# On a Namespace, "true": an alias that no policy holds moves without an approval.
+ANNOTATION_OPEN: Final = f"{GROUP}/open-by-default"
 # On a Namespace: prefixes (s3://bucket/path/) beyond its own that its ModelVersions may name, separated by spaces.
 ANNOTATION_ALLOWED_PREFIXES: Final = f"{GROUP}/allowed-prefixes"
 # On a Deployment or StatefulSet: `<model>.<alias>`. What the operator then sets bears the names below.
@@ -40,6 +46,7 @@ ANNOTATION_SERVE: Final = f"{GROUP}/serve"
 SERVED_PREFIX: Final = f"{GROUP}/served-"
 FETCH_CONTAINER: Final = "assay-fetch-model"
 MODEL_VOLUME: Final = "assay-model"
+MODEL_CREDENTIALS_VOLUME: Final = "assay-model-credentials"
 MODEL_VARIABLES: Final = ("MODEL_PATH", "MODEL_NAME", "MODEL_VERSION")
 
 # The resources for RBAC that exist as no objects, and the operator's name in them.
@@ -60,6 +67,9 @@ STARTED: Final = "Started"
 RECORDED: Final = "Recorded"
 READY: Final = "Ready"
 ARTIFACT_VERIFIED: Final = "ArtifactVerified"
+PROVENANCE_VERIFIED: Final = "ProvenanceVerified"
+ARCHIVED: Final = "Archived"
+REGISTERED: Final = "Registered"
 BOUND: Final = "Bound"
 HELD: Final = "Held"
 DEGRADED: Final = "Degraded"
@@ -99,3 +109,30 @@ INVALID_SEARCH: Final = "InvalidSearch"
 SUSPENDED_BY_SPEC: Final = "SuspendedBySpec"
 NOT_SUSPENDED: Final = "NotSuspended"
 JOB_SUSPENDED: Final = "JobSuspended"
+# Reasons of a registration.
+INVALID_EXPRESSION: Final = "InvalidExpression"
+NO_RUN_QUALIFIES: Final = "NoRunQualifies"
+REGISTRATION_REFUSED: Final = "RegistrationRefused"
+# Reasons of a version.
+COPYING: Final = "Copying"
+DIGEST_MISMATCH: Final = "DigestMismatch"
+SOURCE_MISSING: Final = "SourceMissing"
+NOT_ENTITLED: Final = "NotEntitled"
+RUN_MISMATCH: Final = "RunMismatch"
+FROM_RUN: Final = "FromRun"
+CLAIMED: Final = "Claimed"
+LABELLED: Final = "Labelled"
+NOT_LABELLED: Final = "NotLabelled"
+# Reasons of an alias.
+VERSION_MISSING: Final = "VersionMissing"
+REQUIREMENTS_UNMET: Final = "RequirementsUnmet"
+REQUIREMENTS_MET: Final = "RequirementsMet"
+ROLLED_BACK: Final = "RolledBack"
+ROLLOUT_FAILED: Final = "RolloutFailed"
+ROLLOUT_IN_PROGRESS: Final = "RolloutInProgress"
+SERVING: Final = "Serving"
+NOTHING_FOLLOWS: Final = "NothingFollows"
+NOTHING_BOUND: Final = "NothingBound"
+# Reasons of a policy.
+COMPILED: Final = "Compiled"
+CANNOT_BE_READ: Final = "CannotBeRead"

@@ -58,6 +58,9 @@ class Evidence(Model):
 
     reproducible: Annotated[bool, Field(description="Its run's recipe is complete.")] = False
     artifact_verified: Annotated[bool, Field(description="Its bytes were verified when they were copied.")] = True
+    provenance_verified: Annotated[
+        bool, Field(description="Its metrics and parameters are those of its run, not what a manifest says.")
+    ] = True
     signed: Annotated[bool, Field(description="Its bytes carry a valid signature.")] = False
 
 

@@ -234,6 +234,24 @@ class ModelStatus(Model):
     size: Annotated[int, Field(description="Size in bytes.")]
 
 
+class Image(Model):
+    """One container image of the run, by what was pulled."""
+
+    container: Annotated[Name, Field(description="Name of the container.")]
+    image: Annotated[str, Field(max_length=1024, description="The image as the pod named it.")]
+    digest: Annotated[str | None, Field(max_length=1024, description="The image as it was pulled, by digest.")] = None
+
+
+Images = Annotated[
+    list[Image],
+    Field(
+        max_length=32,
+        description="The images of the run's containers, of the newest pod.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["container"]},
+    ),
+]
+
+
 class Attempt(Model):
     """One pod of the run."""
 
@@ -279,6 +297,7 @@ class RunStatus(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]},
         ),
     ] = []
+    images: Images = []
     credentials: Annotated[
         CredentialsStatus | None, Field(description="The Secret with the run's store credentials.")
     ] = None
