@@ -25,6 +25,8 @@ ARGO_CD = "system:serviceaccount:argocd:argocd-application-controller"
 PLATFORM = "paula"
 INTERN = "nick"
 
+MOVED_BY = "assay.dev/moved-by"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -162,6 +164,17 @@ class Realm:
         outcome = self.act(registry.OPERATOR, "apply", "--server-side", manager, "--filename=-", stdin=patch)
         assert outcome.done, outcome.said
         return kind_and_name
+
+
+def mover(realm: Realm, alias: str) -> str | None:
+    """Return who has written the alias's spec as it is, if anything is said of it."""
+    name: str | None = realm.get("alias", alias)["metadata"].get("annotations", {}).get(MOVED_BY)
+    return name
+
+
+def filled_in(realm: Realm, user: str) -> str | None:
+    """Return what the API server says of an alias that the user has moved: nothing where it fills in no names."""
+    return user if registry.stamps(realm.cluster) else None
 
 
 def table() -> dict[str, str]:

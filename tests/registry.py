@@ -15,7 +15,7 @@ from tests.cluster.waiting import wait_for
 Raw = dict[str, Any]
 Cluster = LocalCluster | ExternalCluster
 POLICIES = Path(__file__).resolve().parent.parent / "charts/assay/policies"
-STAMP = POLICIES / "owner-stamp.yaml"
+STAMPS = POLICIES / "stamps.yaml"
 OPERATOR = f"system:serviceaccount:{operators.NAMESPACE}:{operators.SERVICE_ACCOUNT}"
 PROBE = "assay-probe"
 
@@ -107,21 +107,23 @@ def install_policies(cluster: Cluster) -> None:
     """
     operators.install(cluster)  # type: ignore[arg-type]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_PROBE_ROLE)
-    files = [path for path in sorted(POLICIES.glob("*.yaml")) if path != STAMP or stamps(cluster)]
+    files = [path for path in sorted(POLICIES.glob("*.yaml")) if path != STAMPS or stamps(cluster)]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", *[f"--filename={path}" for path in files])
-    wait_for("the owner to be filled in", partial(_owner_is_right, cluster), seconds=60)
+    if stamps(cluster):
+        wait_for("the owner to be filled in", partial(_owner_is_filled_in, cluster), seconds=60)
+        wait_for("the mover to be filled in", partial(_mover_is_filled_in, cluster), seconds=60)
     for policy, manifest in _refused().items():
         wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
 
 
 def remove_policies(cluster: Cluster) -> None:
     """Take the admission policies away again, so that tests may write what only the operator may."""
-    files = [path for path in sorted(POLICIES.glob("*.yaml")) if path != STAMP or stamps(cluster)]
+    files = [path for path in sorted(POLICIES.glob("*.yaml")) if path != STAMPS or stamps(cluster)]
     cluster.kubectl("delete", "--ignore-not-found", *[f"--filename={path}" for path in files])
 
 
 def stamps(cluster: Cluster) -> bool:
-    """Whether the API server knows MutatingAdmissionPolicy, so that the owner is filled in."""
+    """Whether the API server knows MutatingAdmissionPolicy, so that owners and movers are filled in."""
     known = cluster.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--output=name")
     return "mutatingadmissionpolicies" in known
 
@@ -150,11 +152,14 @@ def _create(cluster: Cluster, manifest: Raw, *more: str) -> str:
     return cluster.kubectl(*argv, stdin=json.dumps(manifest))
 
 
-def _owner_is_right(cluster: Cluster) -> bool:
-    if not stamps(cluster):
-        return True
+def _owner_is_filled_in(cluster: Cluster) -> bool:
     manifests = (run("probe"), experiment("probe"), model_version("probe", 1, namespace="default"))
     return all(json.loads(_create(cluster, manifest))["spec"].get("owner") for manifest in manifests)
+
+
+def _mover_is_filled_in(cluster: Cluster) -> bool:
+    alias = json.loads(_create(cluster, model_alias("probe", "champion", 1)))
+    return "assay.dev/moved-by" in alias["metadata"].get("annotations", {})
 
 
 def _refuses(cluster: Cluster, policy: str, manifest: Raw) -> bool:

@@ -5,7 +5,18 @@ import json
 import pytest
 
 from tests import registry
-from tests.attackers import APPROVER, ARGO_CD, INSIDER, RELEASE_MANAGER, SCIENTIST, Realm, stopped
+from tests.attackers import (
+    APPROVER,
+    ARGO_CD,
+    INSIDER,
+    MOVED_BY,
+    RELEASE_MANAGER,
+    SCIENTIST,
+    Realm,
+    filled_in,
+    mover,
+    stopped,
+)
 
 pytestmark = [pytest.mark.attacks, pytest.mark.integration]
 
@@ -193,3 +204,64 @@ def test_b31_say_in_its_status_that_a_broken_policy_is_fine(realm: Realm) -> Non
     policy = {"apiVersion": "assay.dev/v1alpha1", "kind": "PromotionPolicy", "metadata": {"name": "b31"}, "spec": {}}
     realm.admin("create", "--filename=-", stdin=policy)
     stopped("B31", realm.merge(INSIDER, "policy", "b31", {"status": {"message": ""}}, "--subresource=status"))
+
+
+# In these the API server does what is asked of it but for the name, or refuses; the true name stands either way.
+
+
+def test_b32_create_an_alias_in_another_name(realm: Realm) -> None:
+    metadata = {"annotations": {MOVED_BY: APPROVER}}
+    realm.create(ARGO_CD, registry.model_alias("b32", "champion", 1, metadata=metadata))
+    assert mover(realm, "b32.champion") == filled_in(realm, ARGO_CD)
+
+
+def test_b33_move_an_alias_in_another_name(realm: Realm) -> None:
+    name = realm.alias("b33")
+    patch = {"metadata": {"annotations": {MOVED_BY: APPROVER}}, "spec": {"version": 2}}
+    realm.merge(ADMIN, "alias", name, patch)
+    assert mover(realm, name) == filled_in(realm, ADMIN)
+
+
+def test_b34_move_an_alias_in_the_name_of_who_moved_it_before(realm: Realm) -> None:
+    name = realm.alias("b34")
+    patch = {"metadata": {"annotations": {MOVED_BY: ARGO_CD}}, "spec": {"version": 2}}
+    realm.merge(ADMIN, "alias", name, patch)
+    assert mover(realm, name) == filled_in(realm, ADMIN)
+
+
+def test_b35_say_that_somebody_else_has_moved_it(realm: Realm) -> None:
+    name = realm.alias("b35")
+    for user in (SCIENTIST, ADMIN, ARGO_CD):
+        realm.annotate(user, "alias", name, MOVED_BY, APPROVER)
+        assert mover(realm, name) == filled_in(realm, ARGO_CD)
+
+
+def test_b36_take_the_name_away(realm: Realm) -> None:
+    name = realm.alias("b36")
+    realm.annotate(ADMIN, "alias", name, MOVED_BY, None)
+    realm.json_patch(ADMIN, "alias", name, {"op": "remove", "path": "/metadata/annotations"})
+    realm.act(ADMIN, "replace", "--filename=-", stdin=registry.model_alias("b36", "champion", 1))
+    assert mover(realm, name) == filled_in(realm, ARGO_CD)
+
+
+def test_b37_change_the_name_by_way_of_the_status(realm: Realm) -> None:
+    name = realm.alias("b37")
+    patch = {"metadata": {"annotations": {MOVED_BY: APPROVER}}, "status": {"phase": "Held"}}
+    assert realm.merge(registry.OPERATOR, "alias", name, patch, "--subresource=status").done
+    assert realm.get("alias", name)["status"]["phase"] == "Held"
+    assert mover(realm, name) == filled_in(realm, ARGO_CD)
+
+
+def test_b38_own_the_name_by_server_side_apply(realm: Realm) -> None:
+    name = realm.alias("b38")
+    metadata = {"annotations": {MOVED_BY: APPROVER}}
+    realm.apply(ADMIN, registry.model_alias("b38", "champion", 2, metadata=metadata))
+    assert mover(realm, name) == filled_in(realm, ADMIN)
+
+
+def test_b39_move_an_alias_and_back_to_be_nobody(realm: Realm) -> None:
+    name = realm.alias("b39")
+    for number in (2, 1):
+        patch = {"metadata": {"annotations": None}, "spec": {"version": number}}
+        assert realm.merge(ADMIN, "alias", name, patch).done
+    assert mover(realm, name) == filled_in(realm, ADMIN)

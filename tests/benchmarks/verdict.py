@@ -60,5 +60,6 @@ def _version(number: int) -> VersionView:
         {f"p{index}": index / 2 for index in range(10)},
         tuple(approvals),
         artifact_verified=number % 2 == 0,
+        provenance_verified=True,
         held=(Held("staging", NOW - timedelta(hours=30)),),
     )

@@ -71,7 +71,7 @@ ASSAY = Image(
 QUICKSTART = Image(
     "assay-quickstart",
     REPOSITORY / "examples" / "quickstart",
-    ("Dockerfile", ".dockerignore", "requirements.txt", "train.py"),
+    ("Dockerfile", ".dockerignore", "requirements.txt", "train.py", "serve.py"),
 )
 
 
@@ -81,7 +81,7 @@ def assay_image(engine: str = "auto") -> Path:
 
 
 def quickstart_image(engine: str = "auto") -> Path:
-    """Archive of `localhost/assay-quickstart:dev`: the training script of examples/quickstart."""
+    """Archive of `localhost/assay-quickstart:dev`: the training script and the server of examples/quickstart."""
     return build(QUICKSTART, engine)
 
 

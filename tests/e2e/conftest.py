@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import operators
+from tests import operators, registry
 from tests.cluster import images
 from tests.cluster.local import LocalCluster
 from tests.objects import Objects
@@ -13,10 +13,10 @@ from tests.objects import Objects
 
 @pytest.fixture(scope="session")
 def installed(cluster: LocalCluster) -> LocalCluster:
-    """Return a cluster with the images, the CRDs and the operator's rights."""
+    """Return a cluster with the images, the CRDs, the operator's rights and the admission policies in force."""
     for archive in (images.assay_image(), images.quickstart_image()):
         cluster.load_image(archive)
-    operators.install(cluster)
+    registry.install_policies(cluster)
     return cluster
 
 

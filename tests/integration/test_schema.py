@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import operators
+from tests import operators, registry
 from tests.cluster.errors import ClusterError
 from tests.conftest import Cluster
 
@@ -46,6 +46,10 @@ LIST: Raw = {
         "suspend": True,
         "template": {"job": JOB},
     },
+}
+REGISTERING: Raw = {
+    **EXPERIMENT,
+    "spec": {**EXPERIMENT["spec"], "register": {"model": "digits", "when": "run.metrics.score.last >= 0.9"}},
 }
 RUN: Raw = {
     "apiVersion": "assay.dev/v1alpha1",
@@ -249,6 +253,29 @@ REFUSED: list[tuple[str, Raw, Change, str]] = [
         'spec.objective.direction: Unsupported value: "up": supported values: "maximize", "minimize"',
     ),
     ("a metric's name of 201", RUN, put("spec.objective", {"metric": "m" * 201, "direction": "minimize"}), "Too long"),
+    # the registration
+    (
+        "a registration without a model",
+        REGISTERING,
+        put("spec.template.model", ...),
+        "spec: Invalid value: register needs template.model.path, which says which artifact is the model",
+    ),
+    (
+        "the best run without an objective",
+        REGISTERING,
+        put("spec.objective", ...),
+        "spec: Invalid value: register.pick best needs an objective; every needs none",
+    ),
+    (
+        "an unknown pick",
+        REGISTERING,
+        put("spec.register.pick", "first"),
+        'spec.register.pick: Unsupported value: "first": supported values: "best", "every"',
+    ),
+    ("a registration under no name", REGISTERING, put("spec.register.model", ...), "spec.register.model: Required"),
+    ("a dot in a model's name", REGISTERING, put("spec.register.model", "a.b"), "spec.register.model: Invalid value"),
+    ("an empty condition", REGISTERING, put("spec.register.when", ""), "spec.register.when: Invalid value"),
+    ("a long condition", REGISTERING, put("spec.register.when", "a" * 4097), "spec.register.when: Too long"),
     # the template
     ("no template", EXPERIMENT, put("spec.template", ...), "spec.template: Required value"),
     ("no Job", EXPERIMENT, put("spec.template.job", ...), "spec.template.job: Required value"),
@@ -331,6 +358,13 @@ ACCEPTED: list[tuple[str, Raw, Change]] = [
     ("any field of a JobSpec", RUN, put("spec.job.podFailurePolicy", {"rules": []})),
     ("any field of a pod", RUN, put("spec.job.template.spec.tolerations", [{"key": "gpu", "operator": "Exists"}])),
     ("a target of 0", EXPERIMENT, put("spec.objective.target", 0)),
+    ("a registration of the best run", REGISTERING, put("spec.register.when", ...)),
+    ("a registration of every run", REGISTERING, put("spec.register.pick", "every")),
+    (
+        "a registration of every run without an objective",
+        REGISTERING,
+        lambda m: [put("spec.objective", ...)(m), put("spec.register.pick", "every")(m)],
+    ),
     ("no failed run allowed", EXPERIMENT, put("spec.maxFailedRuns", 0)),
 ]
 
@@ -368,6 +402,7 @@ TEMPLATE = "template cannot be changed: create a new Experiment"
 PARAMETERS = "parameters cannot be changed: create a new Experiment"
 SEARCH = "search cannot be changed: create a new Experiment"
 OBJECTIVE = "objective cannot be changed: runs that were made for another objective are not comparable"
+REGISTER = "register cannot be changed: create a new Experiment, or a ModelVersion that names the run"
 SPEC = "a Run's spec cannot be changed: create a new Run"
 POD = "spec.job.template.spec"
 
@@ -388,6 +423,12 @@ FIXED: list[tuple[str, Raw, Change, str]] = [
     ("the seed", RANDOM, put("spec.search.seed", 2), SEARCH),
     ("a combination", LIST, put("spec.search.list.1.lr", 0.3), SEARCH),
     ("a combination with one more", LIST, put("spec.search.list.1.depth", 3), SEARCH),
+    ("the model that is registered", REGISTERING, put("spec.register.model", "letters"), REGISTER),
+    ("when a run is registered", REGISTERING, put("spec.register.when", "true"), REGISTER),
+    ("no more condition", REGISTERING, put("spec.register.when", ...), REGISTER),
+    ("which run is registered", REGISTERING, put("spec.register.pick", "every"), REGISTER),
+    ("no more registration", REGISTERING, put("spec.register", ...), REGISTER),
+    ("a registration later", EXPERIMENT, put("spec.register", {"model": "digits"}), REGISTER),
     ("the source", EXPERIMENT, put("spec.template.source.revision", "abc"), TEMPLATE),
     ("the model", EXPERIMENT, put("spec.template.model", ...), TEMPLATE),
     ("the runs' labels", EXPERIMENT, put("spec.template.metadata", {"labels": {"a": "b"}}), TEMPLATE),
@@ -414,7 +455,8 @@ FIXED: list[tuple[str, Raw, Change, str]] = [
 @pytest.fixture(scope="module")
 def stored(dry: Api) -> Api:
     """A namespace in which one object of each sort is stored."""
-    for name, manifest in {"grid": EXPERIMENT, "random": RANDOM, "list": LIST, "run": RUN}.items():
+    for manifest in (EXPERIMENT, RANDOM, LIST, REGISTERING, RUN):
+        name = name_of(manifest)
         dry.kubectl("create", "-f-", stdin=json.dumps(changed(manifest, put("metadata.name", name))))
     return dry
 
@@ -422,6 +464,8 @@ def stored(dry: Api) -> Api:
 def name_of(manifest: Raw) -> str:
     if manifest["kind"] == "Run":
         return "run"
+    if "register" in manifest["spec"]:
+        return "register"
     return str(manifest["spec"].get("search", {}).get("strategy", "grid"))
 
 
@@ -442,6 +486,8 @@ PATCHES = [
     ("experiment/grid", "json", [{"op": "add", "path": "/spec/parameters/0/values/-", "value": 1}], PARAMETERS),
     ("experiment/list", "json", [{"op": "add", "path": "/spec/search/list/-", "value": {"lr": 1}}], SEARCH),
     ("experiment/grid", "merge", {"spec": {"objective": None}}, OBJECTIVE),
+    ("experiment/register", "merge", {"spec": {"register": None}}, REGISTER),
+    ("experiment/register", "json", [{"op": "replace", "path": "/spec/register/when", "value": "true"}], REGISTER),
 ]
 
 
@@ -462,6 +508,7 @@ APPLIED: list[tuple[str, Raw, Change, str]] = [
     ("an Experiment's Job", EXPERIMENT, put("spec.template.job.template.spec.containers.0.image", "b"), TEMPLATE),
     ("an Experiment's values", EXPERIMENT, put("spec.parameters.1.values", [7]), PARAMETERS),
     ("an Experiment's objective", EXPERIMENT, put("spec.objective.direction", "minimize"), OBJECTIVE),
+    ("an Experiment's registration", REGISTERING, put("spec.register.model", "letters"), REGISTER),
     ("an Experiment's list", LIST, put("spec.search.list", [{"lr": 9}]), SEARCH),
 ]
 
@@ -530,8 +577,12 @@ EXPERIMENT_STATUS: Raw = {
 }
 
 
+#: The operator alone writes statuses where the admission policies are in force.
+STATUS = ("--subresource=status", "--type=merge", f"--as={registry.OPERATOR}")
+
+
 def write_status(api: Api, what: str, status: Raw) -> None:
-    api.kubectl("patch", what, "--subresource=status", "--type=merge", f"--patch={json.dumps({'status': status})}")
+    api.kubectl("patch", what, *STATUS, f"--patch={json.dumps({'status': status})}")
 
 
 def test_the_status_is_written_apart_from_the_spec(api: Api) -> None:
@@ -542,7 +593,7 @@ def test_the_status_is_written_apart_from_the_spec(api: Api) -> None:
     assert _without_defaults(RUN_STATUS, found["status"]) == RUN_STATUS
     assert found["metadata"]["generation"] == 1
     patch = {"status": {"phase": "Running"}, "spec": {"parameters": {"lr": 9}}}
-    api.kubectl("patch", "run/one", "--subresource=status", "--type=merge", f"--patch={json.dumps(patch)}")
+    api.kubectl("patch", "run/one", *STATUS, f"--patch={json.dumps(patch)}")
     found = api.get("run/one")
     assert (found["status"]["phase"], found["spec"]["parameters"]["lr"]) == ("Running", 0.1)
 
@@ -561,7 +612,7 @@ def test_the_status_is_written_apart_from_the_spec(api: Api) -> None:
 )
 def test_the_status_does_not_grow_without_bounds(stored: Api, status: Raw, message: str) -> None:
     patch = f"--patch={json.dumps({'status': status})}"
-    said = stored.refusal("patch", "run/run", "--subresource=status", "--type=merge", "--dry-run=server", patch)
+    said = stored.refusal("patch", "run/run", *STATUS, "--dry-run=server", patch)
     assert message in said
 
 

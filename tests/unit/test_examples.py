@@ -2,21 +2,37 @@
 
 import ast
 import json
+import os
+import re
+import signal
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
 import yaml
+from sklearn.datasets import load_digits
+from sklearn.naive_bayes import GaussianNB
 
 from assay.api.experiment import ExperimentSpec
-from assay.planning import search
+from assay.api.modelalias import ModelAliasSpec
+from assay.api.promotionpolicy import PromotionPolicySpec
+from assay.planning import search, verdict
+from assay.planning.policies import AliasView, policy_view
+from tests.cluster.waiting import wait_for
 
 pytestmark = pytest.mark.unit
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUICKSTART = EXAMPLES / "quickstart"
+REGISTRY = EXAMPLES / "registry"
 
 
 def _manifest() -> dict[str, Any]:
@@ -70,3 +86,125 @@ def test_quickstart_trains_with_the_arguments_of_its_manifest(tmp_path: Path) ->
     model = tmp_path / "artifacts" / manifest["spec"]["template"]["model"]["path"]
     assert (model / "model.joblib").stat().st_size > 0
     assert (tmp_path / "artifacts" / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+# The server
+
+
+@contextmanager
+def _server(folder: Path, version: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start serve.py over a model; give the process and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"MODEL_PATH": str(folder), "MODEL_NAME": "digits", "MODEL_VERSION": version}
+    process = subprocess.Popen(
+        [sys.executable, QUICKSTART / "serve.py"],
+        env=environment | {"PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _ask(url: str, body: bytes | None = None) -> tuple[int, dict[str, Any], str]:
+    """Return status, body and X-Model-Version of an answer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        answer = opener.open(url, body, timeout=10)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return answer.status, json.loads(answer.read()), answer.headers["X-Model-Version"]
+
+
+def _save_model(folder: Path) -> None:
+    digits = load_digits()
+    joblib.dump(GaussianNB().fit(digits.data, digits.target), folder / "model.joblib")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a server of a small model."""
+    folder = tmp_path_factory.mktemp("model")
+    _save_model(folder)
+    with _server(folder, "1") as (_, url):
+        wait_for("the server", lambda: _ask(f"{url}/healthz")[0] == 200, seconds=30)
+        yield url
+
+
+def test_server_answers_with_its_model_says_which_and_ends_at_once(tmp_path: Path) -> None:
+    _save_model(tmp_path)
+    with _server(tmp_path, "3") as (process, url):
+        wait_for("the server", lambda: _ask(f"{url}/healthz")[0] == 200, seconds=30)
+        said = {"model": "digits", "version": "3", "path": str(tmp_path)}
+        assert _ask(f"{url}/version") == (200, said, "digits.v3")
+        image = load_digits().data[0].tolist()
+        assert _ask(f"{url}/predict", json.dumps({"images": [image, image]}).encode()) == (
+            200,
+            {"digits": [0, 0]},
+            "digits.v3",
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("/predict", b"{}", 400, "KeyError: 'images'"),
+        ("/predict", b'{"images": [[1, 2]]}', 400, "X has 2 features"),
+        ("/predict", b"[1]", 400, "TypeError"),
+        ("/predict", b"not JSON", 400, "JSONDecodeError"),
+        ("/predict", b"", 400, "a request has between 1 and 1048576 bytes, and this one 0"),
+        ("/elsewhere", b"{}", 404, "there is no /elsewhere: POST /predict"),
+        ("/elsewhere", None, 404, "there is no /elsewhere: GET /healthz or /version"),
+    ],
+)
+def test_server_says_what_is_wrong_with_a_request(
+    served: str, path: str, body: bytes | None, status: int, words: str
+) -> None:
+    found, said, version = _ask(served + path, body)
+    assert (found, version) == (status, "digits.v1")
+    assert words in said["error"]
+
+
+def test_server_without_a_usable_model_ends_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "model.joblib").write_bytes(b"these are no weights")
+    with _server(tmp_path, "3") as (process, _):
+        said = process.communicate(timeout=30)[1]
+        assert process.returncode == 1
+        assert said.startswith(f"digits.v3: {tmp_path}/model.joblib cannot be loaded: ")
+        assert said.count("\n") == 1, "one line, which becomes the pod's termination message"
+
+
+# The registry
+
+
+def _of_kind(file: str, kind: str) -> dict[str, Any]:
+    documents = yaml.safe_load_all((REGISTRY / file).read_text())
+    return next(document for document in documents if document["kind"] == kind)
+
+
+def test_registry_manifests_speak_of_one_alias() -> None:
+    register = ExperimentSpec.model_validate(_of_kind("experiment.yaml", "Experiment")["spec"]).register_
+    alias = ModelAliasSpec.model_validate(_of_kind("alias.yaml", "ModelAlias")["spec"])
+    policy = policy_view(
+        "release", PromotionPolicySpec.model_validate(_of_kind("policy.yaml", "PromotionPolicy")["spec"])
+    )
+    assert register is not None
+    assert register.model == alias.model
+    assert verdict.matches(policy, AliasView(alias.model, alias.alias))
+    assert verdict.problems(policy) == []
+    follows = _of_kind("deployment.yaml", "Deployment")["metadata"]["annotations"]["assay.dev/serve"]
+    assert follows == f"{alias.model}.{alias.alias}"
+
+
+def test_registry_readme_names_every_manifest() -> None:
+    told = set(re.findall(r"-f ([a-z]+\.yaml)", (REGISTRY / "README.md").read_text()))
+    assert told == {path.name for path in REGISTRY.glob("*.yaml")}

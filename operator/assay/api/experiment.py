@@ -105,8 +105,8 @@ class Register(Model):
     pick: Annotated[
         Literal["best", "every"],
         Field(
-            description="best: when the experiment has ended, the best of the runs that succeeded and for which `when` "
-            "is true. every: each such run, as soon as it has ended."
+            description="With best: when the experiment has ended, the best of the runs that succeeded and for which "
+            "`when` is true. With every: each such run, as soon as it has ended."
         ),
     ] = "best"
 

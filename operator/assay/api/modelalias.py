@@ -82,6 +82,7 @@ class ServingStatus(Model):
         Timestamp | None,
         Field(description="When its pods first served that version; a later fault rolls nothing back."),
     ] = None
+    failed: Annotated[bool, Field(description="Whether its pods cannot serve that version.")] = False
     message: Annotated[str | None, Field(max_length=1024, description="Why not, in words.")] = None
 
 

@@ -139,6 +139,9 @@ class ArtifactStatus(Model):
     uri: Annotated[str, Field(max_length=1024, description="Prefix of the copy in the object store.")]
     digest: Annotated[Digest | None, Field(description="Digest of the copied bytes, as verified.")] = None
     manifest_digest: Annotated[Digest | None, Field(description="Digest of the copy's manifest.json.")] = None
+    path: Annotated[
+        str | None, Field(max_length=1024, description="Name of the file, when the model is one file and no folder.")
+    ] = None
     files: Annotated[int | None, Field(description="How many files it has.")] = None
     bytes: Annotated[int | None, Field(description="Their size in bytes.")] = None
 
@@ -181,7 +184,7 @@ class ModelVersionStatus(Model):
         list[Annotated[AliasName, Field(description="Name of the alias.")]],
         Field(max_length=50, description="The aliases that point to it at the moment."),
     ] = []
-    approvals: Annotated[list[ApprovalStatus], Field(max_length=50, description="The approvals it carries.")] = []
+    approvals: Annotated[list[ApprovalStatus], Field(max_length=200, description="The approvals it carries.")] = []
     held: Annotated[
         list[HeldStatus],
         Field(max_length=100, description="When which alias pointed to it, oldest first; the newest stretches."),

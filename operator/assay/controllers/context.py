@@ -1,16 +1,20 @@
 """What every reconciler needs: the API, the store, the cache, the queue and the configuration."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from assay.controllers.auditing import Auditor
 from assay.controllers.events import Events
 from assay.controllers.kube import Kube
-from assay.controllers.queue import WorkQueue
+from assay.controllers.queue import Key, WorkQueue
+from assay.controllers.registry import Registry
 from assay.controllers.settings import Settings
 from assay.controllers.world import World
+from assay.planning.rollout import Rollout
 from assay.store.aio import AsyncStore
 
 
@@ -22,12 +26,26 @@ class Context:
     kube: Kube
     store: AsyncStore
     world: World
+    registry: Registry
     queue: WorkQueue
     events: Events
+    audit: Auditor
+    #: For copies of models, which take long: they must not keep others waiting.
+    copies: AsyncStore
     #: UIDs of runs whose live summary is to be read at their next reconcile.
     observe: set[str] = field(default_factory=set)
     #: Seconds in which changes of many runs fall together into one reconcile of their experiment.
     settle: float = 0.2
+
+    #: How far each workload is with what it was given last.
+    rollouts: dict[Key, Rollout] = field(default_factory=dict)
+    #: The version that each workload was given last, and when.
+    began: dict[Key, tuple[int, datetime]] = field(default_factory=dict)
+    _locks: defaultdict[tuple[str, str], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    def lock(self, namespace: str, model: str) -> asyncio.Lock:
+        """Return what is held while a number of the model is allocated, or one of its aliases moves."""
+        return self._locks[namespace, model]
 
     @staticmethod
     async def gather(work: Iterable[Coroutine[Any, Any, None]]) -> None:

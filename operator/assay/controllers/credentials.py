@@ -1,16 +1,20 @@
-"""The Secret with a run's store credentials: written before the first pod, refreshed in time, gone after the run."""
+"""The Secrets with store credentials: of a run, to write its record; of a version that is served, to fetch its bytes.
+
+Each is written before the first pod, refreshed in time, and gone when nobody needs it. None is ever read.
+"""
 
 import base64
 from datetime import datetime, timedelta
 from typing import Any
 
+from assay.api import names
 from assay.api.run import CredentialsStatus
 from assay.controllers import recording
 from assay.controllers.context import Context
 from assay.controllers.kube import SECRETS
 from assay.controllers.world import place
 from assay.planning.job import CREDENTIALS_KEY, owner_reference, run_labels, secret_name
-from assay.store.credentials import issue_run_credentials
+from assay.store.credentials import Credentials, issue_model_credentials, issue_run_credentials
 
 Raw = dict[str, Any]
 
@@ -24,26 +28,49 @@ def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) ->
 
 async def issue(context: Context, run: Raw) -> CredentialsStatus:
     """Issue credentials for a run's own prefix and put them into its Secret."""
-    namespace, _ = place(run)
-    store = context.settings.store
-    issued = await context.store.run(issue_run_credentials, store, recording.prefix_of(run))
+    issued = await context.store.run(issue_run_credentials, context.settings.store, recording.prefix_of(run))
+    return await _write(context, run, secret_name(run), run_labels(run), issued)
+
+
+async def issue_for_model(context: Context, version: Raw, prefix: str) -> CredentialsStatus:
+    """Issue credentials that can read a version's bytes, and put them into its Secret."""
+    issued = await context.store.run(issue_model_credentials, context.settings.store, prefix)
+    labels = {names.LABEL_MODEL: version["spec"]["model"]}
+    return await _write(context, version, model_secret_name(version), labels, issued)
+
+
+def model_secret_name(version: Raw) -> str:
+    """Return the name of the Secret of a version; by its UID, as with runs."""
+    return f"assay-model-{version['metadata']['uid']}"
+
+
+async def _write(
+    context: Context, owner: Raw, name: str, labels: dict[str, str], issued: Credentials
+) -> CredentialsStatus:
+    namespace, _ = place(owner)
     data = {CREDENTIALS_KEY: base64.b64encode(issued.to_json().encode()).decode()}
-    metadata = {"labels": run_labels(run), "ownerReferences": [owner_reference(run)]}
+    metadata = {"labels": labels, "ownerReferences": [owner_reference(owner)]}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": {"name": secret_name(run), "namespace": namespace, **metadata},
+        "metadata": {"name": name, "namespace": namespace, **metadata},
         "data": data,
     }
     if await context.kube.create(SECRETS, namespace, secret) is None:
-        # It is this run's, to be refreshed: its name has the run's UID.
-        await context.kube.merge_patch(SECRETS, namespace, secret_name(run), {"metadata": metadata, "data": data})
+        # It is this owner's, to be refreshed: its name has the owner's UID.
+        await context.kube.merge_patch(SECRETS, namespace, name, {"metadata": metadata, "data": data})
     expires = issued.expires.replace(microsecond=0) if issued.expires else None
-    return CredentialsStatus(secret=secret_name(run), expires=expires)
+    return CredentialsStatus(secret=name, expires=expires)
 
 
 async def revoke(context: Context, run: Raw) -> None:
     """Delete a run's Secret. What it held expires by itself."""
     namespace, _ = place(run)
     await context.kube.delete(SECRETS, namespace, secret_name(run))
+
+
+async def revoke_for_model(context: Context, version: Raw) -> None:
+    """Delete a version's Secret: no pod fetches it any more."""
+    namespace, _ = place(version)
+    await context.kube.delete(SECRETS, namespace, model_secret_name(version))

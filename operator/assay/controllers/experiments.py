@@ -4,7 +4,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
-from assay.controllers import metrics, statuses
+from assay.controllers import enrolment, metrics, statuses
 from assay.controllers.context import Context, now
 from assay.controllers.kube import EXPERIMENTS, RUNS, ApiError
 from assay.controllers.queue import Again, Key
@@ -35,7 +35,7 @@ async def reconcile(context: Context, key: Key) -> None:
         before, plan = plan.launch, _plan(context, body, spec, old)
         if plan.launch and plan.launch[0] <= before[0]:
             raise Again(1.0, "a run of that name is still being deleted")
-    await _write(context, body, old, plan.status)
+    await _write(context, body, old, await enrolment.of_experiment(context, body, spec, plan.status))
 
 
 async def _write(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:

@@ -8,66 +8,95 @@ that grows with the square of the number of objects.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from assay.api import names
-from assay.controllers.kube import EXPERIMENTS, JOBS, PODS, RUNS, ApiError, Kube, Resource
+from assay.controllers.kube import (
+    DEPLOYMENTS,
+    EXPERIMENTS,
+    JOBS,
+    MODEL_ALIASES,
+    MODEL_VERSIONS,
+    PODS,
+    PROMOTION_POLICIES,
+    RUNS,
+    STATEFUL_SETS,
+    ApiError,
+    Kube,
+    Resource,
+)
+from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, WORKLOADS, Registry
 from assay.controllers.world import World
 
 log = logging.getLogger(__name__)
 
 Raw = dict[str, Any]
 
-#: What is watched, with the label selector of each.
-WATCHED: tuple[tuple[Resource, str], ...] = (
-    (EXPERIMENTS, ""),
-    (RUNS, ""),
-    (JOBS, names.LABEL_RUN_UID),
-    (PODS, names.LABEL_RUN_UID),
-)
-_KINDS = {EXPERIMENTS: names.EXPERIMENT, RUNS: names.RUN, JOBS: "Job", PODS: "Pod"}
-_API_VERSIONS = {EXPERIMENTS: names.API_VERSION, RUNS: names.API_VERSION, JOBS: "batch/v1", PODS: "v1"}
+
+class Watched(NamedTuple):
+    """One kind that is watched: which objects of it, and where what is seen of them is kept."""
+
+    resource: Resource
+    kind: str
+    api_version: str
+    selector: str
+    see: Callable[[Raw], bool]
+    known: Callable[[str], dict[str, Raw]]
 
 
-async def fill(kube: Kube, world: World, namespaces: tuple[str, ...]) -> None:
+def watched(world: World, registry: Registry) -> tuple[Watched, ...]:
+    """Return everything that is watched, in the order in which it has to be known."""
+    ours, run = names.API_VERSION, names.LABEL_RUN_UID
+    return (
+        Watched(EXPERIMENTS, names.EXPERIMENT, ours, "", world.see_experiment, world.known),
+        Watched(RUNS, names.RUN, ours, "", world.see_run, world.known),
+        Watched(JOBS, "Job", "batch/v1", run, world.see_job, world.known),
+        Watched(PODS, "Pod", "v1", run, world.see_pod, world.known),
+        Watched(MODEL_VERSIONS, names.MODEL_VERSION, ours, "", registry.see, registry.known),
+        Watched(MODEL_ALIASES, names.MODEL_ALIAS, ours, "", registry.see, registry.known),
+        Watched(PROMOTION_POLICIES, names.PROMOTION_POLICY, ours, "", registry.see, registry.known),
+        Watched(DEPLOYMENTS, DEPLOYMENT, "apps/v1", "", registry.see, registry.known),
+        Watched(STATEFUL_SETS, STATEFUL_SET, "apps/v1", "", registry.see, registry.known),
+    )
+
+
+async def fill(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ...]) -> None:
     """Take in everything that exists, waiting for the API server and the CRDs as long as it takes."""
-    see: dict[Resource, Callable[[Raw], object]] = {
-        EXPERIMENTS: world.see_experiment,
-        RUNS: world.see_run,
-        JOBS: world.see_job,
-        PODS: world.see_pod,
-    }
-    for resource, selector in WATCHED:
+    for each in kinds:
         while True:
             try:
-                async for body in _listed(kube, resource, selector, namespaces):
-                    see[resource](body)
+                async for body in _listed(kube, each, namespaces):
+                    each.see(body)
             except ApiError as error:
                 hint = ": apply crds/ first" if error.status == 404 else ""
-                log.warning("cannot list %s, again in 2 s%s: %s", resource[1], hint, error)
+                log.warning("cannot list %s, again in 2 s%s: %s", each.resource[1], hint, error)
                 await asyncio.sleep(2)
             else:
                 break
 
 
-async def gone(kube: Kube, world: World, namespaces: tuple[str, ...]) -> list[tuple[Resource, Raw]]:
-    """Return what the world holds and the API server no longer has, as bodies with their metadata only."""
-    known = {resource: world.known(_KINDS[resource]) for resource, _ in WATCHED}
-    lost: list[tuple[Resource, Raw]] = []
-    for resource, selector in WATCHED:
-        there = {
-            body["metadata"]["uid"] async for body in _listed(kube, resource, selector, namespaces, metadata_only=True)
-        }
-        lost += [(resource, body) for uid, body in known[resource].items() if uid not in there]
+async def gone(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ...]) -> list[tuple[str, Raw]]:
+    """Return by kind what is known and the API server no longer has, as bodies with their metadata at least."""
+    known = {each.kind: each.known(each.kind) for each in kinds}
+    lost: list[tuple[str, Raw]] = []
+    for each in kinds:
+        there = {body["metadata"]["uid"] async for body in _listed(kube, each, namespaces, metadata_only=True)}
+        lost += [(each.kind, body) for uid, body in known[each.kind].items() if uid not in there]
     return lost
 
 
+def plain(body: Raw) -> Raw:
+    """Return an object without its managed fields, which are half of its size; of a workload they are needed."""
+    if body["kind"] in WORKLOADS:
+        return body
+    return {**body, "metadata": {key: value for key, value in body["metadata"].items() if key != "managedFields"}}
+
+
 async def _listed(
-    kube: Kube, resource: Resource, selector: str, namespaces: tuple[str, ...], *, metadata_only: bool = False
+    kube: Kube, what: Watched, namespaces: tuple[str, ...], *, metadata_only: bool = False
 ) -> AsyncIterator[Raw]:
     for namespace in namespaces or ("",):
-        async for body in kube.list(resource, namespace, selector, metadata_only=metadata_only):
+        async for body in kube.list(what.resource, namespace, what.selector, metadata_only=metadata_only):
             # The items of a list do not say what they are.
-            body["kind"], body["apiVersion"] = _KINDS[resource], _API_VERSIONS[resource]
-            body["metadata"].pop("managedFields", None)
-            yield body
+            body["kind"], body["apiVersion"] = what.kind, what.api_version
+            yield plain(body)

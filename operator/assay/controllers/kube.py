@@ -24,14 +24,23 @@ JOBS = "/apis/batch/v1", "jobs"
 PODS = "/api/v1", "pods"
 SECRETS = "/api/v1", "secrets"
 EVENTS = "/api/v1", "events"
+CONFIGMAPS = "/api/v1", "configmaps"
 RUNS = f"/apis/{names.API_VERSION}", "runs"
 EXPERIMENTS = f"/apis/{names.API_VERSION}", "experiments"
+MODEL_VERSIONS = f"/apis/{names.API_VERSION}", "modelversions"
+MODEL_ALIASES = f"/apis/{names.API_VERSION}", "modelaliases"
+PROMOTION_POLICIES = f"/apis/{names.API_VERSION}", "promotionpolicies"
+DEPLOYMENTS = "/apis/apps/v1", "deployments"
+STATEFUL_SETS = "/apis/apps/v1", "statefulsets"
+NAMESPACES = "/api/v1", "namespaces"
 Resource = tuple[str, str]
 
 _TIMEOUT_SECONDS = 30
 _PAGE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
+# JSON is YAML: the only name of server-side apply that every supported server knows.
+APPLY_PATCH = "application/apply-patch+yaml"
 
 
 class ApiError(Exception):
@@ -128,6 +137,13 @@ class Kube:
             if error.status == 404:
                 return None
             raise
+
+    async def apply(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
+        """Apply an object server-side as our field manager, taking nothing from others. Raises ApiError.
+
+        Status 409 says which fields somebody else has set to another value.
+        """
+        return await self._request("PATCH", _path(resource, namespace, name), body, APPLY_PATCH)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
         """Delete an object; one that is gone, or has another UID, is fine. Raises ApiError."""

@@ -27,3 +27,15 @@ STORE_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120),
 )
 STORE_ERRORS = Counter("assay_store_errors", "Operations on the object store that failed.", ["operation", "error"])
+AUDIT_RECORDS = Counter("assay_audit_records", "Records appended to the audit trail, by action.", ["action"])
+AUDIT_ERRORS = Counter("assay_audit_errors", "Events that could not be recorded and are told again.", ["error"])
+AUDIT_DOUBT = Gauge(
+    "assay_audit_doubt", "1 when the end of a namespace's trail is not as the operator had left it.", ["namespace"]
+)
+AUDIT_EXCLUSIVE = Gauge(
+    "assay_audit_exclusive", "0 when the store lets two writers fork a namespace's trail.", ["namespace"]
+)
+AUDIT_LOCKED = Gauge(
+    "assay_audit_locked", "1 when new records of a namespace's trail are protected by an object lock.", ["namespace"]
+)
+AUDIT_HEADS_PENDING = Gauge("assay_audit_heads_pending", "Ends of trails that the ConfigMap does not hold yet.")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
@@ -11,23 +11,63 @@ from prometheus_client import start_http_server
 
 from assay.api import names
 from assay.api.run import TERMINAL, CredentialsStatus
-from assay.controllers import experiments, inventory, metrics, runs
+from assay.controllers import aliases, experiments, inventory, metrics, policies, runs, versions, workloads
+from assay.controllers.auditing import Auditor
 from assay.controllers.context import Context, now
 from assay.controllers.credentials import stale
 from assay.controllers.events import Events
-from assay.controllers.kube import EXPERIMENTS, JOBS, PODS, RUNS, ApiError, Kube, Resource
+from assay.controllers.kube import (
+    DEPLOYMENTS,
+    EXPERIMENTS,
+    JOBS,
+    MODEL_ALIASES,
+    MODEL_VERSIONS,
+    PODS,
+    PROMOTION_POLICIES,
+    RUNS,
+    STATEFUL_SETS,
+    ApiError,
+    Kube,
+)
 from assay.controllers.queue import Key, WorkQueue
+from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, Registry, key_of
 from assay.controllers.settings import Settings
-from assay.controllers.world import World, experiment_uid, place, run_key
+from assay.controllers.wakes import DELETED_RUN, DELETED_VERSION, Wakes
+from assay.controllers.world import World, place
 from assay.store.aio import AsyncStore
 from assay.store.client import ObjectStore
 
 log = logging.getLogger(__name__)
 
 Raw = dict[str, Any]
-_DELETED_RUN = "DeletedRun"
 _WORKERS = 50
+#: Copies of models that are under way at once.
+_COPIES = 2
 _STOCK_SECONDS = 600.0
+
+
+WATCHED = (
+    EXPERIMENTS,
+    RUNS,
+    JOBS,
+    PODS,
+    MODEL_VERSIONS,
+    MODEL_ALIASES,
+    PROMOTION_POLICIES,
+    DEPLOYMENTS,
+    STATEFUL_SETS,
+)
+RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
+    names.EXPERIMENT: experiments.reconcile,
+    names.RUN: runs.reconcile,
+    DELETED_RUN: runs.close_deleted,
+    names.MODEL_VERSION: versions.reconcile,
+    DELETED_VERSION: versions.forget,
+    names.MODEL_ALIAS: aliases.reconcile,
+    names.PROMOTION_POLICY: policies.reconcile,
+    DEPLOYMENT: workloads.reconcile,
+    STATEFUL_SET: workloads.reconcile,
+}
 
 
 class Operator:
@@ -38,6 +78,7 @@ class Operator:
         self.registry = kopf.OperatorRegistry()
         self._tasks: list[asyncio.Task[None]] = []
         self.context: Context
+        self.wakes: Wakes
         self._register()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -57,29 +98,28 @@ class Operator:
         kopf.on.login(registry=self.registry)(_login)
         kopf.on.startup(registry=self.registry)(self._start)
         kopf.on.cleanup(registry=self.registry)(self._stop)
-        selector = {names.LABEL_RUN_UID: kopf.PRESENT}
-        self._watch((names.GROUP, names.VERSION, "experiments"), {}, self._saw_experiment, self._lost_experiment)
-        self._watch((names.GROUP, names.VERSION, "runs"), {}, self._saw_run, self._lost_run)
-        self._watch(("batch", "v1", "jobs"), selector, self._saw_job, self._lost_job)
-        self._watch(("", "v1", "pods"), selector, self._saw_pod, self._lost_pod)
+        for prefix, plural in WATCHED:
+            self._watch(prefix, plural)
+        kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._saw_namespace)
 
-    def _watch(
-        self,
-        resource: tuple[str, str, str],
-        labels: dict[str, Any],
-        saw: Callable[[Raw], Any],
-        lost: Callable[[Raw], Any],
-    ) -> None:
-        """Call ``saw`` for each object that exists or changes, ``lost`` for each that is deleted."""
-        plural = resource[2]
+    def _watch(self, prefix: str, plural: str) -> None:
+        """Take in each object that exists or changes, or is deleted, and queue what that concerns."""
+        group, version = prefix.removeprefix("/apis/").split("/") if prefix.startswith("/apis/") else ("", "v1")
+        labels: dict[str, Any] = {names.LABEL_RUN_UID: kopf.PRESENT} if plural in ("jobs", "pods") else {}
 
         async def event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 — kopf's name
-            raw = _plain(body)
-            key = lost(raw) if type == "DELETED" else saw(raw)
-            if key is not None:
-                self.context.queue.add(key)
+            raw = inventory.plain(dict(body))
+            if type == "DELETED":
+                self.wakes.lost(raw)
+            else:
+                self.wakes.saw(raw)
 
-        kopf.on.event(*resource, id=f"queue-{plural}", registry=self.registry, labels=labels or None)(event)
+        kopf.on.event(group, version, plural, id=f"queue-{plural}", registry=self.registry, labels=labels or None)(
+            event
+        )
+
+    async def _saw_namespace(self, body: kopf.Body, **_: Any) -> None:
+        self.wakes.saw_namespace(dict(body))
 
     async def _start(self, **_: Any) -> None:
         settings = self.settings
@@ -87,88 +127,48 @@ class Operator:
         await kube.connect()
         store = AsyncStore(ObjectStore(settings.store), settings.store_workers)
         queue = WorkQueue(self._reconcile, _WORKERS)
-        self.context = Context(settings, kube, store, World(), queue, Events(kube))
+        self.context = Context(
+            settings,
+            kube,
+            store,
+            World(),
+            Registry(),
+            queue,
+            Events(kube),
+            Auditor(kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace),
+            AsyncStore(ObjectStore(settings.store), _COPIES),
+        )
+        self.wakes = Wakes(self.context)
         if settings.metrics_port:
             start_http_server(settings.metrics_port)
+        await self.context.audit.load()
         # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
-        await inventory.fill(kube, self.context.world, settings.namespaces)
-        for experiment in self.context.world.experiments.values():
-            queue.add(Key(names.EXPERIMENT, *place(experiment)))
-        for run in self.context.world.active_runs.values():
-            queue.add(Key(names.RUN, *place(run)))
+        await inventory.fill(kube, self._watched(), settings.namespaces)
+        self.wakes.everything()
         queue.start()
         self._tasks = [
             asyncio.create_task(self._ensure_bucket(), name="bucket"),
             asyncio.create_task(self._observe(), name="observer"),
             asyncio.create_task(self._take_stock(), name="stock"),
+            asyncio.create_task(self.context.audit.keep(), name="heads"),
         ]
         log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
+
+    def _watched(self) -> tuple[inventory.Watched, ...]:
+        return inventory.watched(self.context.world, self.context.registry)
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.context.queue.stop()
+        await self.context.audit.flush()
         await self.context.kube.close()
         self.context.store.close()
+        self.context.copies.close()
 
     async def _reconcile(self, key: Key) -> None:
-        match key.kind:
-            case names.EXPERIMENT:
-                await experiments.reconcile(self.context, key)
-            case names.RUN:
-                await runs.reconcile(self.context, key)
-            case _:
-                await runs.close_deleted(self.context, key)
-
-    # What is seen
-
-    def _saw_experiment(self, body: Raw) -> Key | None:
-        world = self.context.world
-        before = world.experiments_by_uid.get(body["metadata"]["uid"])
-        if not world.see_experiment(body):
-            return None
-        if before is not None and before["spec"].get("suspend") != body["spec"].get("suspend"):
-            for run in world.active_runs.values():
-                if experiment_uid(run) == body["metadata"]["uid"]:
-                    self.context.queue.add(Key(names.RUN, *place(run)))
-        return Key(names.EXPERIMENT, *place(body))
-
-    def _lost_experiment(self, body: Raw) -> None:
-        self.context.world.lose_experiment(body)
-
-    def _saw_run(self, body: Raw) -> Key | None:
-        if not self.context.world.see_run(body):
-            return None
-        self._wake_experiment(body)
-        return Key(names.RUN, *place(body)) if place(body) in self.context.world.active_runs else None
-
-    def _lost_run(self, body: Raw) -> Key | None:
-        self.context.world.lose_run(body)
-        self.context.world.forget_experiment_runs(experiment_uid(body))
-        self._wake_experiment(body)
-        if body["metadata"]["uid"] in self.context.world.deleted_runs:
-            return Key(_DELETED_RUN, *place(body), body["metadata"]["uid"])
-        return None
-
-    def _wake_experiment(self, run: Raw) -> None:
-        experiment = self.context.world.experiments_by_uid.get(experiment_uid(run))
-        if experiment is not None:
-            self.context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=self.context.settle)
-
-    def _saw_job(self, body: Raw) -> Key | None:
-        return run_key(body) if self.context.world.see_job(body) else None
-
-    def _lost_job(self, body: Raw) -> Key:
-        self.context.world.lose_job(body)
-        return run_key(body)
-
-    def _saw_pod(self, body: Raw) -> Key | None:
-        return run_key(body) if self.context.world.see_pod(body) else None
-
-    def _lost_pod(self, body: Raw) -> Key:
-        self.context.world.lose_pod(body)
-        return run_key(body)
+        await RECONCILERS[key.kind](self.context, key)
 
     # In the background
 
@@ -197,6 +197,9 @@ class Operator:
                     self.context.queue.add(Key(names.RUN, *place(run)))
                 elif self._expiring(status):
                     self.context.queue.add(Key(names.RUN, *place(run)))
+            for version in self.context.registry.versions.values():
+                if self._expiring(version.get("status") or {}):
+                    self.context.queue.add(key_of(version))
             phases = world.phases()
             for phase in ("Pending", "Running", "Suspended", *TERMINAL):
                 metrics.RUNS.labels(phase).set(phases.count(phase))
@@ -204,23 +207,15 @@ class Operator:
 
     async def _take_stock(self) -> None:
         """Find what was deleted unseen, while a watch was broken."""
-        lost: dict[Resource, Callable[[Raw], Key | None]] = {
-            EXPERIMENTS: self._lost_experiment,
-            RUNS: self._lost_run,
-            JOBS: self._lost_job,
-            PODS: self._lost_pod,
-        }
         while True:
             await asyncio.sleep(_STOCK_SECONDS)
             try:
-                found = await inventory.gone(self.context.kube, self.context.world, self.settings.namespaces)
+                found = await inventory.gone(self.context.kube, self._watched(), self.settings.namespaces)
             except ApiError as error:
                 log.warning("cannot take stock: %s", error)
                 continue
-            for resource, body in found:
-                key = lost[resource](body)
-                if key is not None:
-                    self.context.queue.add(key)
+            for kind, body in found:
+                self.wakes.lost({**body, "kind": kind})
 
     def _expiring(self, status: Raw) -> bool:
         found = status.get("credentials")
@@ -245,13 +240,6 @@ class _NoDiffs(kopf.DiffBaseStorage):
 def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     """Sign in as the pod's service account inside a cluster, else by the kubeconfig, as our own client does."""
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
-
-def _plain(body: kopf.Body) -> Raw:
-    """Return the raw object without its managed fields, which are half of its size."""
-    raw: Raw = dict(body)
-    raw["metadata"] = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
-    return raw
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

@@ -4,7 +4,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.run import TERMINAL, RunStatus
-from assay.controllers import credentials, metrics, recording, statuses
+from assay.controllers import audit_events, credentials, enrolment, metrics, recording, statuses
 from assay.controllers.context import Context, now
 from assay.controllers.kube import JOBS, RUNS, ApiError
 from assay.controllers.queue import Again, Key
@@ -239,6 +239,9 @@ async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason
 async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
     """Take back what a run needed only while it ran, and let the Job's time to live begin."""
     namespace, name = place(body)
+    if status.phase == "Succeeded" and status.credentials is not None:
+        # Whoever has credentials has not been here yet: so it is done once, also after a crash.
+        await enrolment.each_run(context, body)
     ttl = body["spec"]["job"].get("ttlSecondsAfterFinished")
     job = context.world.job(body)
     if ttl is not None and job is not None and job.ttl is None:
@@ -270,6 +273,8 @@ async def close_deleted(context: Context, key: Key) -> None:
         [],
         "",
     )
+    status = RunStatus.model_validate(body.get("status") or {})
+    await context.audit.record(audit_events.run_ended(body, status, "Deleted"))
     context.world.deleted_runs.pop(key.uid, None)
 
 
@@ -277,6 +282,8 @@ async def close_deleted(context: Context, key: Key) -> None:
 
 
 async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
+    if new.phase in TERMINAL and old.phase not in TERMINAL:
+        await context.audit.record(audit_events.run_ended(body, new))
     written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.world.see_run)
     if written is None:
         context.world.lose_run(body)

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assay.planning.job import JobSettings
+from assay.planning.serving import ServingSettings
+from assay.store.audit.settings import AuditSettings
 from assay.store.config import ConfigError, StoreConfig
 
 
@@ -14,6 +16,7 @@ class Settings:
 
     store: StoreConfig
     job: JobSettings
+    serving: ServingSettings
     #: Namespaces to serve; empty: all.
     namespaces: tuple[str, ...] = ()
     metrics_port: int = 9095
@@ -22,6 +25,9 @@ class Settings:
     #: How many requests to the API server may be under way at once.
     api_concurrency: int = 20
     store_workers: int = 8
+    #: Where the operator itself lives; it keeps the ends of the audit trails there.
+    namespace: str = "assay-system"
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -37,11 +43,14 @@ class Settings:
                 grace_seconds=_whole(environment, "ASSAY_GRACE_SECONDS", 120),
                 **_resources(environment),
             ),
+            serving=ServingSettings(image, environment.get("ASSAY_IMAGE_PULL_POLICY", "IfNotPresent")),
             namespaces=tuple(environment.get("ASSAY_NAMESPACES", "").replace(",", " ").split()),
             metrics_port=_whole(environment, "ASSAY_METRICS_PORT", 9095, least=0, most=65535),
             observe_seconds=_number(environment, "ASSAY_OBSERVE_SECONDS", 10.0, least=0.1),
             api_concurrency=_whole(environment, "ASSAY_API_CONCURRENCY", 20, most=1000),
             store_workers=_whole(environment, "ASSAY_STORE_WORKERS", 8, most=256),
+            namespace=environment.get("ASSAY_NAMESPACE", "").strip() or "assay-system",
+            audit=AuditSettings.from_environment(environment),
         )
 
 

@@ -10,13 +10,11 @@ from typing import Any
 from assay.api import names
 from assay.api.run import TERMINAL
 from assay.controllers.queue import Key
+from assay.controllers.sightings import Sightings
 from assay.planning.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts
 
 Raw = dict[str, Any]
 Place = tuple[str, str]
-
-#: A write that was under way when its object was deleted is answered within seconds: far fewer would do.
-_TOMBSTONES = 10_000
 
 
 def place(body: Raw) -> Place:
@@ -63,10 +61,7 @@ class World:
         self.deleted_runs: dict[str, Raw] = {}
         self._phases: dict[str, str] = {}
         self._identities: dict[str, dict[str, Raw]] = {names.RUN: {}, "Job": {}, "Pod": {}}
-        #: The newest resourceVersion of each Run that was seen.
-        self._versions: dict[str, str] = {}
-        #: UIDs of Runs and Experiments that are gone, newest last: the answer to a late write must not bring one back.
-        self._gone: dict[str, None] = {}
+        self._seen = Sightings()
         self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
         #: By namespace and UID of the Run.
         self._jobs: dict[Place, JobFacts] = {}
@@ -74,25 +69,9 @@ class World:
 
     # Experiments and runs
 
-    def _is_news(self, body: Raw) -> bool:
-        """Whether an object is not gone, and this is not known of it already; from then on it is."""
-        uid, version = body["metadata"]["uid"], body["metadata"].get("resourceVersion", "")
-        known = self._versions.get(uid, "")
-        if uid in self._gone or (known and version == known) or _older(version, known):
-            return False
-        self._versions[uid] = version
-        return True
-
-    def _forget(self, uid: str) -> None:
-        """Make sure that no late answer brings an object back."""
-        self._versions.pop(uid, None)
-        self._gone[uid] = None
-        if len(self._gone) > _TOMBSTONES:
-            del self._gone[next(iter(self._gone))]
-
     def see_experiment(self, body: Raw) -> bool:
         """Take in an Experiment as it is now; False when that is no news."""
-        if not self._is_news(body):
+        if not self._seen.is_news(body):
             return False
         self.experiments[place(body)] = body
         self.experiments_by_uid[body["metadata"]["uid"]] = body
@@ -100,7 +79,7 @@ class World:
 
     def lose_experiment(self, body: Raw) -> None:
         """Forget a deleted Experiment."""
-        self._forget(body["metadata"]["uid"])
+        self._seen.forget(body["metadata"]["uid"])
         self.experiments_by_uid.pop(body["metadata"]["uid"], None)
         known = self.experiments.get(place(body))
         if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
@@ -108,7 +87,7 @@ class World:
 
     def see_run(self, body: Raw) -> bool:
         """Take in a Run as it is now; False when that is no news."""
-        if not self._is_news(body):
+        if not self._seen.is_news(body):
             return False
         uid, facts = body["metadata"]["uid"], run_facts(body)
         self._identities[names.RUN][uid] = _identity(body)
@@ -126,7 +105,7 @@ class World:
         self._identities[names.RUN].pop(uid, None)
         self._runs[experiment_uid(body)].pop(uid, None)
         phase = self._phases.pop(uid, None)
-        self._forget(uid)
+        self._seen.forget(uid)
         known = self.active_runs.get(place(body))
         if known and known["metadata"]["uid"] == uid:
             del self.active_runs[place(body)]
@@ -157,7 +136,7 @@ class World:
     def see_job(self, body: Raw) -> bool:
         """Take in a Job as it is now; False when nothing that matters is new."""
         run = _run_of(body)
-        if not run or controller_uid(body, names.RUN) != run[1] or not self._is_news(body):
+        if not run or controller_uid(body, names.RUN) != run[1] or not self._seen.is_news(body):
             return False
         facts, known = job_facts(body), self._jobs.get(run)
         self._identities["Job"][body["metadata"]["uid"]] = _identity(body)
@@ -166,7 +145,7 @@ class World:
 
     def lose_job(self, body: Raw) -> None:
         """Forget a deleted Job."""
-        self._forget(body["metadata"]["uid"])
+        self._seen.forget(body["metadata"]["uid"])
         self._identities["Job"].pop(body["metadata"]["uid"], None)
         run = _run_of(body)
         known = self._jobs.get(run) if run else None
@@ -180,7 +159,7 @@ class World:
     def see_pod(self, body: Raw) -> bool:
         """Take in a pod as it is now; False when nothing that matters is new."""
         run, name = _run_of(body), body["metadata"]["name"]
-        if not run or not controller_uid(body, "Job") or not self._is_news(body):
+        if not run or not controller_uid(body, "Job") or not self._seen.is_news(body):
             return False
         facts, known = pod_facts(body), self._pods[run].get(name)
         self._identities["Pod"][body["metadata"]["uid"]] = _identity(body)
@@ -189,7 +168,7 @@ class World:
 
     def lose_pod(self, body: Raw) -> None:
         """Forget a deleted pod."""
-        self._forget(body["metadata"]["uid"])
+        self._seen.forget(body["metadata"]["uid"])
         self._identities["Pod"].pop(body["metadata"]["uid"], None)
         run = _run_of(body)
         pods = self._pods.get(run) if run else None
@@ -215,11 +194,3 @@ def _identity(body: Raw) -> Raw:
         "apiVersion": body.get("apiVersion"),
         "metadata": {**{key: metadata[key] for key in kept if key in metadata}, "labels": labels},
     }
-
-
-def _older(version: str, known: str) -> bool:
-    """Whether a resourceVersion is older than the one that is known.
-
-    They are comparable integers since Kubernetes 1.35; where they are not, everything is taken as it comes.
-    """
-    return version.isdigit() and known.isdigit() and int(version) < int(known)

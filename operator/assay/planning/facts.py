@@ -3,13 +3,20 @@
 The operator keeps these in memory instead of the objects: ten thousand of them cost a few megabytes.
 """
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from assay.api import names
 from assay.planning.job import RECORDER
 
 Raw = dict[str, Any]
+
+_MAX_TEXT = 1024
+#: Of an imageID: a name that can be pulled, or nothing, and a digest.
+_PULLED = re.compile(r"(?:[^\s@]+@)?[a-z0-9]+:[0-9a-f]{64,128}")
+_SCHEME = re.compile(r"\A[a-z][a-z-]*://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ class PodFacts:
     exit_code: int | None
     #: Whether one of the user's containers runs.
     running: bool
+    #: (container, image as named, digest as pulled) of all containers but our own; digest "" while it is not known.
+    images: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -128,7 +137,32 @@ def pod_facts(pod: Raw) -> PodFacts:
         failure_message=failure_message,
         exit_code=exit_code,
         running=any("running" in (c.get("state") or {}) for c in containers),
+        images=_images(pod.get("spec") or {}, status),
     )
+
+
+def _images(spec: Raw, status: Raw) -> tuple[tuple[str, str, str], ...]:
+    statuses = (status.get("containerStatuses") or []) + (status.get("initContainerStatuses") or [])
+    pulled = {each["name"]: image_digest(each.get("imageID") or "") for each in statuses}
+    named = [
+        (each["name"], each.get("image") or "")
+        for part in ("containers", "initContainers")
+        for each in spec.get(part) or []
+    ]
+    return tuple((name, image[:_MAX_TEXT], pulled.get(name, "")) for name, image in named if name != RECORDER)
+
+
+@lru_cache(maxsize=4096)
+def image_digest(image_id: str) -> str:
+    """Return what identifies the bytes in the ``imageID`` of a container's status; "" when nothing does.
+
+    ``<repository>@sha256:…`` is what was pulled, and can be pulled again. ``sha256:…`` is the image's own id, all that
+    there is of one that was imported into the node and never pulled. Docker puts a scheme before either.
+    """
+    text = _SCHEME.sub("", image_id)
+    if re.fullmatch(r"[0-9a-f]{64}", text):  # CRI-O's form of an image's id
+        return f"sha256:{text}"
+    return text if len(text) <= _MAX_TEXT and _PULLED.fullmatch(text) else ""
 
 
 def controller_uid(child: Raw, kind: str) -> str:

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from assay.api import names
-from assay.api.run import MetricStatus, ModelStatus, RecorderStatus, RecordStatus, RunStatus
+from assay.api.run import Image, MetricStatus, ModelStatus, RecorderStatus, RecordStatus, RunStatus
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value, parse_time
 from assay.planning.facts import JobFacts, PodFacts
 from assay.planning.phases import Verdict, attempts
 
 MAX_METRICS = 100
+MAX_IMAGES = 32
 
 
 class MetricLike(Protocol):
@@ -87,9 +88,26 @@ def follow(
             "start_time": started,
             "job_uid": job.uid if job else old.job_uid,
             "attempts": attempts(old.attempts, pods),
+            "images": images(old.images, pods),
             "conditions": conditions(old.conditions, flags, generation, now),
         }
     )
+
+
+def images(known: Sequence[Image], pods: Sequence[PodFacts]) -> list[Image]:
+    """Return the images of the newest pod that has begun to train; a digest once known is not forgotten.
+
+    Of a pod that still starts nothing is told: its digests come one by one, and each would be a write of the status.
+    """
+    begun = [pod for pod in pods if pod.running or pod.finished]
+    if not begun:
+        return list(known)
+    newest = max(begun, key=lambda pod: (pod.created, pod.name))
+    before = {(each.container, each.image): each.digest for each in known}
+    return [
+        Image(container=container, image=image, digest=digest or before.get((container, image)))
+        for container, image, digest in newest.images[:MAX_IMAGES]
+    ]
 
 
 def with_summary(status: RunStatus, objective: Mapping[str, Any] | None, summary: SummaryLike) -> RunStatus:

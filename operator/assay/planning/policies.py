@@ -59,6 +59,7 @@ class VersionView:
     approvals: tuple[Approval, ...] = ()
     reproducible: bool = False
     artifact_verified: bool = False
+    provenance_verified: bool = False
     signed: bool = False
     archived: bool = False
     deleting: bool = False
@@ -97,6 +98,7 @@ class Evidence:
 
     reproducible: bool = False
     artifact_verified: bool = True
+    provenance_verified: bool = True
     signed: bool = False
 
 

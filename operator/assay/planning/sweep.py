@@ -1,14 +1,15 @@
 """Experiment: which runs to launch now, and what its status says."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from assay.api import names
+from assay.api.common import Condition
 from assay.api.experiment import BestRun, ExperimentSpec, ExperimentStatus, RunCounts
 from assay.api.run import Objective
 from assay.planning import search
-from assay.planning.conditions import conditions, flag, format_duration, format_value
+from assay.planning.conditions import Status, conditions, flag, format_duration, format_value
 from assay.planning.facts import RunFacts
 
 #: Runs created in one step of the reconciler; the next step creates the next ones.
@@ -65,7 +66,7 @@ def plan(
         invalid = {
             "phase": "Failed",
             "message": str(error),
-            "conditions": conditions(status.conditions, flags, generation, now),
+            "conditions": _conditions(status, flags, generation, now),
             "observed_generation": generation,
         }
         return Plan((), status.model_copy(update=invalid))
@@ -173,9 +174,17 @@ def _status(
             "start_time": started,
             "completion_time": completed,
             "duration": format_duration(started, completed),
-            "conditions": conditions(old.conditions, asked, generation, now),
+            "conditions": _conditions(old, asked, generation, now),
         }
     )
+
+
+def _conditions(
+    old: ExperimentStatus, flags: Mapping[str, tuple[Status, str, str]], generation: int, now: datetime
+) -> list[Condition]:
+    """Return the conditions of the search, and that of the registration as it is: ``registration`` writes it."""
+    others = [each for each in old.conditions if each.type == names.REGISTERED]
+    return [*conditions(old.conditions, flags, generation, now), *others]
 
 
 def _best(spec: ExperimentSpec, best: RunFacts | None) -> BestRun | None:

@@ -35,11 +35,14 @@ _MAX_MESSAGE = 1000
 _EVIDENCE = {
     "reproducible": "the run's recipe is not complete (condition Reproducible of the run says what is missing)",
     "artifact_verified": "the artifact has not been verified (condition ArtifactVerified)",
+    "provenance_verified": "its metrics and parameters are what a manifest claims, not what a run of this cluster "
+    "recorded (condition ProvenanceVerified)",
     "signed": "the artifact carries no valid signature",
 }
 _EVIDENCE_NAMES = {
     "reproducible": "evidence/reproducible",
     "artifact_verified": "evidence/artifactVerified",
+    "provenance_verified": "evidence/provenanceVerified",
     "signed": "evidence/signed",
 }
 

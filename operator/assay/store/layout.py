@@ -7,6 +7,8 @@
 
     models/<namespace>/<model>/v<N>/                    the registered bytes, only the operator's
         artifact/…  manifest.json
+    models/<namespace>/<model>/                         who has which version number, see `assay.store.numbers`
+        numbers/<N as 9 digits>.json  passed/<N as 9 digits>.json  claimants/<sha256>/<attempt as 3 digits>.json
     audit/<namespace>/<sequence as 12 digits>.json      the audit trail, see `assay.store.audit`
 
 One folder a pod, so that a retry never meets the data of the attempt before it. Prefixes have no slash at
@@ -23,6 +25,8 @@ from assay.store.limits import MAX_KEY_BYTES
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _NO_EXPERIMENT = "_"
 _VERSION = re.compile(r"v[1-9][0-9]{0,8}")
+_NUMBER = re.compile(r"[0-9]{9}\.json")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _AUDIT_RECORD = re.compile(r"[0-9]{12}\.json")
 
 RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
@@ -34,6 +38,8 @@ RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
 )
 ARTIFACTS, METRICS, PODS = "artifacts", "metrics", "pods"
 ARTIFACT = "artifact"  # of a registered model
+NUMBERS, PASSED, CLAIMANTS = "numbers", "passed", "claimants"  # of a model
+MAX_NUMBER = 10**9 - 1  # of a version
 
 
 class RunKey(NamedTuple):
@@ -97,12 +103,16 @@ def parse_pod_prefix(prefix: str) -> tuple[RunKey, str]:
 
 def model_prefix(namespace: str, model: str, version: int) -> str:
     """The prefix of one version of a model. Raises ValueError for what cannot be one."""
+    if not _VERSION.fullmatch(f"v{version}"):
+        raise ValueError(f"{version} cannot be the number of a version")
+    return f"{_model(namespace, model)}/v{version}"
+
+
+def _model(namespace: str, model: str) -> str:
     for name in (namespace, model):
         if not _NAME.fullmatch(name) or ".." in name:
             raise ValueError(f"{name[:300]!r} cannot be part of a model's prefix")
-    if not _VERSION.fullmatch(f"v{version}"):
-        raise ValueError(f"{version} cannot be the number of a version")
-    return f"models/{namespace}/{model}/v{version}"
+    return f"models/{namespace}/{model}"
 
 
 def parse_model_prefix(prefix: str) -> ModelKey:
@@ -113,6 +123,30 @@ def parse_model_prefix(prefix: str) -> ModelKey:
     key = ModelKey(names[0], names[1], int(names[2][1:]))
     model_prefix(*key)
     return key
+
+
+def number_prefix(namespace: str, model: str, folder: str = NUMBERS) -> str:
+    """Where the claims of a model's version numbers lie: NUMBERS, or PASSED. Raises ValueError for what is no model."""
+    return f"{_model(namespace, model)}/{folder}"
+
+
+def number_name(number: int) -> str:
+    """The file name of a claim. Raises ValueError for what cannot be the number of a version."""
+    if not 1 <= number <= MAX_NUMBER:
+        raise ValueError(f"{number} cannot be the number of a version")
+    return f"{number:09d}.json"
+
+
+def parse_number_name(name: str) -> int | None:
+    """The inverse of `number_name`; None for the name of anything else."""
+    return int(name[:9]) if name.isascii() and _NUMBER.fullmatch(name) and int(name[:9]) else None
+
+
+def claimant_key(namespace: str, model: str, sha256: str, attempt: int) -> str:
+    """The key of a claimant's attempt, from 0, to get a number. Raises ValueError for what cannot be one."""
+    if not _SHA256.fullmatch(sha256) or not 0 <= attempt < 1000:
+        raise ValueError(f"{attempt} of {sha256[:100]!r} cannot be an attempt of a claimant")
+    return f"{_model(namespace, model)}/{CLAIMANTS}/{sha256}/{attempt:03d}.json"
 
 
 def audit_prefix(namespace: str) -> str:

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from assay.controllers.settings import Settings
@@ -20,6 +22,7 @@ def test_an_image_and_a_store_are_enough() -> None:
     assert (found.namespaces, found.metrics_port, found.observe_seconds) == ((), 9095, 10.0)
     assert (found.api_concurrency, found.store_workers) == (20, 8)
     assert "limits" in found.job.resources
+    assert (found.namespace, found.audit.bucket, found.audit.retention) == ("assay-system", "", None)
 
 
 def test_everything_can_be_said() -> None:
@@ -34,10 +37,15 @@ def test_everything_can_be_said() -> None:
             "ASSAY_OBSERVE_SECONDS": "0.5",
             "ASSAY_API_CONCURRENCY": "50",
             "ASSAY_STORE_WORKERS": "2",
+            "ASSAY_NAMESPACE": "ml-platform",
+            "ASSAY_AUDIT_BUCKET": "assay-audit",
+            "ASSAY_AUDIT_RETENTION_DAYS": "365",
         }
     )
     assert (found.job.pull_policy, found.job.grace_seconds) == ("Never", 600)
     assert found.job.resources == {"limits": {"memory": "1Gi"}}
+    assert (found.namespace, found.audit.bucket) == ("ml-platform", "assay-audit")
+    assert found.audit.retention == timedelta(days=365)
     assert found.namespaces == ("vision", "language", "audio")
     assert (found.metrics_port, found.observe_seconds, found.api_concurrency, found.store_workers) == (0, 0.5, 50, 2)
 

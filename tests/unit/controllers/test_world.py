@@ -122,13 +122,13 @@ def test_a_name_that_was_taken_again_belongs_to_the_new_object() -> None:
 
 
 def test_what_is_remembered_of_the_deleted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from assay.controllers import world as module
+    from assay.controllers import sightings
 
-    monkeypatch.setattr(module, "_TOMBSTONES", 3)
+    monkeypatch.setattr(sightings, "_TOMBSTONES", 3)
     world = World()
     for number in range(9):
         world.lose_run(seen(1, uid=f"uid-{number}"))
-    assert list(world._gone) == ["uid-6", "uid-7", "uid-8"]
+    assert list(world._seen._gone) == ["uid-6", "uid-7", "uid-8"]
 
 
 def test_runs_of_their_own_belong_to_no_experiment() -> None:

@@ -9,7 +9,7 @@ from assay.api.run import RunStatus
 from assay.planning import facts, outcome
 from assay.planning.outcome import Record
 from assay.planning.phases import Verdict
-from tests.unit.planning.objects import NOW, at, ended, job, job_over, pod
+from tests.unit.planning.objects import NOW, at, container, ended, job, job_over, pod, recorder
 
 pytestmark = pytest.mark.unit
 
@@ -188,6 +188,85 @@ def test_attempts_are_part_of_the_status() -> None:
     found = facts.pod_facts(pod("Failed", ended(3)))
     status = outcome.follow(RunStatus(), TRAINING, None, [found], generation=1, now=NOW)
     assert [(a.pod, a.exit_code) for a in status.attempts] == [("sweep-0-abcde", 3)]
+
+
+# Images
+
+
+HEX = "a" * 64
+PULLED, MOVED = f"registry/train@sha256:{HEX}", "registry/train@sha256:" + "b" * 64
+
+
+def pod_of(phase: str, *, created: float = 1, name: str = "sweep-0-abcde", **pulled: str) -> facts.PodFacts:
+    """Return a pod with the containers train, set-up (of the init containers) and ours."""
+    state = "running" if phase == "Running" else "terminated"
+    of = {"train": container(state), "set-up": container("terminated", name="set-up"), "assay-recorder": recorder()}
+    for each, image_id in pulled.items():
+        of[each.replace("_", "-")]["imageID"] = image_id
+    found = pod(phase, of["train"], init=[of["assay-recorder"], of["set-up"]], name=name, created=created)
+    found["spec"]["containers"] = [{"name": "train", "image": "train:1"}]
+    found["spec"]["initContainers"] = [{"name": "assay-recorder", "image": "ours"}, {"name": "set-up", "image": "up"}]
+    return facts.pod_facts(found)
+
+
+def images(old: RunStatus, *pods: facts.PodFacts) -> list[tuple[str, str, str | None]]:
+    status = outcome.follow(old, TRAINING, None, pods, generation=1, now=NOW)
+    return [(each.container, each.image, each.digest) for each in status.images]
+
+
+@pytest.mark.parametrize(
+    ("image_id", "expected"),
+    [
+        (f"docker.io/library/train@sha256:{HEX}", f"docker.io/library/train@sha256:{HEX}"),
+        (f"docker-pullable://registry:5000/train@sha256:{HEX}", f"registry:5000/train@sha256:{HEX}"),
+        (f"sha256:{HEX}", f"sha256:{HEX}"),
+        (f"docker://sha256:{HEX}", f"sha256:{HEX}"),
+        (HEX, f"sha256:{HEX}"),
+        ("registry/train@sha512:" + HEX * 2, "registry/train@sha512:" + HEX * 2),
+        ("docker.io/library/train:latest", ""),
+        (f"a b@sha256:{HEX}", ""),
+        (f"{'x' * 1024}@sha256:{HEX}", ""),
+        ("", ""),
+    ],
+)
+def test_of_an_image_is_kept_what_identifies_its_bytes(image_id: str, expected: str) -> None:
+    assert facts.image_digest(image_id) == expected
+
+
+def test_the_images_are_those_of_the_users_containers() -> None:
+    found = pod_of("Running", train=PULLED, set_up=f"sha256:{HEX}", assay_recorder=MOVED)
+    assert found.images == (("train", "train:1", PULLED), ("set-up", "up", f"sha256:{HEX}"))
+    assert images(RunStatus(), found) == [("train", "train:1", PULLED), ("set-up", "up", f"sha256:{HEX}")]
+
+
+def test_a_pod_that_still_starts_writes_no_images() -> None:
+    assert images(RunStatus(), pod_of("Pending", set_up=f"sha256:{HEX}")) == []
+    begun = outcome.follow(RunStatus(), TRAINING, None, [pod_of("Failed", train=PULLED)], generation=1, now=NOW)
+    retried = pod_of("Pending", created=9, name="sweep-0-zzzzz")
+    assert images(begun, pod_of("Failed", train=PULLED), retried)[0] == ("train", "train:1", PULLED)
+
+
+def test_the_newest_pod_that_has_begun_counts_in_whatever_order_they_come() -> None:
+    first = pod_of("Failed", train=PULLED, created=1, name="sweep-0-zzzzz")
+    second = pod_of("Running", train=MOVED, created=2, name="sweep-0-aaaaa")
+    assert images(RunStatus(), second, first)[0] == images(RunStatus(), first, second)[0] == ("train", "train:1", MOVED)
+
+
+def test_a_digest_that_was_known_is_not_forgotten() -> None:
+    known = outcome.follow(RunStatus(), TRAINING, None, [pod_of("Running", train=PULLED)], generation=1, now=NOW)
+    assert images(known, pod_of("Failed"))[0] == ("train", "train:1", PULLED)
+    assert [each[2] for each in images(known)] == [PULLED, None], "also when the pod is gone"
+    renamed = replace(pod_of("Failed"), images=(("train", "train:2", ""),))
+    assert images(known, renamed) == [("train", "train:2", None)], "of another image it says nothing"
+
+
+def test_images_are_bounded_and_can_be_read_back() -> None:
+    many = tuple((f"c{n}", "x" * 1024, PULLED) for n in range(40))
+    status = outcome.follow(
+        RunStatus(), TRAINING, None, [replace(pod_of("Running"), images=many)], generation=1, now=NOW
+    )
+    assert [each.container for each in status.images] == [f"c{n}" for n in range(32)]
+    assert RunStatus.model_validate(status.to_dict()) == status
 
 
 # What the recorder says

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
 from assay.api.run import Objective
-from assay.planning import sweep
+from assay.planning import registration, sweep
+from assay.planning.conditions import flag
 from assay.planning.facts import RunFacts
 from tests.unit.planning.objects import NOW, experiment_spec
 
@@ -292,6 +293,25 @@ def test_a_second_look_at_an_unchanged_world_changes_nothing() -> None:
     of, world = spec(9, parallelism=2), [fact(0, "Succeeded", 0.5), fact(1), fact(2, "Pending")]
     first = plan(of, *world).status
     assert plan(of, *world, status=first, seconds=60).status == first
+
+
+@pytest.mark.parametrize("world", ["goes on", "is over", "is invalid", "is suspended"])
+def test_the_registration_is_told_by_others_and_stays(world: str) -> None:
+    told = registration.told(
+        plan(spec(1)).status, flag(True, names.REGISTERED, "digits.v3"), "digits.v3", generation=2, now=NOW
+    )
+    of = spec(1, suspend=world == "is suspended")
+    if world == "is invalid":
+        of = spec(parameters=[{"name": name, "values": list(range(1000))} for name in "ab"])
+    seen = [fact(0, "Succeeded", 1.0) if world == "is over" else fact(0)]
+    found = plan(of, *seen, status=told, seconds=60).status
+    assert found.registered == "digits.v3"
+    assert [each.type for each in found.conditions] == ["Complete", "Failed", "Suspended", "Registered"]
+    assert found.conditions[-1] == told.conditions[-1]
+
+
+def test_without_a_registration_there_is_no_condition_of_one() -> None:
+    assert names.REGISTERED not in {each.type for each in plan(spec(1), fact(0)).status.conditions}
 
 
 # The best run

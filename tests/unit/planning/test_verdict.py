@@ -32,7 +32,8 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # a Saturday
 HOUR = timedelta(hours=1)
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 CHAMPION = AliasView("digits", "champion")
-FREE = Policy("release", approvals=Approvals(required=0), evidence=Evidence(artifact_verified=False))
+NOTHING_KNOWN = Evidence(artifact_verified=False, provenance_verified=False)
+FREE = Policy("release", approvals=Approvals(required=0), evidence=NOTHING_KNOWN)
 DOCS = Path(__file__).parents[3] / "docs" / "policies.md"
 
 
@@ -51,6 +52,10 @@ def judge(candidate: VersionView, *rules: Policy, current: VersionView | None = 
 
 def with_rule(**changes: Any) -> Policy:
     return dataclasses.replace(FREE, **changes)
+
+
+def knowing(**changes: bool) -> Policy:
+    return with_rule(evidence=dataclasses.replace(NOTHING_KNOWN, **changes))
 
 
 def gate(expression: str, message: str = "") -> Policy:
@@ -86,9 +91,10 @@ MESSAGES: dict[str, Callable[[], Verdict]] = {
         version(parameters={"text": "x" * 100_000}),
         gate("[candidate.parameters.text].map(x, x + x + x)[0].contains(candidate.parameters.text)"),
     ),
-    "recipe": lambda: judge(version(), with_rule(evidence=Evidence(reproducible=True, artifact_verified=False))),
-    "unverified": lambda: judge(version(), with_rule(evidence=Evidence())),
-    "unsigned": lambda: judge(version(), with_rule(evidence=Evidence(artifact_verified=False, signed=True))),
+    "recipe": lambda: judge(version(), knowing(reproducible=True)),
+    "unverified": lambda: judge(version(provenance_verified=True), with_rule(evidence=Evidence())),
+    "only claimed": lambda: judge(version(artifact_verified=True), with_rule(evidence=Evidence())),
+    "unsigned": lambda: judge(version(), knowing(signed=True)),
     "never soaked": lambda: judge(version(), SOAK),
     "soaking": lambda: judge(version(held=(held("staging", 3),)), SOAK),
     "soaked too little": lambda: judge(version(held=(held("staging", 30, 20), held("staging", 60, 45.5))), SOAK),
@@ -278,7 +284,7 @@ def test_the_views_of_a_policy_are_made_from_its_spec() -> None:
             "mode": "Warn",
             "approvals": {"required": 2, "excludeOwner": False, "expireAfter": "1d12h"},
             "gates": [{"name": "f1", "expression": "true", "message": "no"}],
-            "evidence": {"reproducible": True, "artifactVerified": False, "signed": True},
+            "evidence": {"reproducible": True, "artifactVerified": False, "provenanceVerified": False},
             "soak": {"alias": "staging", "duration": "90m"},
             "freeze": [
                 {"name": "once", "start": "2026-12-20T00:00:00+01:00", "end": "2027-01-07T00:00:00Z"},
@@ -293,7 +299,7 @@ def test_the_views_of_a_policy_are_made_from_its_spec() -> None:
         "Warn",
         Approvals(2, False, timedelta(hours=36)),
         (Gate("f1", "true", "no"),),
-        Evidence(True, False, True),
+        Evidence(reproducible=True, artifact_verified=False, provenance_verified=False, signed=False),
         Soak("staging", timedelta(minutes=90)),
         (
             Once("once", datetime(2026, 12, 19, 23, tzinfo=UTC), datetime(2027, 1, 7, tzinfo=UTC)),

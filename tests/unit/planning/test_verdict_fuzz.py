@@ -32,6 +32,7 @@ START = datetime(2026, 11, 16, tzinfo=UTC)
 DIGESTS = ["sha256:" + letter * 64 for letter in "ab"]
 PEOPLE = ["ana", "ben", "carla", ""]
 ALIASES = ["champion", "staging"]
+NOTHING_KNOWN = Evidence(False, False, False, False)
 
 hours = st.integers(0, 14 * 24)
 moments = st.builds(lambda at, seconds: START + timedelta(hours=at, seconds=seconds), hours, st.integers(0, 1))
@@ -63,6 +64,7 @@ versions = st.builds(
     approvals=st.lists(approvals, max_size=5).map(tuple),
     reproducible=st.booleans(),
     artifact_verified=st.booleans(),
+    provenance_verified=st.booleans(),
     signed=st.booleans(),
     archived=st.sampled_from([False] * 5 + [True]),
     deleting=st.sampled_from([False] * 5 + [True]),
@@ -79,7 +81,7 @@ policies = st.builds(
     mode=st.sampled_from(["Enforce", "Enforce", "Warn"]),
     approvals=rules_of_approval | st.just(Approvals(0)),
     gates=st.lists(st.builds(Gate, st.just("g"), st.sampled_from(list(model.GATES))), max_size=2).map(tuple),
-    evidence=st.builds(Evidence, st.booleans(), st.booleans(), st.booleans()) | st.just(Evidence(False, False, False)),
+    evidence=st.builds(Evidence, *[st.booleans()] * 4) | st.just(NOTHING_KNOWN),
     soak=st.none() | st.none() | st.builds(Soak, st.sampled_from(ALIASES), spans),
     freeze=st.lists(weekly | once, max_size=2).map(tuple) | st.just(()),
     problem=st.sampled_from(["", "", "", "", "no duration"]),
@@ -123,7 +125,7 @@ near_approvals = st.builds(
 @given(st.lists(near_approvals, max_size=4), rules_of_approval, st.sampled_from(["ana", "ben", ""]))
 def test_agrees_where_only_approvals_matter(given_ones: list[Approval], wanted: Approvals, owner: str) -> None:
     candidate = VersionView("digits.v1", "digits", 1, DIGESTS[0], owner, approvals=tuple(given_ones))
-    alone = Policy("p", approvals=wanted, evidence=Evidence(False, False, False))
+    alone = Policy("p", approvals=wanted, evidence=NOTHING_KNOWN)
     alias = AliasView("digits", "champion")
     answer = verdict.evaluate(alias, candidate, None, [alone], START)
     assert answer.allowed is model.allowed(alias, candidate, None, [alone], START, open_by_default=False)
@@ -220,9 +222,8 @@ class Registry(RuleBasedStateMachine):
     @staticmethod
     def _new(number: int) -> VersionView:
         f1 = {"f1": {"last": number / 4}}
-        return VersionView(
-            f"digits.v{number}", "digits", number, DIGESTS[number % 2], "ana", f1, artifact_verified=True
-        )
+        known = VersionView(f"digits.v{number}", "digits", number, DIGESTS[number % 2], "ana", f1)
+        return dataclasses.replace(known, artifact_verified=True, provenance_verified=True)
 
     @rule(number=numbers, approval=approvals)
     def approve(self, number: int, approval: Approval) -> None:
@@ -238,9 +239,9 @@ class Registry(RuleBasedStateMachine):
     def revoke(self, number: int) -> None:
         self._change(number, approvals=self.versions[number].approvals[1:])
 
-    @rule(number=numbers, archived=st.booleans(), verified=st.booleans())
-    def relabel(self, number: int, archived: bool, verified: bool) -> None:
-        self._change(number, archived=archived, artifact_verified=verified)
+    @rule(number=numbers, archived=st.booleans(), verified=st.booleans(), proven=st.booleans())
+    def relabel(self, number: int, archived: bool, verified: bool, proven: bool) -> None:
+        self._change(number, archived=archived, artifact_verified=verified, provenance_verified=proven)
 
     @rule(policy=policies)
     def set_policy(self, policy: Policy) -> None:

@@ -63,6 +63,8 @@ def satisfied(
         return False
     if policy.evidence.artifact_verified and not candidate.artifact_verified:
         return False
+    if policy.evidence.provenance_verified and not candidate.provenance_verified:
+        return False
     if policy.evidence.signed and not candidate.signed:
         return False
     if policy.soak and not soaked(policy.soak.alias, policy.soak.duration, candidate, now):

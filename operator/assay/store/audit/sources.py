@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from assay.store import layout
+from assay.store import layout, sequences
 from assay.store.audit.records import MAX_RECORD_BYTES
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, TooLarge
@@ -52,27 +52,14 @@ def read_store(store: ObjectStore, namespace: str, workers: int = WORKERS) -> It
 
 
 def last_sequence(store: ObjectStore, namespace: str, after: int = 0) -> int:
-    """The highest number of a record, at least `after`. Holes in the trail do not mislead it.
-
-    Asks "is there any record behind number n?", first in growing steps, then by halves: about forty small
-    requests for a million records, one when there is none behind `after`.
-    """
+    """The highest number of a record, at least `after`. Holes in the trail do not mislead it."""
     prefix = layout.audit_prefix(namespace) + "/"
 
     def any_behind(sequence: int) -> bool:
         found = store.list(prefix, after=prefix + layout.audit_name(sequence), page=10)
         return any(layout.parse_audit_name(info.key.removeprefix(prefix)) for info in found)
 
-    if not any_behind(after):
-        return after
-    low, step = after, 1
-    while any_behind(min(low + step, 10**12 - 1)):
-        low, step = low + step, step * 2
-    high = low + step
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if any_behind(middle) else (low, middle)
-    return high
+    return sequences.last(any_behind, after, 10**12)
 
 
 def read_export(path: Path) -> Iterator[Stored]:

@@ -1,0 +1,39 @@
+"""PromotionPolicy: say whether it can be read, and have everything judged again that it may be about."""
+
+from typing import Any
+
+from assay.api import names
+from assay.api.promotionpolicy import PromotionPolicyStatus
+from assay.controllers import audit_events, statuses
+from assay.controllers.context import Context, now
+from assay.controllers.kube import PROMOTION_POLICIES
+from assay.controllers.queue import Key
+from assay.planning import verdict, views
+from assay.planning.conditions import conditions, flag
+
+Raw = dict[str, Any]
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Report one PromotionPolicy. It is judged by anew each time that an alias is to move; nothing is kept here."""
+    body = context.registry.get(key)
+    if body is None:
+        return
+    old = PromotionPolicyStatus.model_validate(body.get("status") or {})
+    generation = body["metadata"]["generation"]
+    if old.observed_generation != generation:
+        await context.audit.record(audit_events.policy_changed(body))
+    wrong = "; ".join(verdict.problems(views.policy_of(body)))[:4000]
+    ready = flag(False, names.CANNOT_BE_READ, wrong) if wrong else flag(True, names.COMPILED, "")
+    new = old.model_copy(
+        update={
+            "observed_generation": generation,
+            "message": f"what it matches stays shut: {wrong}"[:4096] if wrong else None,
+            "conditions": conditions(old.conditions, {names.READY: ready}, generation, now()),
+        }
+    )
+    written = await statuses.write(context.kube, PROMOTION_POLICIES, body, new.to_dict(), context.registry.see)
+    if written is not None:
+        context.registry.see(written)
+        if wrong and (old.message or "") != (new.message or ""):
+            context.events.post(body, names.CANNOT_BE_READ, wrong, warning=True)
