@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import launch, verdict
+from tests.benchmarks import binding, launch, verdict
 
-BENCHMARKS = {"launch": launch.measure, "verdict": verdict.measure}
+BENCHMARKS = {"launch": launch.measure, "binding": binding.measure, "verdict": verdict.measure}
 
 
 def main() -> int:
