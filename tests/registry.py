@@ -17,6 +17,8 @@ Cluster = LocalCluster | ExternalCluster
 POLICIES = Path(__file__).resolve().parent.parent / "charts/assay/policies"
 STAMPS = POLICIES / "stamps.yaml"
 OPERATOR = f"system:serviceaccount:{operators.NAMESPACE}:{operators.SERVICE_ACCOUNT}"
+#: For kubectl, to write what only the operator may: its name, which the policies go by, and an administrator's rights.
+AS_OPERATOR = (f"--as={OPERATOR}", "--as-group=system:masters")
 PROBE = "assay-probe"
 
 # May write what the policies then have to refuse, and none of the verbs that would make them agree.

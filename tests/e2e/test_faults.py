@@ -125,8 +125,7 @@ def test_credentials_are_refreshed_before_they_expire(objects: Objects) -> None:
     # What the status says is all that the operator knows of the time that is left: it was not always so late.
     soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
     patch = json.dumps({"status": {"credentials": {"expires": soon}}})
-    as_operator = ("--subresource=status", f"--as={registry.OPERATOR}")
-    objects.kubectl("patch", "run", "long", *as_operator, "--type=merge", "-p", patch)
+    objects.kubectl("patch", "run", "long", *registry.AS_OPERATOR, "--subresource=status", "--type=merge", "-p", patch)
     refreshed = objects.wait(
         "run", "long", "later credentials", lambda o: o["status"].get("credentials", {}).get("expires", "") > soon
     )

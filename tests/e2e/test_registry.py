@@ -58,9 +58,10 @@ class Story:
 
     realm: Realm
     objects: Objects
+    operator: OperatorProcess
     broken: str = ""
     times: dict[str, str] = field(default_factory=dict)
-    _sections: dict[str, str] = field(default_factory=dict)
+    _sections: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         text = (EXAMPLE / "README.md").read_text()
@@ -104,7 +105,8 @@ class Story:
 
     def seen(self) -> str:
         """Return what there is in the namespace, for whoever has to find out why a step failed."""
-        return "\n" + self.realm.admin("get", "exp,run,mv,alias,deploy,pods", "--output=wide")
+        there = self.realm.admin("get", "exp,run,mv,alias,deploy,pods", "--output=wide")
+        return f"\n{there}\nthe operator's log {self.operator.log} ends with:\n{self.operator.tail(15)}"
 
     def alias(self, what: str, holds: Callable[[Raw], Any], seconds: float = 60) -> Raw:
         """Wait until something holds of the alias's status; return the status."""
@@ -147,6 +149,11 @@ class Story:
         """Wait until a version is registered, and return it."""
         found = self.objects.wait_phase("mv", f"digits.v{version}", "Ready", "Failed", seconds=90)
         assert found["status"]["phase"] == "Ready", found["status"]
+        return found
+
+    def labels(self, version: int) -> dict[str, str]:
+        """Return the labels of a version."""
+        found: dict[str, str] = self.objects.get("mv", f"digits.v{version}")["metadata"].get("labels", {})
         return found
 
     def launch(self, manifest: Raw) -> None:
@@ -234,7 +241,7 @@ def story(installed: LocalCluster, policies: None, operator_process: OperatorPro
     """Return the story's namespace, with pod security as strict as it gets."""
     name = f"registry-{os.getpid()}-{int(time.time()) % 100_000}"
     installed.create_namespace(name, {"pod-security.kubernetes.io/enforce": "restricted"})
-    story = Story(Realm(installed, name, ""), Objects(installed, name))
+    story = Story(Realm(installed, name, ""), Objects(installed, name), operator_process)
     story.prepare_shell()
     yield story
     installed.delete_namespace(name)
@@ -300,7 +307,7 @@ def test_alias_waits_for_an_approval_and_says_so(story: Story) -> None:
     template = story.objects.get("deploy", "digits")["spec"]["template"]["spec"]
     assert "initContainers" not in template
     assert "env" not in template["containers"][0]
-    assert "assay.dev/bound" not in story.objects.get("mv", "digits.v1")["metadata"]["labels"]
+    assert "assay.dev/bound" not in story.labels(1)
 
 
 def test_approved_version_is_bound_and_served(story: Story) -> None:
@@ -308,7 +315,7 @@ def test_approved_version_is_bound_and_served(story: Story) -> None:
     story.times["first"] = now()
 
     assert json.loads(answer) == {"model": "digits", "version": "1", "path": "/models/digits"}
-    assert story.objects.get("mv", "digits.v1")["metadata"]["labels"]["assay.dev/bound"]
+    assert story.labels(1)["assay.dev/bound"]
     status = story.alias("serving", lambda s: s["serving"][0]["ready"])
     assert (status["phase"], status["boundVersion"]) == ("Bound", 1)
     assert [(each["kind"], each["name"], each["version"]) for each in status["serving"]] == [
@@ -349,15 +356,15 @@ def test_version_that_does_not_start_is_taken_back_by_itself(story: Story) -> No
     assert version["spec"]["owner"] == SCIENTIST
     assert condition(version, "ProvenanceVerified")["status"] == "True", version["status"]
     story.approve(3)
-    story.launch(
-        experiment(
-            "better",
-            f"log(step=1, val_accuracy=0.97)\n{_TRAIN}",
-            objective={"metric": "val_accuracy", "direction": "maximize"},
-            parameters=[{"name": "seed", "values": [1]}],
-            register={"model": "digits"},
-        )
+    better = experiment(
+        "better",
+        f"log(step=1, val_accuracy=0.97)\n{_TRAIN}",
+        objective={"metric": "val_accuracy", "direction": "maximize"},
+        parameters=[{"name": "seed", "values": [1]}],
+        register={"model": "digits"},
     )
+    better["spec"]["template"]["model"] = {"path": "model"}
+    story.launch(better)
     with Client(story.address()) as client:
         generation = story.want(3, "much better")
         story.alias("bound to 3", lambda s: s["boundVersion"] == 3)
@@ -371,8 +378,8 @@ def test_version_that_does_not_start_is_taken_back_by_itself(story: Story) -> No
     assert "digits-" in aside["message"], "the pod is not named"
     assert condition({"status": status}, "Degraded")["reason"] == "RolloutFailed"
     assert [each["version"] for each in status["history"]] == [1, 3, 1]
-    assert "assay.dev/bound" not in story.objects.get("mv", "digits.v3")["metadata"]["labels"]
-    assert "assay.dev/bound" in story.objects.get("mv", "digits.v1")["metadata"]["labels"]
+    assert "assay.dev/bound" not in story.labels(3)
+    assert "assay.dev/bound" in story.labels(1)
 
 
 # 6: rollback

@@ -74,8 +74,10 @@ class Api:
         return self.cluster.kubectl(f"--namespace={self.namespace}", *argv, stdin=stdin)
 
     def try_out(self, manifest: Raw) -> Raw:
-        """Return what would be stored."""
+        """Return what would be stored, without the owner that is filled in where the admission policies are in force."""
         found: Raw = json.loads(self.kubectl("create", "--dry-run=server", "-ojson", "-f-", stdin=json.dumps(manifest)))
+        if "owner" not in manifest["spec"]:
+            found["spec"].pop("owner", None)
         return found
 
     def refusal(self, *argv: str, manifest: Raw | None = None) -> str:
@@ -578,7 +580,7 @@ EXPERIMENT_STATUS: Raw = {
 
 
 #: The operator alone writes statuses where the admission policies are in force.
-STATUS = ("--subresource=status", "--type=merge", f"--as={registry.OPERATOR}")
+STATUS = ("--subresource=status", "--type=merge", *registry.AS_OPERATOR)
 
 
 def write_status(api: Api, what: str, status: Raw) -> None:

@@ -5,8 +5,11 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assay.store import layout, numbers
 from assay.store.client import ObjectStore
@@ -85,7 +88,9 @@ def test_deleting_the_bytes_frees_no_number(minio: S3Server) -> None:
     assert claim(store, namespace, "digits", number, "run/c") == "run/a"
 
 
-def test_of_many_threads_each_has_a_number_of_its_own(store: ObjectStore, namespace: str) -> None:
+def test_of_many_threads_each_has_a_number_of_its_own(s3: S3Server, namespace: str) -> None:
+    store = s3.store()
+
     def ten(thread: int) -> list[int]:
         return [allocate(store, namespace, "digits", f"run/{thread}-{turn}") for turn in range(10)]
 
@@ -93,6 +98,46 @@ def test_of_many_threads_each_has_a_number_of_its_own(store: ObjectStore, namesp
         found = [number for each in pool.map(ten, range(20)) for number in each]
     assert sorted(found) == list(range(1, 201))
     assert len(set(claimed(store, namespace).values())) == 200
+
+
+class Book:
+    """Who has which number, by the rules and without a store."""
+
+    def __init__(self) -> None:
+        self.holders: dict[int, str] = {}
+        self.tried: dict[str, int] = {}
+        self.given_up: set[int] = set()
+
+    def allocate(self, claimant: str, again: bool) -> int:
+        if again and claimant in self.tried:
+            self.given_up.add(self.tried.pop(claimant))
+        if claimant not in self.tried:
+            self.tried[claimant] = max(self.holders, default=0) + 1
+            self.holders[self.tried[claimant]] = claimant
+        return self.tried[claimant]
+
+    def claim(self, number: int, claimant: str) -> str:
+        if number in self.given_up and self.holders[number] != claimant:
+            self.given_up.discard(number)
+            self.holders[number] = claimant
+        return self.holders.setdefault(number, claimant)
+
+
+allocations = st.tuples(st.sampled_from(["run/a", "run/b", "run/c"]), st.booleans())
+claims = st.tuples(st.integers(1, 6), st.sampled_from(["manifest/x", "manifest/y", "run/a"]))
+
+
+@settings(max_examples=25)
+@given(st.lists(allocations | claims, max_size=12))
+def test_whatever_is_asked_the_book_says_the_same(minio: S3Server, asked: list[tuple[Any, Any]]) -> None:
+    store, namespace, book = minio.store(), f"ns-{uuid.uuid4()}", Book()
+    for first, second in asked:
+        if isinstance(first, str):
+            taken = {book.tried[first]} if second and first in book.tried else ()
+            found = allocate(store, namespace, "digits", first, 0, taken)
+            assert found == book.allocate(first, second)
+        else:
+            assert claim(store, namespace, "digits", first, second) == book.claim(first, second)
 
 
 def _allocate_many(config: StoreConfig, namespace: str, names: list[str], path: str) -> None:

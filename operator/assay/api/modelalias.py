@@ -78,9 +78,11 @@ class ServingStatus(Model):
     name: Annotated[str, Field(max_length=253, description="Its name.")]
     version: Annotated[int | None, Field(description="The version in its pod template.")] = None
     ready: Annotated[bool, Field(description="Whether all of its pods serve that version.")] = False
-    since: Annotated[
-        Timestamp | None,
-        Field(description="When its pods first served that version; a later fault rolls nothing back."),
+    proven: Annotated[
+        int | None,
+        Field(
+            description="The version that all of its pods served last; when the next one fails, the alias goes back."
+        ),
     ] = None
     failed: Annotated[bool, Field(description="Whether its pods cannot serve that version.")] = False
     message: Annotated[str | None, Field(max_length=1024, description="Why not, in words.")] = None

@@ -251,11 +251,12 @@ class _Alias:
             self.context.queue.add(key_of(self.body))
 
     async def leave_what_fails(self) -> bool:
-        """Go back to the version before when the pods of a follower never came up with this one."""
-        failed = next((each for each in self._followers() if each.failed and each.since is None), None)
-        if failed is None or self.status.set_aside is not None or self.status.previous_version is None:
+        """Go back to the version that a follower served before, when its pods never came up with this one."""
+        found = binding.way_back(self.status, self._followers())
+        if found is None:
             return False
-        candidate = await self._fresh(self.status.previous_version)
+        failed, version = found
+        candidate = await self._fresh(version)
         if candidate is None:
             return False
         judged = _with_bytes(verdict.evaluate_rollback(self.view, self._view(candidate)), candidate)
@@ -269,7 +270,7 @@ class _Alias:
             candidate,
             names.OPERATOR_USER,
             why,
-            set_aside=self._aside("RolloutFailed", f"{why}; back to v{self.status.previous_version}"),
+            set_aside=self._aside("RolloutFailed", f"{why}; back to v{version}"),
             back=True,
         )
         return True
@@ -292,13 +293,13 @@ class _Alias:
             return before or ServingStatus(kind=kind, name=name)
         current = rollout.version == self.status.bound_version
         ready = current and rollout.state == "ready"
-        since = before.since if before and before.version == rollout.version and current else None
+        proven = rollout.version if ready and rollout.some_ready else before.proven if before else None
         return ServingStatus(
             kind=kind,
             name=name,
             version=rollout.version,
             ready=ready,
-            since=since or (now() if ready and rollout.some_ready else None),
+            proven=proven,
             failed=current and rollout.state == "failed",
             message=None if ready else rollout.message[:1024] or None,
         )
@@ -307,7 +308,7 @@ class _Alias:
         """Write the status, with what follows the alias, if it differs."""
         followers = self._followers()
         if status.bindings != self.status.bindings:
-            followers = [each.model_copy(update={"ready": False, "failed": False, "since": None}) for each in followers]
+            followers = status.serving
         new = binding.summarise(status, self.spec.version, followers, generation=self.generation, now=now())
         written = await statuses.write(
             self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.registry.see

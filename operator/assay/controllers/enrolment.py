@@ -53,7 +53,11 @@ async def _outcome(
     if known is not None or registration.problem(register) or not over:
         return _as_is(register, known, over=over)
     said = next((each for each in status.conditions if each.type == names.REGISTERED), None)
-    if said is not None and (status.registered or said.reason == names.NO_RUN_QUALIFIES):
+    if (
+        said is not None
+        and said.reason != names.NOT_YET
+        and (status.registered or said.reason == names.NO_RUN_QUALIFIES)
+    ):
         # What was registered once is not registered again when somebody deletes it, and runs that ended do not change.
         return "", (said.status, said.reason, said.message)
     runs = await _runs(context, body)

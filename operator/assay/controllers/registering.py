@@ -4,14 +4,15 @@ A number is allocated in the store, where it stays taken when the version is del
 only as far as the store and the run bear it out.
 """
 
+import re
 from typing import Any, NamedTuple
 
 from assay.api import names
-from assay.api.modelversion import ArtifactStatus, ModelVersionSpec, ModelVersionStatus, Provenance
+from assay.api.modelversion import ARTIFACT_URI, ArtifactStatus, ModelVersionSpec, ModelVersionStatus, Provenance
 from assay.controllers import audit_events
 from assay.controllers.context import Context, now
 from assay.controllers.kube import MODEL_VERSIONS, NAMESPACES, RUNS
-from assay.controllers.queue import Again
+from assay.controllers.queue import Again, Key
 from assay.controllers.world import place
 from assay.planning import registration, versions
 from assay.planning.conditions import flag
@@ -61,14 +62,18 @@ async def register_run(context: Context, run: Raw, model: str) -> Raw:
             version = await _create(context, _body(context, run, model, number), uid)
             if version is not None:
                 context.registry.see(version)
+                # What is known already is no news when the watch shows it.
+                context.queue.add(Key(names.MODEL_VERSION, *place(version)))
                 return version
             taken.add(number)
 
 
 def _body(context: Context, run: Raw, model: str, number: int) -> Raw:
     body = registration.version_body(run, model, number)
-    # The run may be deleted before the bytes are copied.
-    body["spec"]["artifact"]["uri"] = _uri_of(run)
+    uri = _uri_of(run)
+    if re.fullmatch(ARTIFACT_URI, uri):
+        # The run may be deleted before the bytes are copied. What no URI can hold is found through the run alone.
+        body["spec"]["artifact"]["uri"] = uri
     return body
 
 

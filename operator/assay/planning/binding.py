@@ -52,9 +52,29 @@ def bind(status: ModelAliasStatus, move: Move, set_aside: SetAside | None = None
             "requirements": [],
             "warnings": [],
             "history": history[-MAX_HISTORY:],
-            "serving": [each.model_copy(update={"ready": False, "since": None}) for each in status.serving],
+            "serving": [_before_rollout(each) for each in status.serving],
         }
     )
+
+
+def _before_rollout(follower: ServingStatus) -> ServingStatus:
+    """Return a follower as it enters a rollout. One that fails already says nothing by failing with the next one."""
+    proven = None if follower.failed else follower.proven
+    return follower.model_copy(update={"ready": False, "failed": False, "message": None, "proven": proven})
+
+
+def way_back(status: ModelAliasStatus, followers: Sequence[ServingStatus]) -> tuple[ServingStatus, int] | None:
+    """Return the follower whose failure takes the alias back, and the version to go back to; None when nothing does.
+
+    The version is to blame when the follower has served another one until then. A workload that came later or never
+    worked takes nothing back, and a version that was gone back to is not left by itself.
+    """
+    if status.set_aside is not None:
+        return None
+    for each in followers:
+        if each.failed and each.proven is not None and each.proven != status.bound_version:
+            return each, each.proven
+    return None
 
 
 def hold(

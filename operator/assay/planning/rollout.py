@@ -4,7 +4,7 @@ Pure. Whether a failure leads back to another version is decided elsewhere; here
 certain, and said in words that a person can act on.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -44,31 +44,50 @@ def judge(workload: Raw, pods: list[Raw], now: datetime, started: datetime | Non
     count. ``started`` says since when the version is in the template (aware, None: unknown), and bounds with
     ``patience`` how long it may take. What happened before it is not held against the version.
     """
-    mine = sorted(_of_template(workload, pods), key=_by_name)
+    mine, others = _sorted(workload, pods)
     ready = sum(_is_ready(pod) for pod in mine)
-    state, message = _state(workload, mine, ready, now, started, patience)
+    state, message = _state(workload, mine, others, ready, now, started, patience)
     return Rollout(in_template(workload), state, _shortened(message), ready > 0)
 
 
+def blocking(workload: Raw, pods: list[Raw]) -> list[str]:
+    """Return the names of the pods that a StatefulSet waits for, of a version that has been left again.
+
+    With podManagementPolicy OrderedReady it replaces no pod while another one is not Ready, even if that one is of a
+    template that nobody wants any more: it goes on when somebody deletes it. It never comes back as it was, because
+    it is of neither of the revisions that the controller creates pods from.
+    """
+    status = workload.get("status") or {}
+    created_from = (status.get("currentRevision"), status.get("updateRevision"))
+    return [
+        pod["metadata"]["name"]
+        for pod in _in_the_way(workload, _sorted(workload, pods)[1])
+        if (pod["metadata"].get("labels") or {}).get("controller-revision-hash") not in (None, *created_from)
+    ]
+
+
 def _state(
-    workload: Raw, pods: Sequence[Raw], ready: int, now: datetime, started: datetime | None, patience: timedelta
+    workload: Raw,
+    mine: list[Raw],
+    others: list[Raw],
+    ready: int,
+    now: datetime,
+    started: datetime | None,
+    patience: timedelta,
 ) -> tuple[Literal["progressing", "ready", "failed"], str]:
     wanted = _replicas(workload)
     count = f"{ready} of {wanted} pods ready"
     waits = _stateful_waits(workload) if workload["kind"] == "StatefulSet" else _deployment_waits(workload)
     if waits is None:
         return "ready", count if wanted else "no pods are wanted"
-    problem = next(_failures(pods, started), None)
-    if problem is None and _deadline_exceeded(workload, started):
-        problem = (
-            f"{count} when the Deployment's progressDeadlineSeconds were over: {_waiting(workload, pods) or waits}"
-        )
-    if problem is not None:
-        return "failed", problem
-    standstill = _standstill(workload)
-    if standstill:
-        return "progressing", f"{count}; {standstill}"
-    waiting = _waiting(workload, pods) or waits
+    waiting = _waiting(workload, mine, others) or waits
+    failure = next(_failures(mine, started), "")
+    if failure:
+        return "failed", failure
+    if _deadline_exceeded(workload, started):
+        return "failed", f"{count} when the Deployment's progressDeadlineSeconds were over: {waiting}"
+    if _standstill(workload):
+        return "progressing", f"{count}; {_standstill(workload)}"
     if started is not None and now - started > patience:
         return "failed", f"{count} after {format_duration(started, now)}: {waiting}"
     return "progressing", f"{count}; {waiting}"
@@ -89,9 +108,9 @@ def _deployment_waits(workload: Raw) -> str | None:
         return "the Deployment's new template has not been seen by its controller yet"
     updated, total = status.get("updatedReplicas") or 0, status.get("replicas") or 0
     if updated < _replicas(workload):
-        return f"{updated} pods of this version have been created"
+        return f"created so far: {updated}"
     if total > updated:
-        return f"{total - updated} pods of before are being stopped"
+        return f"pods of before that are being stopped: {total - updated}"
     if (status.get("availableReplicas") or 0) < updated:
         return "the last pods are not available yet"
     return None
@@ -104,13 +123,13 @@ def _stateful_waits(workload: Raw) -> str | None:
         return "the StatefulSet's new template has not been seen by its controller yet"
     updated = status.get("updatedReplicas") or 0
     if (status.get("readyReplicas") or 0) < wanted:
-        return f"{updated} pods of this version have been created"
+        return f"created so far: {updated}"
     partition = ((workload["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
     if partition:
         left = wanted - partition - updated
-        return f"{left} pods above the partition are of before" if left > 0 else None
+        return f"pods of before: {left}" if left > 0 else None
     if status.get("updateRevision") != status.get("currentRevision") and updated < wanted:
-        return f"{wanted - updated} pods are of before"
+        return f"pods of before: {wanted - updated}"
     return None
 
 
@@ -156,12 +175,15 @@ def _not_before(started: datetime | None, text: str | None) -> bool:
 # What the pods say
 
 
-def _of_template(workload: Raw, pods: Iterable[Raw]) -> Iterator[Raw]:
-    """Yield the pods that serve what the pod template says now."""
+def _sorted(workload: Raw, pods: Iterable[Raw]) -> tuple[list[Raw], list[Raw]]:
+    """Return the pods that serve what the pod template says now, and the others; without those that are going."""
     wanted = _served(workload["spec"]["template"].get("metadata") or {})
-    for pod in pods:
-        if _served(pod["metadata"]) == wanted and not pod["metadata"].get("deletionTimestamp"):
-            yield pod
+    mine: list[Raw] = []
+    others: list[Raw] = []
+    for pod in sorted(pods, key=_order):
+        if not pod["metadata"].get("deletionTimestamp"):
+            (mine if _served(pod["metadata"]) == wanted else others).append(pod)
+    return mine, others
 
 
 def _served(metadata: Raw) -> dict[str, str]:
@@ -169,8 +191,10 @@ def _served(metadata: Raw) -> dict[str, str]:
     return {key: value for key, value in annotations.items() if key.startswith(names.SERVED_PREFIX)}
 
 
-def _by_name(pod: Raw) -> tuple[str, str]:
-    return pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]
+def _order(pod: Raw) -> tuple[bool, str, str]:
+    """Oldest first; those that were evicted are replaced and have little to say."""
+    over = (pod.get("status") or {}).get("phase") == "Failed"
+    return over, pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]
 
 
 def _is_ready(pod: Raw) -> bool:
@@ -188,7 +212,7 @@ def _failures(pods: Iterable[Raw], started: datetime | None) -> Iterator[str]:
     for pod in pods:
         for container in _containers(pod):
             ended = _last_end(container)
-            if ended and _not_before(started, ended.get("finishedAt")) and _hopeless(container, ended):
+            if ended and _hopeless(container, ended, started):
                 yield f"pod {pod['metadata']['name']}: {_ending(container, ended)}"
 
 
@@ -199,18 +223,16 @@ def _last_end(container: Raw) -> Raw:
     return found
 
 
-def _hopeless(container: Raw, ended: Raw) -> bool:
+def _hopeless(container: Raw, ended: Raw, started: datetime | None) -> bool:
     code, restarts = ended.get("exitCode") or 0, container.get("restartCount") or 0
     done = code == 0 and bool((container.get("state") or {}).get("terminated"))  # an init container that is through
     if done or container.get("ready"):
         return False
-    if container["name"] == names.FETCH_CONTAINER:
-        if code in _REFUSED:
-            return True
-        if code == _STORE_SILENT:
-            return False
+    if container["name"] == names.FETCH_CONTAINER and code in (*_REFUSED, _STORE_SILENT):
+        return code != _STORE_SILENT
     looping = _waits(container).get("reason") == "CrashLoopBackOff"
-    return restarts >= MAX_RESTARTS or (looping and restarts >= _MAX_LOOPS)
+    often = restarts >= MAX_RESTARTS or (looping and restarts >= _MAX_LOOPS)
+    return often and _not_before(started, ended.get("finishedAt"))
 
 
 def _ending(container: Raw, ended: Raw) -> str:
@@ -229,15 +251,26 @@ def _ending(container: Raw, ended: Raw) -> str:
     return f"{text}: {said}" if said else text
 
 
-def _waiting(workload: Raw, pods: Iterable[Raw]) -> str:
-    """Return what the first pod that is not ready waits for; without one, why there is none; "" when nobody says."""
-    for pod in pods:
+def _waiting(workload: Raw, mine: list[Raw], others: list[Raw]) -> str:
+    """Return what the first pod that is not ready waits for; without one, what is in its way; "" when nobody says."""
+    for pod in mine:
         if not _is_ready(pod):
             return f"pod {pod['metadata']['name']}: {_pod_waits(pod)}"
     refused = _condition(workload, "ReplicaFailure")
     if refused.get("status") == "True":
         return f"no pod can be created: {refused.get('message') or refused.get('reason')}"
+    for pod in _in_the_way(workload, others):
+        name = pod["metadata"]["name"]
+        return f"pod {name} of before is not ready, and the StatefulSet replaces no pod until it is: delete that pod"
     return ""
+
+
+def _in_the_way(workload: Raw, others: list[Raw]) -> list[Raw]:
+    """Return the pods of other versions for which a StatefulSet stands still."""
+    policy = workload["spec"].get("podManagementPolicy") or "OrderedReady"
+    if workload["kind"] != "StatefulSet" or policy != "OrderedReady":
+        return []
+    return [pod for pod in others if not _is_ready(pod)]
 
 
 def _pod_waits(pod: Raw) -> str:

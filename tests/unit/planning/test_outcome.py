@@ -217,13 +217,16 @@ def images(old: RunStatus, *pods: facts.PodFacts) -> list[tuple[str, str, str | 
 @pytest.mark.parametrize(
     ("image_id", "expected"),
     [
-        (f"docker.io/library/train@sha256:{HEX}", f"docker.io/library/train@sha256:{HEX}"),
-        (f"docker-pullable://registry:5000/train@sha256:{HEX}", f"registry:5000/train@sha256:{HEX}"),
+        (f"images.example.com/ml/train@sha256:{HEX}", f"images.example.com/ml/train@sha256:{HEX}"),
+        (
+            f"docker-pullable://images.example.com:5000/train@sha256:{HEX}",
+            f"images.example.com:5000/train@sha256:{HEX}",
+        ),
         (f"sha256:{HEX}", f"sha256:{HEX}"),
         (f"docker://sha256:{HEX}", f"sha256:{HEX}"),
         (HEX, f"sha256:{HEX}"),
         ("registry/train@sha512:" + HEX * 2, "registry/train@sha512:" + HEX * 2),
-        ("docker.io/library/train:latest", ""),
+        ("images.example.com/ml/train:latest", ""),
         (f"a b@sha256:{HEX}", ""),
         (f"{'x' * 1024}@sha256:{HEX}", ""),
         ("", ""),
