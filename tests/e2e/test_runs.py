@@ -102,6 +102,27 @@ def test_pending_run_says_what_it_waits_for(objects: Objects) -> None:
     assert "node(s) didn't match Pod's node affinity/selector" in found["status"]["message"]
 
 
+def test_run_whose_pods_are_refused_says_why_and_goes_on_once_they_are_not(objects: Objects) -> None:
+    enforce = "pod-security.kubernetes.io/enforce"
+    objects.kubectl("label", "namespace", objects.namespace, f"{enforce}=restricted")
+    manifest = run("privileged", "log(step=0, score=1)")
+    container = manifest["spec"]["job"]["template"]["spec"]["containers"][0]
+    container["securityContext"] = {"privileged": True}
+    objects.apply(manifest)
+    found = objects.wait(
+        "run", "privileged", "PodsRefused", lambda o: o.get("status", {}).get("reason") == "PodsRefused", seconds=30
+    )
+    assert found["status"]["phase"] == "Pending"
+    said = 'the Job\'s pods are refused: violates PodSecurity "restricted:latest": privileged (container "train"'
+    assert found["status"]["message"].startswith(said)
+    assert condition(found, "Started")["reason"] == "PodsRefused"
+    assert not objects.all("pods")
+    assert "PodsRefused" in objects.kubectl("describe", "run", "privileged")
+    objects.kubectl("label", "namespace", objects.namespace, f"{enforce}-")
+    ended = objects.wait_phase("run", "privileged", "Succeeded", "Failed")
+    assert ended["status"]["phase"] == "Succeeded", ended["status"]
+
+
 def test_run_that_takes_too_long_says_deadline(objects: Objects) -> None:
     objects.apply(run("slow", "log(step=0, score=1)\ntime.sleep(300)", job={"activeDeadlineSeconds": 8}))
     ended = objects.wait_phase("run", "slow", "Failed")

@@ -74,7 +74,7 @@ class Api:
         return self.cluster.kubectl(f"--namespace={self.namespace}", *argv, stdin=stdin)
 
     def try_out(self, manifest: Raw) -> Raw:
-        """Return what would be stored, without the owner that is filled in where the admission policies are in force."""
+        """Return what would be stored, without the owner that is filled in where the policies are in force."""
         found: Raw = json.loads(self.kubectl("create", "--dry-run=server", "-ojson", "-f-", stdin=json.dumps(manifest)))
         if "owner" not in manifest["spec"]:
             found["spec"].pop("owner", None)

@@ -17,7 +17,8 @@ from assay.api.run import CredentialsStatus, Dataset, Images, MetricName, Source
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 ModelName = Annotated[str, Field(min_length=1, max_length=50, pattern=DNS_LABEL)]
 AliasName = Annotated[str, Field(min_length=1, max_length=40, pattern=DNS_LABEL)]
-VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+#: As many as a key of the store can hold.
+VersionNumber = Annotated[int, Field(ge=1, le=999_999_999)]
 
 #: What admission compares prefixes with must mean the same to every client: no empty part, no query, no escapes.
 ARTIFACT_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\\?#%\s\x00-\x1f\x7f]+)+/?$"

@@ -79,6 +79,7 @@ DEGRADED: Final = "Degraded"
 # Reasons of a run that waits.
 WAITING_FOR_JOB: Final = "WaitingForJob"
 WAITING_FOR_POD: Final = "WaitingForPod"
+PODS_REFUSED: Final = "PodsRefused"
 UNSCHEDULABLE: Final = "Unschedulable"
 STARTING: Final = "Starting"
 RETRYING: Final = "Retrying"

@@ -104,13 +104,22 @@ class Kube:
             raise
 
     async def list(
-        self, resource: Resource, namespace: str, selector: str = "", *, metadata_only: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        selector: str = "",
+        *,
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[Raw]:
-        """Yield the objects of a kind, in all namespaces when ``namespace`` is "". Raises ApiError."""
+        """Yield the objects of a kind, in all namespaces when ``namespace`` is "". Raises ApiError.
+
+        ``selector`` is about labels, ``fields`` about fields.
+        """
         accept = _METADATA_ONLY if metadata_only else "application/json"
         token = ""
         while True:
-            query = {"limit": str(_PAGE), "labelSelector": selector, "continue": token}
+            query = {"limit": str(_PAGE), "labelSelector": selector, "fieldSelector": fields, "continue": token}
             found = await self._request("GET", _path(resource, namespace), accept=accept, query=query)
             for item in found.get("items") or []:
                 yield item

@@ -25,6 +25,9 @@ from assay.store.records import RunIdentity
 
 Raw = dict[str, Any]
 
+#: Who could take any number could take the last one.
+_LARGEST_STEP = 1_000_000
+
 
 class Origin(NamedTuple):
     """Where a version's bytes are, and what its provenance is worth. ``provenance`` is the run's, if it is another."""
@@ -123,8 +126,15 @@ async def settle(context: Context, body: Raw, status: ModelVersionStatus) -> Mod
 
 async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
     """Take the number for good. Raises Refused when it was another version's before."""
-    claimant = f"run/{spec.run.uid}" if spec.run else f"manifest/{spec.artifact.digest}"
     namespace = body["metadata"]["namespace"]
+    highest = await context.store.run(numbers.last_number, context.store.blocking, namespace, spec.model)
+    if spec.version > highest + _LARGEST_STEP:
+        raise Refused(
+            names.NAME_TAKEN,
+            f"the number {spec.version} of {spec.model} is more than {_LARGEST_STEP} above the highest one, {highest}: "
+            f"numbers would run out",
+        )
+    claimant = f"run/{spec.run.uid}" if spec.run else f"manifest/{spec.artifact.digest}"
     owner = await context.store.run(
         numbers.claim, context.store.blocking, namespace, spec.model, spec.version, claimant
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.run import TERMINAL, RunStatus
-from assay.controllers import audit_events, credentials, enrolment, metrics, recording, statuses
+from assay.controllers import audit_events, credentials, enrolment, metrics, recording, refusals, statuses
 from assay.controllers.context import Context, now
 from assay.controllers.kube import JOBS, RUNS, ApiError
 from assay.controllers.queue import Again, Key
@@ -147,6 +147,7 @@ async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts 
         return
     if job is not None and not job.suspended and not job.outcome:
         await _ensure_credentials(context, body, status)
+    verdict = await refusals.explain(context, body, job, verdict)
     new = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())
     new = await _observe(context, body, new, pods)
     await _write(context, body, status, new)

@@ -18,7 +18,7 @@ from assay.planning import approving, holding, versions
 from assay.planning.holding import History
 from assay.store import layout
 from assay.store.audit import AuditEvent
-from assay.store.errors import StoreError
+from assay.store.errors import RecordError, StoreError
 
 Raw = dict[str, Any]
 
@@ -52,7 +52,7 @@ async def _settle(context: Context, body: Raw) -> Raw:
         body = await _write(context, body, _summary(context, body, shown))
     try:
         new = await registering.settle(context, body, status_of(body))
-    except StoreError as error:
+    except (StoreError, RecordError) as error:
         waiting = versions.copying(
             status_of(body), f"the store cannot be asked, it is tried again: {error}", generation=generation, now=now()
         )

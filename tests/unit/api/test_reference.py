@@ -60,7 +60,7 @@ API = Page(
     "docs/api.md",
     (crd.EXPERIMENT, crd.RUN),
     (
-        *(f"planning/{name}.py" for name in ("facts", "outcome", "phases", "sweep", "registration")),
+        *(f"planning/{name}.py" for name in ("facts", "outcome", "phases", "refusals", "sweep", "registration")),
         *(f"controllers/{name}.py" for name in ("runs", "experiments", "enrolment", "recording")),
     ),
     frozenset({"COMPLETE", "FAILED", "SUSPENDED", "STARTED", "RECORDED", "REGISTERED"}),
