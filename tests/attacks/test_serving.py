@@ -1,17 +1,45 @@
 """Attacks on workloads that follow an alias: pretending to serve, and serving other bytes."""
 
+import asyncio
+import copy
 import json
+from typing import Any
 
 import pytest
 
-from tests import registry
+from assay.controllers.kube import DEPLOYMENTS, STATEFUL_SETS, Kube
+from assay.planning import serving
+from assay.planning.serving import Served, ServingSettings
+from tests import operators, registry
 from tests.attackers import SCIENTIST, Outcome, Realm, stopped
-from tests.registry import Raw, deployment
+from tests.registry import Raw, deployment, digest
 
 pytestmark = [pytest.mark.attacks, pytest.mark.integration]
 
 SERVE = {"assay.dev/serve": "digits.champion"}
 FETCH = {"name": "assay-fetch-model", "image": "mine"}
+SETTINGS = ServingSettings("assay")
+
+
+def _serving(realm: Realm, manifest: Raw, *how: str) -> Raw:
+    """Have the scientist apply a workload, and the operator set in it what it sets; return what comes of it."""
+    name = manifest["metadata"]["name"]
+    realm.must(SCIENTIST, "apply", *how, "--filename=-", stdin=manifest)
+    found = json.loads(realm.admin("get", manifest["kind"], name, "--output=json", "--show-managed-fields"))
+    prefix = f"models/{realm.namespace}/digits/v1"
+    served = Served("digits", "champion", 1, digest(), digest("a"), prefix, "assay-model-digits-v1")
+    return asyncio.run(_apply(realm, serving.applied(found, served, SETTINGS)))
+
+
+async def _apply(realm: Realm, body: Raw) -> Raw:
+    """Have the operator apply a body as it does; `kubectl apply` would hand it what others have applied."""
+    kube = Kube(1)
+    await kube.connect(str(realm.cluster.token_kubeconfig(operators.NAMESPACE, operators.SERVICE_ACCOUNT)))
+    try:
+        resource = STATEFUL_SETS if body["kind"] == "StatefulSet" else DEPLOYMENTS
+        return await kube.apply(resource, realm.namespace, body["metadata"]["name"], body)
+    finally:
+        await kube.close()
 
 
 def _patch(realm: Realm, workload: str, patch: Raw, *more: str) -> Outcome:
@@ -122,3 +150,91 @@ def test_s18_go_back_without_the_gate_by_rollout_undo(realm: Realm) -> None:
     realm.must(registry.OPERATOR, "patch", workload, f"--patch={json.dumps(patch)}")
     realm.admin("rollout", "status", workload, "--timeout=60s")
     stopped("S18", realm.act(SCIENTIST, "rollout", "undo", workload))
+
+
+def test_s19_fetch_with_other_credentials(realm: Realm) -> None:
+    _serving(realm, deployment("s19", annotations=SERVE))
+    volumes = [{"name": "assay-model-credentials", "secret": {"secretName": "mine"}}]
+    stopped("S19", _patch(realm, "deployment/s19", {"spec": {"template": {"spec": {"volumes": volumes}}}}))
+
+
+def test_s20_bring_a_volume_for_the_credentials_along(realm: Realm) -> None:
+    volumes = [{"name": "assay-model-credentials", "secret": {"secretName": "mine"}}]
+    stopped("S20", realm.create(SCIENTIST, deployment("s20", annotations=SERVE, volumes=volumes)))
+
+
+def test_s21_have_the_server_read_the_credentials(realm: Realm) -> None:
+    _serving(realm, deployment("s21", annotations=SERVE, kind="StatefulSet"))
+    mounts = [{"name": "assay-model-credentials", "mountPath": "/credentials"}]
+    containers = [{"name": "server", "volumeMounts": mounts}]
+    stopped("S21", _patch(realm, "statefulset/s21", {"spec": {"template": {"spec": {"containers": containers}}}}))
+
+
+@pytest.mark.parametrize("path", ["/./models/weights", "//models/weights", "models/weights", "/data/../models/weights"])
+def test_s22_mount_other_files_over_them_at_a_path_that_is_written_differently(realm: Realm, path: str) -> None:
+    name = "s22"
+    _serving(realm, deployment(name, annotations=SERVE))
+    volumes = [{"name": "mine", "configMap": {"name": "mine"}}]
+    containers = [{"name": "server", "volumeMounts": [{"name": "mine", "mountPath": path}]}]
+    pod = {"volumes": volumes, "containers": containers}
+    stopped("S22", _patch(realm, f"deployment/{name}", {"spec": {"template": {"spec": pod}}}))
+
+
+# The other side: with all of it set, whoever attacks nothing goes on working.
+
+
+@pytest.mark.parametrize("how", [[], ["--server-side"]], ids=["client-side", "server-side"])
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_served_workload_is_applied_again_and_changed(realm: Realm, kind: str, how: list[str]) -> None:
+    volumes = [{"name": "data", "emptyDir": {}}]
+    mounts = [{"name": "data", "mountPath": path} for path in ("/data/", "/var/.cache", "/models-too")]
+    containers = [{"name": "server", "image": "s:1", "volumeMounts": mounts}]
+    name = f"again{len(how)}"
+    manifest = deployment(name, kind=kind, annotations=SERVE, containers=containers, volumes=volumes)
+    before = _serving(realm, manifest, *how)["spec"]["template"]
+    realm.must(SCIENTIST, "apply", *how, "--filename=-", stdin=manifest)
+    assert realm.get(kind, name)["spec"]["template"] == before
+    changed = copy.deepcopy(manifest)
+    changed["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "x"})
+    realm.must(SCIENTIST, "apply", *how, "--filename=-", stdin=changed)
+    _serving(realm, changed, *how)
+
+
+def test_a_list_that_is_gone_from_the_manifest_would_take_ours_along(realm: Realm) -> None:
+    """For `kubectl apply` the list is deleted whole; docs/serving.md says what to write instead."""
+    env = [{"name": "A", "value": "1"}]
+    _serving(realm, deployment("listed", annotations=SERVE, containers=[{"name": "server", "image": "s", "env": env}]))
+    bare = deployment("listed", annotations=SERVE)
+    outcome = realm.act(SCIENTIST, "apply", "--filename=-", stdin=bare)
+    assert "MODEL_PATH, MODEL_NAME and MODEL_VERSION are the operator's" in outcome.said
+    bare["spec"]["template"]["spec"]["containers"][0] |= {"image": "s", "env": []}
+    realm.must(SCIENTIST, "apply", "--filename=-", stdin=bare)
+
+
+def test_a_large_workload_with_all_of_it_is_not_too_dear_for_the_policy(realm: Realm) -> None:
+    """The API server bounds what a policy may cost: thirty containers, each with a lot of its own."""
+    mounts: list[Raw] = [{"name": f"data-{number}", "mountPath": f"/data/{number}/{'x' * 200}"} for number in range(20)]
+    environment = [{"name": f"VARIABLE_{number}", "value": "x" * 50} for number in range(60)]
+    containers: list[Raw] = [
+        {"name": f"server-{number}", "image": "server", "env": environment, "volumeMounts": mounts}
+        for number in range(30)
+    ]
+    volumes: list[Any] = [{"name": mount["name"], "emptyDir": {}} for mount in mounts]
+    huge = deployment("huge", annotations=SERVE, containers=containers, volumes=volumes)
+    _serving(realm, huge, "--server-side")
+    realm.must(SCIENTIST, "rollout", "restart", "deployment/huge")
+    realm.must(SCIENTIST, "set", "image", "deployment/huge", "server-7=server:2")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_opted_out_and_given_back_it_is_theirs_alone(realm: Realm, kind: str) -> None:
+    name = "back"
+    found = _serving(realm, deployment(name, kind=kind, annotations=SERVE))
+    realm.must(SCIENTIST, "annotate", kind, name, "assay.dev/serve-")
+    given_back = asyncio.run(_apply(realm, serving.applied(found, None, SETTINGS)))
+    assert [each["name"] for each in given_back["spec"]["template"]["spec"].get("volumes", [])] == []
+    env = [{"name": "MODEL_PATH", "value": "/tmp"}]
+    containers = [{"name": "server", "env": env}]
+    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+    assert _patch(realm, f"{kind.lower()}/{name}", patch).done
+    assert [each["name"] for each in realm.get(kind, name)["spec"]["template"]["spec"]["containers"]] == ["server"]

@@ -456,6 +456,23 @@ def test_tampered_bytes_are_never_served(story: Story) -> None:
     assert "sha256" in said, said
 
 
+def test_metrics_that_a_manifest_claims_open_no_gate(story: Story) -> None:
+    made = story.objects.get("run", "tampered")["status"]
+    artifact = {"uri": f"{made['record']['artifacts']}{made['model']['path']}", "digest": made["model"]["digest"]}
+    claimed = {"metrics": {"val_accuracy": {"last": 1.0}}}
+    manifest = registry.model_version("digits", 6, namespace=story.realm.namespace, provenance=claimed)
+    manifest["spec"]["artifact"] = artifact
+    story.realm.must(SCIENTIST, "apply", "--filename=-", stdin=manifest)
+    version = story.ready(6)
+    assert condition(version, "ProvenanceVerified")["reason"] == "Claimed"
+    story.approve(6)
+    story.want(6, "perfect, it says")
+    status = story.alias("held", lambda s: s["phase"] == "Held" and "claims" in s["message"])
+    unmet = {each["requirement"] for each in status["requirements"] if not each["met"]}
+    assert unmet == {"evidence/provenanceVerified"}
+    assert status["boundVersion"] == 1
+
+
 # 8: what stays
 
 
@@ -468,7 +485,7 @@ def test_deleting_experiments_leaves_versions_and_a_bound_one_stays(story: Story
     story.realm.must(SCIENTIST, "delete", "run", "--all", "--timeout=60s")
     wait_for("the runs to be gone", lambda: not story.objects.all("runs"), seconds=60)
     versions = {each["metadata"]["name"]: each["status"]["phase"] for each in story.objects.all("mv")}
-    assert versions == {f"digits.v{number}": "Ready" for number in range(1, 6)}
+    assert versions == {f"digits.v{number}": "Ready" for number in range(1, 7)}
     assert ask(story.address(), "/version")["version"] == "1"
 
     story.realm.must(SCIENTIST, "delete", "mv", "digits.v3")

@@ -4,6 +4,7 @@ Part of the operator's only cache, beside ``world``. Nothing is decided from it 
 decision rests on is read again from the API server.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ Raw = dict[str, Any]
 
 DEPLOYMENT, STATEFUL_SET = "Deployment", "StatefulSet"
 WORKLOADS = (DEPLOYMENT, STATEFUL_SET)
+#: As in the API. Anybody may write annotations, and Python refuses to read a number of thousands of digits.
+_VERSION = re.compile("[1-9][0-9]{0,8}")
 
 
 def key_of(body: Raw) -> Key:
@@ -46,7 +49,7 @@ def carries(workload: Raw) -> tuple[str, int] | None:
     """Return (model, version) that the pods of a workload fetch; None when we have set nothing."""
     marks = (workload["spec"]["template"].get("metadata") or {}).get("annotations") or {}
     model, version = marks.get(f"{names.SERVED_PREFIX}model"), marks.get(f"{names.SERVED_PREFIX}version", "")
-    return (model, int(version)) if model and version.isascii() and version.isdigit() else None
+    return (model, int(version)) if model and _VERSION.fullmatch(version) else None
 
 
 def concerns(workload: Raw) -> bool:

@@ -117,6 +117,8 @@ class Wakes:
         if not registry.see(body):
             return
         self._add(key_of(body))
+        if is_new:
+            self._wake_aliases(namespace, body["spec"]["model"], body["spec"]["version"])
         experiment = (body["spec"].get("run") or {}).get("experiment")
         if is_new and experiment:
             self._add(Key(names.EXPERIMENT, namespace, experiment))
@@ -169,9 +171,11 @@ class Wakes:
             if body["metadata"]["name"] != alias["metadata"]["name"]:
                 self._add(key_of(body))
 
-    def _wake_aliases(self, namespace: str, model: str = "") -> None:
+    def _wake_aliases(self, namespace: str, model: str = "", wanted: int | None = None) -> None:
+        """Wake all aliases, those of a model, or those that want one version of it."""
         for body in self._context.registry.aliases_of(namespace, model):
-            self._add(key_of(body))
+            if wanted in (None, body["spec"]["version"]):
+                self._add(key_of(body))
 
     def _saw_policy(self, body: Raw) -> None:
         before = self._context.registry.get(key_of(body))

@@ -27,26 +27,26 @@ class Move:
 
 def bind(status: ModelAliasStatus, move: Move, set_aside: SetAside | None = None) -> ModelAliasStatus:
     """Return the status after a move. ``set_aside`` is the version that it was taken back from, if it was."""
-    history = [
-        each if each.to is not None else each.model_copy(update={"to": max(move.at, each.from_)})
-        for each in status.history
-    ]
+    # By a clock that was put back this move would come before the last one: a stretch would look longer than it was.
+    at = max([move.at, *(each.to or each.from_ for each in status.history)])
+    history = [each if each.to is not None else each.model_copy(update={"to": at}) for each in status.history]
     history.append(
         Binding(
             version=move.version,
             digest=move.digest,
-            from_=move.at,
+            from_=at,
             actor=move.actor[:512],
             reason=move.reason[:1024] or None,
         )
     )
+    again = status.bound_version in (None, move.version)
     return status.model_copy(
         update={
             "bound_version": move.version,
             "bound_digest": move.digest,
             "bound_generation": move.generation,
-            "bound_at": move.at,
-            "previous_version": status.bound_version or status.previous_version,
+            "bound_at": at,
+            "previous_version": status.previous_version if again else status.bound_version,
             "bindings": status.bindings + 1,
             "set_aside": set_aside,
             "requirements": [],
@@ -115,6 +115,9 @@ def summarise(
     """Return the status with its phase, message and conditions. ``followers`` are the workloads as they are now."""
     new = status.model_copy(update={"serving": list(followers)[:MAX_FOLLOWERS], "observed_generation": generation})
     facts = _Facts(new, wanted, generation)
+    if not facts.is_held and new.requirements:
+        # They are of a version that nobody wants any more. What came with a binding has no requirements beside it.
+        new = new.model_copy(update={"requirements": [], "warnings": []})
     flags: dict[str, tuple[Status, str, str]] = {
         names.READY: facts.ready(),
         names.BOUND: facts.bound(),
@@ -137,7 +140,7 @@ class _Facts:
         self.status, self.wanted = status, wanted
         self.live = status.bound_version
         self.aside = status.set_aside if is_set_aside(status, wanted, generation) and self.live != wanted else None
-        self.failing = [each for each in status.serving if each.message and each.failed]
+        self.failing = [each for each in status.serving if each.failed]
         self.waiting = [each for each in status.serving if not each.ready and not each.failed]
 
     @property

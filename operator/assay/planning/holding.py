@@ -3,6 +3,7 @@
 An alias forgets its older bindings, and is forgotten itself when it is deleted; the version remembers.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
@@ -23,24 +24,41 @@ class History(NamedTuple):
 def held(
     known: list[HeldStatus], version: int, digest: str, histories: Iterable[History], now: datetime
 ) -> list[HeldStatus]:
-    """Return the stretches in which an alias pointed to these very bytes, oldest first, the newest MAX_STRETCHES.
+    """Return the stretches in which an alias pointed to these very bytes, oldest first, at most MAX_STRETCHES.
 
     ``known`` are those that were seen before. A stretch that is open, and whose alias is gone or points elsewhere
-    without a word about when it left, ends now.
+    without a word about when it left, ends with the next move of the alias that is known of, else now.
     """
     found = {(each.alias, each.from_): each for each in known}
     open_: set[tuple[str, datetime]] = set()
+    moves: dict[str, list[datetime]] = {}
     for alias, bindings in histories:
+        moves[alias] = [binding.from_ for binding in bindings]
         for binding in bindings:
             if binding.version == version and binding.digest in (None, digest):
                 key = (alias, binding.from_)
                 found[key] = HeldStatus(alias=alias, from_=binding.from_, to=binding.to)
-                if binding.to is None:
-                    open_.add(key)
+                (open_.add if binding.to is None else open_.discard)(key)
     for key, each in found.items():
         if each.to is None and key not in open_:
-            found[key] = each.model_copy(update={"to": max(now, each.from_)})
-    return sorted(found.values(), key=lambda each: (each.from_, each.alias))[-MAX_STRETCHES:]
+            later = [at for at in moves.get(each.alias, []) if at >= each.from_]
+            found[key] = each.model_copy(update={"to": min(later, default=max(now, each.from_))})
+    return _kept(found.values())
+
+
+def _kept(stretches: Iterable[HeldStatus]) -> list[HeldStatus]:
+    """Return at most MAX_STRETCHES, oldest first: those that are open, then the newest ones of each alias in turn.
+
+    Whoever may move one alias must not be able to push out what another one has held: a version would look free that
+    is live, and a rollback to it be refused.
+    """
+    turns: Counter[str] = Counter()
+    ranked = []
+    for each in sorted(stretches, key=lambda each: (each.from_, each.alias), reverse=True):
+        ranked.append((each.to is not None, turns[each.alias], each))
+        turns[each.alias] += 1
+    ranked.sort(key=lambda entry: entry[:2])
+    return sorted((each for *_, each in ranked[:MAX_STRETCHES]), key=lambda each: (each.from_, each.alias))
 
 
 def holding(stretches: Iterable[HeldStatus]) -> list[str]:

@@ -124,13 +124,10 @@ def _stateful_waits(workload: Raw) -> str | None:
     updated = status.get("updatedReplicas") or 0
     if (status.get("readyReplicas") or 0) < wanted:
         return f"created so far: {updated}"
+    # kubectl compares the revisions instead, and takes a return half-way, to the current one, for complete.
     partition = ((workload["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
-    if partition:
-        left = wanted - partition - updated
-        return f"pods of before: {left}" if left > 0 else None
-    if status.get("updateRevision") != status.get("currentRevision") and updated < wanted:
-        return f"pods of before: {wanted - updated}"
-    return None
+    left = wanted - partition - updated
+    return f"pods of before: {left}" if left > 0 else None
 
 
 def _observed(workload: Raw) -> bool:

@@ -253,7 +253,7 @@ def _taken_in(container: Raw, ours: Callable[[Path], bool]) -> Iterator[str]:
         if volume == names.MODEL_VOLUME and path == FOLDER and ours(ownership.item("volumeMounts", path)):
             continue
         if volume in _VOLUMES:
-            yield f"{who} mounts the volume {volume} at {path}: the model is at {FOLDER} anyway, take this mount away"
+            yield f"{who} mounts the volume {volume} at {path}, which is the operator's: take this mount away"
         elif _collides(path):
             yield f"{who} mounts {volume} at {path}, and the model is at {FOLDER}: mount it elsewhere"
     for device in container.get("volumeDevices") or []:

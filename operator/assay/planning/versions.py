@@ -8,6 +8,8 @@ from assay.planning.conditions import Status, conditions, flag
 from assay.planning.holding import holding
 
 _BYTES, _ORIGIN = names.ARTIFACT_VERIFIED, names.PROVENANCE_VERIFIED
+#: That the status has room for.
+MAX_ALIASES = 50
 Flag = tuple[Status, str, str]
 
 
@@ -53,7 +55,7 @@ def summarise(
     status: ModelVersionStatus, held: list[HeldStatus], *, archived: bool, generation: int, now: datetime
 ) -> ModelVersionStatus:
     """Return the status with what the version is now: its phase, and the aliases that point to it."""
-    new = status.model_copy(update={"held": held, "aliases": holding(held)})
+    new = status.model_copy(update={"held": held, "aliases": holding(held)[:MAX_ALIASES]})
     verified, reason, message = _flag(status, _BYTES)
     phase = {"True": "Ready", "False": "Failed"}.get(verified, "Pending")
     flags: dict[str, Flag] = {

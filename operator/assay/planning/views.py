@@ -41,13 +41,16 @@ def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:
 
 
 def _approvals(annotations: dict[str, str], seen: list[ApprovalStatus]) -> tuple[Approval, ...]:
-    """Return the approvals as they stand on the object; the status only says since when."""
+    """Return the approvals as they stand on the object, since when by the status.
+
+    One that the status does not know is none that was looked at: without a time it would never expire.
+    """
     since = {(each.alias, each.id, each.fingerprint): each.since for each in seen}
     found = []
     for key, value in sorted(annotations.items()):
         said = read_approval(key, value)
-        if said is not None:
-            at = since.get((said.alias, said.id, fingerprint(value)))
+        at = since.get((said.alias, said.id, fingerprint(value))) if said is not None else None
+        if said is not None and at is not None:
             found.append(Approval(said.id, said.alias, said.digest, said.approver, said.comment, at))
     return tuple(found)
 

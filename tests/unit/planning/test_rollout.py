@@ -91,6 +91,13 @@ CASES = [
         "one is old", DONE | REVISIONS | {"updatedReplicas": 1}, "progressing", "pods of before: 1", kind="StatefulSet"
     ),
     Case(
+        "one is of a version that was left half-way",
+        DONE | REVISIONS | {"updateRevision": "web-1", "updatedReplicas": 1},
+        "progressing",
+        "pods of before: 1",
+        kind="StatefulSet",
+    ),
+    Case(
         "as many as the partition allows",
         DONE | REVISIONS | {"updatedReplicas": 1},
         "ready",

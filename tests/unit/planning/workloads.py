@@ -83,10 +83,7 @@ def _tree(paths: frozenset[tuple[str, ...]]) -> Raw:
     for path in paths:
         node = tree
         for name in path:
-            if name.startswith("k:"):
-                node = node.setdefault(name, {".": {}})
-            else:
-                node = node.setdefault(name, {})
+            node = node.setdefault(name, {".": {}} if name.startswith("k:") else {})
     return tree
 
 

@@ -1,0 +1,267 @@
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from assay.controllers.context import Context
+from assay.controllers.queue import Key, WorkQueue
+from assay.controllers.registry import STATEFUL_SET, Registry
+from assay.controllers.wakes import DELETED_RUN, DELETED_VERSION, Wakes
+from assay.controllers.world import World
+from tests.unit.controllers.registry_objects import alias, policy, version, workload
+from tests.unit.planning.objects import container, job, pod, run
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+V1, V2 = Key("ModelVersion", "ml", "digits.v1"), Key("ModelVersion", "ml", "digits.v2")
+CHAMPION, STAGING = Key("ModelAlias", "ml", "digits.champion"), Key("ModelAlias", "ml", "digits.staging")
+LETTERS = Key("ModelAlias", "ml", "letters.champion")
+WEB, POLICY = Key("Deployment", "ml", "web"), Key("PromotionPolicy", "ml", "p")
+SWEEP, RUN = Key("Experiment", "team", "sweep"), Key("Run", "team", "sweep-0")
+_LAST = Key("Last", "", "")
+
+
+class Desk:
+    """Wakes on a real cache and a real queue; what is queued is taken out here, and nothing is done with it."""
+
+    def __init__(self) -> None:
+        self._taken: list[Key] = []
+        self._over = asyncio.Event()
+        self._queue = WorkQueue(self._take, 1)
+        self._queue.start()
+        nothing = cast(Any, None)
+        self.context = Context(
+            nothing, nothing, nothing, World(), Registry(), self._queue, nothing, nothing, nothing, settle=0
+        )
+        self.wakes = Wakes(self.context)
+
+    async def _take(self, key: Key) -> None:
+        if key == _LAST:
+            self._over.set()
+        else:
+            self._taken.append(key)
+
+    async def woken(self) -> set[Key]:
+        """Return what was queued since the last call. One worker takes keys in their order: after the last, that is all."""
+        self._over.clear()
+        self._queue.add(_LAST)
+        await asyncio.wait_for(self._over.wait(), 10)
+        found, self._taken = set(self._taken), []
+        return found
+
+    async def by(self, *bodies: Raw) -> set[Key]:
+        """Return what is woken by what is seen."""
+        for body in bodies:
+            self.wakes.saw(body)
+        return await self.woken()
+
+    async def by_loss(self, body: Raw) -> set[Key]:
+        self.wakes.lost(body)
+        return await self.woken()
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+async def after(desk: Desk, *bodies: Raw) -> Desk:
+    """Let objects be known, and forget whom that has woken."""
+    await desk.by(*bodies)
+    return desk
+
+
+# Versions
+
+
+async def test_a_new_version_is_settled_and_told_to_its_experiment_and_to_those_who_wait_for_it(desk: Desk) -> None:
+    await after(desk, alias(), alias("staging", 2), alias(model="letters"))
+    body = version(run={"name": "r", "uid": "u", "experiment": "sweep"})
+    assert await desk.by(body) == {V1, CHAMPION, Key("Experiment", "ml", "sweep")}
+    assert await desk.by(version(1, 2)) == {V1}, "a change is the version's own affair"
+
+
+async def test_what_is_known_already_wakes_nobody(desk: Desk) -> None:
+    await after(desk, version(1, 5), alias("champion", 1, 5), policy(5), workload(resource_version=5))
+    assert await desk.by(version(1, 5), alias("champion", 1, 4), policy(5), workload(resource_version=4)) == set()
+
+
+async def test_a_version_that_was_deleted_is_recorded_and_missed(desk: Desk) -> None:
+    await after(desk, version(), alias(), alias(model="letters"))
+    gone = Key(DELETED_VERSION, "ml", "digits.v1", "uid-digits.v1")
+    assert await desk.by_loss(version(1, 2)) == {gone, CHAMPION}
+    assert list(desk.context.registry.deleted) == ["uid-digits.v1"]
+    assert desk.context.registry.get(V1) is None
+
+
+async def test_the_deletion_of_a_version_is_recorded_once(desk: Desk) -> None:
+    """The watch tells of it, and the listing that finds what watches have missed may too."""
+    await after(desk, version())
+    await desk.by_loss(version())
+    desk.context.registry.deleted.clear()
+    assert await desk.by_loss(version()) == set()
+    assert desk.context.registry.deleted == {}
+
+
+# Aliases
+
+
+async def test_an_alias_that_was_written_is_looked_at(desk: Desk) -> None:
+    await after(desk, alias(boundVersion=1), workload(), alias("staging"))
+    assert await desk.by(alias("champion", 2, 2, boundVersion=1)) == {CHAMPION}
+
+
+async def test_an_alias_that_has_moved_wakes_what_it_held_what_it_holds_and_who_follows_or_waits(desk: Desk) -> None:
+    await after(desk, alias(boundVersion=1), workload(), workload("other", "digits.staging"), alias("staging"))
+    await after(desk, alias(model="letters"))
+    assert await desk.by(alias("champion", 2, 2, boundVersion=2)) == {CHAMPION, V1, V2, WEB, STAGING}
+
+
+async def test_an_alias_that_is_new_here_wakes_who_follows_it(desk: Desk) -> None:
+    await after(desk, workload())
+    assert await desk.by(alias()) == {CHAMPION, WEB}
+
+
+async def test_an_alias_that_was_deleted_lets_go_of_its_version_and_its_followers(desk: Desk) -> None:
+    await after(desk, alias(boundVersion=1), workload())
+    assert await desk.by_loss(alias()) == {V1, WEB}
+    assert await desk.by_loss(alias()) == set()
+
+
+async def test_an_alias_that_was_deleted_and_made_again_lets_go_too(desk: Desk) -> None:
+    """The new one may be seen before the old one is lost."""
+    await after(desk, alias(uid="old", boundVersion=1), workload())
+    assert await desk.by(alias(uid="new", resource_version=5)) == {CHAMPION, V1, WEB}
+    await desk.by_loss(alias(uid="old", resource_version=4))
+    assert (desk.context.registry.get(CHAMPION) or {})["metadata"]["uid"] == "new"
+
+
+# Policies and namespaces
+
+
+async def test_a_policy_that_says_something_else_has_all_of_its_namespace_judged_again(desk: Desk) -> None:
+    await after(desk, alias(), alias(model="letters"), alias("canary", namespace="other"))
+    assert await desk.by(policy()) == {POLICY, CHAMPION, LETTERS}
+    assert await desk.by(policy(2) | {"status": {"observedGeneration": 1}}) == {POLICY}
+    assert await desk.by(policy(3, mode="Warn")) == {POLICY, CHAMPION, LETTERS}
+    assert await desk.by_loss(policy(4)) == {CHAMPION, LETTERS}
+
+
+def namespace(**annotations: str) -> Raw:
+    return {"metadata": {"name": "ml", "annotations": annotations or None}}
+
+
+async def test_a_namespace_that_opens_or_shuts_has_its_aliases_judged_again(desk: Desk) -> None:
+    await after(desk, alias(), alias("canary", namespace="other"))
+    for annotations, woken in (
+        ({}, set()),
+        ({"team": "a"}, set()),
+        ({"assay.dev/open-by-default": "true"}, {CHAMPION}),
+        ({"assay.dev/open-by-default": "true", "team": "b"}, set()),
+        ({}, {CHAMPION}),
+    ):
+        desk.wakes.saw_namespace(namespace(**annotations))
+        assert await desk.woken() == woken, annotations
+
+
+# Workloads
+
+
+async def test_a_workload_that_begins_to_follow_is_served_and_told_to_its_alias(desk: Desk) -> None:
+    assert await desk.by(workload()) == {WEB, CHAMPION}
+    assert await desk.by(workload(resource_version=2)) == {WEB}, "how its rollout goes on is its own affair"
+
+
+async def test_a_workload_that_follows_another_alias_is_told_to_both(desk: Desk) -> None:
+    await after(desk, workload())
+    assert await desk.by(workload("web", "digits.staging", resource_version=2)) == {WEB, CHAMPION, STAGING}
+    assert await desk.by(workload("web", None, resource_version=3)) == {WEB, STAGING}
+    assert await desk.by(workload("web", None, resource_version=4)) == set()
+
+
+async def test_a_workload_that_left_is_cleaned(desk: Desk) -> None:
+    await after(desk, workload(carried=("digits", "1")))
+    assert await desk.by(workload("web", None, ("digits", "1"), 2)) == {WEB, CHAMPION}
+
+
+async def test_a_workload_that_was_deleted_is_told_to_its_alias(desk: Desk) -> None:
+    await after(desk, workload("set", kind=STATEFUL_SET))
+    assert await desk.by_loss(workload("set", kind=STATEFUL_SET)) == {Key(STATEFUL_SET, "ml", "set"), CHAMPION}
+
+
+async def test_workloads_of_others_wake_nobody(desk: Desk) -> None:
+    assert await desk.by(workload(asks=None)) == set()
+
+
+async def test_an_alias_nobody_can_name_is_not_woken(desk: Desk) -> None:
+    assert await desk.by(workload(asks="no alias")) == {WEB}
+    assert await desk.by(workload(asks="digits.champion", resource_version=2)) == {WEB, CHAMPION}
+
+
+# Runs and what belongs to them
+
+
+def experiment(resource_version: int = 1, **spec: Any) -> Raw:
+    metadata = {"namespace": "team", "name": "sweep", "uid": "uid-sweep", "resourceVersion": str(resource_version)}
+    return {"kind": "Experiment", "metadata": metadata, "spec": spec}
+
+
+def ended(resource_version: str = "9") -> Raw:
+    body = run()
+    body["metadata"]["resourceVersion"] = resource_version
+    return body | {"status": {"phase": "Succeeded"}}
+
+
+async def test_a_run_and_what_belongs_to_it_wake_the_run_and_its_experiment(desk: Desk) -> None:
+    assert await desk.by(experiment()) == {SWEEP}
+    assert await desk.by(run()) == {RUN, SWEEP}
+    assert await desk.by(job()) == {RUN}
+    assert await desk.by(pod("Running", container("running"))) == {RUN}
+    assert await desk.by(job(), pod("Running", container("running"))) == set()
+    assert await desk.by_loss(pod("Running")) == {RUN}
+    assert await desk.by_loss(job()) == {RUN}
+    assert await desk.by(ended()) == {SWEEP}, "a run that has ended costs nothing"
+
+
+async def test_a_run_of_its_own_wakes_no_experiment(desk: Desk) -> None:
+    body = run()
+    del body["metadata"]["ownerReferences"]
+    assert await desk.by(body) == {RUN}
+
+
+async def test_an_experiment_that_is_suspended_wakes_its_runs(desk: Desk) -> None:
+    await after(desk, experiment(), run())
+    assert await desk.by(experiment(2, suspend=True)) == {SWEEP, RUN}
+    assert await desk.by(experiment(3, suspend=True, parallelism=2)) == {SWEEP}
+
+
+async def test_a_run_that_was_deleted_before_it_ended_has_its_record_closed(desk: Desk) -> None:
+    await after(desk, experiment(), run())
+    assert await desk.by_loss(run()) == {SWEEP, Key(DELETED_RUN, "team", "sweep-0", "uid-sweep-0")}
+    await after(desk, experiment(2))
+    body = ended()
+    body["metadata"]["uid"] = "second"
+    await after(desk, body)
+    assert await desk.by_loss(body) == {SWEEP}
+
+
+async def test_an_experiment_that_was_deleted_wakes_nobody(desk: Desk) -> None:
+    await after(desk, experiment())
+    assert await desk.by_loss(experiment()) == set()
+    assert await desk.by(run()) == {RUN}
+
+
+# The start
+
+
+async def test_at_the_start_everything_is_looked_at_once(desk: Desk) -> None:
+    """The cache is filled by listing, without the watches."""
+    world, known = desk.context.world, desk.context.registry
+    world.see_experiment(experiment())
+    world.see_run(run())
+    for body in (version(), alias(), policy(), workload(), workload("set", kind=STATEFUL_SET), workload("no", None)):
+        known.see(body)
+    desk.wakes.everything()
+    assert await desk.woken() == {SWEEP, RUN, V1, CHAMPION, POLICY, WEB, Key(STATEFUL_SET, "ml", "set")}
+    assert await desk.by(version(), alias(), policy(), workload(), run(), experiment()) == set()

@@ -1,0 +1,166 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from assay.api.common import Condition
+from assay.api.modelversion import HeldStatus, ModelVersionStatus
+from assay.planning import approving, verdict, views
+from assay.planning.approving import MAX_APPROVALS
+from assay.planning.policies import AliasView, Approvals, Evidence, Held, Policy, VersionView
+from tests import registry
+from tests.unit.planning.objects import NOW
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+DIGEST, OTHER = registry.digest("1"), registry.digest("2")
+CHAMPION = AliasView("digits", "champion")
+
+
+def version(status: Raw | None = None, *, metadata: Raw | None = None, **spec: Any) -> Raw:
+    """Return the version 1 of `digits`, dora's, as the API server has it."""
+    return registry.model_version("digits", 1, namespace="ml", owner="dora", metadata=metadata, **spec) | {
+        "status": status or {}
+    }
+
+
+def view(body: Raw, *held: HeldStatus) -> VersionView:
+    return views.version_view(body, list(held))
+
+
+def annotated(annotations: dict[str, str], *, looked: bool = True) -> Raw:
+    """Return a version with annotations, after the operator has looked at them or before."""
+    known = approving.look(annotations, DIGEST, [], NOW).known if looked else []
+    return version(ModelVersionStatus(approvals=known).to_dict(), metadata={"annotations": annotations})
+
+
+def key(number: object = 1, alias: str = "champion") -> str:
+    return f"{alias}.approval.assay.dev/{number}"
+
+
+def test_a_version_that_nobody_has_looked_at_has_nothing_to_show_for_itself() -> None:
+    found = view(registry.model_version("digits", 1, namespace="ml"))
+    assert found == VersionView("digits.v1", "digits", 1, DIGEST, "")
+
+
+def test_evidence_is_what_is_true_and_only_that() -> None:
+    conditions = [
+        Condition(type=kind, status=status, reason="R", last_transition_time=NOW).to_dict()
+        for kind, status in (
+            ("Reproducible", "True"),
+            ("ArtifactVerified", "Unknown"),
+            ("ProvenanceVerified", "False"),
+            ("Signed", "True"),
+        )
+    ]
+    found = view(version({"conditions": conditions}))
+    assert (found.reproducible, found.artifact_verified, found.provenance_verified, found.signed) == (
+        True,
+        False,
+        False,
+        True,
+    )
+
+
+def test_what_the_run_says_counts_more_than_what_the_manifest_claims() -> None:
+    claimed = {"metrics": {"f1": {"last": 0.99}}, "parameters": {"lr": 1}}
+    recorded = {"metrics": {"f1": {"last": 0.5, "max": 0.6}}, "parameters": {"lr": 2}}
+    found = view(version(provenance=claimed))
+    assert (found.metrics["f1"]["last"], found.parameters) == (0.99, {"lr": 1})
+    found = view(version({"provenance": recorded}, provenance=claimed))
+    assert (found.metrics["f1"]["last"], found.metrics["f1"]["max"], found.parameters) == (0.5, 0.6, {"lr": 2})
+    found = view(version({"provenance": {}}, provenance=claimed))
+    assert (found.metrics, found.parameters) == ({}, {}), "a run that recorded nothing bears no claim out"
+
+
+def test_what_bars_a_version_is_read_from_the_object() -> None:
+    assert view(version(metadata={"labels": {"assay.dev/archived": ""}})).archived
+    assert view(version(metadata={"deletionTimestamp": "2026-03-01T12:00:00Z"})).deleting
+    found = view(version())
+    assert (found.archived, found.deleting) == (False, False)
+
+
+def test_held_are_the_stretches_that_are_known_now_and_not_those_of_the_status() -> None:
+    stale = {"held": [{"alias": "staging", "from": "2020-01-01T00:00:00Z"}]}
+    end = NOW + timedelta(hours=1)
+    found = view(version(stale), HeldStatus(alias="champion", from_=NOW, to=end))
+    assert found.held == (Held("champion", NOW, end),)
+
+
+# Approvals
+
+
+def test_an_approval_is_as_it_stands_on_the_object_since_when_it_was_seen() -> None:
+    (found,) = view(annotated({key(): f"{OTHER} rita\nfine"})).approvals
+    assert (found.alias, found.id, found.digest, found.approver, found.comment, found.at) == (
+        "champion",
+        "1",
+        OTHER,
+        "rita",
+        "fine",
+        NOW,
+    )
+
+
+def test_one_that_was_taken_away_counts_no_more_whatever_the_status_says() -> None:
+    body = annotated({key(): f"{DIGEST} rita"})
+    body["metadata"]["annotations"] = {}
+    assert view(body).approvals == ()
+
+
+def test_the_time_of_other_words_is_not_its_own() -> None:
+    body = annotated({key(): f"{DIGEST} rita"})
+    body["metadata"]["annotations"] = {key(): f"{DIGEST} rita\nand again"}
+    assert view(body).approvals == ()
+
+
+def test_one_that_was_not_looked_at_does_not_count() -> None:
+    assert view(annotated({key(): f"{DIGEST} rita"}, looked=False)).approvals == ()
+
+
+def test_nobody_gets_an_approval_that_never_expires_by_writing_too_many() -> None:
+    """Without a time it would begin anew at each look. Those of others have filled the status here."""
+    flood = {key(f"a{number}", "staging"): f"{DIGEST} user{number}" for number in range(MAX_APPROVALS)}
+    body = annotated(flood | {key("z"): f"{DIGEST} rita"})
+    assert all(approval.at == NOW for approval in view(body).approvals)
+    expiring = Policy("p", approvals=Approvals(1, expire_after=timedelta(hours=1)), evidence=Evidence(False, False, False))
+    for when in (NOW, NOW + timedelta(days=9)):
+        assert not verdict.evaluate(CHAMPION, view(body), None, [expiring], when + timedelta(hours=1)).allowed
+
+
+# Policies
+
+
+def test_a_policy_is_read() -> None:
+    spec = {"match": {"models": ["digits"], "aliases": ["champ*"]}, "approvals": {"required": 2, "expireAfter": "1d"}}
+    found = views.policy_of({"metadata": {"name": "p"}, "spec": spec})
+    assert (found.name, found.models, found.aliases, found.problem) == ("p", ("digits",), ("champ*",), "")
+    assert found.approvals == Approvals(2, True, timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"approvals": {"required": "many"}},
+        {"mode": "Perhaps", "match": {"models": ["other"]}},
+        {"gates": [{"name": "g"}]},
+        {"freeze": 7},
+    ],
+)
+def test_a_policy_that_cannot_be_read_keeps_everything_shut(spec: Raw) -> None:
+    found = views.policy_of({"metadata": {"name": "odd"}, "spec": spec})
+    assert "its spec is not understood" in found.problem
+    assert "\n" not in found.problem
+    answer = verdict.evaluate(CHAMPION, view(version()), None, [found], NOW, open_by_default=True)
+    assert not answer.allowed
+    assert [each.policy for each in answer.requirements if not each.met] == ["odd"]
+
+
+def test_a_policy_that_is_understood_but_makes_no_sense_keeps_shut_only_what_it_matches() -> None:
+    window = {"name": "night", "weekly": {"days": ["Mon"], "from": "10:00", "to": "10:00", "timeZone": "UTC"}}
+    spec = {"match": {"models": ["digits"]}, "freeze": [window]}
+    found = views.policy_of({"metadata": {"name": "odd"}, "spec": spec})
+    assert "freeze night is from 10:00 to 10:00" in found.problem
+    assert verdict.matches(found, CHAMPION)
+    assert not verdict.matches(found, AliasView("letters", "champion"))
