@@ -101,6 +101,7 @@ async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -
         if error.status == 404:
             raise Again(1.0, "the workload was just deleted") from None
         if error.status == 409 or error.permanent:
+            await _see_again(context, key, body)
             raise CannotServe(f"the API server refuses what is to be set: {error.message}") from None
         raise
     context.registry.see(written)
@@ -110,6 +111,15 @@ async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -
             written, names.SERVING, f"{served.model}.v{served.version}, which {served.alias} points to, is rolled out"
         )
     return written
+
+
+async def _see_again(context: Context, key: Key, body: Raw) -> None:
+    """Raise Again when the workload is another one by now: what was refused was made for what it was."""
+    fresh = await context.kube.get(RESOURCES[key.kind], key.namespace, key.name)
+    if fresh is None or fresh["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+        if fresh is not None:
+            context.registry.see(fresh)
+        raise Again(1.0, "the workload changed meanwhile")
 
 
 async def _pods(context: Context, body: Raw) -> list[Raw]:
