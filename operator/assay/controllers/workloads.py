@@ -15,6 +15,7 @@ from assay.controllers.kube import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiError, R
 from assay.controllers.queue import Again, Key
 from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, alias_place, asks_for, carries, version_place
 from assay.planning import rollout, serving
+from assay.planning.conditions import parse_time
 from assay.planning.rollout import Rollout
 from assay.planning.serving import CannotServe, Served
 
@@ -56,9 +57,8 @@ async def _serve(context: Context, key: Key, body: Raw, asked: tuple[str, str]) 
     if served is None:
         return
     body = await _apply(context, key, body, served)
-    found = rollout.judge(
-        body, await _pods(context, body), now(), _began(context, key, served.version), _patience(body)
-    )
+    began = _began(context, key, body, served)
+    found = rollout.judge(body, await _pods(context, body), now(), began, _patience(body))
     _say(context, key, found, body)
     if found.state == "progressing":
         raise Again(_LOOK_AGAIN, "the rollout goes on")
@@ -143,12 +143,15 @@ def _selector(body: Raw) -> str:
     return ",".join(parts)
 
 
-def _began(context: Context, key: Key, version: int) -> datetime:
-    """Return when the version was given to the workload, as far as this process knows."""
+def _began(context: Context, key: Key, body: Raw, served: Served) -> datetime | None:
+    """Return when the version was given to the workload; after a restart when it could have been at the earliest."""
     known = context.began.get(key)
-    if known is None or known[0] != version:
-        known = context.began[key] = (version, now())
-    return known[1]
+    if known is not None and known[0] == served.version:
+        return known[1]
+    alias = context.registry.aliases.get(alias_place(key.namespace, served.model, served.alias))
+    bound = parse_time(((alias or {}).get("status") or {}).get("boundAt"))
+    created = parse_time(body["metadata"].get("creationTimestamp"))
+    return max(filter(None, (bound, created)), default=None)
 
 
 def _patience(body: Raw) -> timedelta:
