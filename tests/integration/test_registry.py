@@ -25,7 +25,7 @@ Raw = dict[str, Any]
 def operator(
     control_plane: LocalCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[operators.OperatorProcess]:
-    operators.install(control_plane)
+    registry.install_policies(control_plane)
     log = tmp_path_factory.mktemp("operator") / "operator.log"
     with operators.OperatorProcess(control_plane, log) as process:
         yield process
@@ -34,13 +34,15 @@ def operator(
 class Models(Objects):
     """A namespace with models in it, and people who approve of them."""
 
-    def register(self, model: str, version: int, data: bytes, **spec: Any) -> Raw:
+    def register(self, model: str, version: int, data: bytes, *, archived: bool = False, **spec: Any) -> Raw:
         """Put bytes into the store and apply a manifest that names them; return the digest's text in it."""
         key = f"runs/{self.namespace}/_/r/u{version}/given/model.bin"
         self.store.put_bytes(key, data, "application/octet-stream")
         artifact = {"uri": f"s3://{self.store.config.bucket}/{key}", "digest": sha256(data)}
         manifest = registry.model_version(model, version, namespace=self.namespace, owner="dora", artifact=artifact)
         manifest["spec"] |= spec
+        if archived:
+            manifest["metadata"]["labels"] = {names.LABEL_ARCHIVED: "true"}
         self.apply(manifest)
         return manifest
 
@@ -62,7 +64,12 @@ class Models(Objects):
 
     def approve(self, version: str, alias: str, user: str, number: str = "1") -> None:
         digest = self.get("modelversion", version)["spec"]["artifact"]["digest"]
-        self.kubectl("annotate", "modelversion", version, f"{alias}.approval.assay.dev/{number}={digest} {user}")
+        approval = f"{alias}.approval.assay.dev/{number}={digest} {user}"
+        self.kubectl("annotate", "modelversion", version, approval, *person(user))
+
+    def roll_back(self, name: str, version: int, user: str, reason: str = "") -> None:
+        request = f"{names.ANNOTATION_ROLLBACK}={version} {user}" + (f"\n{reason}" if reason else "")
+        self.kubectl("annotate", "modelalias", name, request, *person(user))
 
     def alias(self, name: str, what: str, holds: Any, seconds: float = 20) -> Raw:
         return self.wait("modelalias", name, what, holds, seconds)
@@ -79,6 +86,11 @@ class Models(Objects):
 
     def actions(self, name: str = "") -> list[str]:
         return [record.action for record in self.trail() if name in ("", record.object.name)]
+
+
+def person(user: str) -> tuple[str, str]:
+    """Who may do everything, under a name."""
+    return f"--as={user}", "--as-group=system:masters"
 
 
 def sha256(data: bytes) -> str:
@@ -136,8 +148,24 @@ def test_other_bytes_than_the_manifest_says_are_refused_for_good(models: Models)
     assert models.actions("digits.v1") == ["RegistrationRefused"]
 
 
-def test_bytes_of_another_namespace_are_refused_by_the_operator_too(models: Models) -> None:
-    models.register("digits", 1, b"x", artifact={"uri": "s3://assay/runs/other/_/r/u/given/x", "digest": sha256(b"x")})
+def test_bytes_of_another_namespace_are_refused_by_the_operator_too(
+    models: Models, operator: operators.OperatorProcess
+) -> None:
+    operator.kill()
+    allowed = f"{names.ANNOTATION_ALLOWED_PREFIXES}=s3://assay/runs/other/"
+    models.cluster.kubectl("annotate", "namespace", models.namespace, allowed)
+    artifact = {"uri": "s3://assay/runs/other/_/r/u/given/x", "digest": sha256(b"x")}
+
+    def created() -> bool:
+        try:
+            models.register("digits", 1, b"x", artifact=artifact)
+        except ClusterError:  # the API server has not heard of the annotation yet
+            return False
+        return True
+
+    wait_for("the version to be let in", created, seconds=10)
+    models.cluster.kubectl("annotate", "namespace", models.namespace, f"{names.ANNOTATION_ALLOWED_PREFIXES}-")
+    operator.start().wait_ready()
     found = models.wait("modelversion", "digits.v1", "Failed", lambda o: o["status"]["phase"] == "Failed", 20)
     assert condition(found, "ArtifactVerified")["reason"] == "NotEntitled"
 
@@ -213,7 +241,7 @@ def test_a_rollback_needs_no_approval_and_holds_until_the_spec_is_written(models
     models.want("digits.champion", 2)
     models.bound("digits.champion", 2)
     models.apply(open_policy(approvals={"required": 5}))
-    models.kubectl("annotate", "modelalias", "digits.champion", f"{names.ANNOTATION_ROLLBACK}=1 walter\nlatency")
+    models.roll_back("digits.champion", 1, "walter", "latency")
     back = models.bound("digits.champion", 1)
     last = back["status"]["history"][-1]
     assert (last["version"], last["actor"], last["reason"]) == (1, "walter", "latency")
@@ -241,6 +269,79 @@ def test_a_namespace_can_opt_out_of_the_default(models: Models) -> None:
     models.alias("digits.champion", "held", lambda o: o.get("status", {}).get("phase") == "Held")
     models.cluster.kubectl("annotate", "namespace", models.namespace, f"{names.ANNOTATION_OPEN}=true")
     models.bound("digits.champion", 1)
+
+
+def test_a_rollback_in_one_write_with_the_spec_leaves_the_other_version(models: Models) -> None:
+    models.apply(open_policy())
+    for version in (1, 2):
+        models.registered("digits", version, b"v%d" % version)
+    models.apply(registry.model_alias("digits", "champion", 1))
+    models.bound("digits.champion", 1)
+    models.want("digits.champion", 2)
+    models.bound("digits.champion", 2)
+    patch = {"metadata": {"annotations": {names.ANNOTATION_ROLLBACK: "1 walter"}}, "spec": {"version": 1}}
+    models.kubectl("patch", "modelalias", "digits.champion", "--type=merge", "-p", json.dumps(patch), *person("walter"))
+    back = models.bound("digits.champion", 1)
+    assert back["status"]["setAside"]["version"] == 2
+    assert back["status"]["history"][-1]["actor"] == "walter"
+
+
+def test_a_rollback_to_what_is_live_keeps_it_there(models: Models) -> None:
+    models.apply(open_policy(approvals={"required": 1}))
+    for version in (1, 2):
+        models.registered("digits", version, b"v%d" % version)
+    models.approve("digits.v1", "champion", "rita")
+    models.apply(registry.model_alias("digits", "champion", 1))
+    models.bound("digits.champion", 1)
+    models.want("digits.champion", 2)
+    models.alias("digits.champion", "held", lambda o: o["status"]["phase"] == "Held")
+    models.roll_back("digits.champion", 1, "walter")
+    models.alias("digits.champion", "set aside", lambda o: o["status"]["setAside"]["version"] == 2)
+    models.approve("digits.v2", "champion", "rita", "2")
+    models.wait(
+        "modelversion", "digits.v2", "the approval to be seen", lambda o: o["status"]["approvals"][0]["approver"]
+    )
+    found = models.alias("digits.champion", "bound", lambda o: o["status"]["phase"] == "Bound")
+    assert found["status"]["boundVersion"] == 1
+    assert len(found["status"]["history"]) == 1
+    assert models.actions("digits.champion") == ["AliasBound", "BindingRefused", "RolledBack"]
+
+
+def test_a_rollback_that_cannot_be_done_is_declined(models: Models) -> None:
+    models.apply(open_policy())
+    for version in (1, 2):
+        models.registered("digits", version, b"v%d" % version)
+    models.apply(registry.model_alias("digits", "champion", 1))
+    models.bound("digits.champion", 1)
+    models.want("digits.champion", 2)
+    models.bound("digits.champion", 2)
+    models.wait(
+        "modelversion", "digits.v1", "no label", lambda o: names.LABEL_BOUND not in o["metadata"].get("labels", {}), 10
+    )
+    models.kubectl("delete", "modelversion", "digits.v1")
+    models.roll_back("digits.champion", 1, "walter")
+    models.alias(
+        "digits.champion",
+        "the wish to be cleared",
+        lambda o: names.ANNOTATION_ROLLBACK not in o["metadata"].get("annotations", {}),
+    )
+    refused = [record for record in models.trail() if record.action == "BindingRefused"]
+    assert [(record.actor, record.reason) for record in refused] == [("walter", "there is no digits.v1 any more")]
+
+
+def test_the_deletion_of_a_policy_is_recorded(models: Models) -> None:
+    models.apply(open_policy())
+    wait_for("the policy to be recorded", lambda: models.actions("open") == ["PolicyChanged"], seconds=10)
+    models.kubectl("delete", "promotionpolicy", "open")
+    wait_for("its deletion to be recorded", lambda: models.actions("open") == ["PolicyChanged"] * 2, seconds=10)
+    assert models.trail()[-1].after is None
+
+
+def test_a_version_that_is_archived_from_the_beginning_is_recorded_as_such(models: Models) -> None:
+    manifest = models.register("digits", 1, b"one", archived=True)
+    assert manifest["metadata"]["labels"] == {names.LABEL_ARCHIVED: "true"}
+    models.wait("modelversion", "digits.v1", "Archived", lambda o: o["status"]["phase"] == "Archived", 20)
+    assert models.actions("digits.v1") == ["VersionRegistered", "VersionArchived"]
 
 
 def test_an_archived_version_is_barred(models: Models) -> None:

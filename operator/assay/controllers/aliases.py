@@ -4,13 +4,14 @@ Order of a binding: the version is labelled, which also makes sure that it is st
 trail has it; the status says it. A crash in between leaves a step that is done again.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from assay.api import names
 from assay.api.approvals import RollbackRequest, read_rollback
 from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
-from assay.controllers import audit_events, statuses, versions
+from assay.controllers import audit_events, signatures, statuses, versions
 from assay.controllers.audit_events import Pointed
 from assay.controllers.context import Context, now
 from assay.controllers.kube import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES, ApiError
@@ -84,7 +85,7 @@ class _Alias:
         found = await self.context.kube.get(MODEL_VERSIONS, self.namespace, name)
         if found is None:
             return None
-        self.context.registry.see(found)
+        self.context.notice(found)
         if found["metadata"].get("deletionTimestamp"):
             return found
         return await versions.take_in_approvals(self.context, found)
@@ -94,21 +95,34 @@ class _Alias:
         policies: list[Policy] = [views.policy_of(body) async for body in kube.list(PROMOTION_POLICIES, self.namespace)]
         namespace = await kube.get(NAMESPACES, "", self.namespace) or {"metadata": {}}
         open_ = (namespace["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPEN) == "true"
-        judged = verdict.evaluate(
-            self.view, self._view(candidate), self._current(), policies, clock, open_by_default=open_
-        )
+        view = await self._with_signature(self._view(candidate), candidate, policies)
+        current = await self._current()
+        judged = verdict.evaluate(self.view, view, current, policies, clock, open_by_default=open_)
+        if current is None and self.status.bound_version is not None:
+            judged = _refused(
+                judged,
+                "current",
+                f"v{self.status.bound_version}, which is live, does not exist any more, and no gate can compare with "
+                f"it: delete the alias and create it again",
+            )
         return _with_bytes(judged, candidate), clock
+
+    async def _with_signature(self, view: VersionView, candidate: Raw, policies: list[Policy]) -> VersionView:
+        """Return the view with what a signature is worth at this moment, if a policy asks for one."""
+        if not any(policy.evidence.signed and verdict.matches(policy, self.view) for policy in policies):
+            return view
+        why = await signatures.why_unsigned(self.context, candidate)
+        return replace(view, signed=not why, unsigned=why)
 
     def _view(self, body: Raw) -> VersionView:
         return views.version_view(body, versions.held_by(self.context, body))
 
-    def _current(self) -> VersionView | None:
-        """Return what the alias points to. What gates read of it never changes, so the cache will do."""
+    async def _current(self) -> VersionView | None:
+        """Return what the alias points to; None when that is nothing, or does not exist any more."""
         if self.status.bound_version is None:
             return None
-        body = self.context.registry.versions.get(
-            version_place(self.namespace, self.spec.model, self.status.bound_version)
-        )
+        _, name = version_place(self.namespace, self.spec.model, self.status.bound_version)
+        body = await self.context.kube.get(MODEL_VERSIONS, self.namespace, name)
         return None if body is None else self._view(body)
 
     async def _hold(
@@ -120,9 +134,9 @@ class _Alias:
             unmet = [each.message for each in requirements if not each.met]
             event = audit_events.binding_refused(self.body, self.spec.version, digest, unmet, self.generation)
             await self.context.audit.record(event)
+        await self.report(held)
         if missing != binding.unmet(self.status.requirements):
             self.context.events.post(self.body, names.HELD, f"v{self.spec.version}: {missing}")
-        await self.report(held)
 
     def _wake_at(self, judged: Verdict, clock: datetime) -> None:
         if judged.next_change is not None:
@@ -152,7 +166,9 @@ class _Alias:
         bound = binding.bind(self.status, move, set_aside).model_copy(update={"warnings": list(warnings)})
         async with self.context.lock(self.namespace, self.spec.model):
             await self._label(candidate)
-            await self.context.audit.record(self._moved(move, bound.bindings, back=back))
+            await self._check_unchanged()
+            at = bound.bound_at or move.at
+            await self.context.audit.record(self._moved(replace(move, at=at), bound.bindings, back=back))
             await self.report(bound)
         self.context.events.post(
             self.body,
@@ -166,6 +182,15 @@ class _Alias:
                 self.context.queue.add(
                     Key(names.MODEL_VERSION, *version_place(self.namespace, self.spec.model, version))
                 )
+
+    async def _check_unchanged(self) -> None:
+        """Raise Again when the alias is another one by now: what is recorded next is what is done."""
+        metadata = self.body["metadata"]
+        found = await self.context.kube.get(MODEL_ALIASES, self.namespace, self.name)
+        if found is None or found["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+            if found is not None:
+                self.context.notice(found)
+            raise Again(0.05, "the alias changed meanwhile")
 
     def _moved(self, move: Move, number: int, *, back: bool) -> AuditEvent:
         before = None
@@ -192,7 +217,7 @@ class _Alias:
             raise
         if written is None:
             raise Again(0.05, "the version was just deleted")
-        self.context.registry.see(written)
+        self.context.notice(written)
 
     # Back
 
@@ -214,26 +239,40 @@ class _Alias:
             await self._decline("; ".join(each.message for each in judged.requirements if not each.met))
             return
         why = f"rolled back from v{self.status.bound_version} to v{request.version} by {request.user}"
-        aside = self._aside("RolledBack", f"{why}: {request.reason}" if request.reason else why)
-        await self._bind(candidate, request.user, request.reason, set_aside=aside, back=True)
+        why = f"{why}: {request.reason}" if request.reason else why
+        aside = self._aside(names.ROLLED_BACK, why, request.version)
+        if request.version == self.status.bound_version:
+            await self._stay(candidate, request, aside)
+        else:
+            await self._bind(candidate, request.user, request.reason, set_aside=aside, back=True)
         await self._clear_request()
+
+    async def _stay(self, candidate: Raw, request: RollbackRequest, aside: SetAside) -> None:
+        """Back to what is live: nothing moves now, and the wanted version does not move in either."""
+        live = Pointed(request.version, candidate["spec"]["artifact"]["digest"])
+        number = self.status.bindings
+        event = audit_events.rolled_back(self.body, live, live, request.user, request.reason, number)
+        event = event.model_copy(update={"event": f"{event.event}/stay"})
+        await self.context.audit.record(event)
+        await self.report(self.status.model_copy(update={"set_aside": aside}))
 
     def _is_done(self, request: RollbackRequest) -> bool:
         """Whether the newest binding is what the request asked for: it was bound, and then the operator died."""
         last = self.status.history[-1] if self.status.history else None
-        return last is not None and last.actor == request.user and self.status.set_aside is not None
+        return last is not None and last.actor == request.user[:512] and self.status.set_aside is not None
 
-    def _aside(self, reason: str, message: str) -> SetAside:
+    def _aside(self, reason: str, message: str, target: int) -> SetAside:
         """Return what keeps the alias from going where it just came from. It holds until the spec is written anew."""
-        wanted = self.spec.version
-        left = wanted if reason == names.ROLLED_BACK else self.status.bound_version or wanted
+        wanted, live = self.spec.version, self.status.bound_version or self.spec.version
+        left = live if reason == names.ROLLOUT_FAILED or wanted == target else wanted
         return SetAside.model_validate(
             {"version": left, "generation": self.generation, "reason": reason, "message": message[:1024], "at": now()}
         )
 
     async def _decline(self, why: str) -> None:
-        self.context.events.post(self.body, "RollbackRefused", why, warning=True)
+        await self.context.audit.record(audit_events.rollback_refused(self.body, why))
         await self._clear_request()
+        self.context.events.post(self.body, "RollbackRefused", why, warning=True)
 
     async def _clear_request(self) -> None:
         """Take the annotation away, unless it was written anew meanwhile."""
@@ -247,7 +286,7 @@ class _Alias:
                 raise Again(0.05, "the alias changed meanwhile") from None
             raise
         if written is not None:
-            self.context.registry.see(written)
+            self.context.notice(written)
             self.context.queue.add(key_of(self.body))
 
     async def leave_what_fails(self) -> bool:
@@ -258,9 +297,11 @@ class _Alias:
         failed, version = found
         candidate = await self._fresh(version)
         if candidate is None:
+            self._cannot_go_back(f"v{version} does not exist any more")
             return False
         judged = _with_bytes(verdict.evaluate_rollback(self.view, self._view(candidate)), candidate)
         if not judged.allowed:
+            self._cannot_go_back("; ".join(each.message for each in judged.requirements if not each.met))
             return False
         why = f"v{self.status.bound_version} failed in {failed.kind} {failed.name}: {failed.message}"
         await self.context.audit.record(
@@ -270,10 +311,14 @@ class _Alias:
             candidate,
             names.OPERATOR_USER,
             why,
-            set_aside=self._aside("RolloutFailed", f"{why}; back to v{version}"),
+            set_aside=self._aside(names.ROLLOUT_FAILED, f"{why}; back to v{version}", version),
             back=True,
         )
         return True
+
+    def _cannot_go_back(self, why: str) -> None:
+        if self.status.phase != "Degraded":
+            self.context.events.post(self.body, "CannotGoBack", why, warning=True)
 
     # What is said
 
@@ -310,21 +355,24 @@ class _Alias:
         if status.bindings != self.status.bindings:
             followers = status.serving
         new = binding.summarise(status, self.spec.version, followers, generation=self.generation, now=now())
-        written = await statuses.write(
-            self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.registry.see
-        )
+        written = await statuses.write(self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.notice)
         if written is None:
             raise Again(1.0, "the alias was just deleted")
-        self.context.registry.see(written)
+        self.context.notice(written)
         self.body = written
 
 
+def _refused(judged: Verdict, requirement: str, message: str) -> Verdict:
+    """Add what no policy can waive and is not met."""
+    found = (*judged.requirements, Requirement("", requirement, False, message))
+    return Verdict(False, found, judged.warnings, judged.next_change)
+
+
 def _with_bytes(judged: Verdict, candidate: Raw) -> Verdict:
-    """Add what no policy can waive: the registered bytes are there, so that they can be fetched."""
+    """Add that the registered bytes are there, so that they can be fetched."""
     status = versions.status_of(candidate)
     if status.registered is not None:
         return judged
     name = candidate["metadata"]["name"]
     said = f"{name} is {status.phase or 'Pending'}: {status.message or 'its bytes are not registered yet'}"
-    missing = Requirement("", "version/registered", False, said)
-    return Verdict(False, (*judged.requirements, missing), judged.warnings, judged.next_change)
+    return _refused(judged, "version/registered", said)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from assay.api import names
-from assay.api.approvals import read_approval
+from assay.api.approvals import read_approval, read_rollback
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus, Provenance
 from assay.api.run import RunStatus
 from assay.store.audit import Action, AuditEvent, AuditObject
@@ -84,7 +84,8 @@ def version_registered(
     the run has recorded. The actor is the owner unless another one is known.
     """
     spec = version["spec"]
-    said = spec.get("provenance") or (provenance.to_dict() if provenance else {})
+    # A manifest may say less than its run.
+    said = provenance.to_dict() if provenance else spec.get("provenance") or {}
     run = spec.get("run")
     after: Raw = {
         "run": run,
@@ -258,6 +259,21 @@ def _moved(
         after=after,
         reason=reason,
         at=at,
+    )
+
+
+def rollback_refused(alias: Raw, why: str) -> AuditEvent:
+    """A rollback that was asked for was not done. ``alias`` still has the annotation that asked for it."""
+    asked = (alias["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROLLBACK) or ""
+    read = read_rollback(asked)
+    return _event(
+        alias,
+        names.MODEL_ALIAS,
+        Action.BINDING_REFUSED,
+        f"rollback-refused/{_short(asked)}/{alias['metadata'].get('resourceVersion', '')}",
+        actor=read.user if read else UNKNOWN,
+        after={"version": read.version if read else None, "unmet": [why[:1024]]},
+        reason=why,
     )
 
 

@@ -32,8 +32,16 @@ async def reconcile(context: Context, key: Key) -> None:
             "conditions": conditions(old.conditions, {names.READY: ready}, generation, now()),
         }
     )
-    written = await statuses.write(context.kube, PROMOTION_POLICIES, body, new.to_dict(), context.registry.see)
+    written = await statuses.write(context.kube, PROMOTION_POLICIES, body, new.to_dict(), context.notice)
     if written is not None:
-        context.registry.see(written)
+        context.notice(written)
         if wrong and (old.message or "") != (new.message or ""):
             context.events.post(body, names.CANNOT_BE_READ, wrong, warning=True)
+
+
+async def forget(context: Context, key: Key) -> None:
+    """A policy was deleted, which may open what it kept shut: that is recorded."""
+    body = context.registry.deleted.get(key.uid)
+    if body is not None:
+        await context.audit.record(audit_events.policy_changed(body, deleted=True))
+        context.registry.deleted.pop(key.uid, None)

@@ -6,18 +6,22 @@ decision rests on is read again from the API server.
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from assay.api import names
+from assay.api.modelalias import ModelAliasStatus
 from assay.controllers.queue import Key
 from assay.controllers.sightings import Sightings
 from assay.controllers.world import Place, place
+from assay.planning.holding import History
 from assay.planning.serving import CannotServe, follows
 
 Raw = dict[str, Any]
 
 DEPLOYMENT, STATEFUL_SET = "Deployment", "StatefulSet"
 WORKLOADS = (DEPLOYMENT, STATEFUL_SET)
+_HISTORIES = 1000
 #: As in the API. Anybody may write annotations, and Python refuses to read a number of thousands of digits.
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 
@@ -67,8 +71,10 @@ class Registry:
         self._objects: dict[str, dict[Place, Raw]] = {kind: {} for kind in kinds}
         #: The annotations of each namespace that concern us.
         self.namespaces: dict[str, dict[str, str]] = {}
-        #: Versions that were deleted, by UID, until that is recorded.
+        #: Versions and policies that were deleted, by UID, until that is recorded.
         self.deleted: dict[str, Raw] = {}
+        #: The histories of aliases that were deleted, newest last: versions may not have looked at them yet.
+        self._histories: dict[str, tuple[str, str, History]] = {}
 
     def see(self, body: Raw) -> bool:
         """Take in an object as it is now; False when that is no news, or none of our business."""
@@ -94,6 +100,19 @@ class Registry:
     def get(self, key: Key) -> Raw | None:
         """Return an object, None when it is gone."""
         return self._objects[key.kind].get((key.namespace, key.name))
+
+    def remember(self, alias: Raw, at: datetime) -> None:
+        """Keep the history of an alias that was deleted at a time."""
+        status = ModelAliasStatus.model_validate(alias.get("status") or {})
+        ended = [each if each.to else each.model_copy(update={"to": max(at, each.from_)}) for each in status.history]
+        metadata, spec = alias["metadata"], alias["spec"]
+        self._histories[metadata["uid"]] = metadata["namespace"], spec["model"], History(spec["alias"], ended)
+        if len(self._histories) > _HISTORIES:
+            del self._histories[next(iter(self._histories))]
+
+    def histories_of(self, namespace: str, model: str) -> list[History]:
+        """Return the histories of a model's aliases that were deleted not long ago."""
+        return [history for where, what, history in self._histories.values() if (where, what) == (namespace, model)]
 
     @property
     def versions(self) -> dict[Place, Raw]:

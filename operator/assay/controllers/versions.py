@@ -8,9 +8,9 @@ from typing import Any
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
-from assay.controllers import audit_events, credentials, registering, statuses
+from assay.controllers import audit_events, credentials, registering, signatures, statuses
 from assay.controllers.context import Context, now
-from assay.controllers.kube import MODEL_VERSIONS
+from assay.controllers.kube import MODEL_VERSIONS, ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.registry import key_of
 from assay.controllers.world import place
@@ -30,6 +30,8 @@ async def reconcile(context: Context, key: Key) -> None:
         return
     if not versions.is_settled(status_of(body)):
         body = await _settle(context, body)
+    else:
+        body = await _write(context, body, await signatures.attend(context, body, status_of(body)))
     body = await take_in_approvals(context, body)
     await _account_for(context, body)
     body = await _credentials(context, body)
@@ -49,16 +51,18 @@ async def _settle(context: Context, body: Raw) -> Raw:
     status, generation = status_of(body), body["metadata"]["generation"]
     if not status.conditions:
         shown = versions.copying(status, "the bytes are being copied and verified", generation=generation, now=now())
-        body = await _write(context, body, _summary(context, body, shown))
+        body = await _write(context, body, _summary(context, body, shown, archived=False))
     try:
         new = await registering.settle(context, body, status_of(body))
     except (StoreError, RecordError) as error:
         waiting = versions.copying(
             status_of(body), f"the store cannot be asked, it is tried again: {error}", generation=generation, now=now()
         )
-        await _write(context, body, _summary(context, body, waiting))
+        await _write(context, body, _summary(context, body, waiting, archived=False))
         raise
-    return await _write(context, body, _summary(context, body, new))
+    new = await signatures.attend(context, body, new)
+    # That it is archived is for _account_for to record first.
+    return await _write(context, body, _summary(context, body, new, archived=False))
 
 
 # Its approvals
@@ -66,16 +70,25 @@ async def _settle(context: Context, body: Raw) -> Raw:
 
 async def take_in_approvals(context: Context, body: Raw) -> Raw:
     """Record the approvals that were given or taken away, and since when they are there; return the version then."""
-    status = status_of(body)
-    annotations = body["metadata"].get("annotations") or {}
-    change = approving.look(annotations, body["spec"]["artifact"]["digest"], status.approvals, now())
-    if not change.given and not change.gone:
+    if not _new_approvals(body):
         return body
-    for given in change.given:
-        await context.audit.record(audit_events.approval_given(body, given))
-    for taken in change.gone:
-        await context.audit.record(audit_events.approval_revoked(body, taken))
-    return await _write(context, body, status.model_copy(update={"approvals": change.known}))
+    # A version and its alias may be looked at in the same moment, and each approval is recorded once.
+    async with context.lock(body["metadata"]["namespace"], body["spec"]["model"]):
+        body = context.registry.get(key_of(body)) or body
+        change = _new_approvals(body)
+        if change is None:
+            return body
+        for given in change.given:
+            await context.audit.record(audit_events.approval_given(body, given))
+        for taken in change.gone:
+            await context.audit.record(audit_events.approval_revoked(body, taken))
+        return await _write(context, body, status_of(body).model_copy(update={"approvals": change.known}))
+
+
+def _new_approvals(body: Raw) -> approving.Change | None:
+    annotations = body["metadata"].get("annotations") or {}
+    change = approving.look(annotations, body["spec"]["artifact"]["digest"], status_of(body).approvals, now())
+    return change if change.given or change.gone else None
 
 
 # What it is now
@@ -89,6 +102,7 @@ def held_by(context: Context, body: Raw) -> list[HeldStatus]:
     for alias in context.registry.aliases_of(namespace, spec["model"]):
         status = ModelAliasStatus.model_validate(alias.get("status") or {})
         histories.append(History(alias["spec"]["alias"], status.history))
+    histories += context.registry.histories_of(namespace, spec["model"])
     return holding.held(status_of(body).held, spec["version"], spec["artifact"]["digest"], histories, now())
 
 
@@ -125,11 +139,11 @@ def is_archived(body: Raw) -> bool:
     return names.LABEL_ARCHIVED in (body["metadata"].get("labels") or {})
 
 
-def _summary(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
+def _summary(context: Context, body: Raw, status: ModelVersionStatus, *, archived: bool) -> ModelVersionStatus:
     return versions.summarise(
         status,
         held_by(context, body),
-        archived=is_archived(body),
+        archived=archived,
         generation=body["metadata"]["generation"],
         now=now(),
     )
@@ -137,7 +151,7 @@ def _summary(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVe
 
 async def _summarise(context: Context, body: Raw) -> None:
     before = status_of(body)
-    body = await _write(context, body, _summary(context, body, before))
+    body = await _write(context, body, _summary(context, body, before, archived=is_archived(body)))
     await _release(context, body)
     for alias in context.registry.aliases_of(body["metadata"]["namespace"], body["spec"]["model"]):
         if alias["spec"]["version"] == body["spec"]["version"]:
@@ -152,10 +166,17 @@ async def _release(context: Context, body: Raw) -> None:
     async with context.lock(namespace, body["spec"]["model"]):
         if holding.holding(held_by(context, body)):
             return
-        patch = {"metadata": {"uid": body["metadata"]["uid"], "labels": {names.LABEL_BOUND: None}}}
-        written = await context.kube.merge_patch(MODEL_VERSIONS, namespace, name, patch)
+        # Only over what was read: the answer to anything else would hide from us what somebody else has written.
+        guard = {key: body["metadata"][key] for key in ("resourceVersion", "uid")}
+        patch = {"metadata": {**guard, "labels": {names.LABEL_BOUND: None}}}
+        try:
+            written = await context.kube.merge_patch(MODEL_VERSIONS, namespace, name, patch)
+        except ApiError as error:
+            if error.status == 409:
+                raise Again(0.05, "the version changed meanwhile") from None
+            raise
         if written is not None:
-            context.registry.see(written)
+            context.notice(written)
 
 
 # What its pods need
@@ -199,8 +220,8 @@ async def forget(context: Context, key: Key) -> None:
 
 async def _write(context: Context, body: Raw, new: ModelVersionStatus) -> Raw:
     """Write the status if it differs, and return the version as it is then."""
-    written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.registry.see)
+    written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.notice)
     if written is None:
         raise Again(1.0, "the version was just deleted")
-    context.registry.see(written)
+    context.notice(written)
     return written

@@ -3,16 +3,16 @@
 from typing import Any
 
 from assay.api import names
-from assay.controllers.context import Context
+from assay.controllers.context import Context, now
 from assay.controllers.queue import Key
 from assay.controllers.registry import WORKLOADS, alias_place, asks_for, key_of, version_place
 from assay.controllers.world import experiment_uid, place, run_key
 
 Raw = dict[str, Any]
 
-DELETED_RUN, DELETED_VERSION = "DeletedRun", "DeletedVersion"
-#: What of a namespace decides about its versions and aliases.
-_TELLING = (names.ANNOTATION_OPEN, names.ANNOTATION_ALLOWED_PREFIXES)
+DELETED_RUN, DELETED_VERSION, DELETED_POLICY = "DeletedRun", "DeletedVersion", "DeletedPolicy"
+#: What of a namespace decides about its aliases.
+_TELLING = (names.ANNOTATION_OPEN,)
 
 
 class Wakes:
@@ -149,6 +149,7 @@ class Wakes:
         known = registry.aliases.get(place(body))
         registry.lose(body)
         if known is not None:
+            registry.remember(known, now())
             self._wake_held(known)
             self._wake_followers(known)
 
@@ -185,7 +186,12 @@ class Wakes:
                 self._wake_aliases(body["metadata"]["namespace"])
 
     def _lost_policy(self, body: Raw) -> None:
-        self._context.registry.lose(body)
+        registry, uid = self._context.registry, body["metadata"]["uid"]
+        known = registry.known(names.PROMOTION_POLICY).get(uid)
+        registry.lose(body)
+        if known is not None:
+            registry.deleted[uid] = known
+            self._add(Key(DELETED_POLICY, *place(body), uid))
         self._wake_aliases(body["metadata"]["namespace"])
 
     def _saw_workload(self, body: Raw) -> None:
@@ -210,7 +216,7 @@ class Wakes:
             self._add(Key(names.MODEL_ALIAS, *alias_place(workload["metadata"]["namespace"], *asked)))
 
     def saw_namespace(self, body: Raw) -> None:
-        """A namespace's annotations say what its aliases need and what its versions may name."""
+        """A namespace's annotations say what its aliases need."""
         namespaces, name = self._context.registry.namespaces, body["metadata"]["name"]
         annotations = body["metadata"].get("annotations") or {}
         telling = {key: annotations[key] for key in _TELLING if key in annotations}

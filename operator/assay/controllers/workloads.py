@@ -104,7 +104,7 @@ async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -
             await _see_again(context, key, body)
             raise CannotServe(f"the API server refuses what is to be set: {error.message}") from None
         raise
-    context.registry.see(written)
+    context.notice(written)
     if served is not None:
         context.began[key] = (served.version, now())
         context.events.post(
@@ -118,7 +118,7 @@ async def _see_again(context: Context, key: Key, body: Raw) -> None:
     fresh = await context.kube.get(RESOURCES[key.kind], key.namespace, key.name)
     if fresh is None or fresh["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
         if fresh is not None:
-            context.registry.see(fresh)
+            context.notice(fresh)
         raise Again(1.0, "the workload changed meanwhile")
 
 

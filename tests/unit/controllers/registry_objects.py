@@ -15,13 +15,17 @@ def seen(body: Raw, resource_version: int = 1, *, uid: str = "", namespace: str 
     return {**body, "metadata": {**metadata, **known}, **({"status": status} if status else {})}
 
 
-def version(number: int = 1, resource_version: int = 1, *, model: str = "digits", run: Raw | None = None, **more: Any) -> Raw:
+def version(
+    number: int = 1, resource_version: int = 1, *, model: str = "digits", run: Raw | None = None, **more: Any
+) -> Raw:
     """Return a ModelVersion."""
     spec = {"run": run} if run else {}
     return seen(registry.model_version(model, number, namespace="ml", **spec), resource_version, **more)
 
 
-def alias(name: str = "champion", wanted: int = 1, resource_version: int = 1, *, model: str = "digits", **more: Any) -> Raw:
+def alias(
+    name: str = "champion", wanted: int = 1, resource_version: int = 1, *, model: str = "digits", **more: Any
+) -> Raw:
     """Return a ModelAlias; give ``boundVersion`` to have it point to something."""
     return seen(registry.model_alias(model, name, wanted), resource_version, **more)
 

@@ -23,6 +23,7 @@ def test_an_image_and_a_store_are_enough() -> None:
     assert (found.api_concurrency, found.store_workers) == (20, 8)
     assert "limits" in found.job.resources
     assert (found.namespace, found.audit.bucket, found.audit.retention) == ("assay-system", "", None)
+    assert (found.signing.files, found.signing.builder) == ([], "https://assay.dev/operator")
 
 
 def test_everything_can_be_said() -> None:
@@ -40,6 +41,9 @@ def test_everything_can_be_said() -> None:
             "ASSAY_NAMESPACE": "ml-platform",
             "ASSAY_AUDIT_BUCKET": "assay-audit",
             "ASSAY_AUDIT_RETENTION_DAYS": "365",
+            "ASSAY_SIGNING_KEY_FILE": "/keys/signing.key",
+            "ASSAY_SIGNING_PUBLIC_KEYS_FILE": "/keys/public-keys.pem",
+            "ASSAY_SIGNING_BUILDER": "https://ml.example.com/assay",
         }
     )
     assert (found.job.pull_policy, found.job.grace_seconds) == ("Never", 600)
@@ -47,6 +51,8 @@ def test_everything_can_be_said() -> None:
     assert (found.namespace, found.audit.bucket) == ("ml-platform", "assay-audit")
     assert found.audit.retention == timedelta(days=365)
     assert found.namespaces == ("vision", "language", "audio")
+    assert found.signing.files == ["/keys/signing.key", "/keys/public-keys.pem"]
+    assert found.signing.builder == "https://ml.example.com/assay"
     assert (found.metrics_port, found.observe_seconds, found.api_concurrency, found.store_workers) == (0, 0.5, 50, 2)
 
 

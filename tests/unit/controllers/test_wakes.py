@@ -6,7 +6,7 @@ import pytest
 from assay.controllers.context import Context
 from assay.controllers.queue import Key, WorkQueue
 from assay.controllers.registry import STATEFUL_SET, Registry
-from assay.controllers.wakes import DELETED_RUN, DELETED_VERSION, Wakes
+from assay.controllers.wakes import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
 from assay.controllers.world import World
 from tests.unit.controllers.registry_objects import alias, policy, version, workload
 from tests.unit.planning.objects import container, job, pod, run
@@ -43,7 +43,7 @@ class Desk:
             self._taken.append(key)
 
     async def woken(self) -> set[Key]:
-        """Return what was queued since the last call. One worker takes keys in their order: after the last, that is all."""
+        """Return what was queued since the last call. One worker takes keys in order: after the last, that is all."""
         self._over.clear()
         self._queue.add(_LAST)
         await asyncio.wait_for(self._over.wait(), 10)
@@ -145,7 +145,8 @@ async def test_a_policy_that_says_something_else_has_all_of_its_namespace_judged
     assert await desk.by(policy()) == {POLICY, CHAMPION, LETTERS}
     assert await desk.by(policy(2) | {"status": {"observedGeneration": 1}}) == {POLICY}
     assert await desk.by(policy(3, mode="Warn")) == {POLICY, CHAMPION, LETTERS}
-    assert await desk.by_loss(policy(4)) == {CHAMPION, LETTERS}
+    deleted = Key(DELETED_POLICY, POLICY.namespace, POLICY.name, policy()["metadata"]["uid"])
+    assert await desk.by_loss(policy(4)) == {CHAMPION, LETTERS, deleted}
 
 
 def namespace(**annotations: str) -> Raw:

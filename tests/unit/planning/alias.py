@@ -92,4 +92,7 @@ class Alias:
         new = binding.summarise(status, self.wanted, followers, generation=self.generation, now=now)
         # As it comes back from the API server, which refuses what its schema does not allow.
         self.status = ModelAliasStatus.model_validate(new.to_dict())
-        self.follower = self.status.serving[0] if self.status.serving else self.follower
+        if moved and self.follower is not None:
+            # What its pods did with the version before says nothing of this one; what was never reported is not known.
+            name = ServingStatus(kind=self.follower.kind, name=self.follower.name)
+            self.follower = self.status.serving[0] if self.status.serving else name

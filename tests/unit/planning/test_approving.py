@@ -102,7 +102,9 @@ def test_the_status_has_room_for_what_is_known() -> None:
 
 
 ids = st.sampled_from(["1", "2", "x"])
-values = st.sampled_from([f"{DIGEST} rita", f"{DIGEST} ben\nwell", f"{OTHER} rita", "nonsense", f"{DIGEST} " + "x" * 600])
+values = st.sampled_from(
+    [f"{DIGEST} rita", f"{DIGEST} ben\nwell", f"{OTHER} rita", "nonsense", f"{DIGEST} " + "x" * 600]
+)
 notes = st.dictionaries(st.builds(key, ids, st.sampled_from(["champion", "staging"])), values, max_size=5)
 
 

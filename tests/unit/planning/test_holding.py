@@ -1,3 +1,4 @@
+import itertools
 from datetime import datetime, timedelta
 
 import pytest
@@ -99,6 +100,13 @@ def test_one_alias_that_moves_a_lot_does_not_push_out_what_another_holds() -> No
     ModelVersionStatus.model_validate({"held": [each.to_dict() for each in found]})
 
 
+def test_what_is_held_now_is_never_forgotten() -> None:
+    """However many aliases have held the version since."""
+    since = [stretch(f"a{number}", 10, 20) for number in range(2 * MAX_STRETCHES)]
+    found = held(("champion", [bound(1, 0)]), known=since)
+    assert (len(found), holding.holding(found)) == (MAX_STRETCHES, ["champion"])
+
+
 # Any sequence of moves, seen by the version now and then
 
 
@@ -153,7 +161,7 @@ def test_a_version_knows_all_stretches_of_all_aliases(steps: list[tuple[str, int
     ends = [(each.alias, each.from_, each.to) for found in known.values() for each in found]
     for alias in ("champion", "staging"):
         mine = sorted((begin, end or at(minute + 1)) for who, begin, end in ends if who == alias)
-        assert all(before[1] <= after[0] for before, after in zip(mine, mine[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(mine))
         assert sum(who == alias and end is None for who, _, end in ends) <= 1
 
 

@@ -57,11 +57,11 @@ policies = st.builds(
     aliases=st.sampled_from([("*",), ("champion",), ("stag*",)]),
     mode=st.sampled_from(["Enforce", "Enforce", "Warn"]),
     approvals=st.builds(Approvals, st.sampled_from([0, 0, 1, 2]), st.booleans(), st.none() | spans),
-    gates=st.lists(st.builds(Gate, st.just("g"), st.sampled_from(list(model.GATES))), max_size=1).map(tuple),
+    gates=st.just(()) | st.sampled_from(list(model.GATES)).map(lambda text: (Gate("g", text),)),
     evidence=st.sampled_from([Evidence(), Evidence(artifact_verified=False, provenance_verified=False)]),
     soak=st.none() | st.none() | st.builds(Soak, st.sampled_from(NAMES), spans),
     freeze=st.just(()) | st.just(()) | freezes,
-    problem=st.sampled_from(["", "", "", "", "it cannot be read"]),
+    problem=st.sampled_from([""] * 9 + ["it cannot be read"]),
 )
 numbers, names, people = st.sampled_from(NUMBERS), st.sampled_from(NAMES), st.sampled_from(PEOPLE)
 
@@ -105,7 +105,8 @@ class Version:
             del self.ledger[key]
         for key, value in self.annotations.items():
             words, comment = value.split("\n")
-            said = Approval(key.split("/")[1], key.split(".")[0], *words.split(" "), comment)
+            bytes_, person = words.split(" ")
+            said = Approval(key.split("/")[1], key.split(".")[0], bytes_, person, comment)
             if self.ledger.get(key, (None,))[0] != said:
                 self.ledger[key] = (said, now)
 
@@ -145,8 +146,9 @@ class Namespace(RuleBasedStateMachine):
         self.look_again: dict[str, datetime | None] = {}
         #: (alias, version or None, when): every move that there ever was.
         self.ledger: list[tuple[str, int | None, datetime]] = []
-        #: What was left: (alias, its life, generation, version).
+        #: What was left: (alias, how often its name was taken, generation, version).
         self.left: set[tuple[str, int, int, int]] = set()
+        self.lives = dict.fromkeys(NAMES, 0)
 
     # What people do
 
@@ -159,6 +161,13 @@ class Namespace(RuleBasedStateMachine):
     def approve_properly(self, number: int, alias: str, person: str, comment: str) -> None:
         self.versions[number].approve(f"{alias}.approval.assay.dev/{person}", alias, number, person, comment)
         self._settle()
+
+    @rule(number=numbers, alias=names)
+    def promote_properly(self, number: int, alias: str) -> None:
+        for person in ("ben", "carla"):
+            self.versions[number].approve(f"{alias}.approval.assay.dev/{person}", alias, number, person, "")
+        self.versions[number].archived = False
+        self.want(alias, number)
 
     @rule(number=numbers)
     def revoke(self, number: int) -> None:
@@ -176,9 +185,15 @@ class Namespace(RuleBasedStateMachine):
         self.policies[policy.name] = policy
         self._settle()
 
-    @rule(open_=st.booleans())
-    def drop_policies(self, open_: bool) -> None:
-        self.policies.clear()
+    @rule(soak=st.none() | st.builds(Soak, names, spans), expire=st.none() | spans, required=st.sampled_from([0, 1, 2]))
+    def set_a_policy_that_can_be_met(self, soak: Soak | None, expire: timedelta | None, required: int) -> None:
+        nothing = Evidence(artifact_verified=False, provenance_verified=False)
+        self.policies = {"p": Policy("p", approvals=Approvals(required, True, expire), soak=soak, evidence=nothing)}
+        self._settle()
+
+    @rule(name=st.sampled_from("pq"), open_=st.booleans())
+    def drop_policy(self, name: str, open_: bool) -> None:
+        self.policies.pop(name, None)
         self.open = open_
         self._settle()
 
@@ -188,6 +203,7 @@ class Namespace(RuleBasedStateMachine):
             self.aliases[alias].want(number)
         else:
             self.aliases[alias] = Alias(alias, number)
+            self.lives[alias] += 1
         self._settle()
 
     @rule(alias=names)
@@ -214,7 +230,13 @@ class Namespace(RuleBasedStateMachine):
             found.follow(works=works)
             self._settle()
 
-    @rule(away=st.booleans())
+    @rule(alias=names, number=numbers)
+    def break_what_works(self, alias: str, number: int) -> None:
+        self.roll_out(alias, works=True)
+        self.promote_properly(number, alias)
+        self.roll_out(alias, works=False)
+
+    @rule(away=st.sampled_from([False, False, True]))
     def the_operator_goes_or_comes(self, away: bool) -> None:
         self.away = away
         self._settle()
@@ -250,7 +272,7 @@ class Namespace(RuleBasedStateMachine):
     def _reconcile(self, alias: Alias) -> None:
         self.look_again[alias.name] = None
         allowed, moves = self._rules_allow(alias), len(alias.moves)
-        before = (alias.name, id(alias), alias.generation, alias.wanted)
+        before = (alias.name, self.lives[alias.name], alias.generation, alias.wanted)
         alias.reconcile(
             lambda number: self._judge(alias, number), lambda number: self._may_return(alias.name, number), self.now
         )
@@ -291,7 +313,7 @@ class Namespace(RuleBasedStateMachine):
         self.ledger.append((alias.name, alias.live, self.now))
         aside = alias.status.set_aside
         if aside is not None:
-            self.left.add((alias.name, id(alias), aside.generation, aside.version))
+            self.left.add((alias.name, self.lives[alias.name], aside.generation, aside.version))
         self._look()
 
     def _look(self) -> None:
@@ -340,4 +362,4 @@ class Namespace(RuleBasedStateMachine):
 
 
 def test_no_sequence_of_operations_binds_what_its_policy_refuses() -> None:
-    run_state_machine_as_test(Namespace, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Namespace, settings=settings(max_examples=200, stateful_step_count=40, deadline=None))

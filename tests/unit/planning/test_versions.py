@@ -7,7 +7,7 @@ from assay.api import names
 from assay.api.common import Condition
 from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus, Provenance
 from assay.planning import versions
-from assay.planning.versions import MAX_ALIASES, Refused
+from assay.planning.versions import MAX_ALIASES, Flag, Refused
 from tests.unit.planning.objects import NOW
 
 pytestmark = pytest.mark.unit
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 LATER = NOW + timedelta(hours=1)
 DIGEST = "sha256:" + "a" * 64
 ARTIFACT = ArtifactStatus(uri="s3://assay/models/ml/digits/v1/", digest=DIGEST, files=2, bytes=7)
-FROM_RUN = ("True", names.FROM_RUN, "as run r recorded it")
+FROM_RUN: Flag = ("True", names.FROM_RUN, "as run r recorded it")
 
 
 def copying(message: str = "the bytes are being copied", now: datetime = NOW) -> ModelVersionStatus:
@@ -23,7 +23,7 @@ def copying(message: str = "the bytes are being copied", now: datetime = NOW) ->
 
 
 def registered(status: ModelVersionStatus | None = None, now: datetime = NOW) -> ModelVersionStatus:
-    return versions.registered(status or copying(), ARTIFACT, None, FROM_RUN, generation=1, now=now)  # type: ignore[arg-type]
+    return versions.registered(status or copying(), ARTIFACT, None, FROM_RUN, generation=1, now=now)
 
 
 def refused() -> ModelVersionStatus:

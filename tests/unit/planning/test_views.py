@@ -124,7 +124,9 @@ def test_nobody_gets_an_approval_that_never_expires_by_writing_too_many() -> Non
     flood = {key(f"a{number}", "staging"): f"{DIGEST} user{number}" for number in range(MAX_APPROVALS)}
     body = annotated(flood | {key("z"): f"{DIGEST} rita"})
     assert all(approval.at == NOW for approval in view(body).approvals)
-    expiring = Policy("p", approvals=Approvals(1, expire_after=timedelta(hours=1)), evidence=Evidence(False, False, False))
+    expiring = Policy(
+        "p", approvals=Approvals(1, expire_after=timedelta(hours=1)), evidence=Evidence(False, False, False)
+    )
     for when in (NOW, NOW + timedelta(days=9)):
         assert not verdict.evaluate(CHAMPION, view(body), None, [expiring], when + timedelta(hours=1)).allowed
 
