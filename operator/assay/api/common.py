@@ -23,6 +23,8 @@ Name = Annotated[str, Field(min_length=1, max_length=63)]
 LongText = Annotated[str, Field(max_length=4096)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
+#: ``90m``, ``24h``, ``7d``, ``1d12h``.
+Duration = Annotated[str, Field(pattern=r"^([0-9]{1,6}[smhdw])+$", max_length=32)]
 #: A user as the API server knows them: exact, compared by equality and never taken apart.
 Owner = Annotated[
     str | None,

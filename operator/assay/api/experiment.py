@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from assay.api.common import Conditions, LongText, Model, Name, Owner, Scalar, Timestamp, rule, rules
 from assay.api.modelversion import ModelName
+from assay.api.retention import Retention
 from assay.api.run import PARAMETER_NAME, Objective, Parameters, RunTemplate
 
 #: More runs than this in one experiment is taken for a mistake in the search space.
@@ -112,7 +113,7 @@ class Register(Model):
 
 
 class ExperimentSpec(Model):
-    """What is asked. Only parallelism, maxRuns, maxFailedRuns and suspend can be changed later."""
+    """What is asked. Only parallelism, maxRuns, maxFailedRuns, suspend and retention can be changed later."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -210,11 +211,18 @@ class ExperimentSpec(Model):
     register_: Annotated[
         Register | None, Field(alias="register", description="Which runs become versions of a model.")
     ] = None
+    retention: Annotated[
+        Retention | None,
+        Field(
+            description="How long what its runs leave behind is kept. Can be changed, also for runs that have ended: "
+            "all but those that are gone already."
+        ),
+    ] = None
     template: Annotated[RunTemplate, Field(description="What becomes the spec of every Run.")]
 
 
 class RunCounts(Model):
-    """How many runs there are, by phase."""
+    """How many runs there are, by phase; archived ones are counted too."""
 
     total: Annotated[int, Field(description="How many runs the search asks for.")] = 0
     pending: Annotated[int, Field(description="Launched, and not yet running.")] = 0
@@ -233,6 +241,30 @@ class BestRun(Model):
     parameters: Annotated[Parameters, Field(description="Its parameters.")] = {}
 
 
+class ArchivedBest(Model):
+    """The best of the archived runs."""
+
+    run: Annotated[str, Field(max_length=253, description="Name of the Run.")]
+    index: Annotated[int, Field(description="Its index.")]
+    value: Annotated[float, Field(description="Its best value of the objective's metric.")]
+
+
+class ArchivedRuns(Model):
+    """What is remembered of the runs that are no objects any more."""
+
+    succeeded: Annotated[int, Field(description="How many of them succeeded.")] = 0
+    failed: Annotated[int, Field(description="How many of them failed.")] = 0
+    best: Annotated[ArchivedBest | None, Field(description="The best of them.")] = None
+    removing: Annotated[
+        list[Annotated[str, Field(max_length=64, description="UID of a Run.")]],
+        Field(
+            max_length=100,
+            description="Those of them whose objects are being removed; they are counted here and no more as objects.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = []
+
+
 class ExperimentStatus(Model):
     """What has been seen of an experiment. Nothing here grows with the number of runs."""
 
@@ -243,6 +275,9 @@ class ExperimentStatus(Model):
     ] = None
     message: Annotated[LongText | None, Field(description="Why it is in this phase, in words.")] = None
     runs: Annotated[RunCounts | None, Field(description="How many runs there are, by phase.")] = None
+    archived: Annotated[
+        ArchivedRuns | None, Field(description="What is remembered of the runs that are no objects any more.")
+    ] = None
     launched: Annotated[
         int | None,
         Field(description="The runs with a smaller index have all been created; none is created twice."),

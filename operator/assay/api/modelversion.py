@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
 from assay.api.common import Conditions, Digest, LongText, Model, Name, Owner, Timestamp, rule, rules
-from assay.api.run import CredentialsStatus, Dataset, Images, MetricName, Source
+from assay.api.run import CredentialsStatus, Dataset, Images, MetricName, Seed, Source
 
 #: No dots: ``digits.champion`` can be the name of an alias, and never that of a model.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -111,6 +111,7 @@ class Provenance(Model):
         ),
     ] = []
     images: Images = []
+    seed: Seed | None = None
 
 
 class ModelVersionSpec(Model):
@@ -145,6 +146,13 @@ class ArtifactStatus(Model):
     ] = None
     files: Annotated[int | None, Field(description="How many files it has.")] = None
     bytes: Annotated[int | None, Field(description="Their size in bytes.")] = None
+
+
+class SignatureStatus(Model):
+    """The signature over the registered bytes."""
+
+    uri: Annotated[str, Field(max_length=1024, description="The bundle that `model-signing` verifies.")]
+    key_id: Annotated[str, Field(max_length=64, description="sha256 of the public key that verifies it.")]
 
 
 class ApprovalStatus(Model):
@@ -193,6 +201,7 @@ class ModelVersionStatus(Model):
     provenance: Annotated[Provenance | None, Field(description="What its run says of it, when the spec does not.")] = (
         None
     )
+    signature: Annotated[SignatureStatus | None, Field(description="The signature over its bytes.")] = None
     credentials: Annotated[
         CredentialsStatus | None, Field(description="The Secret with which pods fetch it, while it is served.")
     ] = None

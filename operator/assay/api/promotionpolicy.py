@@ -8,11 +8,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from assay.api.common import Conditions, LongText, Model, Name, Timestamp, rule, rules
+from assay.api.common import Conditions, Duration, LongText, Model, Name, Timestamp, rule, rules
 from assay.api.modelversion import AliasName
 
-#: ``90m``, ``24h``, ``7d``, ``1d12h``.
-Duration = Annotated[str, Field(pattern=r"^([0-9]{1,6}[smhdw])+$", max_length=32)]
 Glob = Annotated[
     str, Field(min_length=1, max_length=63, pattern=r"^[-a-z0-9*?]+$", description="A name; * and ? stand for others.")
 ]

@@ -23,6 +23,7 @@ from assay.api.common import (
     rule,
     rules,
 )
+from assay.api.retention import Retention
 
 #: As long as the recorder takes them.
 MetricName = Annotated[str, Field(min_length=1, max_length=200)]
@@ -52,6 +53,10 @@ class Source(Model):
         Field(max_length=250, description="Commit, by its full hash if the run is to be repeatable."),
     ] = None
     path: Annotated[str | None, Field(max_length=1024, description="Folder inside the repository.")] = None
+    dirty: Annotated[
+        bool | None,
+        Field(description="Whether the tree had changes that the revision does not have. Absent: it had none."),
+    ] = None
 
 
 class Dataset(Model):
@@ -69,6 +74,65 @@ class Dataset(Model):
     ]
     version: Annotated[str | None, Field(max_length=250, description="The publisher's name of this version.")] = None
     digest: Annotated[Digest | None, Field(description="sha256 of the content, as sha256:<64 hex digits>.")] = None
+
+
+#: What can be fetched: an object or folder of a store, without what a policy of the store takes for a pattern, and a
+#: file of a web server, without a name or password in its address.
+DATASET_URI = (
+    r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\\?#%*$\s\x00-\x1f\x7f]+)*/?"
+    r"|https://[^/@?#\s\x00-\x1f\x7f]+/[^\s\x00-\x1f\x7f]*)$"
+)
+
+
+class SecretReference(Model):
+    """A Secret in the same namespace."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+            description="Name of a Secret of the namespace, with the keys accessKey and secretKey, and where needed "
+            "sessionToken, endpoint, region and ca.",
+        ),
+    ]
+
+
+class RunDataset(Dataset):
+    """One data set that is brought to /assay/data/<name> before the training begins."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        json_schema_extra=rules(
+            rule(
+                "!self.uri.startsWith('https://') || has(self.digest)",
+                "a data set from an https:// address needs a digest",
+            ),
+            rule(
+                "!self.uri.startsWith('s3://') || !self.uri.split('/').exists(part, part == '.' || part == '..')",
+                "no part of a data set's address may be '.' or '..'",
+            ),
+        ),
+    )
+
+    uri: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=1024,
+            pattern=DATASET_URI,
+            description="Where it lies: s3://<bucket>/<folder>/, s3://<bucket>/<file> or https://<host>/<file>.",
+        ),
+    ]
+    secret_ref: Annotated[
+        SecretReference | None,
+        Field(
+            description="The Secret to read it with. Without one it must lie below the namespace's own prefixes, or "
+            "below one that is allowed for it."
+        ),
+    ] = None
 
 
 class ModelOutput(Model):
@@ -134,19 +198,32 @@ JobSpec = Annotated[
 ]
 
 
+#: What every common generator takes.
+Seed = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=2**32 - 1,
+        description="Where the training's random numbers begin. The containers see it as ASSAY_SEED; it takes effect "
+        "only where the training code uses it.",
+    ),
+]
+
+
 class Recipe(Model):
     """What an experiment's template and a run have in common: code, data, model and Job."""
 
     source: Annotated[Source | None, Field(description="Where the training code comes from.")] = None
     datasets: Annotated[
-        list[Dataset],
+        list[RunDataset],
         Field(
             max_length=64,
-            description="The data sets that the run reads.",
+            description="The data sets that the run reads, brought to /assay/data/<name> before the training begins.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
     model: Annotated[ModelOutput | None, Field(description="Which artifact is the model.")] = None
+    seed: Seed | None = None
     job: Annotated[JobSpec, Field()]
 
 
@@ -167,6 +244,41 @@ Parameters = Annotated[
 ]
 
 
+Tolerance = Annotated[
+    float,
+    Field(ge=0, description="Largest relative difference, of the larger of two values, that counts as none."),
+]
+
+
+_OBJECT_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
+
+class RerunOf(Model):
+    """The run that is done again."""
+
+    name: Annotated[Name, Field(pattern=_OBJECT_NAME, description="Name of the Run, in the same namespace.")]
+    uid: Annotated[str, Field(min_length=1, max_length=64, description="UID of the Run.")]
+    experiment: Annotated[
+        Name | None,
+        Field(
+            pattern=_OBJECT_NAME,
+            description="Name of its Experiment, by which its record is found once the Run itself is gone.",
+        ),
+    ] = None
+    tolerance: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How far a metric may be from the original's: |a - b| is at most this times the larger of "
+            "|a| and |b|. With 0 they have to be equal.",
+        ),
+    ] = 1e-6
+    tolerances: Annotated[
+        dict[MetricName, Tolerance],
+        Field(max_length=100, description="The same for single metrics, by name."),
+    ] = {}
+
+
 class RunSpec(Recipe):
     """One attempt: exact parameters, code, data and pod template. It cannot be changed."""
 
@@ -181,6 +293,17 @@ class RunSpec(Recipe):
     owner: Owner = None
     objective: Annotated[Objective | None, Field(description="The metric to report as the run's result.")] = None
     parameters: Parameters = {}
+    retention: Annotated[
+        Retention | None,
+        Field(
+            description="How long what it leaves behind is kept. Of a run of an Experiment the Experiment's counts, as "
+            "it is now."
+        ),
+    ] = None
+    rerun_of: Annotated[
+        RerunOf | None,
+        Field(description="The run that is done again: once this one has ended, its results are compared with it."),
+    ] = None
 
 
 class MetricStatus(Model):
@@ -221,6 +344,9 @@ class RecordStatus(Model):
     manifest_digest: Annotated[Digest | None, Field(description="Digest of the run's manifest.json.")] = None
     files: Annotated[int | None, Field(description="How many files the manifest lists.")] = None
     bytes: Annotated[int | None, Field(description="Their size in bytes.")] = None
+    expired: Annotated[
+        Timestamp | None, Field(description="When its artifacts were removed, as spec.retention says.")
+    ] = None
 
 
 class ModelStatus(Model):
@@ -250,6 +376,45 @@ Images = Annotated[
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["container"]},
     ),
 ]
+
+
+class DatasetStatus(Model):
+    """One data set as it was fetched and verified."""
+
+    name: Annotated[Name, Field(description="Name of the data set.")]
+    digest: Annotated[
+        Digest,
+        Field(description="Of a file its sha256; of a folder the sha256 over its sorted 'digest  path' lines."),
+    ]
+    bytes: Annotated[int, Field(description="Size in bytes.")]
+    files: Annotated[int, Field(description="How many files it has.")]
+
+
+class EnvironmentStatus(Model):
+    """What is known of the software that the training container runs. All of it is in environment.json."""
+
+    source: Annotated[
+        Literal["image", "recorder"],
+        Field(description="image: the training container's image was looked at. recorder: nothing is known of it."),
+    ]
+    python: Annotated[
+        str | None, Field(max_length=250, description="Version of the Python that has the most packages.")
+    ] = None
+    packages: Annotated[int, Field(description="How many packages are known, with their versions.")] = 0
+    message: Annotated[LongText | None, Field(description="Why this is not everything, in words.")] = None
+
+
+class UsageStatus(Model):
+    """What the containers of the run's pods have used, by the samples that were taken of them."""
+
+    cpu_seconds: Annotated[
+        float | None, Field(description="CPU time of all containers together, until the last sample.")
+    ] = None
+    max_memory_bytes: Annotated[
+        int | None, Field(description="The largest working set that a container was seen with.")
+    ] = None
+    samples: Annotated[int, Field(description="How many samples were taken, of all containers together.")] = 0
+    message: Annotated[LongText | None, Field(description="Why there are none, in words.")] = None
 
 
 class Attempt(Model):
@@ -298,6 +463,18 @@ class RunStatus(Model):
         ),
     ] = []
     images: Images = []
+    datasets: Annotated[
+        list[DatasetStatus],
+        Field(
+            max_length=64,
+            description="The data sets that the pod that counts has read.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = []
+    environment: Annotated[
+        EnvironmentStatus | None, Field(description="What the pod that counts has run in.")
+    ] = None
+    usage: Annotated[UsageStatus | None, Field(description="What the run has used of CPU and memory.")] = None
     credentials: Annotated[
         CredentialsStatus | None, Field(description="The Secret with the run's store credentials.")
     ] = None

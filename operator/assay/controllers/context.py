@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +10,16 @@ from typing import Any
 from assay.controllers.auditing import Auditor
 from assay.controllers.events import Events
 from assay.controllers.kube import Kube
+from assay.controllers.kubelets import Kubelets
+from assay.controllers.logs import LogReader
+from assay.controllers.nodes import Nodes
 from assay.controllers.queue import Key, WorkQueue
 from assay.controllers.registry import Registry
 from assay.controllers.settings import Settings
+from assay.controllers.usage import Usage
 from assay.controllers.world import World
 from assay.planning.rollout import Rollout
+from assay.signing.keys import Keys
 from assay.store.aio import AsyncStore
 
 
@@ -32,16 +37,34 @@ class Context:
     audit: Auditor
     #: For copies of models, which take long: they must not keep others waiting.
     copies: AsyncStore
+    #: What reads the logs of their pods.
+    logs: LogReader = field(init=False)
     #: UIDs of runs whose live summary is to be read at their next reconcile.
     observe: set[str] = field(default_factory=set)
+    #: Takes in an object of the registry that was read or written, as the watches do: what they bring later is no news.
+    notice: Callable[[dict[str, Any]], object] = field(default=lambda _: None)
     #: Seconds in which changes of many runs fall together into one reconcile of their experiment.
     settle: float = 0.2
 
+    #: The operator's keys, as they are in their files now.
+    keys: Keys = field(default_factory=Keys)
+    #: UIDs of versions whose signature is not what their status says.
+    doubted: set[str] = field(default_factory=set)
     #: How far each workload is with what it was given last.
     rollouts: dict[Key, Rollout] = field(default_factory=dict)
     #: The version that each workload was given last, and when.
     began: dict[Key, tuple[int, datetime]] = field(default_factory=dict)
+    #: Whether nodes can mount images, and what their containers use.
+    nodes: Nodes = field(init=False)
+    kubelets: Kubelets = field(init=False)
+    usage: Usage = field(init=False)
     _locks: defaultdict[tuple[str, str], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.nodes = Nodes(self.kube, settings.capture_image)
+        self.kubelets = Kubelets(self.kube, settings.namespace, settings.kubelet_ca_file)
+        self.usage = Usage(self.kubelets, self.store, settings.system_seconds)
 
     def lock(self, namespace: str, model: str) -> asyncio.Lock:
         """Return what is held while a number of the model is allocated, or one of its aliases moves."""

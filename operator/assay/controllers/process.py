@@ -29,11 +29,14 @@ from assay.controllers.kube import (
     ApiError,
     Kube,
 )
+from assay.controllers.logs import LogReader
 from assay.controllers.queue import Key, WorkQueue
 from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, Registry, key_of
+from assay.controllers.retaining import Retainer
 from assay.controllers.settings import Settings
-from assay.controllers.wakes import DELETED_RUN, DELETED_VERSION, Wakes
+from assay.controllers.wakes import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
 from assay.controllers.world import World, place
+from assay.signing.keys import Keys
 from assay.store.aio import AsyncStore
 from assay.store.client import ObjectStore
 
@@ -43,6 +46,8 @@ Raw = dict[str, Any]
 _WORKERS = 50
 #: Copies of models that are under way at once.
 _COPIES = 2
+#: Parts of logs that are written, or looked through, at once.
+_LOG_WORKERS = 4
 _STOCK_SECONDS = 600.0
 
 
@@ -63,6 +68,7 @@ RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
     DELETED_RUN: runs.close_deleted,
     names.MODEL_VERSION: versions.reconcile,
     DELETED_VERSION: versions.forget,
+    DELETED_POLICY: policies.forget,
     names.MODEL_ALIAS: aliases.reconcile,
     names.PROMOTION_POLICY: policies.reconcile,
     DEPLOYMENT: workloads.reconcile,
@@ -137,21 +143,32 @@ class Operator:
             Events(kube),
             Auditor(kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace),
             AsyncStore(ObjectStore(settings.store), _COPIES),
+            keys=Keys(settings.signing),
         )
-        self.wakes = Wakes(self.context)
+        logs_store = AsyncStore(ObjectStore(settings.store), _LOG_WORKERS)
+        world, seconds = self.context.world, settings.log_seconds
+        self.context.logs = LogReader(kube, logs_store, world, seconds, queue.add)
+        self.wakes = Wakes(self.context, self.context.logs.wake)
+        self.context.notice = self.wakes.saw
         if settings.metrics_port:
             start_http_server(settings.metrics_port)
         await self.context.audit.load()
+        await self.context.nodes.look()
         # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
         await inventory.fill(kube, self._watched(), settings.namespaces)
         self.wakes.everything()
         queue.start()
+        self.context.logs.start()
         self._tasks = [
             asyncio.create_task(self._ensure_bucket(), name="bucket"),
             asyncio.create_task(self._observe(), name="observer"),
             asyncio.create_task(self._take_stock(), name="stock"),
+            asyncio.create_task(Retainer(self.context).keep(), name="retention"),
             asyncio.create_task(self.context.audit.keep(), name="heads"),
+            asyncio.create_task(self.context.nodes.keep(), name="nodes"),
+            asyncio.create_task(self.context.usage.keep(self.context.world), name="usage"),
         ]
+        log.info(self.context.keys.state())
         log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
 
     def _watched(self) -> tuple[inventory.Watched, ...]:
@@ -162,7 +179,10 @@ class Operator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.context.queue.stop()
+        await self.context.logs.stop()
+        await self.context.usage.flush()
         await self.context.audit.flush()
+        await self.context.kubelets.close()
         await self.context.kube.close()
         self.context.store.close()
         self.context.copies.close()
@@ -187,8 +207,13 @@ class Operator:
 
     async def _observe(self) -> None:
         """Walk the runs that go on: read their live metrics, refresh their credentials. Finished runs cost nothing."""
+        keys = self.context.keys.state()
         while True:
             await asyncio.sleep(self.settings.observe_seconds)
+            if keys != (keys := self.context.keys.state()):
+                log.info(keys)
+                for version in self.context.registry.versions.values():
+                    self.context.queue.add(key_of(version))
             world = self.context.world
             for run in list(world.active_runs.values()):
                 status = run.get("status") or {}

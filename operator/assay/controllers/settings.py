@@ -4,8 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assay.planning.datasets import StoreAddress
 from assay.planning.job import JobSettings
 from assay.planning.serving import ServingSettings
+from assay.signing.settings import SigningSettings
 from assay.store.audit.settings import AuditSettings
 from assay.store.config import ConfigError, StoreConfig
 
@@ -22,12 +24,23 @@ class Settings:
     metrics_port: int = 9095
     #: How often the live summaries of running runs are read from the store.
     observe_seconds: float = 10.0
+    #: How often it is looked for what is to be kept no longer.
+    retention_seconds: float = 60.0
+    #: How often the logs of running containers are read.
+    log_seconds: float = 30.0
+    #: Whether the recorder gets the training container's image mounted: `auto` where all nodes can, `always`, `never`.
+    capture_image: str = "auto"
+    #: How often kubelets are asked what containers use; 0: never.
+    system_seconds: float = 15.0
+    #: What vouches for kubelets; empty: what vouches for the API server.
+    kubelet_ca_file: str = ""
     #: How many requests to the API server may be under way at once.
     api_concurrency: int = 20
     store_workers: int = 8
     #: Where the operator itself lives; it keeps the ends of the audit trails there.
     namespace: str = "assay-system"
     audit: AuditSettings = field(default_factory=AuditSettings)
+    signing: SigningSettings = field(default_factory=SigningSettings)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -35,22 +48,30 @@ class Settings:
         image = environment.get("ASSAY_IMAGE", "")
         if not image:
             raise ConfigError("ASSAY_IMAGE is not set: it is the image that the recorder in training pods runs from")
+        store = StoreConfig.from_environment(environment)
         return cls(
-            store=StoreConfig.from_environment(environment),
+            store=store,
             job=JobSettings(
                 image=image,
                 pull_policy=environment.get("ASSAY_IMAGE_PULL_POLICY", "IfNotPresent"),
                 grace_seconds=_whole(environment, "ASSAY_GRACE_SECONDS", 120),
+                store=StoreAddress(store.run_endpoint or store.endpoint, store.region, store.authorities()),
                 **_resources(environment),
             ),
             serving=ServingSettings(image, environment.get("ASSAY_IMAGE_PULL_POLICY", "IfNotPresent")),
             namespaces=tuple(environment.get("ASSAY_NAMESPACES", "").replace(",", " ").split()),
             metrics_port=_whole(environment, "ASSAY_METRICS_PORT", 9095, least=0, most=65535),
             observe_seconds=_number(environment, "ASSAY_OBSERVE_SECONDS", 10.0, least=0.1),
+            retention_seconds=_number(environment, "ASSAY_RETENTION_SECONDS", 60.0, least=0.1),
+            log_seconds=_number(environment, "ASSAY_LOG_SECONDS", 30.0, least=0.5),
+            capture_image=_one_of(environment, "ASSAY_CAPTURE_IMAGE", ("auto", "always", "never")),
+            system_seconds=_system_seconds(environment),
+            kubelet_ca_file=environment.get("ASSAY_KUBELET_CA_FILE", "").strip(),
             api_concurrency=_whole(environment, "ASSAY_API_CONCURRENCY", 20, most=1000),
             store_workers=_whole(environment, "ASSAY_STORE_WORKERS", 8, most=256),
             namespace=environment.get("ASSAY_NAMESPACE", "").strip() or "assay-system",
             audit=AuditSettings.from_environment(environment),
+            signing=SigningSettings.from_environment(environment),
         )
 
 
@@ -75,6 +96,20 @@ def _number(environment: Mapping[str, str], name: str, default: float, *, least:
     if not least <= value < float("inf"):
         raise ConfigError(f"{name} is {text!r}: it must be a number of {least:g} or more")
     return value
+
+
+def _one_of(environment: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    """Return one of the words, the first when nothing is said."""
+    text = environment.get(name, "") or words[0]
+    if text not in words:
+        raise ConfigError(f"{name} is {text!r}: it must be {', '.join(words[:-1])} or {words[-1]}")
+    return text
+
+
+def _system_seconds(environment: Mapping[str, str]) -> float:
+    if environment.get("ASSAY_SYSTEM_SECONDS", "").strip() in ("0", "0.0"):
+        return 0.0
+    return _number(environment, "ASSAY_SYSTEM_SECONDS", 15.0, least=1)
 
 
 def _resources(environment: Mapping[str, str]) -> dict[str, dict[str, object]]:

@@ -61,6 +61,8 @@ class VersionView:
     artifact_verified: bool = False
     provenance_verified: bool = False
     signed: bool = False
+    #: Why it carries no valid signature, where that is known.
+    unsigned: str = ""
     archived: bool = False
     deleting: bool = False
     held: tuple[Held, ...] = ()

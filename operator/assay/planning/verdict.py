@@ -177,7 +177,9 @@ def _policy(policy: Policy, case: _Case) -> Iterator[_Finding]:
     for name, message in _EVIDENCE.items():
         if getattr(policy.evidence, name):
             met = getattr(case.candidate, name)
-            yield _Finding(policy.name, _EVIDENCE_NAMES[name], met, "" if met else message)
+            why = case.candidate.unsigned if name == "signed" else ""
+            said = f"{message}: {why}" if why else message
+            yield _Finding(policy.name, _EVIDENCE_NAMES[name], met, "" if met else said)
     if policy.soak is not None:
         yield _soak(policy.name, policy.soak, case)
     for window in policy.freeze:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from assay.api import names
-from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus, Provenance
+from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus, Provenance, SignatureStatus
 from assay.planning.conditions import Status, conditions, flag
 from assay.planning.holding import holding
 
@@ -41,14 +41,27 @@ def registered(
     artifact: ArtifactStatus,
     provenance: Provenance | None,
     origin: Flag,
+    recipe: Flag | None = None,
     *,
     generation: int,
     now: datetime,
 ) -> ModelVersionStatus:
-    """Return the status of a version whose bytes are copied. ``origin`` says what its provenance is worth."""
+    """Return the status of a version whose bytes are copied. ``origin`` says what its provenance is worth.
+
+    ``recipe`` is the condition Reproducible of its run.
+    """
     text = f"{artifact.files} files, {artifact.bytes} bytes in {artifact.uri}"
     new = status.model_copy(update={"artifact": artifact, "registered": now, "provenance": provenance})
-    return _with(new, {_BYTES: ("True", names.VERIFIED, text), _ORIGIN: origin}, generation, now)
+    flags = {_BYTES: flag(True, names.VERIFIED, text), _ORIGIN: origin}
+    return _with(new, flags | ({names.REPRODUCIBLE: recipe} if recipe else {}), generation, now)
+
+
+def signed(
+    status: ModelVersionStatus, found: Flag, signature: SignatureStatus | None, *, generation: int, now: datetime
+) -> ModelVersionStatus:
+    """Return the status with what is known of the signature over its bytes; None when none counts."""
+    new = status.model_copy(update={"signature": signature})
+    return _with(new, {names.SIGNED: found}, generation, now)
 
 
 def summarise(

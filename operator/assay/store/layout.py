@@ -1,15 +1,21 @@
 """Where everything lies in the bucket. Pure functions over names; no I/O.
 
     runs/<namespace>/<experiment or _>/<run>/<uid>/     the run's prefix; its own records are the operator's
-        run.json  params.json  manifest.json
+        run.json  params.json  status.json  manifest.json  provenance.dsse.json  archived.json  expired.json
+        logs/<pod>/<container>/part-00001.log.gz …      what a container printed, see `assay.store.logs`
+        logs/<pod>/<container>/restart-<n>/…            what it printed after its n-th restart
+        system/<pod>/part-00001.jsonl.gz …              what a pod used, see `assay.store.system`
         pods/<pod>/                                     a pod's prefix; all that a run's credentials can write
-            metrics/part-00001.jsonl.gz …  metrics.parquet  artifacts/…  summary.json  manifest.json
+            metrics/part-00001.jsonl.gz …  metrics.parquet  artifacts/…  datasets.json  environment.json
+            summary.json  manifest.json
 
     models/<namespace>/<model>/v<N>/                    the registered bytes, only the operator's
         artifact/…  manifest.json
+    models/<namespace>/<model>/signatures/v<N>.sig      the signature over them
     models/<namespace>/<model>/                         who has which version number, see `assay.store.numbers`
         numbers/<N as 9 digits>.json  passed/<N as 9 digits>.json  claimants/<sha256>/<attempt as 3 digits>.json
     audit/<namespace>/<sequence as 12 digits>.json      the audit trail, see `assay.store.audit`
+    expiring/<namespace>/<time>-<uid>.json              archived runs whose artifacts expire, see `assay.store.expiry`
 
 One folder a pod, so that a retry never meets the data of the attempt before it. Prefixes have no slash at
 the end.
@@ -27,6 +33,9 @@ _NO_EXPERIMENT = "_"
 _VERSION = re.compile(r"v[1-9][0-9]{0,8}")
 _NUMBER = re.compile(r"[0-9]{9}\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LOG = re.compile(r"logs/([^/]+)/([^/]+)(?:/restart-([1-9][0-9]{0,8}))?/(?:part-([0-9]{5,9})\.log\.gz|missing\.json)")
+_SYSTEM = re.compile(r"system/([^/]+)/part-([0-9]{5,9})\.jsonl\.gz")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _AUDIT_RECORD = re.compile(r"[0-9]{12}\.json")
 
 RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
@@ -36,9 +45,18 @@ RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
     "summary.json",
     "metrics.parquet",
 )
+# The status that a run ended with; the whole Run when its object was removed; what was deleted of its record.
+STATUS, ARCHIVED, EXPIRED = "status.json", "archived.json", "expired.json"
+PROVENANCE = "provenance.dsse.json"  # names the digest of the manifest, so it is not listed there
 ARTIFACTS, METRICS, PODS = "artifacts", "metrics", "pods"
+DATASETS = "datasets.json"  # of a pod
+ENVIRONMENT = "environment.json"  # of a pod
+SYSTEM = "system"
+LOGS, LOG_GAPS = "logs", "missing.json"
 ARTIFACT = "artifact"  # of a registered model
 NUMBERS, PASSED, CLAIMANTS = "numbers", "passed", "claimants"  # of a model
+SIGNATURES = "signatures"  # of a model
+EXPIRING = "expiring"
 MAX_NUMBER = 10**9 - 1  # of a version
 
 
@@ -49,6 +67,21 @@ class RunKey(NamedTuple):
     experiment: str | None
     run: str
     uid: str
+
+
+class LogName(NamedTuple):
+    """Whose output a log is. `attempt` counts the restarts of the container within its pod, from 0."""
+
+    pod: str
+    container: str
+    attempt: int = 0
+
+
+class LogFile(NamedTuple):
+    """One file of a log: the part with this number, or with None what is known to be missing."""
+
+    name: LogName
+    part: int | None
 
 
 class ModelKey(NamedTuple):
@@ -101,6 +134,42 @@ def parse_pod_prefix(prefix: str) -> tuple[RunKey, str]:
     return key, pod
 
 
+def log_path(name: LogName) -> str:
+    """The folder of a log, relative to the run's prefix. Raises ValueError for what cannot be one."""
+    for part in (name.pod, name.container):
+        if not _NAME.fullmatch(part) or ".." in part:
+            raise ValueError(f"{part[:300]!r} cannot be the name of a pod or a container")
+    restart = f"/restart-{name.attempt}" if name.attempt else ""
+    return f"{LOGS}/{name.pod}/{name.container}{restart}"
+
+
+def log_part(name: LogName, number: int) -> str:
+    """The path of a part of a log (from 1), relative to the run's prefix."""
+    return f"{log_path(name)}/part-{number:05d}.log.gz"
+
+
+def parse_log_file(path: str) -> LogFile | None:
+    """What a path below a run's prefix is of a log; None for anything else."""
+    found = _LOG.fullmatch(path)
+    if not found:
+        return None
+    pod, container, attempt, part = found.groups()
+    return LogFile(LogName(pod, container, int(attempt or 0)), int(part) if part else None)
+
+
+def system_part(pod: str, number: int) -> str:
+    """The path of a part (from 1) of what a pod used, relative to the run's prefix. Raises ValueError for no pod."""
+    if not _NAME.fullmatch(pod) or ".." in pod:
+        raise ValueError(f"{pod[:300]!r} cannot be the name of a pod")
+    return f"{SYSTEM}/{pod}/part-{number:05d}.jsonl.gz"
+
+
+def parse_system_part(path: str) -> tuple[str, int] | None:
+    """The inverse of `system_part`; None for anything else."""
+    found = _SYSTEM.fullmatch(path)
+    return (found[1], int(found[2])) if found else None
+
+
 def model_prefix(namespace: str, model: str, version: int) -> str:
     """The prefix of one version of a model. Raises ValueError for what cannot be one."""
     if not _VERSION.fullmatch(f"v{version}"):
@@ -123,6 +192,15 @@ def parse_model_prefix(prefix: str) -> ModelKey:
     key = ModelKey(names[0], names[1], int(names[2][1:]))
     model_prefix(*key)
     return key
+
+
+def signature_key(namespace: str, model: str, version: int) -> str:
+    """The key of the signature over one version; beside its prefix, in which only what is listed may lie.
+
+    Raises ValueError for what cannot be the prefix of a version.
+    """
+    above, _, number = model_prefix(namespace, model, version).rpartition("/")
+    return f"{above}/{SIGNATURES}/{number}.sig"
 
 
 def number_prefix(namespace: str, model: str, folder: str = NUMBERS) -> str:
@@ -166,6 +244,26 @@ def audit_name(sequence: int) -> str:
 def parse_audit_name(name: str) -> int | None:
     """The inverse of `audit_name`; None for the name of anything else."""
     return int(name[:12]) if name.isascii() and _AUDIT_RECORD.fullmatch(name) and int(name[:12]) else None
+
+
+def is_artifact(path: str) -> bool:
+    """Whether a path, relative to a run's prefix, is that of an artifact of one of its pods."""
+    parts = path.split("/", 3)
+    return len(parts) == 4 and parts[0] == PODS and parts[2] == ARTIFACTS
+
+
+def expiring_prefix(namespace: str) -> str:
+    """Where the archived runs of a namespace lie whose artifacts expire. Raises ValueError for what is no namespace."""
+    if not _NAME.fullmatch(namespace) or ".." in namespace:
+        raise ValueError(f"{namespace[:300]!r} cannot be a namespace")
+    return f"{EXPIRING}/{namespace}"
+
+
+def expiring_name(due: str, uid: str) -> str:
+    """The file name of one of them. `due` is RFC 3339 in UTC to the second, so that names sort by time."""
+    if not _TIME.fullmatch(due) or not _NAME.fullmatch(uid):
+        raise ValueError(f"{due[:100]!r} and {uid[:300]!r} cannot be a time and a UID")
+    return f"{due.replace('-', '').replace(':', '')}-{uid}.json"
 
 
 def part_path(number: int) -> str:

@@ -1,0 +1,33 @@
+"""Retention: how long what a run leaves behind is kept. What is not named is kept for ever.
+
+When which of it is due, and what holds it back, is decided in ``planning.retention``.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from assay.api.common import Duration, Model
+
+
+class Retention(Model):
+    """How long what a run leaves behind is kept after its end, such as 90m, 24h or 1d12h."""
+
+    jobs: Annotated[
+        Duration | None,
+        Field(
+            description="How long its Job and pods are kept; in the place of the Job's own ttlSecondsAfterFinished. "
+            "Their logs are in the store."
+        ),
+    ] = None
+    archive_after: Annotated[
+        Duration | None,
+        Field(description="How long the Run itself is kept as an object. Its record in the store stays."),
+    ] = None
+    artifacts_after: Annotated[
+        Duration | None,
+        Field(
+            description="How long the artifacts are kept in the store, unless a ModelVersion names the run. Metrics, "
+            "logs and manifests stay."
+        ),
+    ] = None
