@@ -132,3 +132,9 @@ def test_v21_change_a_version_by_server_side_apply(realm: Realm) -> None:
     artifact = {"uri": f"s3://assay/runs/{realm.namespace}/b/", "digest": digest("2")}
     manifest = registry.model_version("v21", 1, namespace=realm.namespace, artifact=artifact)
     stopped("V21", realm.apply(ARGO_CD, manifest))
+
+
+def test_v22_name_another_namespaces_run_by_a_path(realm: Realm) -> None:
+    run = {"name": f"../../{realm.other}/runs/r", "uid": "00000000-0000-0000-0000-000000000000"}
+    manifest = registry.model_version("v22", 1, namespace=realm.namespace, run=run, artifact={"digest": digest()})
+    stopped("V22", realm.create(SCIENTIST, manifest))

@@ -227,17 +227,7 @@ def now() -> str:
 
 
 @pytest.fixture(scope="module")
-def policies(installed: LocalCluster) -> Iterator[None]:
-    """Have the admission policies in force; take them away again if they were not."""
-    there = installed.kubectl("get", "validatingadmissionpolicy", "assay-status", "--ignore-not-found")
-    registry.install_policies(installed)
-    yield
-    if not there:
-        registry.remove_policies(installed)
-
-
-@pytest.fixture(scope="module")
-def story(installed: LocalCluster, policies: None, operator_process: OperatorProcess) -> Iterator[Story]:
+def story(installed: LocalCluster, operator_process: OperatorProcess) -> Iterator[Story]:
     """Return the story's namespace, with pod security as strict as it gets."""
     name = f"registry-{os.getpid()}-{int(time.time()) % 100_000}"
     installed.create_namespace(name, {"pod-security.kubernetes.io/enforce": "restricted"})

@@ -18,6 +18,7 @@ from assay.store.audit.sources import read_store
 from assay.store.digests import bytes_digest
 from tests import operators, registry
 from tests.attackers import Realm
+from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 from tests.objects import TRAINING_IMAGE, Objects, condition
@@ -134,6 +135,10 @@ class Stage:
         """Return the versions that the trail says the alias was bound to, in order."""
         return [record.after["version"] for record in self.records() if record.action == "AliasBound" and record.after]
 
+    def actions(self) -> list[str]:
+        """Return what the trail says was done, in order."""
+        return [str(record.action) for record in self.records()]
+
     def labelled(self) -> list[str]:
         """Return the versions that are labelled as bound."""
         return sorted(found["metadata"]["name"] for found in self.objects.all("mv", "assay.dev/bound"))
@@ -171,7 +176,7 @@ def _without_right(cluster: LocalCluster, resource: str) -> Iterator[None]:
 def _refused(cluster: LocalCluster, *argv: str) -> bool:
     try:
         cluster.kubectl(*argv, "--all-namespaces")
-    except Exception as error:
+    except ClusterError as error:
         return "exit code 1" in str(error)
     return False
 
@@ -230,6 +235,52 @@ def test_operator_killed_while_binding_binds_once(
     assert stage.labelled() == ["words.v1"]
 
 
+ROLLBACK_MOMENTS: dict[str, tuple[Callable[[LocalCluster], AbstractContextManager[None]], Callable[[Stage], Any]]] = {
+    "asked, nothing done": (_nothing, lambda stage: True),
+    "labelled, not recorded": (_without_store, lambda stage: len(stage.labelled()) == 2),
+    "recorded, not reported": (
+        lambda cluster: _without_right(cluster, "modelaliases/status"),
+        lambda stage: stage.actions().count("RolledBack"),
+    ),
+    "reported, not cleared": (
+        lambda cluster: _without_right(cluster, "modelaliases"),
+        lambda stage: stage.realm.get("alias", "words.live")["status"]["boundVersion"] == 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("moment", ROLLBACK_MOMENTS)
+def test_operator_killed_while_rolling_back_rolls_back_once(
+    moment: str, stage: Stage, operator: OperatorProcess, installed: LocalCluster
+) -> None:
+    hold_up, came_so_far = ROLLBACK_MOMENTS[moment]
+    stage.register("hello", "goodbye")
+    stage.serve("server")
+    for version in (1, 2):
+        stage.approve(version)
+        stage.want(version)
+        stage.live(version)
+    wait_for("version 2 alone to be labelled", lambda: stage.labelled() == ["words.v2"], seconds=30)
+    with hold_up(installed):
+        request = f"assay.dev/rollback-requested=1 {MOVER}\nlatency"
+        stage.realm.must(MOVER, EVERYTHING, "annotate", "alias", "words.live", request)
+        wait_for(moment, lambda: came_so_far(stage), seconds=30, every=0.02)
+        operator.kill()
+    operator.start()
+    status = stage.live(1)
+    stage.objects.wait(
+        "alias",
+        "words.live",
+        "the request to be cleared",
+        lambda o: "assay.dev/rollback-requested" not in o["metadata"]["annotations"],
+    )
+    assert [(each["version"], each["actor"]) for each in status["history"]] == [(1, MOVER), (2, MOVER), (1, MOVER)]
+    assert (status["setAside"]["version"], status["setAside"]["reason"]) == (2, "RolledBack")
+    assert stage.actions().count("RolledBack") == 1
+    wait_for("version 1 alone to be labelled", lambda: stage.labelled() == ["words.v1"], seconds=30)
+    assert stage.served("server") == {"1"}
+
+
 def test_operator_killed_while_it_goes_back_goes_back_once(stage: Stage, operator: OperatorProcess) -> None:
     stage.register("hello", "broken")
     stage.serve("server")
@@ -248,7 +299,7 @@ def test_operator_killed_while_it_goes_back_goes_back_once(stage: Stage, operato
     assert (status["setAside"]["version"], status["setAside"]["reason"]) == (2, "RolloutFailed")
     assert "the word is broken" in status["setAside"]["message"]
     assert stage.labelled() == ["words.v1"]
-    assert [record.action for record in stage.records()].count("RolledBack") == 1
+    assert stage.actions().count("RolledBack") == 1
     assert stage.served("server") == {"1"}
 
 

@@ -31,9 +31,9 @@ _NO_DOTS = rule(
 class RunReference(Model):
     """The run that made the model."""
 
-    name: Annotated[Name, Field(description="Name of the Run, in the same namespace.")]
+    name: Annotated[Name, Field(pattern=DNS_LABEL, description="Name of the Run, in the same namespace.")]
     uid: Annotated[str, Field(min_length=1, max_length=64, description="UID of the Run.")]
-    experiment: Annotated[Name | None, Field(description="Name of its Experiment.")] = None
+    experiment: Annotated[Name | None, Field(pattern=DNS_LABEL, description="Name of its Experiment.")] = None
 
 
 class Artifact(Model):

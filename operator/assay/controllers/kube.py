@@ -6,7 +6,7 @@ Deserialising into the client's model classes would cost more than the requests 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -33,10 +33,14 @@ PROMOTION_POLICIES = f"/apis/{names.API_VERSION}", "promotionpolicies"
 DEPLOYMENTS = "/apis/apps/v1", "deployments"
 STATEFUL_SETS = "/apis/apps/v1", "statefulsets"
 NAMESPACES = "/api/v1", "namespaces"
+LEASES = "/apis/coordination.k8s.io/v1", "leases"
+NODES = "/api/v1", "nodes"
+SERVICE_ACCOUNTS = "/api/v1", "serviceaccounts"
 Resource = tuple[str, str]
 
 _TIMEOUT_SECONDS = 30
 _PAGE = 500
+_PIECE = 1 << 18
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
 # JSON is YAML: the only name of server-side apply that every supported server knows.
@@ -88,6 +92,11 @@ class Kube:
             read_bufsize=2**21,
         )
 
+    @property
+    def ca_file(self) -> str:
+        """The file with the CA that vouches for the API server, "" when none was named."""
+        return str(self._client.configuration.ssl_ca_cert or "")
+
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
@@ -136,6 +145,10 @@ class Kube:
                 return None
             raise
 
+    async def post_part(self, resource: Resource, namespace: str, name: str, part: str, body: Raw) -> Raw:
+        """Create something below an object, such as a token of a service account. Raises ApiError."""
+        return await self._request("POST", _path(resource, namespace, name, part), body)
+
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: Raw, part: str = ""
     ) -> Raw | None:
@@ -164,6 +177,29 @@ class Kube:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
+
+    async def log(self, namespace: str, pod: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """Yield what a pod's node answers of a log, as it arrives. Raises ApiError, also when it breaks off.
+
+        ``query`` are fields of PodLogOptions. Bounded by none of the limits of other requests: the caller sees to that.
+        """
+        headers = {"Accept": "*/*"}
+        metrics.API_REQUESTS.labels("GET").inc()
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+            async with self._session.get(
+                self._client.configuration.host + _path(PODS, namespace, pod, "log"),
+                params=query,
+                headers=headers,
+                proxy=self._client.configuration.proxy,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_TIMEOUT_SECONDS),
+            ) as response:
+                if response.status >= 400:
+                    _checked(response.status, await response.read())
+                async for piece in response.content.iter_chunked(_PIECE):
+                    yield piece
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ApiError(0, "Unreachable", f"the log cannot be read: {error or type(error).__name__}") from error
 
     async def _request(
         self,
@@ -209,6 +245,9 @@ def _checked(status: int, text: bytes) -> Raw:
 
 
 def _path(resource: Resource, namespace: str, name: str = "", part: str = "") -> str:
+    # Names come from people's specs. A client makes ".." lead to another namespace's objects, or to another kind's.
+    if any(each in (".", "..") or "/" in each or "%" in each for each in (namespace, name)):
+        raise ApiError(404, "NotFound", f"no object has the name {name!r} in the namespace {namespace!r}")
     prefix, plural = resource
     return "/".join(
         filter(None, [prefix, "namespaces" if namespace else "", quote(namespace), plural, quote(name), part])

@@ -164,7 +164,7 @@ async def _release(context: Context, body: Raw) -> None:
     if names.LABEL_BOUND not in (body["metadata"].get("labels") or {}):
         return
     async with context.lock(namespace, body["spec"]["model"]):
-        if holding.holding(held_by(context, body)):
+        if holding.holding(held_by(context, body)) or _is_served(context, body):
             return
         # Only over what was read: the answer to anything else would hide from us what somebody else has written.
         guard = {key: body["metadata"][key] for key in ("resourceVersion", "uid")}
@@ -203,11 +203,17 @@ async def _credentials(context: Context, body: Raw) -> Raw:
     status, spec = status_of(body), body["spec"]
     if status.credentials is None:
         return body
-    if context.registry.serves(body["metadata"]["namespace"], spec["model"], spec["version"]):
+    if _is_served(context, body):
         await ensure_credentials(context, body)
         return context.registry.get(key_of(body)) or body
     await credentials.revoke_for_model(context, body)
     return await _write(context, body, status.model_copy(update={"credentials": None}))
+
+
+def _is_served(context: Context, body: Raw) -> bool:
+    """Whether pods may need its bytes; also when the alias that gave it to them was deleted."""
+    spec = body["spec"]
+    return context.registry.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
 
 
 async def forget(context: Context, key: Key) -> None:

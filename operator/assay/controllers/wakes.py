@@ -1,11 +1,12 @@
 """What is seen is taken into the cache, and what that concerns is put into the queue. Nothing is done here."""
 
+from collections.abc import Callable
 from typing import Any
 
 from assay.api import names
 from assay.controllers.context import Context, now
 from assay.controllers.queue import Key
-from assay.controllers.registry import WORKLOADS, alias_place, asks_for, key_of, version_place
+from assay.controllers.registry import WORKLOADS, alias_place, asks_for, carries, key_of, version_place
 from assay.controllers.world import experiment_uid, place, run_key
 
 Raw = dict[str, Any]
@@ -18,8 +19,9 @@ _TELLING = (names.ANNOTATION_OPEN,)
 class Wakes:
     """Turns what watches and listings show into keys of the work queue."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, read_logs: Callable[[Raw], None] = lambda _: None) -> None:
         self._context = context
+        self._read_logs = read_logs
         self._add = context.queue.add
         self._saw = {
             names.EXPERIMENT: self._saw_experiment,
@@ -104,10 +106,12 @@ class Wakes:
     def _saw_pod(self, body: Raw) -> None:
         if self._context.world.see_pod(body):
             self._add(run_key(body))
+        self._read_logs(body)
 
     def _lost_pod(self, body: Raw) -> None:
         self._context.world.lose_pod(body)
         self._add(run_key(body))
+        self._read_logs(body)
 
     # The registry
 
@@ -200,6 +204,7 @@ class Wakes:
         if not registry.see(body):
             return
         self._add(key_of(body))
+        self._wake_carried(before)
         for asked in {asks_for(each) for each in (before, body) if each is not None}:
             if before is None or asks_for(before) != asks_for(body):
                 self._wake_alias(body, asked)
@@ -209,7 +214,14 @@ class Wakes:
         self._context.registry.lose(body)
         self._add(key_of(body))
         if known is not None:
+            self._wake_carried(known)
             self._wake_alias(known, asks_for(known))
+
+    def _wake_carried(self, before: Raw | None) -> None:
+        """Wake the version that a workload carried: perhaps nobody needs it any more."""
+        carried = carries(before) if before is not None else None
+        if before is not None and carried is not None:
+            self._add(Key(names.MODEL_VERSION, *version_place(before["metadata"]["namespace"], *carried)))
 
     def _wake_alias(self, workload: Raw, asked: tuple[str, str] | None) -> None:
         if asked is not None:

@@ -39,14 +39,13 @@ def bind(status: ModelAliasStatus, move: Move, set_aside: SetAside | None = None
             reason=move.reason[:1024] or None,
         )
     )
-    again = status.bound_version in (None, move.version)
     return status.model_copy(
         update={
             "bound_version": move.version,
             "bound_digest": move.digest,
             "bound_generation": move.generation,
             "bound_at": at,
-            "previous_version": status.previous_version if again else status.bound_version,
+            "previous_version": _previous(history, move.version, set_aside),
             "bindings": status.bindings + 1,
             "set_aside": set_aside,
             "requirements": [],
@@ -55,6 +54,12 @@ def bind(status: ModelAliasStatus, move: Move, set_aside: SetAside | None = None
             "serving": [_before_rollout(each) for each in status.serving],
         }
     )
+
+
+def _previous(history: Sequence[Binding], live: int, set_aside: SetAside | None) -> int | None:
+    """Return the version that was live before this one, and was not left because it failed or was not wanted."""
+    left = (live, set_aside.version if set_aside else None)
+    return next((each.version for each in reversed(history) if each.version not in left), None)
 
 
 def _before_rollout(follower: ServingStatus) -> ServingStatus:

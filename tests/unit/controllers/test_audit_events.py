@@ -156,7 +156,9 @@ def test_a_registration_says_what_the_model_was_made_from() -> None:
     assert found.after["datasets"][0]["uri"] == "s3://d/x"
     assert found.after["provenanceVerified"] is True
     said = version(provenance={"parameters": {"lr": 0.2}})
-    assert (audit_events.version_registered(said, ARTIFACT, recorded).after or {})["parameters"] == {"lr": 0.2}
+    assert (audit_events.version_registered(said, ARTIFACT).after or {})["parameters"] == {"lr": 0.2}
+    # A manifest may say less than its run has recorded.
+    assert (audit_events.version_registered(said, ARTIFACT, recorded).after or {})["parameters"] == {"lr": 0.1}
 
 
 def test_a_run_says_how_it_ended() -> None:
