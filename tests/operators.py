@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +41,7 @@ class OperatorProcess:
             "ASSAY_IMAGE": IMAGE,
             "ASSAY_METRICS_PORT": str(self.metrics_port),
             "ASSAY_OBSERVE_SECONDS": "2",
+            "ASSAY_RETENTION_SECONDS": "1",
             "ASSAY_LOG_LEVEL": "DEBUG",
             **(environment or {}),
         }
@@ -64,18 +67,27 @@ class OperatorProcess:
         return self
 
     def wait_ready(self, seconds: float = 30) -> "OperatorProcess":
-        """Wait until its metrics can be scraped."""
+        """Wait until it knows every object, and so begins to work."""
 
         def ready() -> bool:
             if self._process is None or self._process.poll() is not None:
                 return True
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.metrics_port)) == 0
+            return "objects: ok" in self.readiness()
 
-        wait_for("the operator's metrics port", ready, seconds=seconds)
+        wait_for("the operator to know every object", ready, seconds=seconds, saw=self.readiness)
         code = self._process.poll() if self._process else None
         assert code is None, f"the operator ended with {code}; its log {self.log} ends with:\n{self.tail()}"
         return self
+
+    def readiness(self) -> str:
+        """Return what /readyz says, "" when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=5) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        except OSError:
+            return ""
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End it by a signal and wait until it is gone."""

@@ -20,6 +20,8 @@ OPERATOR = f"system:serviceaccount:{operators.NAMESPACE}:{operators.SERVICE_ACCO
 #: For kubectl, to write what only the operator may: its name, which the policies go by, and an administrator's rights.
 AS_OPERATOR = (f"--as={OPERATOR}", "--as-group=system:masters")
 PROBE = "assay-probe"
+#: For a policy about what only those may write who may also create Jobs.
+LAUNCHER = "assay-probe-launcher"
 
 # May write what the policies then have to refuse, and none of the verbs that would make them agree.
 _PROBE_ROLE = textwrap.dedent(
@@ -34,7 +36,19 @@ _PROBE_ROLE = textwrap.dedent(
     kind: ClusterRoleBinding
     metadata: {{name: {PROBE}}}
     roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {PROBE}}}
-    subjects: [{{kind: User, name: {PROBE}}}]
+    subjects: [{{kind: User, name: {PROBE}}}, {{kind: User, name: {LAUNCHER}}}]
+    ---
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRole
+    metadata: {{name: {LAUNCHER}}}
+    rules:
+    - {{apiGroups: [batch], resources: [jobs], verbs: [create]}}
+    ---
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRoleBinding
+    metadata: {{name: {LAUNCHER}}}
+    roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {LAUNCHER}}}
+    subjects: [{{kind: User, name: {LAUNCHER}}}]
     """
 )
 
@@ -137,6 +151,7 @@ def _refused() -> dict[str, Raw]:
     return {
         "assay-owner": namespaced(owner="somebody-else"),
         "assay-nobodys-deputy": run("probe"),
+        "assay-datasets": run("probe", datasets=[{"name": "probe", "uri": "s3://somebody-elses/"}]),
         "assay-approvals": namespaced(metadata=marked),
         "assay-versions": namespaced(metadata={"labels": {"assay.dev/bound": "true"}}),
         "assay-aliases": model_alias("probe", "champion", 1),
@@ -166,7 +181,7 @@ def _mover_is_filled_in(cluster: Cluster) -> bool:
 
 def _refuses(cluster: Cluster, policy: str, manifest: Raw) -> bool:
     try:
-        _create(cluster, manifest, f"--as={PROBE}")
+        _create(cluster, manifest, f"--as={LAUNCHER if policy == 'assay-datasets' else PROBE}")
     except ClusterError as error:
         if f"'{policy}'" in str(error):
             return True

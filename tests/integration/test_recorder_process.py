@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 import pytest
 
 from assay.store import layout
@@ -169,6 +170,7 @@ def test_a_run_from_start_to_end(recorder: Recorder, tmp_path: Path) -> None:
         "artifacts/late",
         "artifacts/model/weights",
         "artifacts/plots/ü 100%+.png",
+        "environment.json",
         "metrics.parquet",
         "summary.json",
     ]
@@ -199,7 +201,11 @@ def test_a_pod_that_writes_nothing_has_an_empty_complete_record(recorder: Record
     recorder.start()
     wait_until(lambda: recorder.said('"recording"'), "the recorder is up")
     assert recorder.terminate() == 0
-    assert [entry.path for entry in recorder.manifest().files] == ["metrics.parquet", "summary.json"]
+    assert [entry.path for entry in recorder.manifest().files] == [
+        "environment.json",
+        "metrics.parquet",
+        "summary.json",
+    ]
     assert recorder.points(tmp_path) == []
 
 
@@ -332,3 +338,58 @@ def test_static_credentials_on_another_store(make: Callable[..., Recorder], rclo
     recorder.artifact("large", os.urandom(20 << 20))
     assert recorder.terminate() == 0
     assert recorder.manifest().summary.points == 1000
+
+
+def image_with(folder: Path, packages: int) -> Path:
+    """A made-up image with that many packages, of 20 files each, and as many files elsewhere."""
+    site = folder / "image/opt/venv/lib/python3.11/site-packages"
+    for number in range(packages):
+        (site / f"p{number}").mkdir(parents=True)
+        for file in range(20):
+            (site / f"p{number}/{file}.py").touch()
+        (site / f"p{number}-1.0.dist-info").mkdir()
+        (site / f"p{number}-1.0.dist-info/METADATA").write_text(f"Name: p{number}\nVersion: 1.0\n")
+    other = folder / "image/srv/data"
+    for number in range(packages):
+        (other / str(number % 50)).mkdir(parents=True, exist_ok=True)
+        for file in range(20):
+            (other / str(number % 50) / f"{number}-{file}").touch()
+    return folder / "image"
+
+
+def test_the_environment_is_in_the_store_while_training_goes_on(
+    make: Callable[..., Recorder], minio: S3Server, tmp_path: Path
+) -> None:
+    told = json.dumps({"container": "train", "image": "train:1", "variables": ["HOME"]})
+    image = str(image_with(tmp_path, 3))
+    recorder = make(minio, ASSAY_IMAGE_FOLDER=image, ASSAY_TRAINING=told, ASSAY_NODE="node-1")
+    recorder.issue()
+    recorder.start()
+    wait_until(lambda: recorder.store.stat(f"{recorder.prefix}/environment.json"), "environment.json is streamed")
+    recorder.kill()
+    recorder.start()
+    assert recorder.terminate() == 0
+    found = json.loads(recorder.store.get_bytes(f"{recorder.prefix}/environment.json", 1 << 20))
+    assert (found["source"], found["packages"]) == ("image", {"p0": "1.0", "p1": "1.0", "p2": "1.0"})
+    assert found["hardware"]["node"] == "node-1"
+    assert "environment.json" in [entry.path for entry in recorder.manifest().files]
+
+
+def test_an_image_is_looked_at_for_little(make: Callable[..., Recorder], minio: S3Server, tmp_path: Path) -> None:
+    """Of CPU time and memory: against the same recorder without an image."""
+    image = image_with(tmp_path, 300)
+    costs = []
+    for folder, there in (("without", False), ("with", True)):
+        (tmp_path / folder).mkdir()
+        recorder = Recorder(tmp_path / folder, minio, ASSAY_IMAGE_FOLDER=str(image if there else tmp_path / "absent"))
+        recorder.issue()
+        recorder.start()
+        assert recorder.process is not None
+        wait_until(lambda r=recorder: r.store.stat(f"{r.prefix}/environment.json"), "environment.json is streamed")
+        process = psutil.Process(recorder.process.pid)
+        times = process.cpu_times()
+        costs.append((times.user + times.system, process.memory_info().rss))
+        assert recorder.terminate() == 0
+    (cpu, memory), (cpu_with, memory_with) = costs
+    assert cpu_with - cpu < 0.4, f"{cpu_with - cpu:.2f} s of CPU time for 300 packages and 12,000 files"
+    assert memory_with - memory < 16 << 20

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from assay.api.run import CredentialsStatus, RunStatus
 from assay.controllers import recording
 from assay.store import verify
 from assay.store.client import ObjectStore
@@ -144,6 +145,23 @@ def test_closing_twice_gives_the_same_record(store: ObjectStore, run: Raw) -> No
     first, second = close(store, run, "pod-a"), close(store, run, "pod-a")
     assert (first.files, first.bytes, first.problem) == (second.files, second.bytes, second.problem)
     written(store, run)
+
+
+def test_the_status_that_a_run_ends_with_is_part_of_its_record(store: ObjectStore, run: Raw) -> None:
+    recording.open_record(store, run)
+    leave(store, run, "pod-a")
+
+    def ended(closed: recording.Closed) -> RunStatus:
+        told = RunStatus(phase="Succeeded", reason=closed.pod, credentials=CredentialsStatus(secret="s"))
+        assert (closed.manifest_digest, closed.model_size) == ("", 7)
+        return told
+
+    closed = recording.close_record(store, run, "Succeeded", "JobComplete", ["pod-a"], "pod-a", ended)
+    assert closed.manifest_digest
+    assert "status.json" in {entry.path for entry in written(store, run).files}
+    kept = json.loads(store.get_bytes(f"{recording.prefix_of(run)}/status.json", 1 << 20))
+    assert (kept["phase"], kept["reason"]) == ("Succeeded", "pod-a")
+    assert "credentials" not in kept
 
 
 def test_a_folder_can_be_the_model(store: ObjectStore, run: Raw) -> None:

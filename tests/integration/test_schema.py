@@ -57,7 +57,7 @@ RUN: Raw = {
     "metadata": {"name": "one"},
     "spec": {
         "parameters": {"lr": 0.1, "kind": "a", "fast": True},
-        "datasets": [{"name": "digits", "uri": "s3://datasets/digits/2.1/"}],
+        "datasets": [{"name": "digits", "uri": "s3://datasets/digits/2.1/", "secretRef": {"name": "keys"}}],
         "job": JOB,
     },
 }
@@ -305,7 +305,7 @@ REFUSED: list[tuple[str, Raw, Change, str]] = [
     (
         "a data set twice",
         RUN,
-        put("spec.datasets", [{"name": "a", "uri": "x"}, {"name": "a", "uri": "y"}]),
+        put("spec.datasets", [{"name": "a", "uri": "s3://abc/x"}, {"name": "a", "uri": "s3://abc/y"}]),
         'spec.datasets[1]: Duplicate value: {"name":"a"}',
     ),
     (
@@ -313,6 +313,52 @@ REFUSED: list[tuple[str, Raw, Change, str]] = [
         RUN,
         put("spec.datasets.0.name", "Digits"),
         "spec.datasets[0].name: Invalid value",
+    ),
+    ("a data set by http", RUN, put("spec.datasets.0.uri", "http://h/x"), "spec.datasets[0].uri: Invalid value"),
+    (
+        "a data set of another kind",
+        RUN,
+        put("spec.datasets.0.uri", "gs://abc/x"),
+        "spec.datasets[0].uri: Invalid value",
+    ),
+    ("a data set by a pattern", RUN, put("spec.datasets.0.uri", "s3://abc/*"), "spec.datasets[0].uri: Invalid value"),
+    ("a data set with a password", RUN, put("spec.datasets.0.uri", "https://a:b@h/"), "spec.datasets[0].uri: Invalid"),
+    (
+        "a data set from the web without a digest",
+        RUN,
+        put("spec.datasets.0.uri", "https://h/x"),
+        "a data set from an https:// address needs a digest",
+    ),
+    (
+        "a data set that climbs",
+        RUN,
+        put("spec.datasets.0.uri", "s3://abc/x/../y/"),
+        "no part of a data set's address may be '.' or '..'",
+    ),
+    (
+        "a data set's Secret without a name",
+        RUN,
+        put("spec.datasets.0.secretRef", {}),
+        "spec.datasets[0].secretRef.name: Required value",
+    ),
+    ("a seed below 0", RUN, put("spec.seed", -1), "spec.seed: Invalid value: -1"),
+    (
+        "a rerun of a run in another namespace",
+        RUN,
+        put("spec.rerunOf", {"name": "../../other/runs/r", "uid": "u"}),
+        'spec.rerunOf.name: Invalid value: "../../other/runs/r"',
+    ),
+    (
+        "a rerun of any run of that name",
+        RUN,
+        put("spec.rerunOf", {"name": "r"}),
+        "spec.rerunOf.uid: Required value",
+    ),
+    (
+        "a tolerance below 0",
+        RUN,
+        put("spec.rerunOf", {"name": "r", "uid": "u", "tolerances": {"score": -0.1}}),
+        "spec.rerunOf.tolerances.score: Invalid value: -0.1",
     ),
     (
         "too many parameters",
@@ -368,6 +414,13 @@ ACCEPTED: list[tuple[str, Raw, Change]] = [
         lambda m: [put("spec.objective", ...)(m), put("spec.register.pick", "every")(m)],
     ),
     ("no failed run allowed", EXPERIMENT, put("spec.maxFailedRuns", 0)),
+    ("the largest seed", RUN, put("spec.seed", 2**32 - 1)),
+    ("a seed for every run", EXPERIMENT, put("spec.template.seed", 0)),
+    (
+        "a rerun with tolerances",
+        RUN,
+        put("spec.rerunOf", {"name": "r", "uid": "u", "tolerance": 0, "tolerances": {"val/loss": 0.5}}),
+    ),
 ]
 
 

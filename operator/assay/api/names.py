@@ -56,6 +56,22 @@ VIRTUAL_ALIASES: Final = "aliases"
 VIRTUAL_USERS: Final = "users"
 OPERATOR_USER: Final = "system:serviceaccount:assay-system:assay-operator"
 
+#: What has to be installed for anything to be gated; see charts/assay/policies.
+ADMISSION_POLICIES: Final = frozenset(
+    f"assay-{name}"
+    for name in (
+        "aliases",
+        "approvals",
+        "datasets",
+        "namespaces",
+        "nobodys-deputy",
+        "owner",
+        "serving",
+        "status",
+        "versions",
+    )
+)
+
 #: Set by tools on the objects that they manage; a child that carried them would be taken for theirs.
 TRACKING_PREFIXES: Final = ("argocd.argoproj.io/", "app.kubernetes.io/instance", "kubectl.kubernetes.io/")
 

@@ -39,6 +39,10 @@ class Context:
     copies: AsyncStore
     #: What reads the logs of their pods.
     logs: LogReader = field(init=False)
+    #: Whether nodes can mount images, and what their containers use.
+    nodes: Nodes = field(init=False)
+    kubelets: Kubelets = field(init=False)
+    usage: Usage = field(init=False)
     #: UIDs of runs whose live summary is to be read at their next reconcile.
     observe: set[str] = field(default_factory=set)
     #: Takes in an object of the registry that was read or written, as the watches do: what they bring later is no news.
@@ -54,17 +58,7 @@ class Context:
     rollouts: dict[Key, Rollout] = field(default_factory=dict)
     #: The version that each workload was given last, and when.
     began: dict[Key, tuple[int, datetime]] = field(default_factory=dict)
-    #: Whether nodes can mount images, and what their containers use.
-    nodes: Nodes = field(init=False)
-    kubelets: Kubelets = field(init=False)
-    usage: Usage = field(init=False)
     _locks: defaultdict[tuple[str, str], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
-
-    def __post_init__(self) -> None:
-        settings = self.settings
-        self.nodes = Nodes(self.kube, settings.capture_image)
-        self.kubelets = Kubelets(self.kube, settings.namespace, settings.kubelet_ca_file)
-        self.usage = Usage(self.kubelets, self.store, settings.system_seconds)
 
     def lock(self, namespace: str, model: str) -> asyncio.Lock:
         """Return what is held while a number of the model is allocated, or one of its aliases moves."""

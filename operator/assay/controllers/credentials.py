@@ -1,15 +1,16 @@
-"""The Secrets with store credentials: of a run, to write its record; of a version that is served, to fetch its bytes.
+"""The Secrets with store credentials: of a run, to write its record and read its data sets; of a served version.
 
 Each is written before the first pod, refreshed in time, and gone when nobody needs it. None is ever read.
 """
 
 import base64
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from assay.api import names
 from assay.api.run import CredentialsStatus
-from assay.controllers import recording
+from assay.controllers import datasets, recording
 from assay.controllers.context import Context
 from assay.controllers.kube import SECRETS
 from assay.controllers.world import place
@@ -27,9 +28,10 @@ def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) ->
 
 
 async def issue(context: Context, run: Raw) -> CredentialsStatus:
-    """Issue credentials for a run's own prefix and put them into its Secret."""
+    """Issue credentials for a run's own prefix, and for its data sets, and put them into its Secret."""
+    more = await datasets.secret_data(context, run)
     issued = await context.store.run(issue_run_credentials, context.settings.store, recording.prefix_of(run))
-    return await _write(context, run, secret_name(run), run_labels(run), issued)
+    return await _write(context, run, secret_name(run), run_labels(run), issued, more)
 
 
 async def issue_for_model(context: Context, version: Raw, prefix: str) -> CredentialsStatus:
@@ -45,10 +47,16 @@ def model_secret_name(version: Raw) -> str:
 
 
 async def _write(
-    context: Context, owner: Raw, name: str, labels: dict[str, str], issued: Credentials
+    context: Context,
+    owner: Raw,
+    name: str,
+    labels: dict[str, str],
+    issued: Credentials,
+    more: Mapping[str, str] | None = None,
 ) -> CredentialsStatus:
     namespace, _ = place(owner)
-    data = {CREDENTIALS_KEY: base64.b64encode(issued.to_json().encode()).decode()}
+    texts = {CREDENTIALS_KEY: issued.to_json(), **(more or {})}
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
     metadata = {"labels": labels, "ownerReferences": [owner_reference(owner)]}
     secret = {
         "apiVersion": "v1",

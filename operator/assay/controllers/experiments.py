@@ -46,7 +46,8 @@ async def _write(context: Context, body: Raw, old: ExperimentStatus, new: Experi
 
 
 def _plan(context: Context, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:
-    runs = context.world.runs_of(body["metadata"]["uid"])
+    # Those that are being removed are counted among the archived.
+    runs = context.world.runs_of(body["metadata"]["uid"], old.archived.removing if old.archived else ())
     return sweep.plan(spec, old, runs, generation=body["metadata"]["generation"], now=now())
 
 
@@ -56,7 +57,7 @@ def run_body(experiment: Raw, spec: ExperimentSpec, index: int) -> Raw:
     template = dict(experiment["spec"]["template"])
     wanted = template.pop("metadata", None) or {}
     run_spec = {**template, "parameters": search.parameters_of(spec, index)}
-    for inherited in ("objective", "owner"):
+    for inherited in ("objective", "owner", "retention"):
         if inherited in experiment["spec"]:
             run_spec[inherited] = experiment["spec"][inherited]
     labels = {names.LABEL_EXPERIMENT: metadata["name"], names.LABEL_INDEX: str(index)}

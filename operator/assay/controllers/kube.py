@@ -35,6 +35,7 @@ STATEFUL_SETS = "/apis/apps/v1", "statefulsets"
 NAMESPACES = "/api/v1", "namespaces"
 LEASES = "/apis/coordination.k8s.io/v1", "leases"
 NODES = "/api/v1", "nodes"
+ADMISSION_POLICIES = "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies"
 SERVICE_ACCOUNTS = "/api/v1", "serviceaccounts"
 Resource = tuple[str, str]
 

@@ -15,10 +15,20 @@ QUEUE_AGE = Histogram(
     "Time that an object waited for its reconcile.",
     buckets=(0.001, 0.01, 0.1, 0.5, 1, 5, 30, 120),
 )
+LOG_PODS = Gauge("assay_log_pods", "Pods whose logs are being read.")
+LOG_AGE = Histogram(
+    "assay_log_wait_seconds",
+    "Time that a pod waited for its logs to be read once they were due.",
+    buckets=(0.001, 0.01, 0.1, 0.5, 1, 5, 30, 120),
+)
+LOG_BYTES = Counter("assay_log_bytes", "Bytes of logs that were kept, before compression.")
+LOG_GAPS = Counter("assay_log_gaps", "Places in logs where something is known to be missing.")
 RUNS = Gauge("assay_runs", "Runs that exist, by phase.", ["phase"])
 EXPERIMENTS = Gauge("assay_experiments", "Experiments that exist.")
 RUNS_ENDED = Counter("assay_runs_ended", "Runs that ended, by phase and reason.", ["phase", "reason"])
 RUNS_CREATED = Counter("assay_runs_created", "Runs created for experiments.")
+RUNS_ARCHIVED = Counter("assay_runs_archived", "Runs whose objects were removed, their records kept.")
+ARTIFACTS_EXPIRED = Counter("assay_artifacts_expired", "Runs whose artifacts were deleted.")
 API_REQUESTS = Counter("assay_api_requests", "Requests to the API server, watches not included.", ["method"])
 STORE_SECONDS = Histogram(
     "assay_store_operation_duration_seconds",

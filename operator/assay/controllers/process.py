@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
-from prometheus_client import start_http_server
 
 from assay.api import names
 from assay.api.run import TERMINAL, CredentialsStatus
@@ -16,7 +16,9 @@ from assay.controllers.auditing import Auditor
 from assay.controllers.context import Context, now
 from assay.controllers.credentials import stale
 from assay.controllers.events import Events
+from assay.controllers.health import Health
 from assay.controllers.kube import (
+    ADMISSION_POLICIES,
     DEPLOYMENTS,
     EXPERIMENTS,
     JOBS,
@@ -29,11 +31,15 @@ from assay.controllers.kube import (
     ApiError,
     Kube,
 )
+from assay.controllers.kubelets import Kubelets
+from assay.controllers.leadership import Leadership
 from assay.controllers.logs import LogReader
+from assay.controllers.nodes import Nodes
 from assay.controllers.queue import Key, WorkQueue
 from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, Registry, key_of
 from assay.controllers.retaining import Retainer
 from assay.controllers.settings import Settings
+from assay.controllers.usage import Usage
 from assay.controllers.wakes import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
 from assay.controllers.world import World, place
 from assay.signing.keys import Keys
@@ -79,8 +85,9 @@ RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
 class Operator:
     """One operator process: its context, its handlers, its background tasks."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, health: Health) -> None:
         self.settings = settings
+        self.health = health
         self.registry = kopf.OperatorRegistry()
         self._tasks: list[asyncio.Task[None]] = []
         self.context: Context
@@ -148,14 +155,18 @@ class Operator:
         logs_store = AsyncStore(ObjectStore(settings.store), _LOG_WORKERS)
         world, seconds = self.context.world, settings.log_seconds
         self.context.logs = LogReader(kube, logs_store, world, seconds, queue.add)
+        self.context.nodes = Nodes(kube, settings.capture_image)
+        self.context.kubelets = Kubelets(kube, settings.namespace, settings.kubelet_ca_file)
+        self.context.usage = Usage(self.context.kubelets, store, settings.system_seconds)
         self.wakes = Wakes(self.context, self.context.logs.wake)
         self.context.notice = self.wakes.saw
-        if settings.metrics_port:
-            start_http_server(settings.metrics_port)
         await self.context.audit.load()
         await self.context.nodes.look()
         # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
+        self.health.checks |= {"objects": "are being listed", "store": "has not answered yet"}
         await inventory.fill(kube, self._watched(), settings.namespaces)
+        self.health.checks["objects"] = ""
+        await self._look_for_policies()
         self.wakes.everything()
         queue.start()
         self.context.logs.start()
@@ -199,11 +210,26 @@ class Operator:
             try:
                 await self.context.store.run(self.context.store.blocking.ensure_bucket)
             except Exception as error:  # whatever it is, it is said, and tried again
+                self.health.checks["store"] = str(error)
                 log.warning("the bucket cannot be ensured, again in %.0f s: %s", delay, error)
                 await asyncio.sleep(delay)
                 delay = min(60.0, delay * 2)
             else:
+                self.health.checks["store"] = ""
                 return
+
+    async def _look_for_policies(self) -> None:
+        """Say what keeps people from writing what is not theirs, if some of it is missing. Nothing is gated without."""
+        try:
+            known = {each["metadata"]["name"] async for each in self.context.kube.list(ADMISSION_POLICIES, "")}
+        except ApiError as error:
+            known, wrong = set(), f"cannot be listed: {error}"
+        else:
+            missing = ", ".join(sorted(names.ADMISSION_POLICIES - known))
+            wrong = f"not installed: {missing}" if missing else ""
+        if wrong:
+            log.warning("admission policies: %s", wrong)
+        self.health.checks["policies"] = wrong if self.settings.require_policies else ""
 
     async def _observe(self) -> None:
         """Walk the runs that go on: read their live metrics, refresh their credentials. Finished runs cost nothing."""
@@ -239,6 +265,7 @@ class Operator:
             except ApiError as error:
                 log.warning("cannot take stock: %s", error)
                 continue
+            await self._look_for_policies()
             for kind, body in found:
                 self.wakes.lost({**body, "kind": kind})
 
@@ -285,6 +312,38 @@ def _kopf_settings() -> kopf.OperatorSettings:
 
 
 async def main(settings: Settings) -> None:
-    """Run one operator until the process is told to stop."""
-    with contextlib.suppress(asyncio.CancelledError):
-        await Operator(settings).run()
+    """Run one operator until the process is told to stop; with a Lease, once that is held."""
+    health = Health(settings.metrics_port)
+    await health.start()
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            if settings.lease:
+                await _lead(settings, health)
+            else:
+                await Operator(settings, health).run()
+    finally:
+        await health.stop()
+
+
+async def _lead(settings: Settings, health: Health) -> None:
+    """Wait for the Lease, then work for as long as it is held. A process that has lost it does nothing more."""
+    kube = Kube(1)
+    await kube.connect()
+    leadership = Leadership(kube, settings.namespace, settings.lease, settings.identity)
+    health.checks["lease"] = ""
+    try:
+        await leadership.acquire()
+        renewing = asyncio.create_task(leadership.hold(_stop_at_once), name="lease")
+        try:
+            await Operator(settings, health).run()
+        finally:
+            renewing.cancel()
+            await leadership.release()
+    finally:
+        await kube.close()
+
+
+def _stop_at_once() -> None:
+    """End the process. Whoever takes the Lease next must find nobody else at work, not even tidying up."""
+    log.error("the Lease is lost: this process ends")
+    os._exit(3)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from prometheus_client import Gauge, Histogram
+
 from assay.controllers import metrics
 
 log = logging.getLogger(__name__)
@@ -42,9 +44,16 @@ Reconcile = Callable[[Key], Awaitable[None]]
 class WorkQueue:
     """Calls ``reconcile`` for every key that was added, at least once after the last addition."""
 
-    def __init__(self, reconcile: Reconcile, workers: int) -> None:
+    def __init__(
+        self,
+        reconcile: Reconcile,
+        workers: int,
+        depth: Gauge = metrics.QUEUE_DEPTH,
+        age: Histogram = metrics.QUEUE_AGE,
+    ) -> None:
         self._reconcile = reconcile
         self._workers = workers
+        self._depth, self._age = depth, age
         #: Keys whose time has not come, with the timer that brings them.
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         #: Keys whose time has come, in order, with the time at which it came.
@@ -94,11 +103,11 @@ class WorkQueue:
             key = next((key for key in self._ready if key not in self._running), None)
             if key is None:
                 break
-            metrics.QUEUE_AGE.observe(time.monotonic() - self._ready.pop(key))
+            self._age.observe(time.monotonic() - self._ready.pop(key))
             task = asyncio.get_running_loop().create_task(self._once(key))
             self._running[key] = task
             task.add_done_callback(functools.partial(self._done, key))
-        metrics.QUEUE_DEPTH.set(len(self._ready) + len(self._timers))
+        self._depth.set(len(self._ready) + len(self._timers))
 
     def _done(self, key: Key, _: asyncio.Task[None]) -> None:
         del self._running[key]

@@ -5,25 +5,31 @@ These functions block; they are called through ``AsyncStore.run``. Writing a rec
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from assay.api import names
+from assay.api.run import RunStatus
+from assay.controllers import captured
+from assay.controllers.captured import Captured
 from assay.controllers.world import place
 from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.clock import now
 from assay.store.errors import NotFound, RecordError
+from assay.store.layout import LogName
 from assay.store.limits import MAX_FILES, MAX_PODS
-from assay.store.records import FileEntry, PodManifest, PodRecord, RunManifest, Summary
-from assay.store.verify import model_digest, read_summary, verify_pod
+from assay.store.logs import Kept
+from assay.store.logs import kept as kept_logs
+from assay.store.records import DatasetRecord, FileEntry, MissingEntry, PodManifest, PodRecord, RunManifest, Summary
+from assay.store.verify import model_digest, read_datasets, read_summary, verify_pod
 
 Raw = dict[str, Any]
 Outcome = Literal["Succeeded", "Failed", "Deleted"]
 
-#: run.json and params.json.
-_OWN_FILES = 2
+#: run.json, params.json and status.json.
+_OWN_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Closed:
     summary: Summary | None
     model_digest: str = ""
     model_size: int = 0
+    datasets: tuple[DatasetRecord, ...] = ()
+    #: What of the logs is known to be missing.
+    missing: tuple[MissingEntry, ...] = ()
+    captured: Captured = field(default_factory=Captured)
 
 
 @dataclass
@@ -73,11 +83,20 @@ def open_record(store: ObjectStore, run: Raw) -> None:
 
 
 def close_record(
-    store: ObjectStore, run: Raw, outcome: Outcome, reason: str, succeeded: Sequence[str], last: str
+    store: ObjectStore,
+    run: Raw,
+    outcome: Outcome,
+    reason: str,
+    succeeded: Sequence[str],
+    last: str,
+    final: Callable[[Closed], RunStatus] | None = None,
+    logs_read: Collection[LogName] | None = None,
 ) -> Closed:
     """Check the record of a run whose Job is over and write its manifest.
 
-    ``succeeded`` names the pods that succeeded, by completion index; ``last`` the newest pod. A run whose Job
+    ``succeeded`` names the pods that succeeded, by completion index; ``last`` the newest pod. ``final`` gives the
+    status that the run then has; it is part of the record, and so knows nothing of the manifest. ``logs_read`` are the
+    logs that were read to their end, None when nobody knows. A run whose Job
     succeeded and whose record is not whole has the outcome Failed. Raises StoreError.
     """
     prefix = prefix_of(run)
@@ -90,21 +109,48 @@ def close_record(
         problem = problem or missing
         if problem:
             outcome, reason = "Failed", problem[0]
-    manifest = _manifest(store, run, outcome, reason, pods)
+    summary = pods.whole[counts].summary if counts in pods.whole else _summary(store, prefix, counts)
+    datasets = _datasets(store, run, counts, pods.whole.get(counts))
+    kept = _logs(store, run, pods, logs_read)
+    seen = captured.read(store, prefix, counts, pods.whole.get(counts))
+    closed = Closed(outcome, problem, "", 0, 0, counts, summary, digest, size, datasets, tuple(kept.missing), seen)
+    if final is not None:
+        store.put_bytes(f"{prefix}/{layout.STATUS}", _recorded_status(final(closed)), "application/json")
+    manifest = _manifest(store, run, outcome, reason, pods, kept, seen)
     data = manifest.to_json()
     store.put_bytes(f"{prefix}/{layout.MANIFEST}", data, "application/json")
-    summary = pods.whole[counts].summary if counts in pods.whole else _summary(store, prefix, counts)
-    return Closed(
-        outcome=outcome,
-        problem=problem,
+    return replace(
+        closed,
         manifest_digest="sha256:" + hashlib.sha256(data).hexdigest(),
         files=len(manifest.files),
         bytes=sum(entry.size for entry in manifest.files),
-        pod=counts,
-        summary=summary,
-        model_digest=digest,
-        model_size=size,
     )
+
+
+def _recorded_status(status: RunStatus) -> bytes:
+    """Return status.json: what is known of a run once it has ended, but for what passes with it."""
+    return _json(status.model_copy(update={"credentials": None}).to_dict())
+
+
+def _datasets(store: ObjectStore, run: Raw, pod: str, manifest: PodManifest | None) -> tuple[DatasetRecord, ...]:
+    """Return what a pod has read of the run's data sets. What cannot be believed is left out."""
+    if manifest is None or not run["spec"].get("datasets"):
+        return ()
+    declared = {each["name"]: each.get("digest") for each in run["spec"]["datasets"]}
+    try:
+        found = read_datasets(store, layout.pod_prefix(prefix_of(run), pod), manifest)
+    except RecordError:
+        return ()
+    agreed = {each.name: each for each in found if declared.get(each.name, "unknown") in (None, each.digest)}
+    return tuple(agreed[name] for name in declared if name in agreed)
+
+
+def _logs(store: ObjectStore, run: Raw, pods: _Pods, logs_read: Collection[LogName] | None) -> Kept:
+    """Return what is kept of the logs of a run's pods, as far as the manifest has room for it."""
+    attempts = (run.get("status") or {}).get("attempts") or []
+    begun = [attempt["pod"] for attempt in attempts if attempt.get("startTime")]
+    room = MAX_FILES - _OWN_FILES - sum(len(manifest.files) + 1 for manifest in pods.whole.values())
+    return kept_logs(store, prefix_of(run), begun, logs_read, room)
 
 
 def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
@@ -197,10 +243,12 @@ def _model(run: Raw, manifest: PodManifest | None) -> tuple[str, int, tuple[str,
     return digest, size, None
 
 
-def _manifest(store: ObjectStore, run: Raw, outcome: Outcome, reason: str, pods: _Pods) -> RunManifest:
+def _manifest(
+    store: ObjectStore, run: Raw, outcome: Outcome, reason: str, pods: _Pods, kept: Kept, seen: Captured
+) -> RunManifest:
     prefix = prefix_of(run)
     files: list[FileEntry] = []
-    for own in (layout.RUN, layout.PARAMS):
+    for own in (layout.RUN, layout.PARAMS, layout.STATUS):
         try:
             size, sha256 = store.digest(f"{prefix}/{own}")
         except NotFound:
@@ -213,6 +261,8 @@ def _manifest(store: ObjectStore, run: Raw, outcome: Outcome, reason: str, pods:
         files.append(FileEntry(path=f"{base}/{layout.MANIFEST}", size=size, sha256=sha256))
         files += [FileEntry(path=f"{base}/{e.path}", size=e.size, sha256=e.sha256) for e in manifest.files]
         records.append(PodRecord(name=name, complete=True, manifest_sha256=sha256))
+    files += kept.files
+    files += seen.files[: max(0, MAX_FILES - len(files))]
     namespace, name = place(run)
     return RunManifest(
         namespace=namespace,
@@ -223,6 +273,7 @@ def _manifest(store: ObjectStore, run: Raw, outcome: Outcome, reason: str, pods:
         reason=reason[:500],
         pods=sorted(records, key=lambda record: record.name),
         files=files,
+        missing=kept.missing,
         written=now(),
     )
 

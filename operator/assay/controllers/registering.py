@@ -8,16 +8,23 @@ import re
 from typing import Any, NamedTuple
 
 from assay.api import names
-from assay.api.modelversion import ARTIFACT_URI, ArtifactStatus, ModelVersionSpec, ModelVersionStatus, Provenance
+from assay.api.modelversion import (
+    ARTIFACT_URI,
+    ArtifactStatus,
+    ModelVersionSpec,
+    ModelVersionStatus,
+    Provenance,
+    RunReference,
+)
 from assay.controllers import audit_events
 from assay.controllers.context import Context, now
 from assay.controllers.kube import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers.queue import Again, Key
 from assay.controllers.world import place
-from assay.planning import registration, versions
+from assay.planning import recipe, registration, versions
 from assay.planning.conditions import flag
 from assay.planning.versions import Flag, Refused
-from assay.store import layout, models, numbers
+from assay.store import archive, layout, models, numbers
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError
 from assay.store.models import RegisteredModel
@@ -36,6 +43,8 @@ class Origin(NamedTuple):
     run: RunIdentity | None
     provenance: Raw | None
     flag: Flag
+    #: Whether the run can be done again.
+    recipe: Flag
 
 
 # A run becomes a version
@@ -64,7 +73,7 @@ async def register_run(context: Context, run: Raw, model: str) -> Raw:
             )
             version = await _create(context, _body(context, run, model, number), uid)
             if version is not None:
-                context.registry.see(version)
+                context.notice(version)
                 # What is known already is no news when the watch shows it.
                 context.queue.add(Key(names.MODEL_VERSION, *place(version)))
                 return version
@@ -121,7 +130,9 @@ async def settle(context: Context, body: Raw, status: ModelVersionStatus) -> Mod
     verified = origin.flag[0] == "True"
     await context.audit.record(audit_events.version_registered(body, artifact, provenance, verified=verified))
     context.events.post(body, names.VERIFIED, f"{copied.files} files, {copied.bytes} bytes copied to {copied.uri}")
-    return versions.registered(status, artifact, provenance, origin.flag, generation=generation, now=now())
+    return versions.registered(
+        status, artifact, provenance, origin.flag, origin.recipe, generation=generation, now=now()
+    )
 
 
 async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
@@ -164,12 +175,12 @@ async def _origin(context: Context, body: Raw, spec: ModelVersionSpec) -> Origin
             )
         await _check_entitled(context, body, spec.artifact.uri)
         claimed = "no run of this cluster bears it out: metrics and parameters are what the manifest claims"
-        return Origin(spec.artifact.uri, identity, None, flag(False, names.CLAIMED, claimed))
+        unknown = flag(False, names.CLAIMED, "no run of this cluster bears it out: its recipe is not known")
+        return Origin(spec.artifact.uri, identity, None, flag(False, names.CLAIMED, claimed), unknown)
     found = _agree(body, spec, run)
     provenance = None if found == body["spec"].get("provenance") else found
-    return Origin(
-        _uri_of(run), identity, provenance, flag(True, names.FROM_RUN, f"as run {run['metadata']['name']} recorded it")
-    )
+    recorded = flag(True, names.FROM_RUN, f"as run {run['metadata']['name']} recorded it")
+    return Origin(_uri_of(run), identity, provenance, recorded, recipe.condition_of(run))
 
 
 async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
@@ -178,11 +189,21 @@ async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw
     namespace, _ = place(body)
     run = await context.kube.get(RUNS, namespace, spec.run.name)
     if run is None or run["metadata"]["uid"] != spec.run.uid:
-        return None
+        return await _archived_run(context, namespace, spec.run)
     phase = (run.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed") and spec.artifact.uri is None:
         raise Again(5.0, f"run {spec.run.name} goes on")
     return run
+
+
+async def _archived_run(context: Context, namespace: str, named: RunReference) -> Raw | None:
+    """Return a run whose object was removed when its time was over, as its record has it."""
+    try:
+        return await context.store.run(
+            archive.read_archived, context.store.blocking, namespace, named.experiment, named.name, named.uid
+        )
+    except (RecordError, ValueError):
+        return None
 
 
 def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:

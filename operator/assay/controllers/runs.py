@@ -1,15 +1,29 @@
 """Run: launch its Job, follow its pods, close its record, and keep the status up to date."""
 
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from assay.api import names
-from assay.api.run import TERMINAL, RunStatus
-from assay.controllers import audit_events, credentials, enrolment, metrics, recording, refusals, statuses
+from assay.api.run import TERMINAL, DatasetStatus, RunStatus, UsageStatus
+from assay.controllers import (
+    attesting,
+    audit_events,
+    credentials,
+    datasets,
+    enrolment,
+    imaging,
+    metrics,
+    recording,
+    refusals,
+    reruns,
+    statuses,
+)
 from assay.controllers.context import Context, now
 from assay.controllers.kube import JOBS, RUNS, ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.world import experiment_uid, place
-from assay.planning import outcome, phases
+from assay.planning import outcome, phases, retention
 from assay.planning.facts import JobFacts, PodFacts, job_facts
 from assay.planning.job import InvalidTemplate, build_job
 from assay.store.errors import StoreUnavailable
@@ -35,6 +49,9 @@ async def reconcile(context: Context, key: Key) -> None:
         job = await _ensure_job(context, body, status)
     except NameTaken as error:
         await _end_unlaunched(context, body, status, names.NAME_TAKEN, str(error))
+        return
+    except datasets.NotEntitled as error:
+        await _end_unlaunched(context, body, status, names.NOT_ENTITLED, str(error))
         return
     except (InvalidTemplate, ApiError) as error:
         if isinstance(error, ApiError) and not error.permanent:
@@ -86,8 +103,13 @@ async def _find_job(context: Context, body: Raw) -> bool:
 async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
     namespace, name = place(body)
     wanted = build_job(
-        body, recording.prefix_of(body), context.settings.job, suspended_by=names.EXPERIMENT if held else ""
+        body,
+        recording.prefix_of(body),
+        context.settings.job,
+        suspended_by=names.EXPERIMENT if held else "",
+        unseen=imaging.unseen(context, status),
     )
+    await datasets.check(context, body)
     if not wanted["spec"].get("suspend"):
         await _ensure_credentials(context, body, status)
     created = await context.kube.create(JOBS, namespace, wanted)
@@ -99,6 +121,7 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
             if created["metadata"].get("deletionTimestamp") or _of_a_run(created):
                 raise Again(1.0, "the Job of an earlier run of that name is being deleted")
             raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
+        imaging.check(context, created["metadata"]["uid"])
     context.world.see_job(created)
     return job_facts(created)
 
@@ -148,6 +171,7 @@ async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts 
     if job is not None and not job.suspended and not job.outcome:
         await _ensure_credentials(context, body, status)
     verdict = await refusals.explain(context, body, job, verdict)
+    await imaging.relaunch(context, body, status, job, pods, verdict)
     new = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())
     new = await _observe(context, body, new, pods)
     await _write(context, body, status, new)
@@ -185,8 +209,21 @@ async def _close(
     last = pods[-1].name if pods else (status.attempts[-1].pod if status.attempts else "")
     wanted: recording.Outcome = "Succeeded" if verdict.phase == "Succeeded" else "Failed"
     try:
+        if not context.logs.finished(body, pods):
+            return  # the reader of the logs brings the run back
+        original = await reruns.original_of(context, body)
+        await context.usage.finish(body)
+        ended = partial(_ended, context, body, status, verdict, job, pods, original, now())
         closed = await context.store.run(
-            recording.close_record, context.store.blocking, body, wanted, verdict.reason, succeeded, last
+            recording.close_record,
+            context.store.blocking,
+            body,
+            wanted,
+            verdict.reason,
+            succeeded,
+            last,
+            ended,
+            context.logs.whole(body),
         )
     except StoreUnavailable as error:
         waiting = phases.Verdict("Running", names.RECORDING, "the Job is over, the store cannot be reached")
@@ -194,10 +231,28 @@ async def _close(
         new = outcome.store_trouble(new, str(error), generation=body["metadata"]["generation"], now=now())
         await _write(context, body, status, new)
         raise
-    ended = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())
-    ended = _with_summary(body, ended, closed.summary)
-    new = outcome.end(ended, _record(context, body, closed), job, generation=body["metadata"]["generation"], now=now())
+    new = ended(closed)
+    new = await attesting.attest(context, body, new)
     await _write(context, body, status, new)
+
+
+def _ended(
+    context: Context,
+    body: Raw,
+    status: RunStatus,
+    verdict: phases.Verdict,
+    job: JobFacts | None,
+    pods: list[PodFacts],
+    original: Raw | None,
+    at: datetime,
+    closed: recording.Closed,
+) -> RunStatus:
+    """Return the status of a run whose record is closed, or about to be."""
+    generation = body["metadata"]["generation"]
+    ended = outcome.follow(status, verdict, job, pods, generation=generation, now=at)
+    ended = _with_summary(body, ended, closed.summary)
+    ended = outcome.end(ended, _record(context, body, closed), job, generation=generation, now=at)
+    return reruns.concluded(body, ended, original, at)
 
 
 def _record(context: Context, body: Raw, closed: recording.Closed) -> outcome.Record:
@@ -213,6 +268,13 @@ def _record(context: Context, body: Raw, closed: recording.Closed) -> outcome.Re
         model_path=(body["spec"].get("model") or {}).get("path", ""),
         model_digest=closed.model_digest,
         model_size=closed.model_size,
+        missing=tuple(f"{each.path}: {each.reason}" for each in closed.missing),
+        datasets=tuple(
+            DatasetStatus(name=each.name, digest=each.digest, bytes=each.bytes, files=each.files)
+            for each in closed.datasets
+        ),
+        environment=closed.captured.environment,
+        usage=closed.captured.usage or UsageStatus(message=context.usage.why_not(body)),
     )
 
 
@@ -220,17 +282,29 @@ async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason
     """End a run that has no Job: what is in the store stays, and the status says that it is all there is."""
     verdict = phases.Verdict("Failed", reason, message[:2000], ended=True)
     pods = context.world.pods(body)
-    generation = body["metadata"]["generation"]
-    new = outcome.follow(status, verdict, None, pods, generation=generation, now=now())
+    original = await reruns.original_of(context, body)
     if status.job_uid:
         last = status.attempts[-1].pod if status.attempts else ""
-        closed = await context.store.run(
-            recording.close_record, context.store.blocking, body, "Failed", reason, [], last
+        await context.usage.finish(body)
+        ended = partial(_ended, context, body, status, verdict, None, pods, original, now())
+        new = ended(
+            await context.store.run(
+                recording.close_record,
+                context.store.blocking,
+                body,
+                "Failed",
+                reason,
+                [],
+                last,
+                ended,
+                context.logs.whole(body),
+            )
         )
-        record = _record(context, body, closed)
-        new = outcome.end(_with_summary(body, new, closed.summary), record, None, generation=generation, now=now())
     else:
+        generation = body["metadata"]["generation"]
+        new = outcome.follow(status, verdict, None, pods, generation=generation, now=now())
         new = outcome.end(new, None, None, generation=generation, now=now())
+        new = reruns.concluded(body, new, original, now())
     await _write(context, body, status, new)
 
 
@@ -243,7 +317,7 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
     if status.phase == "Succeeded" and status.credentials is not None:
         # Whoever has credentials has not been here yet: so it is done once, also after a crash.
         await enrolment.each_run(context, body)
-    ttl = body["spec"]["job"].get("ttlSecondsAfterFinished")
+    ttl = _seconds_to_live(context, body)
     job = context.world.job(body)
     if ttl is not None and job is not None and job.ttl is None:
         await context.kube.merge_patch(
@@ -257,6 +331,13 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
             context.world.see_run(written)
 
 
+def _seconds_to_live(context: Context, body: Raw) -> Any:
+    """Return how long the Job is kept: as the retention says, else as the template does; None without a limit."""
+    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    kept = retention.keep_of(body, experiment).jobs
+    return body["spec"]["job"].get("ttlSecondsAfterFinished") if kept is None else retention.seconds(kept)
+
+
 async def close_deleted(context: Context, key: Key) -> None:
     """A Run was deleted before it ended: once its pods are gone, its record is closed as Deleted."""
     body = context.world.deleted_runs.get(key.uid)
@@ -265,16 +346,23 @@ async def close_deleted(context: Context, key: Key) -> None:
     pods = context.world.pods(body)
     if any(not pod.finished for pod in pods):
         raise Again(2.0, "the pods of a deleted run are still stopping")
+    if not context.logs.finished(body, pods):
+        raise Again(1.0, "the logs of a deleted run are still being read")
+    status = RunStatus.model_validate(body.get("status") or {})
+    verdict = phases.Verdict("Failed", "Deleted", "the Run was deleted before it ended", ended=True)
+    await context.usage.finish(body)
     await context.store.run(
         recording.close_record,
         context.store.blocking,
         body,
         "Deleted",
-        "the Run was deleted before it ended",
+        verdict.message,
         [],
         "",
+        partial(_ended, context, body, status, verdict, None, pods, await reruns.original_of(context, body), now()),
+        context.logs.whole(body),
     )
-    status = RunStatus.model_validate(body.get("status") or {})
+    context.logs.forget(body)
     await context.audit.record(audit_events.run_ended(body, status, "Deleted"))
     context.world.deleted_runs.pop(key.uid, None)
 
@@ -292,6 +380,7 @@ async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) ->
     context.world.see_run(written)
     _tell(context, body, old, new)
     if new.phase in TERMINAL:
+        context.logs.forget(body)
         metrics.RUNS_ENDED.labels(new.phase, new.reason or "").inc()
         context.queue.add(Key(names.RUN, *place(body)))
     _wake_experiment(context, body)
@@ -307,7 +396,7 @@ def _tell(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
     """Post what a reader of ``kubectl describe`` wants to know of a change."""
     if (old.phase, old.reason) == (new.phase, new.reason):
         return
-    quiet = {names.WAITING_FOR_POD, names.WAITING_FOR_JOB, names.STARTING, names.JOB_SUSPENDED}
+    quiet = {names.WAITING_FOR_POD, names.WAITING_FOR_JOB, names.STARTING, names.FETCHING_DATA, names.JOB_SUSPENDED}
     if new.reason in quiet and new.phase != "Failed":
         return
     message = new.message or (f"on node {new.attempts[-1].node}" if new.attempts else "")

@@ -1,6 +1,8 @@
 """The operator's configuration, from environment variables."""
 
 import json
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,6 +41,12 @@ class Settings:
     store_workers: int = 8
     #: Where the operator itself lives; it keeps the ends of the audit trails there.
     namespace: str = "assay-system"
+    #: Name of the Lease without which nothing is done; empty: there is but one operator.
+    lease: str = ""
+    #: By which name the Lease is held: the pod's.
+    identity: str = ""
+    #: Whether the operator is not ready without its admission policies.
+    require_policies: bool = False
     audit: AuditSettings = field(default_factory=AuditSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
 
@@ -70,6 +78,9 @@ class Settings:
             api_concurrency=_whole(environment, "ASSAY_API_CONCURRENCY", 20, most=1000),
             store_workers=_whole(environment, "ASSAY_STORE_WORKERS", 8, most=256),
             namespace=environment.get("ASSAY_NAMESPACE", "").strip() or "assay-system",
+            lease=environment.get("ASSAY_LEASE", "").strip(),
+            identity=environment.get("ASSAY_POD", "").strip() or f"{socket.gethostname()}-{os.getpid()}",
+            require_policies=_one_of(environment, "ASSAY_REQUIRE_POLICIES", ("false", "true")) == "true",
             audit=AuditSettings.from_environment(environment),
             signing=SigningSettings.from_environment(environment),
         )

@@ -200,7 +200,7 @@ def prefix_of(body: Raw) -> str:
 
 async def _credentials(context: Context, body: Raw) -> Raw:
     """Refresh what pods need, and take back what none does."""
-    status, spec = status_of(body), body["spec"]
+    status = status_of(body)
     if status.credentials is None:
         return body
     if _is_served(context, body):

@@ -5,6 +5,7 @@ the first reconcile and again from the API after a restart; nothing in it needs 
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 from assay.api import names
@@ -12,6 +13,7 @@ from assay.api.run import TERMINAL
 from assay.controllers.queue import Key
 from assay.controllers.sightings import Sightings
 from assay.planning.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts
+from assay.planning.retention import EndedRun, ended_run
 
 Raw = dict[str, Any]
 Place = tuple[str, str]
@@ -57,6 +59,8 @@ class World:
         self.experiments_by_uid: dict[str, Raw] = {}
         #: Runs that have not ended.
         self.active_runs: dict[Place, Raw] = {}
+        #: Runs that have ended and need nothing more, by UID.
+        self.ended_runs: dict[str, EndedRun] = {}
         #: Runs that were deleted before they ended, until their pods are gone.
         self.deleted_runs: dict[str, Raw] = {}
         self._phases: dict[str, str] = {}
@@ -93,6 +97,9 @@ class World:
         self._identities[names.RUN][uid] = _identity(body)
         self._runs[experiment_uid(body)][uid] = facts
         self._phases[uid] = facts.phase
+        ended = ended_run(body)
+        if ended is not None:
+            self.ended_runs[uid] = ended
         if facts.phase in TERMINAL and not (body.get("status") or {}).get("credentials"):
             self.active_runs.pop(place(body), None)
         else:
@@ -104,6 +111,7 @@ class World:
         uid = body["metadata"]["uid"]
         self._identities[names.RUN].pop(uid, None)
         self._runs[experiment_uid(body)].pop(uid, None)
+        self.ended_runs.pop(uid, None)
         phase = self._phases.pop(uid, None)
         self._seen.forget(uid)
         known = self.active_runs.get(place(body))
@@ -112,9 +120,13 @@ class World:
         if phase is not None and phase not in TERMINAL:
             self.deleted_runs[uid] = body
 
-    def runs_of(self, experiment: str) -> list[RunFacts]:
-        """Return the facts of all Runs of an Experiment, given its UID."""
-        return list(self._runs[experiment].values()) if experiment in self._runs else []
+    def runs_of(self, experiment: str, but: Collection[str] = ()) -> list[RunFacts]:
+        """Return the facts of all Runs of an Experiment, given its UID, but for those with some UIDs."""
+        return [facts for uid, facts in self._runs.get(experiment, {}).items() if uid not in but]
+
+    def has_run(self, experiment: str, uid: str) -> bool:
+        """Whether a Run of an Experiment still exists, as far as was seen."""
+        return uid in self._runs.get(experiment, {})
 
     def forget_experiment_runs(self, experiment: str) -> None:
         """Drop the empty table of an experiment that is gone."""
@@ -182,6 +194,11 @@ class World:
         found, job = self._pods.get(_identity_of(run)) or {}, self.job(run)
         own = [pod for pod in found.values() if job is None or pod.owner == job.uid]
         return sorted(own, key=lambda pod: (pod.created, pod.name))
+
+    def pod(self, run: Raw, name: str) -> PodFacts | None:
+        """Return one of the pods of a Run."""
+        found, job = (self._pods.get(_identity_of(run)) or {}).get(name), self.job(run)
+        return found if found and (job is None or found.owner == job.uid) else None
 
 
 def _identity(body: Raw) -> Raw:

@@ -1,7 +1,10 @@
 """`python -m assay.fetch`: the process. Signals, the termination message and the exit code live here.
 
-0: the model is at ASSAY_FETCH_DIR, verified; 1: it is not what was approved, or there is no room for it;
-2: bad settings; 3: the store could not be read.
+It fetches data sets where ASSAY_FETCH_DATASETS is set, else a model.
+
+0: what was asked for is at ASSAY_FETCH_DIR, verified; 1: a model is not what was approved, or there is no room;
+2: bad settings; 3: the store could not be read; 4: a data set has another digest than declared; 5: a data set is not
+there.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from assay.fetch.errors import FetchError, SettingsError, StoreSilent
+from assay.fetch.errors import FetchError, Mismatch, Missing, SettingsError, StoreSilent
 from assay.fetch.settings import Settings
 
 _MAX_MESSAGE_BYTES = 4000  # the kubelet keeps 4096
@@ -23,13 +26,16 @@ def main() -> int:
     # As process 1 of a container, it would otherwise not be ended by this signal.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     try:
-        _fetch(Settings.from_environment(os.environ))
+        if os.environ.get("ASSAY_FETCH_DATASETS"):
+            _fetch_datasets()
+        else:
+            _fetch(Settings.from_environment(os.environ))
     except SettingsError as error:
         return _fail(str(error), 2)
     except StoreSilent as error:
         return _fail(str(error), 3)
     except FetchError as error:
-        return _fail(str(error), 1)
+        return _fail(str(error), {Mismatch: 4, Missing: 5}.get(type(error), 1))
     except Exception as error:
         return _fail(f"the fetch has failed: {type(error).__name__}: {error}", 1)
     return 0
@@ -40,6 +46,16 @@ def _fetch(settings: Settings) -> None:
     from assay.fetch.fetching import fetch
 
     fetch(settings, _say)
+
+
+def _fetch_datasets() -> None:
+    from assay.fetch.dataset_settings import DatasetSettings
+
+    settings = DatasetSettings.from_environment(os.environ)
+
+    from assay.fetch.datasets import fetch_datasets
+
+    fetch_datasets(settings, _say)
 
 
 def _fail(reason: str, code: int) -> int:

@@ -1,35 +1,66 @@
-"""The way to the store: tries again while it is worth it, with the credentials that are in the file now."""
+"""The way to where the bytes are: tries again while it is worth it, with the credentials that are in the file now."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from assay.fetch.errors import FetchError, StoreSilent
 from assay.store.client import ObjectStore
-from assay.store.credentials import Credentials
+from assay.store.config import StoreConfig
 from assay.store.errors import StoreDenied, StoreError, StoreUnavailable
 
+
+class Readable(Protocol):
+    """What files can be read from."""
+
+    def read_chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
+        """A file in pieces, from the byte `start` on."""
+        ...
+
+
 T = TypeVar("T")
+C = TypeVar("C", bound=Readable)
 
 FIRST_DELAY, LONGEST_DELAY = 0.25, 8.0
 DENIED_SECONDS = 20.0  # new credentials may be on their way; after that it is a refusal
 
 
-class Connection:
-    """Runs requests against the store. Threads share it."""
+class CredentialsFile:
+    """A store with the credentials that are in a file now; `config` reads them. Threads share it."""
 
-    def __init__(self, credentials: Path, retry_seconds: float, say: Callable[[str], None]) -> None:
-        self._path = credentials
-        self._retry_seconds = retry_seconds
-        self._say = say
+    def __init__(self, path: Path, config: Callable[[bytes], StoreConfig]) -> None:
+        self._path = path
+        self._config = config
         self._lock = threading.Lock()
         self._store: ObjectStore | None = None
         self._text = b""
+
+    def __call__(self) -> ObjectStore:
+        """The store. Raises StoreUnavailable while there are no credentials."""
+        with self._lock:
+            try:
+                text = self._path.read_bytes()
+                if self._store is None or text != self._text:
+                    self._store, self._text = ObjectStore(self._config(text)), text
+            except OSError as error:
+                raise StoreUnavailable(f"no store credentials at {self._path}: {error.strerror}") from None
+            except ValueError as error:
+                raise StoreUnavailable(f"cannot use the store credentials at {self._path}: {error}") from None
+            return self._store
+
+
+class Connection(Generic[C]):
+    """Runs requests against what `client` gives. Threads share it."""
+
+    def __init__(self, client: Callable[[], C], retry_seconds: float, say: Callable[[str], None]) -> None:
+        self._client = client
+        self._retry_seconds = retry_seconds
+        self._say = say
         self._alive = time.monotonic()
         self.stopped = threading.Event()
 
@@ -37,30 +68,18 @@ class Connection:
         """The store has just sent something."""
         self._alive = time.monotonic()
 
-    def attempt(self, request: Callable[[ObjectStore], T]) -> T:
+    def attempt(self, request: Callable[[C], T]) -> T:
         """The result of a request. Raises FetchError, StoreSilent, and NotFound."""
         delay = FIRST_DELAY
         while True:
             try:
-                result = request(self._current())
+                result = request(self._client())
             except (StoreUnavailable, StoreDenied) as error:
                 self._pause(delay, error)
                 delay = min(LONGEST_DELAY, 2 * delay)
             else:
                 self.alive()
                 return result
-
-    def _current(self) -> ObjectStore:
-        with self._lock:
-            try:
-                text = self._path.read_bytes()
-                if self._store is None or text != self._text:
-                    self._store, self._text = ObjectStore(Credentials.from_json(text).store_config()), text
-            except OSError as error:
-                raise StoreUnavailable(f"no store credentials at {self._path}: {error.strerror}") from None
-            except ValueError as error:
-                raise StoreUnavailable(f"cannot use the store credentials at {self._path}: {error}") from None
-            return self._store
 
     def _pause(self, delay: float, error: StoreError) -> None:
         """Wait before the next attempt. Raises StoreSilent when it is too late for one."""

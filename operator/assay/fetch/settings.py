@@ -1,4 +1,4 @@
-"""What the operator tells the init container, through its environment."""
+"""What the operator tells the init container that fetches a model, through its environment."""
 
 from __future__ import annotations
 
@@ -32,40 +32,43 @@ class Settings:
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Settings:
         """Read the ASSAY_* variables. Raises SettingsError."""
-        prefix = _required(env, "ASSAY_FETCH_PREFIX").rstrip("/")
+        prefix = required(env, "ASSAY_FETCH_PREFIX").rstrip("/")
         try:
             layout.parse_model_prefix(prefix)
         except ValueError as error:
             raise SettingsError(f"ASSAY_FETCH_PREFIX: {error}") from None
-        directory = Path(_required(env, "ASSAY_FETCH_DIR"))
+        directory = Path(required(env, "ASSAY_FETCH_DIR"))
         if not directory.is_absolute() or ".." in directory.parts or directory == Path("/") or directory.is_mount():
             raise SettingsError(f"ASSAY_FETCH_DIR is {str(directory)!r}: it must be a folder inside of a volume")
         manifest_digest = env.get("ASSAY_FETCH_MANIFEST_DIGEST", "").strip()
         return cls(
             prefix=prefix,
-            digest=_digest("ASSAY_FETCH_DIGEST", _required(env, "ASSAY_FETCH_DIGEST")),
-            manifest_digest=_digest("ASSAY_FETCH_MANIFEST_DIGEST", manifest_digest) if manifest_digest else "",
+            digest=digest("ASSAY_FETCH_DIGEST", required(env, "ASSAY_FETCH_DIGEST")),
+            manifest_digest=digest("ASSAY_FETCH_MANIFEST_DIGEST", manifest_digest) if manifest_digest else "",
             directory=directory,
             credentials=Path(env.get("ASSAY_CREDENTIALS") or "/var/run/assay/store/credentials.json"),
-            retry_seconds=_number(env, "ASSAY_FETCH_RETRY_SECONDS", 120, 1, 86_400),
-            workers=_number(env, "ASSAY_FETCH_WORKERS", 4, 1, 16),
+            retry_seconds=number(env, "ASSAY_FETCH_RETRY_SECONDS", 120, 1, 86_400),
+            workers=number(env, "ASSAY_FETCH_WORKERS", 4, 1, 16),
         )
 
 
-def _required(env: Mapping[str, str], name: str) -> str:
+def required(env: Mapping[str, str], name: str) -> str:
+    """A variable that has to be set. Raises SettingsError, as those below."""
     value = env.get(name, "").strip()
     if not value:
         raise SettingsError(f"{name} is not set")
     return value
 
 
-def _digest(name: str, value: str) -> str:
+def digest(name: str, value: str) -> str:
+    """A value that has to be a digest."""
     if not _DIGEST.fullmatch(value):
         raise SettingsError(f"{name} is {value[:100]!r}: it must be sha256: and 64 hexadecimal digits")
     return value
 
 
-def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+def number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    """A variable that is a whole number."""
     text = env.get(name, "").strip() or str(default)
     value = int(text) if text.isascii() and text.isdigit() else -1
     if not low <= value <= high:

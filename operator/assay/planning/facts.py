@@ -4,12 +4,14 @@ The operator keeps these in memory instead of the objects: ten thousand of them 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from assay.api import names
-from assay.planning.job import RECORDER
+from assay.planning import datasets
+from assay.planning.job import RECORDER, is_ours
+from assay.planning.starts import Start, starts
 
 Raw = dict[str, Any]
 
@@ -64,6 +66,8 @@ class PodFacts:
     running: bool
     #: (container, image as named, digest as pulled) of all containers but our own; digest "" while it is not known.
     images: tuple[tuple[str, str, str], ...] = ()
+    #: The logs that it has. No run is reconciled because of them alone.
+    starts: tuple[Start, ...] = field(default=(), compare=False)
 
     @property
     def finished(self) -> bool:
@@ -119,7 +123,7 @@ def pod_facts(pod: Raw) -> PodFacts:
     metadata, status = pod["metadata"], pod.get("status") or {}
     phase = status.get("phase") or "Pending"
     containers = status.get("containerStatuses") or []
-    waiting_reason, waiting_message = _waiting(status) if phase == "Pending" else ("", "")
+    waiting_reason, waiting_message = _waiting(pod.get("spec") or {}, status) if phase == "Pending" else ("", "")
     failure_reason, failure_message, exit_code = _failure(status, containers)
     return PodFacts(
         name=metadata["name"],
@@ -138,6 +142,7 @@ def pod_facts(pod: Raw) -> PodFacts:
         exit_code=exit_code,
         running=any("running" in (c.get("state") or {}) for c in containers),
         images=_images(pod.get("spec") or {}, status),
+        starts=starts(pod),
     )
 
 
@@ -149,7 +154,7 @@ def _images(spec: Raw, status: Raw) -> tuple[tuple[str, str, str], ...]:
         for part in ("containers", "initContainers")
         for each in spec.get(part) or []
     ]
-    return tuple((name, image[:_MAX_TEXT], pulled.get(name, "")) for name, image in named if name != RECORDER)
+    return tuple((name, image[:_MAX_TEXT], pulled.get(name, "")) for name, image in named if not is_ours(name))
 
 
 @lru_cache(maxsize=4096)
@@ -178,7 +183,7 @@ def _index(text: str | None, otherwise: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() else otherwise
 
 
-def _waiting(status: Raw) -> tuple[str, str]:
+def _waiting(spec: Raw, status: Raw) -> tuple[str, str]:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return names.UNSCHEDULABLE, condition.get("message") or ""
@@ -186,8 +191,24 @@ def _waiting(status: Raw) -> tuple[str, str]:
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason") or ""
         if reason and reason not in ("PodInitializing", "ContainerCreating"):
-            return reason, f"container {container['name']}: {waiting.get('message') or reason}"
+            message = _said_last(container) or waiting.get("message") or reason
+            return reason, f"container {_waits(spec, container['name'], reason, message)}: {message}"
+        if datasets.is_fetch(container["name"]) and "running" in (container.get("state") or {}):
+            return names.FETCHING_DATA, "the data sets are being fetched"
     return "", ""
+
+
+def _said_last(container: Raw) -> str:
+    """Return why fetching data sets has failed before, in a pod whose containers are started again."""
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    return str(ended.get("message") or "").strip() if datasets.is_fetch(container["name"]) else ""
+
+
+def _waits(spec: Raw, container: str, reason: str, message: str) -> str:
+    """Return the container that a message is about: the image that is pulled for the recorder is the training's."""
+    first: Raw = next(iter(spec.get("containers") or []), {})
+    about = container == RECORDER and "Image" in reason and f'"{first.get("image")}"' in message
+    return str(first["name"]) if about else container
 
 
 def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
@@ -210,6 +231,8 @@ def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
     if terminated.get("reason") == names.OOM_KILLED:
         return names.OOM_KILLED, f"container {name} used more memory than its limit and was killed", exit_code
     said = (terminated.get("message") or "").strip()
+    if datasets.is_fetch(name) and said:
+        return datasets.REASONS.get(exit_code or 0, names.DATASET_UNAVAILABLE), said, exit_code
     text = f"container {name} ended with exit code {exit_code}"
     return names.NON_ZERO_EXIT, f"{text}: {said}" if said else text, exit_code
 

@@ -1,7 +1,8 @@
 """Run → batch/v1 Job: the user's template, with the recorder beside it and the /assay volume in it.
 
-What the user wrote stays as it is. Added are: labels, an annotation, four volumes, one native sidecar, the
-/assay mounts and the PARAM_ variables. A name that the user already took is an error, never overwritten.
+What the user wrote stays as it is. Added are: labels, an annotation, five volumes, one native sidecar, the
+/assay mounts and the PARAM_ variables; for data sets init containers and volumes. A name that the user already took is
+an error, never overwritten.
 """
 
 import copy
@@ -11,6 +12,8 @@ from typing import Any
 
 from assay.api import names
 from assay.api.common import Scalar
+from assay.planning import capture, datasets
+from assay.planning.datasets import StoreAddress
 from assay.planning.search import check_names
 
 Raw = dict[str, Any]
@@ -41,6 +44,7 @@ class JobSettings:
     resources: Raw = field(
         default_factory=lambda: {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
     )
+    store: StoreAddress = field(default_factory=StoreAddress)
 
 
 def secret_name(run: Raw) -> str:
@@ -49,12 +53,19 @@ def secret_name(run: Raw) -> str:
     return f"assay-run-{run['metadata']['uid']}"
 
 
-def build_job(run: Raw, record_prefix: str, settings: JobSettings, *, suspended_by: str = "") -> Raw:
+def build_job(
+    run: Raw,
+    record_prefix: str,
+    settings: JobSettings,
+    *,
+    suspended_by: str = "",
+    unseen: str = capture.NOT_ASKED,
+) -> Raw:
     """Return the Job of a Run.
 
     ``run`` is the raw object, ``record_prefix`` the run's prefix in the store without a slash at the end.
-    ``suspended_by`` names what holds the Job back, "" when nothing does. Raises InvalidTemplate with one
-    sentence for people.
+    ``suspended_by`` names what holds the Job back, "" when nothing does; ``unseen`` says why the recorder cannot have
+    the training container's image mounted, "" when it can. Raises InvalidTemplate with one sentence for people.
     """
     metadata, spec = run["metadata"], run["spec"]
     _check_shape(spec["job"]["template"])
@@ -63,7 +74,10 @@ def build_job(run: Raw, record_prefix: str, settings: JobSettings, *, suspended_
     job_spec.pop("ttlSecondsAfterFinished", None)
     if suspended_by:
         job_spec["suspend"] = True
-    _decorate(job_spec["template"], run, record_prefix, settings)
+    fetched = _fetched(run)
+    _decorate(job_spec["template"], run, record_prefix, settings, fetched)
+    _show_image(job_spec["template"]["spec"], unseen)
+    datasets.fail_fast(job_spec, fetched)
     annotations = {names.ANNOTATION_SUSPENDED_BY: suspended_by} if suspended_by else {}
     return {
         "apiVersion": "batch/v1",
@@ -109,7 +123,21 @@ def as_text(value: Scalar) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _decorate(template: Raw, run: Raw, record_prefix: str, settings: JobSettings) -> None:
+def is_ours(container: str) -> bool:
+    """Whether a container of a training pod is one of Assay's own."""
+    return container == RECORDER or datasets.is_fetch(container)
+
+
+def _fetched(run: Raw) -> list[datasets.Group]:
+    try:
+        return datasets.groups(run)
+    except ValueError as error:
+        raise InvalidTemplate(str(error)) from None
+
+
+def _decorate(
+    template: Raw, run: Raw, record_prefix: str, settings: JobSettings, fetched: list[datasets.Group]
+) -> None:
     """Add Assay's parts to the pod template, in place."""
     parameters = run["spec"].get("parameters") or {}
     try:
@@ -123,15 +151,30 @@ def _decorate(template: Raw, run: Raw, record_prefix: str, settings: JobSettings
         names.ANNOTATION_PARAMETERS: json.dumps(parameters, sort_keys=True),
     }
     pod = template["spec"]
-    _check_free(pod)
+    _check_free(pod, with_data=bool(fetched))
     if pod.get("terminationGracePeriodSeconds") is None:
         pod["terminationGracePeriodSeconds"] = settings.grace_seconds
     grace = pod["terminationGracePeriodSeconds"]
-    pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run)]
+    pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run), *datasets.volumes(fetched, secret_name(run))]
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
         _equip(container, run, parameters)
-    recorder = _recorder(pod, record_prefix, grace, settings)
-    pod["initContainers"] = [recorder, *(pod.get("initContainers") or [])]
+        if fetched:
+            container["volumeMounts"].append(datasets.mount())
+    frame = _frame(pod, settings)
+    recorder = _recorder(frame, record_prefix, grace)
+    fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
+    # The recorder comes first, so that there is a record also of a pod whose data is not what it should be.
+    pod["initContainers"] = [recorder, *fetches, *(pod.get("initContainers") or [])]
+
+
+def _show_image(pod: Raw, unseen: str) -> None:
+    """Tell the recorder of the training container, and mount that one's image for it unless it stays unseen."""
+    recorder = pod["initContainers"][0]
+    recorder["env"] += capture.variables(pod, unseen)
+    volumes = [] if unseen else capture.volumes(pod)
+    if volumes:
+        pod["volumes"] += volumes
+        recorder["volumeMounts"].append(capture.mount())
 
 
 def _check_shape(template: Raw) -> None:
@@ -174,7 +217,7 @@ def _objects(owner: Raw, field_name: str, where: str) -> list[Raw]:
     return found
 
 
-def _check_free(pod: Raw) -> None:
+def _check_free(pod: Raw, *, with_data: bool) -> None:
     """Refuse a template that uses a name or a path which Assay needs."""
     for volume in pod.get("volumes") or []:
         if str(volume.get("name", "")).startswith("assay-"):
@@ -182,15 +225,16 @@ def _check_free(pod: Raw) -> None:
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
         if not isinstance(container.get("name"), str):
             raise InvalidTemplate("every container needs a name")
-        if container["name"] == RECORDER:
-            raise InvalidTemplate(f"container {RECORDER!r}: this name is Assay's own")
+        if is_ours(container["name"]):
+            raise InvalidTemplate(f"container {container['name']!r}: this name is Assay's own")
         for mount in container.get("volumeMounts") or []:
             if str(mount.get("name", "")).startswith("assay-"):
                 raise InvalidTemplate(
                     f"container {container['name']!r} mounts {mount['name']!r}: this volume is Assay's own"
                 )
             path = str(mount.get("mountPath", "")).rstrip("/")
-            if path == ASSAY_DIR or path in (f"{ASSAY_DIR}/params.json", f"{ASSAY_DIR}/artifacts"):
+            own = (ASSAY_DIR, f"{ASSAY_DIR}/params.json", f"{ASSAY_DIR}/artifacts")
+            if path in own or (with_data and datasets.covers(path)):
                 raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is Assay's own")
 
 
@@ -203,7 +247,11 @@ def _volumes(run: Raw) -> list[Raw]:
             "name": _VOLUME_PARAMETERS,
             "downwardAPI": {"items": [{"path": "params.json", "fieldRef": {"fieldPath": field_path}}]},
         },
-        {"name": _VOLUME_STORE, "secret": {"secretName": secret_name(run)}},
+        {
+            "name": _VOLUME_STORE,
+            # No other key: there may be credentials for data sets beside it.
+            "secret": {"secretName": secret_name(run), "items": [{"key": CREDENTIALS_KEY, "path": CREDENTIALS_KEY}]},
+        },
         {"name": _VOLUME_NO_TOKEN, "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}},
     ]
 
@@ -217,6 +265,8 @@ def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
     experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)
     if experiment:
         env.append({"name": "ASSAY_EXPERIMENT", "value": experiment})
+    if run["spec"].get("seed") is not None:
+        env.append({"name": "ASSAY_SEED", "value": str(run["spec"]["seed"])})
     own = container.get("env") or []
     taken = {variable.get("name") for variable in own}
     container["env"] = [variable for variable in env if variable["name"] not in taken] + own
@@ -232,7 +282,26 @@ def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
     ]
 
 
-def _recorder(pod: Raw, record_prefix: str, grace: int, settings: JobSettings) -> Raw:
+def _frame(pod: Raw, settings: JobSettings) -> Raw:
+    """Return what all containers of Assay's own have in a pod."""
+    return {
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "resources": settings.resources,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _recorder_user(pod),
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        # Where a service account's token would be mounted: there is none for them.
+        "volumeMounts": [{"name": _VOLUME_NO_TOKEN, "mountPath": _TOKEN, "readOnly": True}],
+    }
+
+
+def _recorder(frame: Raw, record_prefix: str, grace: int) -> Raw:
     env = {
         "ASSAY_PREFIX": f"{record_prefix}/pods/$(ASSAY_POD)",
         "ASSAY_DIR": ASSAY_DIR,
@@ -244,9 +313,8 @@ def _recorder(pod: Raw, record_prefix: str, grace: int, settings: JobSettings) -
         "HOME": _SPOOL,
     }
     return {
+        **frame,
         "name": RECORDER,
-        "image": settings.image,
-        "imagePullPolicy": settings.pull_policy,
         "restartPolicy": "Always",
         "command": ["python", "-m", "assay.recorder"],
         "env": [
@@ -255,21 +323,11 @@ def _recorder(pod: Raw, record_prefix: str, grace: int, settings: JobSettings) -
         ],
         # The kubelet starts the training only after this hook: its first line may write an artifact.
         "lifecycle": {"postStart": {"exec": {"command": ["mkdir", "-p", "-m", "0777", f"{ASSAY_DIR}/artifacts"]}}},
-        "resources": settings.resources,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _recorder_user(pod),
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "volumeMounts": [
             {"name": _VOLUME_RUN, "mountPath": ASSAY_DIR},
             {"name": _VOLUME_SPOOL, "mountPath": _SPOOL},
             {"name": _VOLUME_STORE, "mountPath": _CREDENTIALS, "readOnly": True},
-            # Where a service account's token would be mounted: the recorder gets none.
-            {"name": _VOLUME_NO_TOKEN, "mountPath": _TOKEN, "readOnly": True},
+            *frame["volumeMounts"],
         ],
     }
 

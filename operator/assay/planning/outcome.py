@@ -6,7 +6,17 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from assay.api import names
-from assay.api.run import Image, MetricStatus, ModelStatus, RecorderStatus, RecordStatus, RunStatus
+from assay.api.run import (
+    DatasetStatus,
+    EnvironmentStatus,
+    Image,
+    MetricStatus,
+    ModelStatus,
+    RecorderStatus,
+    RecordStatus,
+    RunStatus,
+    UsageStatus,
+)
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value, parse_time
 from assay.planning.facts import JobFacts, PodFacts
 from assay.planning.phases import Verdict, attempts
@@ -59,6 +69,11 @@ class Record:
     model_path: str
     model_digest: str
     model_size: int
+    datasets: tuple[DatasetStatus, ...] = ()
+    #: What could not be captured, and why; none of it makes a record incomplete.
+    missing: tuple[str, ...] = ()
+    environment: EnvironmentStatus | None = None
+    usage: UsageStatus | None = None
 
 
 def follow(
@@ -138,6 +153,15 @@ def _metric(found: MetricLike) -> MetricStatus:
     return MetricStatus(last=found.last, min=found.min, max=found.max, step=found.step, count=found.count)
 
 
+def with_condition(
+    status: RunStatus, kind: str, found: tuple[Status, str, str], *, generation: int, now: datetime
+) -> RunStatus:
+    """Return the status with one condition more, or in the place of an older one of that type."""
+    others = [condition for condition in status.conditions if condition.type != kind]
+    new = conditions(status.conditions, {kind: found}, generation, now)
+    return status.model_copy(update={"conditions": [*others, *new]})
+
+
 def store_trouble(status: RunStatus, error: str, *, generation: int, now: datetime) -> RunStatus:
     """Return the status with the condition that the store cannot be reached."""
     flags: dict[str, tuple[Status, str, str]] = {
@@ -171,6 +195,9 @@ def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, gener
             "duration": format_duration(status.start_time, completed),
             "record": _record_status(record),
             "model": _model_status(record),
+            "datasets": list(record.datasets) if record else [],
+            "environment": record.environment if record else None,
+            "usage": record.usage if record else None,
             "conditions": conditions(status.conditions, flags, generation, now),
         }
     )
@@ -181,7 +208,11 @@ def _recorded(record: Record | None) -> tuple[Status, str, str]:
         return "False", names.MANIFEST_MISSING, "nothing was launched, so nothing was recorded"
     if record.problem:
         return "False", record.problem[0], record.problem[1][:4000]
-    return "True", names.VERIFIED, f"{record.files} files, {record.bytes} bytes"
+    said = f"{record.files} files, {record.bytes} bytes"
+    if record.missing:
+        more = f", and {len(record.missing) - 1} more" if len(record.missing) > 1 else ""
+        said += f"; not captured: {record.missing[0]}{more}"
+    return "True", names.VERIFIED, said[:4000]
 
 
 def _record_status(record: Record | None) -> RecordStatus | None:
@@ -191,9 +222,10 @@ def _record_status(record: Record | None) -> RecordStatus | None:
         uri=record.uri,
         artifacts=record.artifacts,
         complete=record.problem is None,
-        manifest_digest=record.manifest_digest,
-        files=record.files,
-        bytes=record.bytes,
+        # Without a manifest, which lists the recorded status, there is nothing to say of it.
+        manifest_digest=record.manifest_digest or None,
+        files=record.files if record.manifest_digest else None,
+        bytes=record.bytes if record.manifest_digest else None,
     )
 
 

@@ -22,7 +22,7 @@ Flag = tuple[Status, str, str]
 
 RUN_VARIABLES = ("run",)
 _SUMMARY = ("last", "min", "max", "best", "step")
-_SOURCE = ("repository", "revision", "path")
+_SOURCE = ("repository", "revision", "path", "dirty")
 _DATASET = ("name", "uri", "version", "digest")
 _IMAGE = ("container", "image", "digest")
 _MODEL = ("path", "digest", "size")
@@ -54,7 +54,7 @@ def run_values(run: Raw) -> Raw:
             metric: {key: expression_cost.to_float(value) for key, value in summary.items()}
             for metric, summary in _metrics(status).items()
         },
-        "source": {key: source.get(key) or "" for key in _SOURCE},
+        "source": {key: source.get(key) or "" for key in _SOURCE if key != "dirty"},
         "model": {
             "path": model.get("path") or "",
             "digest": model.get("digest") or "",
@@ -240,10 +240,20 @@ def provenance_of(run: Raw) -> Raw:
         "parameters": {key: value for key, value in (spec.get("parameters") or {}).items() if value is not None},
         "metrics": {metric: each for metric, each in _metrics(status).items() if "last" in each},
         "source": _only(spec.get("source") or {}, _SOURCE),
-        "datasets": [_only(each, _DATASET) for each in spec.get("datasets") or []],
+        "datasets": _datasets(spec, status),
         "images": [_only(each, _IMAGE) for each in status.get("images") or []],
     }
-    return {key: value for key, value in found.items() if value}
+    seed = _only(spec, ("seed",))
+    return {key: value for key, value in found.items() if value} | seed
+
+
+def _datasets(spec: Raw, status: Raw) -> list[Raw]:
+    """Return a Run's data sets; the digest of one that declares none is the one that was found."""
+    found = {each.get("name"): each.get("digest") for each in status.get("datasets") or []}
+    return [
+        _only({**each, "digest": each.get("digest") or found.get(each.get("name"))}, _DATASET)
+        for each in spec.get("datasets") or []
+    ]
 
 
 def _metrics(status: Raw) -> dict[str, dict[str, float]]:
@@ -283,6 +293,8 @@ def _differences(said: Raw, found: Raw) -> Iterator[_Difference]:
     for name, value in (said.get("metrics") or {}).items():
         yield from _fields(f"metrics.{name}", value, (found.get("metrics") or {}).get(name))
     yield from _fields("source", said.get("source"), found.get("source"))
+    if said.get("seed") is not None and not _equal(said["seed"], found.get("seed")):
+        yield "seed", said["seed"], found.get("seed")
     for part, key in _KEYS.items():
         known = {each.get(key): each for each in found.get(part) or []}
         for each in said.get(part) or []:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from assay.api import names
 from assay.api.common import Condition
-from assay.api.experiment import BestRun, ExperimentSpec, ExperimentStatus, RunCounts
+from assay.api.experiment import ArchivedRuns, BestRun, ExperimentSpec, ExperimentStatus, RunCounts
 from assay.api.run import Objective
 from assay.planning import search
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value
@@ -42,6 +42,12 @@ def best_run(objective: Objective | None, runs: Collection[RunFacts]) -> RunFact
     return best
 
 
+def archived_best(archived: ArchivedRuns | None) -> list[RunFacts]:
+    """Return the best of the archived runs, as a run that can be compared with others; [] when there is none."""
+    best = archived.best if archived else None
+    return [RunFacts(best.index, best.run, "Succeeded", best.value)] if best else []
+
+
 def plan(
     spec: ExperimentSpec,
     status: ExperimentStatus,
@@ -52,8 +58,8 @@ def plan(
 ) -> Plan:
     """Return the next step of an experiment.
 
-    ``runs`` are all Runs of it that exist. A run is created once: indexes below ``status.launched`` are never
-    created again, also when somebody deleted their Run.
+    ``runs`` are all Runs of it that exist, but for those that ``status.archived`` counts. A run is created once:
+    indexes below ``status.launched`` are never created again, also when somebody deleted their Run.
     """
     try:
         total = search.size(spec)
@@ -70,8 +76,8 @@ def plan(
             "observed_generation": generation,
         }
         return Plan((), status.model_copy(update=invalid))
-    counts = count(runs, total)
-    best = best_run(spec.objective, runs)
+    counts = count(runs, total, status.archived)
+    best = best_run(spec.objective, [*archived_best(status.archived), *runs])
     stop = _stop(spec, counts, best)
     existing = {run.index for run in runs}
     launched = status.launched or 0
@@ -82,16 +88,16 @@ def plan(
     return Plan(launch, new)
 
 
-def count(runs: Collection[RunFacts], total: int) -> RunCounts:
-    """Return the number of runs in each phase."""
-    phases = [run.phase for run in runs]
+def count(runs: Collection[RunFacts], total: int, archived: ArchivedRuns | None = None) -> RunCounts:
+    """Return the number of runs in each phase, the archived ones included."""
+    phases, gone = [run.phase for run in runs], archived or ArchivedRuns()
     return RunCounts(
         total=total,
         pending=phases.count("Pending"),
         running=phases.count("Running"),
         suspended=phases.count("Suspended"),
-        succeeded=phases.count("Succeeded"),
-        failed=phases.count("Failed"),
+        succeeded=phases.count("Succeeded") + gone.succeeded,
+        failed=phases.count("Failed") + gone.failed,
     )
 
 

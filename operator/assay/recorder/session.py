@@ -18,6 +18,7 @@ from typing import Any
 from assay.recorder import records
 from assay.recorder.artifacts import Artifacts
 from assay.recorder.connection import Connection, GaveUp
+from assay.recorder.environment import Environment
 from assay.recorder.ledger import Ledger
 from assay.recorder.log import Log
 from assay.recorder.parquet import ParquetError, write_parquet
@@ -26,12 +27,15 @@ from assay.recorder.shipper import Shipper, dump
 from assay.recorder.spool import Spool
 from assay.recorder.stream import FILE, MetricsStream
 from assay.store import layout
-from assay.store.errors import UploadLost
+from assay.store.errors import StoreError, UploadLost
+from assay.store.limits import MAX_DATASETS_BYTES
 
 POLL_SECONDS = 0.5
 _PARTS_AT_FULL_RATE = 200  # each so many parts slow the commits down by one flush interval …
 _LONGEST_COMMIT_SECONDS = 60.0  # … up to this
 _PROGRESS_SECONDS = 300.0
+_DATASETS = "datasets"  # below the spool, where planning.datasets mounts it for the fetch
+_ENVIRONMENT_PATIENCE = 5.0  # for an image that is still being read at the end
 _SCAN_SHARE = 50  # a scan of the artifacts may take one part in so many of the time
 
 
@@ -79,7 +83,15 @@ class Session:
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("shipper", self._shipper.run), ("artifacts", self._collect))
         ]
-        for thread in self._threads:
+        self._environment = Environment(
+            settings.image,
+            settings.training,
+            settings.node,
+            settings.spool,
+            lambda data: self._shipper.put(layout.ENVIRONMENT, data, "application/json"),
+            self._log,
+        )
+        for thread in (*self._threads, threading.Thread(target=self._look_around, name="environment", daemon=True)):
             thread.start()
         state = self._state
         again = {"resumed_points": state.totals.points, "resumed_parts": len(state.parts)} if state.parts else {}
@@ -140,6 +152,11 @@ class Session:
             pause = max(self._settings.settle_seconds, _SCAN_SHARE * (time.thread_time() - began))
         self._artifacts.finish()
 
+    def _look_around(self) -> None:
+        """The work of the environment's thread. It may fail or hang: the end does without it."""
+        with suppress(StoreError):
+            self._environment.run()
+
     def _guarded(self, work: Callable[[], None]) -> None:
         """Run a thread's work; its failure is the session's failure."""
         try:
@@ -182,6 +199,7 @@ class Session:
         if self._failure is not None:
             raise self._failure
         missing += problems + self._artifacts.missing()
+        files += [*self._datasets(), *self._describe()]
         self._stage = "writing the manifest"
         self._write_records(files, missing)
 
@@ -212,6 +230,17 @@ class Session:
             return [], [(layout.PARQUET, f"cannot be written: {error}")]
         return [(layout.PARQUET, *self._upload(target, layout.PARQUET))], []
 
+    def _datasets(self) -> records.Files:
+        """Upload what the fetch says of the data sets. The training cannot have written it: the spool is ours."""
+        try:
+            data = (self._settings.spool / _DATASETS / layout.DATASETS).read_bytes()
+        except OSError:
+            return []  # there are none
+        if len(data) > MAX_DATASETS_BYTES:
+            return []
+        self._shipper.put(layout.DATASETS, data, "application/json")
+        return [(layout.DATASETS, len(data), hashlib.sha256(data).hexdigest())]
+
     def _upload(self, file: Path, path: str) -> tuple[int, str]:
         """Put a file of our own into the store. Gives its size and sha256."""
         from assay.store.upload import upload
@@ -220,6 +249,11 @@ class Session:
         while True:
             with file.open("rb") as source, suppress(UploadLost):
                 return upload(self._connection.attempt, key, source, file.stat().st_size)
+
+    def _describe(self) -> records.Files:
+        """Ship environment.json, unless its thread has done so."""
+        data = self._environment.finish(min(_ENVIRONMENT_PATIENCE, self._settings.finish_seconds / 4))
+        return [(layout.ENVIRONMENT, len(data), hashlib.sha256(data).hexdigest())]
 
     def _write_records(self, files: records.Files, missing: records.Missing) -> None:
         """The last two objects: the final summary, then the manifest."""

@@ -23,6 +23,10 @@ class Settings:
     directory: Path
     spool: Path
     credentials: Path
+    #: The training container's image, where the pod has it mounted; and what the operator says of that container.
+    image: Path = Path("/image")
+    training: str = ""
+    node: str = ""
     flush_seconds: float = 3.0
     part_bytes: int = 4 << 20
     settle_seconds: float = 5.0
@@ -47,6 +51,9 @@ class Settings:
             directory=Path(env.get("ASSAY_DIR") or "/assay"),
             spool=Path(env.get("ASSAY_SPOOL") or "/var/lib/assay"),
             credentials=Path(env.get("ASSAY_CREDENTIALS") or "/var/run/assay/store/credentials.json"),
+            image=Path(env.get("ASSAY_IMAGE_FOLDER") or "/image"),
+            training=env.get("ASSAY_TRAINING", ""),
+            node=env.get("ASSAY_NODE", ""),
             flush_seconds=_number(env, "ASSAY_FLUSH_SECONDS", 3.0, 0.05, 3600),
             part_bytes=int(_number(env, "ASSAY_PART_BYTES", 4 << 20, 1024, 64 << 20)),
             settle_seconds=_number(env, "ASSAY_SETTLE_SECONDS", 5.0, 0.05, 3600),

@@ -22,10 +22,11 @@ import minio
 import minio.datatypes
 import urllib3
 from minio.commonconfig import CopySource
+from minio.deleteobjects import DeleteObject
 from minio.error import MinioException
 
 from assay.store.config import StoreConfig
-from assay.store.errors import AlreadyExists, Busy, TooLarge
+from assay.store.errors import AlreadyExists, Busy, StoreDenied, StoreError, StoreUnavailable, TooLarge
 from assay.store.faults import translate
 from assay.store.upload import upload
 
@@ -34,6 +35,7 @@ __all__ = ["ObjectInfo", "ObjectStore", "VersionInfo"]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 _CHUNK = 1 << 20
+_DELETES = 1000
 _CONNECTIONS = 16
 _Headers: TypeAlias = dict[str, str | list[str] | tuple[str]]
 
@@ -177,10 +179,16 @@ class ObjectStore:
                 raise TooLarge(self._message(key, f"larger than {limit} bytes"))
         return bytes(data)
 
-    def read_chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
-        """Read an object in pieces of at most 1 MiB, from the byte `start` on."""
+    def read_chunks(self, key: str, start: int = 0, length: int = 0, etag: str = "") -> Iterator[bytes]:
+        """Read an object in pieces of at most 1 MiB, from the byte `start` on; `length` bytes, or with 0 all others.
+
+        With an `etag` it is refused (StoreError) when the object is no longer the one that had it.
+        """
+        headers: _Headers | None = {"If-Match": f'"{etag}"'} if etag else None
         with self._faults(key):
-            response = self._client.get_object(self.config.bucket, key, offset=start)
+            response = self._client.get_object(
+                self.config.bucket, key, offset=start, length=length, request_headers=headers
+            )
             complete = False
             try:
                 yield from response.stream(_CHUNK, decode_content=False)
@@ -206,6 +214,12 @@ class ObjectStore:
             found = self._client.stat_object(self.config.bucket, key)
             return ObjectInfo(key, found.size or 0)
 
+    def identity(self, key: str) -> tuple[int, str]:
+        """The size of one object, and the ETag by which `read_chunks` knows it again. Raises NotFound."""
+        with self._faults(key):
+            found = self._client.stat_object(self.config.bucket, key)
+            return found.size or 0, (found.etag or "").strip('"')
+
     def list(self, prefix: str, after: str = "", page: int = 1000) -> Iterator[ObjectInfo]:
         """All objects whose keys start with `prefix`, in the order of the keys, from behind the key `after`.
 
@@ -216,6 +230,26 @@ class ObjectStore:
                 self.config.bucket, prefix=prefix, start_after=after or None, max_keys=page, encoding_type="url"
             ):
                 yield ObjectInfo(found.object_name or "", found.size or 0)
+
+    def folders(self, prefix: str, after: str = "") -> Iterator[str]:
+        """The names of the folders right below `prefix`, which ends with a slash, from behind the name `after`."""
+        # The sign behind the slash: whatever begins with `<after>/` is before it.
+        start = f"{prefix}{after}0" if after else None
+        with self._faults(prefix):
+            for found in self._client._list_objects(
+                self.config.bucket, prefix=prefix, delimiter="/", start_after=start, encoding_type="url"
+            ):
+                if found.is_dir:
+                    yield (found.object_name or "").removeprefix(prefix).rstrip("/")
+
+    def files(self, prefix: str) -> Iterator[ObjectInfo]:
+        """The objects right below `prefix`, which ends with a slash, and not those in folders below it."""
+        with self._faults(prefix):
+            for found in self._client._list_objects(
+                self.config.bucket, prefix=prefix, delimiter="/", encoding_type="url"
+            ):
+                if not found.is_dir:
+                    yield ObjectInfo(found.object_name or "", found.size or 0)
 
     def versions(self, prefix: str) -> Iterator[VersionInfo]:
         """All versions of all objects whose keys start with `prefix`. Without versioning, one of each."""
@@ -241,6 +275,25 @@ class ObjectStore:
         """Delete one object; one that is not there is fine."""
         with self._faults(key):
             self._client.remove_object(self.config.bucket, key)
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Delete objects, up to a thousand in one request; those that are not there are fine."""
+        for start in range(0, len(keys), _DELETES):
+            some = keys[start : start + _DELETES]
+            if not self._delete_at_once(some):
+                # A name that cannot be written in XML spoils the request for all others.
+                for key in some:
+                    self.delete(key)
+
+    def _delete_at_once(self, keys: Sequence[str]) -> bool:
+        try:
+            with self._faults(keys[0]):
+                objects = [DeleteObject(key) for key in keys]
+                return not list(self._client.remove_objects(self.config.bucket, objects))
+        except (StoreUnavailable, StoreDenied):
+            raise
+        except StoreError:
+            return False
 
     # A large object in pieces. The library's public way reads on after a failure and leaks its threads, so
     # `assay.store.upload` drives these four requests itself; the library makes them one by one.

@@ -1,7 +1,8 @@
 """Credentials for pods: temporary (STS AssumeRole), or static where the store has no STS.
 
 Temporary credentials carry a session policy. Those of a run can write below the run's `pods/` and do nothing else;
-those of a registered model can read and list what is below its prefix and do nothing else.
+those of a registered model, and those of a run's data sets, can read and list what is below its prefix and do nothing
+else.
 Static ones are as strong as the store's administrator made them, and are the same for all runs.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
@@ -25,6 +27,7 @@ from assay.store.client import http_pool
 from assay.store.config import MIN_STS_SECONDS, StoreConfig
 from assay.store.errors import StoreDenied, StoreError
 from assay.store.faults import error_document, http_fault, translate
+from assay.store.locations import Location
 
 MAX_POLICY_CHARS = 2048  # the limit of both AWS and MinIO
 _MAX_FIELD_CHARS = 65536
@@ -97,6 +100,74 @@ def issue_model_credentials(config: StoreConfig, model_prefix: str, ttl: timedel
     return _issue(replace(config, sts_duration=ttl or config.sts_duration), read_policy(config.bucket, model_prefix))
 
 
+def issue_dataset_credentials(config: StoreConfig, places: Mapping[str, Location]) -> str:
+    """New credentials that can read the data sets of one run, by their names; as the text of a Secret's key.
+
+    It takes one request for as many as fit into one policy. In static mode they are the same keys as those of runs,
+    which then have to be able to read the data sets. Raises like `issue_run_credentials`.
+    """
+    issued = [
+        {"names": names, "credentials": json.loads(_issue(config, policy).to_json())}
+        for names, policy in dataset_policies(places)
+    ]
+    return json.dumps(issued)
+
+
+def dataset_credentials(text: str | bytes, name: str) -> Credentials:
+    """The credentials for the data set of that name in such a text. Raises ValueError, which never quotes the text."""
+    try:
+        found = next((each["credentials"] for each in json.loads(text) if name in each["names"]), None)
+    except (ValueError, TypeError, KeyError):
+        raise ValueError("not credentials as Assay writes them") from None
+    if found is None:
+        raise ValueError(f"there are none for the data set {name}")
+    return Credentials.from_json(json.dumps(found))
+
+
+def dataset_policies(places: Mapping[str, Location]) -> list[tuple[list[str], str]]:
+    """The policies with which data sets can be read and listed, each with the names of those that it is for.
+
+    Raises ValueError when the address of one is too long for a policy of its own.
+    """
+    found: list[tuple[list[str], str]] = []
+    for name, place in sorted(places.items()):
+        names = [*found[-1][0], name] if found else [name]
+        try:
+            policy = _dataset_policy({each: places[each] for each in names})
+        except ValueError:
+            names, policy = [name], _dataset_policy({name: place})
+            found.append((names, policy))
+        else:
+            found[-1:] = [(names, policy)]
+    return found
+
+
+def _dataset_policy(places: Mapping[str, Location]) -> str:
+    objects = sorted({f"arn:aws:s3:::{place.bucket}/{key}" for place in places.values() for key in _readable(place)})
+    folders: dict[str, set[str]] = {}
+    for place in places.values():
+        folders.setdefault(place.bucket, set()).add(f"{place.folder}*")
+    listing = [_listing(bucket, sorted(prefixes)) for bucket, prefixes in sorted(folders.items())]
+    return _policy(f"the data sets {', '.join(places)}", [_reading(objects), *listing])
+
+
+def _readable(place: Location) -> Iterable[str]:
+    return (f"{place.folder}*",) if place.is_folder else (place.key, f"{place.folder}*")
+
+
+def _reading(resources: list[str]) -> dict[str, object]:
+    return {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": resources}
+
+
+def _listing(bucket: str, patterns: list[str]) -> dict[str, object]:
+    return {
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket"],
+        "Resource": [f"arn:aws:s3:::{bucket}"],
+        "Condition": {"StringLike": {"s3:prefix": patterns}},
+    }
+
+
 def _issue(config: StoreConfig, policy: str) -> Credentials:
     if not config.sts:
         return _credentials(config, config.run_access_key, config.run_secret_key, "", None)
@@ -116,19 +187,8 @@ def session_policy(bucket: str, run_prefix: str) -> str:
 
 def read_policy(bucket: str, model_prefix: str) -> str:
     """The policy of a model's credentials: read and list below its prefix, nothing else."""
-    listing = {"StringLike": {"s3:prefix": [f"{model_prefix}/*"]}}
-    return _policy(
-        model_prefix,
-        [
-            {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{bucket}/{model_prefix}/*"]},
-            {
-                "Effect": "Allow",
-                "Action": ["s3:ListBucket"],
-                "Resource": [f"arn:aws:s3:::{bucket}"],
-                "Condition": listing,
-            },
-        ],
-    )
+    objects = [f"arn:aws:s3:::{bucket}/{model_prefix}/*"]
+    return _policy(model_prefix, [_reading(objects), _listing(bucket, [f"{model_prefix}/*"])])
 
 
 def _policy(prefix: str, statements: list[dict[str, object]]) -> str:

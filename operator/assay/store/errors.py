@@ -24,6 +24,10 @@ class NotFound(StoreError):
     """No such key, or no such bucket."""
 
 
+class ArtifactsExpired(NotFound):
+    """The artifacts of the run were kept for as long as its retention said, and are deleted."""
+
+
 class AlreadyExists(StoreError):
     """The key was to be created, and is there already."""
 

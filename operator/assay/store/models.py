@@ -21,6 +21,7 @@ from assay.store.client import ObjectStore
 from assay.store.copying import copy_object
 from assay.store.digests import PREFIX
 from assay.store.errors import AlreadyExists, NotFound, RecordError, TooLarge
+from assay.store.expiry import check_kept
 from assay.store.limits import MAX_FILES, MAX_MANIFEST_BYTES
 from assay.store.parallel import ordered
 from assay.store.records import FileEntry, ModelManifest, RunIdentity
@@ -72,8 +73,12 @@ class RegisteredModel(NamedTuple):
 
 
 def source_of_pod(store: ObjectStore, pod_prefix: str, path: str) -> ModelSource:
-    """The model that a pod left at `artifacts/<path>`, as its manifest lists it. Raises RecordError, NotFound."""
+    """The model that a pod left at `artifacts/<path>`, as its manifest lists it.
+
+    Raises RecordError, NotFound, and of an expired one ArtifactsExpired, or Busy while it is about to be.
+    """
     where = layout.artifact_path(path)
+    check_kept(store, layout.run_prefix(*layout.parse_pod_prefix(pod_prefix)[0]))
     manifest = verify_pod(store, pod_prefix)
     found = model_digest(manifest.files, where)
     return _listed(store, pod_prefix, where, manifest.files, found)

@@ -11,17 +11,22 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.store.limits import (
+    MAX_DATASETS,
     MAX_FILES,
     MAX_KEY_BYTES,
     MAX_METRIC_NAME_CHARS,
     MAX_METRICS,
     MAX_MISSING,
+    MAX_PACKAGES,
     MAX_PODS,
+    MAX_PREFIXES,
     MAX_TEXT_CHARS,
+    MAX_VARIABLES,
     MAX_WARNINGS,
 )
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+ShortText = Annotated[str, Field(max_length=250)]
 Path = Annotated[str, Field(min_length=1, max_length=MAX_KEY_BYTES)]
 Name = Annotated[str, Field(max_length=253)]
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_CHARS)]
@@ -94,6 +99,22 @@ class MissingEntry(Record):
     reason: Text
 
 
+class DatasetRecord(Record):
+    """One data set that a pod has had before it. `digest` is "sha256:<hex>"; `bytes` of all its files."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    bytes: Count
+    files: Count
+
+
+class Datasets(Record):
+    """`datasets.json` of a pod: what its training has read, as it was verified or found out before."""
+
+    version: Literal[1] = 1
+    datasets: Annotated[list[DatasetRecord], Field(max_length=MAX_DATASETS)] = []
+
+
 class PodManifest(Record):
     """`pods/<pod>/manifest.json`: written last by the recorder, so its presence means a complete record."""
 
@@ -126,7 +147,39 @@ class RunManifest(Record):
     reason: Text = ""
     pods: Annotated[list[PodRecord], Field(max_length=MAX_PODS)] = []
     files: Annotated[list[FileEntry], Field(max_length=MAX_FILES)] = []
+    missing: Annotated[list[MissingEntry], Field(max_length=MAX_MISSING)] = []
     written: Timestamp
+
+
+class ExpiredFile(Record):
+    """One artifact that was deleted. `sha256` is empty for what no manifest had listed."""
+
+    path: Path
+    size: Count
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+
+class Expired(Record):
+    """`expired.json` of a run: which of its artifacts are deleted. Paths are relative to the run's prefix.
+
+    Written before the first is deleted; `finished` is empty until the last one is. `more` counts those that had no
+    place in `files`, none of which was listed in a manifest.
+    """
+
+    version: Literal[1] = 1
+    reason: Text
+    begun: Timestamp
+    finished: Timestamp = ""
+    files: Annotated[list[ExpiredFile], Field(max_length=MAX_FILES)] = []
+    more: Count = 0
+
+
+class Expiring(Record):
+    """An archived run whose artifacts are to be deleted at the time that the key of this record names."""
+
+    version: Literal[1] = 1
+    prefix: Annotated[str, Field(max_length=MAX_KEY_BYTES)]
+    reason: Text
 
 
 class RunIdentity(Record):
@@ -155,3 +208,32 @@ class ModelManifest(Record):
     source: Annotated[str, Field(max_length=2048)]
     run: RunIdentity | None = None
     written: Timestamp
+
+
+class PrefixRecord(Record):
+    """One place that packages are installed in, and how many there are."""
+
+    name: Text
+    python: ShortText = ""
+    packages: Count = 0
+
+
+class EnvironmentRecord(Record):
+    """`pods/<pod>/environment.json`: what a training container runs in.
+
+    `source` is "image" when the container's image was looked at, else "recorder": then nothing is known of what is
+    installed, and `problems` says why. `variables` are names without values. `packages` has the version by name.
+    """
+
+    version: Literal[1] = 1
+    source: Literal["image", "recorder"]
+    problems: Annotated[list[Text], Field(max_length=20)] = []
+    container: Name = ""
+    image: Annotated[str, Field(max_length=1024)] = ""
+    os: Annotated[dict[ShortText, ShortText], Field(max_length=10)] = {}
+    python: ShortText = ""
+    prefixes: Annotated[list[PrefixRecord], Field(max_length=MAX_PREFIXES)] = []
+    packages: Annotated[dict[ShortText, Text], Field(max_length=MAX_PACKAGES)] = {}
+    conda: Annotated[dict[ShortText, ShortText], Field(max_length=MAX_PACKAGES)] = {}
+    cuda: Annotated[dict[ShortText, ShortText], Field(max_length=10)] = {}
+    variables: Annotated[list[Text], Field(max_length=MAX_VARIABLES)] = []

@@ -1,12 +1,15 @@
 """Checks that what a manifest lists is in the store, and says which file is not.
 
 A record counts only when it was verified: the manifest is there, is well-formed, and every file of it has
-the size, and with `deep` the sha256, that the manifest says. Reads only.
+the size, and with `deep` the sha256, that the manifest says. Artifacts that the run's tombstone names may be gone.
+Reads only.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple, TypeVar
 
 import pydantic
 
@@ -14,10 +17,18 @@ from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.digests import folder_digest
 from assay.store.errors import NotFound, RecordError, TooLarge
-from assay.store.limits import MAX_MANIFEST_BYTES, MAX_SUMMARY_BYTES
-from assay.store.records import FileEntry, PodManifest, Record, RunManifest, Summary
+from assay.store.limits import MAX_DATASETS_BYTES, MAX_MANIFEST_BYTES, MAX_SUMMARY_BYTES
+from assay.store.records import DatasetRecord, Datasets, Expired, FileEntry, PodManifest, Record, RunManifest, Summary
 
 R = TypeVar("R", bound=Record)
+Gone = Callable[[FileEntry], bool]
+
+
+class VerifiedRun(NamedTuple):
+    """A record that is whole, and what has been deleted of it since; None when nothing has."""
+
+    manifest: RunManifest
+    expired: Expired | None
 
 
 def read_summary(store: ObjectStore, pod_prefix: str) -> Summary | None:
@@ -25,24 +36,49 @@ def read_summary(store: ObjectStore, pod_prefix: str) -> Summary | None:
     return _read(store, f"{pod_prefix}/{layout.SUMMARY}", Summary, MAX_SUMMARY_BYTES)
 
 
+def read_datasets(store: ObjectStore, pod_prefix: str, manifest: PodManifest) -> list[DatasetRecord]:
+    """The data sets that a pod has read, [] when it has said nothing. Raises RecordError when it cannot be read."""
+    if all(entry.path != layout.DATASETS for entry in manifest.files):
+        return []
+    found = _read(store, f"{pod_prefix}/{layout.DATASETS}", Datasets, MAX_DATASETS_BYTES)
+    return found.datasets if found else []
+
+
 def verify_pod(store: ObjectStore, pod_prefix: str, deep: bool = False) -> PodManifest:
     """The manifest of a pod whose files are all in the store. Raises RecordError, naming the file."""
-    _, pod = layout.parse_pod_prefix(pod_prefix)
+    run, pod = layout.parse_pod_prefix(pod_prefix)
     manifest = _manifest(store, pod_prefix, PodManifest)
     if manifest.pod != pod or manifest.summary.pod != pod:
         raise RecordError(f"{pod_prefix}/{layout.MANIFEST} is the manifest of another pod, {manifest.pod!r}")
-    _check_files(store, pod_prefix, manifest.files, deep)
+    gone = _gone(store, layout.run_prefix(*run), f"{layout.PODS}/{pod}/")
+    _check_files(store, pod_prefix, manifest.files, deep, gone)
     return manifest
 
 
 def verify_run(store: ObjectStore, run_prefix: str, deep: bool = False) -> RunManifest:
     """The manifest of a run whose files are all in the store. Raises RecordError, naming the file."""
+    return verify_record(store, run_prefix, deep).manifest
+
+
+def verify_record(store: ObjectStore, run_prefix: str, deep: bool = False) -> VerifiedRun:
+    """As `verify_run`, and with it the tombstone that accounts for artifacts that are gone. Raises RecordError."""
+    manifest = run_manifest(store, run_prefix)
+    _check_files(store, run_prefix, manifest.files, deep, _gone(store, run_prefix))
+    return VerifiedRun(manifest, read_expired(store, run_prefix))
+
+
+def read_expired(store: ObjectStore, run_prefix: str) -> Expired | None:
+    """The tombstone of a run's artifacts, None while all of them are kept. Raises RecordError."""
+    return _read(store, f"{run_prefix}/{layout.EXPIRED}", Expired, MAX_MANIFEST_BYTES)
+
+
+def run_manifest(store: ObjectStore, run_prefix: str) -> RunManifest:
+    """The manifest of a run, its files not looked at. Raises RecordError when it is missing or another run's."""
     key = layout.parse_run_prefix(run_prefix)
     manifest = _manifest(store, run_prefix, RunManifest)
     said = (manifest.namespace, manifest.experiment or None, manifest.name, manifest.uid)
     if said != tuple(key):
         raise RecordError(f"{run_prefix}/{layout.MANIFEST} is the manifest of another run, {manifest.uid!r}")
-    _check_files(store, run_prefix, manifest.files, deep)
     return manifest
 
 
@@ -82,22 +118,41 @@ def _read(store: ObjectStore, key: str, kind: type[R], limit: int) -> R | None:
         raise RecordError(f"{key} is not a valid {kind.__name__}: {where}: {first['msg'][:200]}") from None
 
 
-def _check_files(store: ObjectStore, prefix: str, files: list[FileEntry], deep: bool) -> None:
+def _gone(store: ObjectStore, run_prefix: str, below: str = "") -> Gone:
+    """Whether a tombstone accounts for a file that is not there; it is asked only then."""
+
+    @cache
+    def listed() -> dict[str, tuple[int, str]]:
+        expired = read_expired(store, run_prefix)
+        return {file.path: (file.size, file.sha256) for file in expired.files} if expired else {}
+
+    def gone(entry: FileEntry) -> bool:
+        path = below + entry.path
+        return layout.is_artifact(path) and listed().get(path) == (entry.size, entry.sha256)
+
+    return gone
+
+
+def _check_files(store: ObjectStore, prefix: str, files: list[FileEntry], deep: bool, gone: Gone) -> None:
     stored = {info.key: info.size for info in store.list(prefix + "/")}
     seen: set[str] = set()
     for entry in files:
         if entry.path in seen:
             raise RecordError(f"{prefix}/{layout.MANIFEST} lists {entry.path!r} twice")
         seen.add(entry.path)
-        _check_file(store, prefix, entry, stored, deep)
+        _check_file(store, prefix, entry, stored, deep, gone)
 
 
-def _check_file(store: ObjectStore, prefix: str, entry: FileEntry, stored: dict[str, int], deep: bool) -> None:
+def _check_file(
+    store: ObjectStore, prefix: str, entry: FileEntry, stored: dict[str, int], deep: bool, gone: Gone
+) -> None:
     try:
         key = layout.key(prefix, entry.path)
     except ValueError as error:
         raise RecordError(f"{prefix}/{layout.MANIFEST} lists {entry.path!r}: {error}") from None
     if key not in stored:
+        if gone(entry):
+            return
         raise RecordError(f"{key} is missing in the store")
     if stored[key] != entry.size:
         raise RecordError(f"{key} has {stored[key]} bytes, its manifest says {entry.size}")

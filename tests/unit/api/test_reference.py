@@ -61,18 +61,29 @@ API = Page(
     (crd.EXPERIMENT, crd.RUN),
     (
         *(f"planning/{name}.py" for name in ("facts", "outcome", "phases", "refusals", "sweep", "registration")),
-        *(f"controllers/{name}.py" for name in ("runs", "experiments", "enrolment", "recording")),
+        *(f"planning/{name}.py" for name in ("recipe", "reproduction", "datasets")),
+        *(f"controllers/{name}.py" for name in ("runs", "experiments", "enrolment", "recording", "attesting")),
     ),
-    frozenset({"COMPLETE", "FAILED", "SUSPENDED", "STARTED", "RECORDED", "REGISTERED"}),
+    frozenset(
+        {
+            *("COMPLETE", "FAILED", "SUSPENDED", "STARTED", "RECORDED", "REGISTERED"),
+            *("REPRODUCIBLE", "REPRODUCED", "SIGNED"),
+        }
+    ),
 )
 REGISTRY = Page(
     "docs/registry.md",
     (crd.MODEL_VERSION, crd.MODEL_ALIAS, crd.PROMOTION_POLICY),
     (
         *(f"planning/{name}.py" for name in ("versions", "binding")),
-        *(f"controllers/{name}.py" for name in ("versions", "registering", "aliases", "policies")),
+        *(f"controllers/{name}.py" for name in ("versions", "registering", "signatures", "aliases", "policies")),
     ),
-    frozenset({"READY", "ARTIFACT_VERIFIED", "PROVENANCE_VERIFIED", "ARCHIVED", "BOUND", "HELD", "DEGRADED"}),
+    frozenset(
+        {
+            *("READY", "ARTIFACT_VERIFIED", "PROVENANCE_VERIFIED", "REPRODUCIBLE", "SIGNED", "ARCHIVED"),
+            *("BOUND", "HELD", "DEGRADED"),
+        }
+    ),
 )
 PAGES = [API, REGISTRY]
 KINDS = [(page, kind) for page in PAGES for kind in page.kinds]

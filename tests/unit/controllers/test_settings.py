@@ -20,9 +20,10 @@ def test_an_image_and_a_store_are_enough() -> None:
     assert found.job.image == "localhost/assay:dev"
     assert (found.job.pull_policy, found.job.grace_seconds) == ("IfNotPresent", 120)
     assert (found.namespaces, found.metrics_port, found.observe_seconds) == ((), 9095, 10.0)
-    assert (found.api_concurrency, found.store_workers) == (20, 8)
+    assert (found.api_concurrency, found.store_workers, found.retention_seconds) == (20, 8, 60.0)
     assert "limits" in found.job.resources
     assert (found.namespace, found.audit.bucket, found.audit.retention) == ("assay-system", "", None)
+    assert (found.capture_image, found.system_seconds, found.kubelet_ca_file) == ("auto", 15.0, "")
     assert (found.signing.files, found.signing.builder) == ([], "https://assay.dev/operator")
 
 
@@ -38,6 +39,9 @@ def test_everything_can_be_said() -> None:
             "ASSAY_OBSERVE_SECONDS": "0.5",
             "ASSAY_API_CONCURRENCY": "50",
             "ASSAY_STORE_WORKERS": "2",
+            "ASSAY_CAPTURE_IMAGE": "never",
+            "ASSAY_SYSTEM_SECONDS": "60",
+            "ASSAY_KUBELET_CA_FILE": "/ca.pem",
             "ASSAY_NAMESPACE": "ml-platform",
             "ASSAY_AUDIT_BUCKET": "assay-audit",
             "ASSAY_AUDIT_RETENTION_DAYS": "365",
@@ -50,6 +54,7 @@ def test_everything_can_be_said() -> None:
     assert found.job.resources == {"limits": {"memory": "1Gi"}}
     assert (found.namespace, found.audit.bucket) == ("ml-platform", "assay-audit")
     assert found.audit.retention == timedelta(days=365)
+    assert (found.capture_image, found.system_seconds, found.kubelet_ca_file) == ("never", 60.0, "/ca.pem")
     assert found.namespaces == ("vision", "language", "audio")
     assert found.signing.files == ["/keys/signing.key", "/keys/public-keys.pem"]
     assert found.signing.builder == "https://ml.example.com/assay"
@@ -84,6 +89,8 @@ def test_a_missing_variable_of_the_store_is_named(name: str) -> None:
         ("ASSAY_GRACE_SECONDS", "0", "it must be a whole number from 1 to 2147483647"),
         ("ASSAY_METRICS_PORT", "70000", "it must be a whole number from 0 to 65535"),
         ("ASSAY_METRICS_PORT", "9095.5", "it must be a whole number from 0 to 65535"),
+        ("ASSAY_SYSTEM_SECONDS", "0.5", "it must be a number of 1 or more"),
+        ("ASSAY_CAPTURE_IMAGE", "maybe", "it must be auto, always or never"),
         ("ASSAY_OBSERVE_SECONDS", "0", "it must be a number of 0.1 or more"),
         ("ASSAY_OBSERVE_SECONDS", "nan", "it must be a number of 0.1 or more"),
         ("ASSAY_OBSERVE_SECONDS", "inf", "it must be a number of 0.1 or more"),
@@ -96,6 +103,10 @@ def test_a_number_that_makes_no_sense_is_refused_by_name(name: str, text: str, m
     with pytest.raises(ConfigError) as caught:
         Settings.from_environment(ENOUGH | {name: text})
     assert str(caught.value) == f"{name} is {text!r}: {message}"
+
+
+def test_sampling_can_be_switched_off() -> None:
+    assert Settings.from_environment(ENOUGH | {"ASSAY_SYSTEM_SECONDS": "0"}).system_seconds == 0
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3"])

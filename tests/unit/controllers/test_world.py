@@ -254,3 +254,25 @@ def test_a_child_that_changed_in_nothing_that_matters_is_no_news() -> None:
 
 def test_a_child_names_the_run_to_reconcile() -> None:
     assert run_key(job()) == run_key(pod("Running")) == Key("Run", "team", "sweep-0")
+
+
+def test_what_retention_needs_of_a_run_that_ended_is_kept_until_it_is_gone() -> None:
+    world = World()
+    done = {"completionTime": "2026-03-01T12:00:00Z", "record": {"uri": "s3://assay/runs/team/sweep/sweep-0/u/"}}
+    world.see_run(seen(1, "Running"))
+    world.see_run(seen(2, "Succeeded", credentials={"secret": "s"}, **done))
+    assert world.ended_runs == {}
+    world.see_run(seen(3, "Succeeded", **done))
+    assert world.ended_runs["uid-sweep-0"].uri == done["record"]["uri"]
+    world.lose_run(seen(4, "Succeeded", **done))
+    assert world.ended_runs == {}
+
+
+def test_runs_that_are_counted_elsewhere_can_be_left_out() -> None:
+    world = World()
+    world.see_run(seen(1, "Succeeded"))
+    assert world.has_run("uid-sweep", "uid-sweep-0")
+    assert [run.name for run in world.runs_of("uid-sweep", ["another"])] == ["sweep-0"]
+    assert world.runs_of("uid-sweep", ["uid-sweep-0"]) == []
+    assert not world.has_run("uid-sweep", "another")
+    assert not world.has_run("another", "uid-sweep-0")

@@ -322,6 +322,13 @@ def test_parameters_come_before_the_users_variables_which_may_use_or_replace_the
     ]
 
 
+def test_a_seed_reaches_every_container() -> None:
+    for seed, expected in ((0, ["0"]), (2**32 - 1, ["4294967295"]), (None, [])):
+        pod = pod_of(build(job_spec(initContainers=[{"name": "prepare", "image": "a"}]), seed=seed))
+        for container in (pod["initContainers"][-1], pod["containers"][0]):
+            assert [each["value"] for each in container["env"] if each["name"] == "ASSAY_SEED"] == expected
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.1, "0.1"), (3, "3"), (1e-05, "1e-05"), (True, "true"), (False, "false"), ("a b", "a b"), ("", "")],

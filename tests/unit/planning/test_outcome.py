@@ -327,3 +327,15 @@ def test_a_status_can_be_read_back() -> None:
         outcome.with_summary(follow(SUCCEEDED, over=True), {"metric": "a", "direction": "minimize"}, Summary()), RECORD
     )
     assert RunStatus.model_validate(status.to_dict()) == status
+
+
+def test_one_condition_more_leaves_the_others_and_its_own_time_alone() -> None:
+    found = ("False", "RecipeIncomplete", "a")
+    status = outcome.with_condition(end(follow(SUCCEEDED), RECORD), "Reproducible", found, generation=1, now=NOW)  # type: ignore[arg-type]
+    again = outcome.with_condition(
+        status, "Reproducible", ("False", "RecipeIncomplete", "b"), generation=1, now=NOW + timedelta(hours=1)
+    )
+    assert conditions(again) == conditions(end(follow(SUCCEEDED), RECORD)) | {
+        "Reproducible": ("False", "RecipeIncomplete")
+    }
+    assert [(c.message, c.last_transition_time) for c in again.conditions if c.type == "Reproducible"] == [("b", NOW)]

@@ -95,6 +95,9 @@ MESSAGES: dict[str, Callable[[], Verdict]] = {
     "unverified": lambda: judge(version(provenance_verified=True), with_rule(evidence=Evidence())),
     "only claimed": lambda: judge(version(artifact_verified=True), with_rule(evidence=Evidence())),
     "unsigned": lambda: judge(version(), knowing(signed=True)),
+    "no signature": lambda: judge(
+        version(unsigned="there is no models/team/digits/signatures/v23.sig"), knowing(signed=True)
+    ),
     "never soaked": lambda: judge(version(), SOAK),
     "soaking": lambda: judge(version(held=(held("staging", 3),)), SOAK),
     "soaked too little": lambda: judge(version(held=(held("staging", 30, 20), held("staging", 60, 45.5))), SOAK),

@@ -65,3 +65,46 @@ def test_any_plain_path_is_a_key_below_its_prefix(path: str) -> None:
 def test_what_a_store_cannot_hold_is_refused_with_the_reason(path: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         layout.key("runs/a/b/c/d", path)
+
+
+def test_signature_lies_beside_the_version_that_it_is_over() -> None:
+    assert layout.signature_key("team", "digits", 3) == "models/team/digits/signatures/v3.sig"
+    assert not layout.signature_key("team", "digits", 3).startswith(layout.model_prefix("team", "digits", 3) + "/")
+    with pytest.raises(ValueError, match="cannot be the number of a version"):
+        layout.signature_key("team", "digits", 0)
+    with pytest.raises(ValueError, match="part of a model's prefix"):
+        layout.signature_key("team", "../digits", 1)
+
+
+@pytest.mark.parametrize("path", ["pods/p/artifacts/a", "pods/p/artifacts/a/b", "pods/p/artifacts/"])
+def test_what_is_an_artifact(path: str) -> None:
+    assert layout.is_artifact(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pods/p/artifacts",
+        "pods/p/metrics/artifacts/a",
+        "pods/artifacts/a/b",
+        "artifacts/p/artifacts/a",
+        "logs/p/artifacts/a",
+        "pods/p/artifactsx/a",
+        "manifest.json",
+        "",
+    ],
+)
+def test_what_is_none(path: str) -> None:
+    assert not layout.is_artifact(path)
+
+
+def test_archived_runs_that_expire_sort_by_time() -> None:
+    assert layout.expiring_prefix("ml") == "expiring/ml"
+    found = [layout.expiring_name(f"20{year}-03-01T12:00:00Z", "u-1") for year in (25, 26, 99)]
+    assert found == sorted(found)
+    assert found[1] == "20260301T120000Z-u-1.json"
+    for due, uid in (("2026-03-01", "u"), ("2026-03-01T12:00:00+02:00", "u"), ("2026-03-01T12:00:00Z", "../u")):
+        with pytest.raises(ValueError):
+            layout.expiring_name(due, uid)
+    with pytest.raises(ValueError):
+        layout.expiring_prefix("../x")

@@ -1,0 +1,50 @@
+"""What probes and Prometheus ask: ``/livez``, ``/readyz``, ``/metrics``, answered by the loop that does the work."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+
+class Health:
+    """A small HTTP server. ``checks`` maps the name of what has to be in order to "" or to what is wrong with it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self.checks: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Listen, on all addresses; not at all when the port is 0."""
+        if not self._port:
+            return
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/livez", self._live),
+                web.get("/readyz", self._ready),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, port=self._port).start()
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        ready = bool(self.checks) and not any(self.checks.values())
+        return web.Response(text=_told(self.checks), status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _told(checks: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {wrong or 'ok'}\n" for name, wrong in checks.items()) or "starting\n"

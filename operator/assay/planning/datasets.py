@@ -1,0 +1,186 @@
+"""The data sets of a Run → init containers that bring them to /assay/data before the training begins.
+
+One container for those that are read with credentials that the operator issues, or with none, and one for each Secret
+that the Run names: no container sees the credentials of another. Nothing here decides what a namespace may read.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from assay.api import names
+
+Raw = dict[str, Any]
+
+FOLDER = "/assay/data"
+VOLUME, _VOLUME_CREDENTIALS = "assay-data", "assay-data-credentials"
+CREDENTIALS_KEY = "datasets.json"
+_CREDENTIALS = "/var/run/assay/store"
+_REPORT_FOLDER, _REPORT = "/var/lib/assay", "datasets.json"
+#: Below the recorder's own volume, where the training cannot write.
+_REPORT_SUBPATH = "datasets"
+#: Exit codes of `python -m assay.fetch`, and what they say of a run. Another pod would find the same.
+REASONS = {4: names.DATASET_MISMATCH, 5: names.DATASET_MISSING}
+FATAL_CODES = (2, *REASONS)
+#: Of a Secret that a Run names: its keys, the variables that they become, and whether s3:// needs them.
+_KEYS = (
+    ("accessKey", "ACCESS_KEY", True),
+    ("secretKey", "SECRET_KEY", True),
+    ("sessionToken", "SESSION_TOKEN", False),
+    ("endpoint", "ENDPOINT", False),
+    ("region", "REGION", False),
+    ("ca", "CA", False),
+)
+#: As many as Kubernetes takes.
+_MAX_RULES = 20
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """Where the pods reach the operator's own store, for Secrets that name no other. ``ca`` is PEM text or empty."""
+
+    endpoint: str = ""
+    region: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Data sets that are fetched by one container. ``secret`` is the Secret that the Run names, "" for none."""
+
+    container: str
+    secret: str
+    datasets: tuple[Raw, ...]
+
+    @property
+    def issued(self) -> bool:
+        """Whether it needs credentials of the operator's."""
+        return not self.secret and any(from_store(each) for each in self.datasets)
+
+
+def is_fetch(container: str) -> bool:
+    """Whether a container of a training pod is one that fetches data sets."""
+    return container.startswith(names.FETCH_DATA_CONTAINER)
+
+
+def from_store(dataset: Raw) -> bool:
+    """Whether a raw data set lies in a store."""
+    return str(dataset["uri"]).startswith("s3://")
+
+
+def secret_of(dataset: Raw) -> str:
+    """Return the name of the Secret that a raw data set is read with, "" for none."""
+    return (dataset.get("secretRef") or {}).get("name") or ""
+
+
+def unnamed(run: Raw) -> list[Raw]:
+    """Return the data sets of a raw Run that lie in a store and are read without a Secret of the Run's."""
+    return [each for each in run["spec"].get("datasets") or [] if from_store(each) and not secret_of(each)]
+
+
+def groups(run: Raw) -> list[Group]:
+    """Return who fetches what. Raises ValueError for a data set that cannot be fetched."""
+    found: dict[str, list[Raw]] = {}
+    for dataset in run["spec"].get("datasets") or []:
+        _check(dataset)
+        found.setdefault(secret_of(dataset), []).append(dataset)
+    secrets = sorted(secret for secret in found if secret)
+    numbered = [(f"{names.FETCH_DATA_CONTAINER}-{index}", secret) for index, secret in enumerate(secrets, 1)]
+    first = [(names.FETCH_DATA_CONTAINER, "")] if "" in found else []
+    return [Group(container, secret, tuple(found[secret])) for container, secret in (*first, *numbered)]
+
+
+def _check(dataset: Raw) -> None:
+    """The schema says the same; but an object may be older than it."""
+    where = f"spec.datasets[{dataset['name']}]"
+    if not from_store(dataset) and not str(dataset["uri"]).startswith("https://"):
+        raise ValueError(f"{where}: {dataset['uri'][:200]} does not begin with s3:// or https://")
+    if not from_store(dataset) and not dataset.get("digest"):
+        raise ValueError(f"{where}: a data set from an https:// address needs a digest")
+
+
+def volumes(fetched: list[Group], secret: str) -> list[Raw]:
+    """Return the volumes that a pod needs. ``secret`` is the name of the run's own Secret."""
+    found: list[Raw] = [{"name": VOLUME, "emptyDir": {}}] if fetched else []
+    if any(group.issued for group in fetched):
+        items = [{"key": CREDENTIALS_KEY, "path": CREDENTIALS_KEY}]
+        found.append({"name": _VOLUME_CREDENTIALS, "secret": {"secretName": secret, "items": items}})
+    return found
+
+
+def mount() -> Raw:
+    """Return what a container of the user's sees of it."""
+    return {"name": VOLUME, "mountPath": FOLDER, "readOnly": True}
+
+
+def covers(path: str) -> bool:
+    """Whether something that is mounted there would cover data sets."""
+    return path == FOLDER or path.startswith(f"{FOLDER}/")
+
+
+def container(group: Group, frame: Raw, spool: str, store: StoreAddress) -> Raw:
+    """Return the container that fetches a group; its volumes are those of ``volumes``, and ``spool``, the recorder's.
+
+    ``frame`` is what every container of Assay's own has.
+    """
+    asked = [{key: each[key] for key in ("name", "uri", "digest") if each.get(key)} for each in group.datasets]
+    env = {
+        "ASSAY_FETCH_DATASETS": json.dumps(asked, ensure_ascii=False),
+        "ASSAY_FETCH_DIR": FOLDER,
+        "ASSAY_FETCH_REPORT": f"{_REPORT_FOLDER}/{_REPORT}",
+        **({"ASSAY_CREDENTIALS": f"{_CREDENTIALS}/{CREDENTIALS_KEY}"} if group.issued else {}),
+        **(_address(store) | {"ASSAY_SOURCE": group.secret} if group.secret else {}),
+    }
+    needed = any(map(from_store, group.datasets))
+    mounts: list[Raw] = [
+        {"name": VOLUME, "mountPath": FOLDER},
+        {"name": spool, "mountPath": _REPORT_FOLDER, "subPath": _REPORT_SUBPATH},
+        *([{"name": _VOLUME_CREDENTIALS, "mountPath": _CREDENTIALS, "readOnly": True}] if group.issued else []),
+    ]
+    # Kubernetes expands $(…) in values.
+    plain = [{"name": name, "value": value.replace("$", "$$")} for name, value in env.items()]
+    return {
+        **frame,
+        "name": group.container,
+        "command": ["python", "-m", "assay.fetch"],
+        "env": [*plain, *(_keys(group.secret, needed=needed) if group.secret else [])],
+        "volumeMounts": [*mounts, *frame["volumeMounts"]],
+    }
+
+
+def _address(store: StoreAddress) -> dict[str, str]:
+    found = {"ENDPOINT": store.endpoint, "REGION": store.region, "CA": store.ca}
+    return {f"ASSAY_FETCH_{name}": value for name, value in found.items() if value}
+
+
+def _keys(secret: str, *, needed: bool) -> list[Raw]:
+    """Return a Secret's keys as variables: a Secret or a key that is not there yet is named while the pod waits."""
+    return [
+        {
+            "name": f"ASSAY_SOURCE_{name}",
+            "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": not (always and needed)}},
+        }
+        for key, name, always in _KEYS
+    ]
+
+
+def fail_fast(job_spec: Raw, fetched: list[Group]) -> None:
+    """Let the Job fail at once where another pod would find the same, in place, as far as its spec has room for that.
+
+    Kubernetes knows such rules only for pods that are not restarted in place.
+    """
+    policy = job_spec.get("podFailurePolicy") or {}
+    theirs = (policy.get("rules") or []) if isinstance(policy, dict) else None
+    restarts = job_spec["template"]["spec"].get("restartPolicy") != "Never"
+    if restarts or not isinstance(theirs, list) or job_spec.get("podReplacementPolicy") not in (None, "Failed"):
+        return
+    ours = [
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": group.container, "operator": "In", "values": list(FATAL_CODES)},
+        }
+        for group in fetched
+    ]
+    room = max(0, _MAX_RULES - len(theirs))
+    if ours[:room]:
+        job_spec["podFailurePolicy"] = {**policy, "rules": [*ours[:room], *theirs]}

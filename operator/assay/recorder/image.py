@@ -1,0 +1,190 @@
+"""Looks at an image's file system that is mounted read-only, without running anything of it.
+
+Images are other people's: a symlink is followed inside the image and nowhere else, only regular files are opened, and
+how much is looked at is bounded. Nothing here knows what the files mean.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from assay.recorder.folder import NotAFileError, open_file
+
+MAX_ENTRIES = 50_000
+MAX_READS = 6_000
+MAX_DEPTH = 14
+MAX_SECONDS = 20.0
+_MAX_LINKS = 40  # as many as Linux follows
+_MAX_PATH_CHARS = 4096
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class TooMuch(Exception):
+    """The image has more than is looked at. The message says of what."""
+
+
+@dataclass
+class Budget:
+    """How much may still be looked at: entries of folders, files that are read, seconds."""
+
+    entries: int = MAX_ENTRIES
+    reads: int = MAX_READS
+    seconds: float = MAX_SECONDS
+    _began: float = field(default_factory=time.monotonic)
+
+    def entry(self) -> None:
+        """Count one entry of a folder. Raises TooMuch."""
+        self.entries -= 1
+        if self.entries < 0:
+            raise TooMuch("it has more files than are looked at")
+        self._check_time()
+
+    def read(self) -> None:
+        """Count one file that is read. Raises TooMuch."""
+        self.reads -= 1
+        if self.reads < 0:
+            raise TooMuch("it has more packages than are looked at")
+        self._check_time()
+
+    def _check_time(self) -> None:
+        if time.monotonic() - self._began > self.seconds:
+            raise TooMuch(f"it could not be read within {self.seconds:g} s")
+
+
+class Folder(NamedTuple):
+    """One folder of an image: its path without a slash at either end, and the names in it."""
+
+    path: str
+    folders: list[str]
+    others: list[str]
+
+
+class Image:
+    """The file system of an image. Paths are those inside it, with or without a slash in front."""
+
+    def __init__(self, root: str, budget: Budget) -> None:
+        #: Folders that the recorder's user may not look into.
+        self.closed: list[str] = []
+        self._root = root
+        self._budget = budget
+
+    @property
+    def mounted(self) -> bool:
+        """Whether there is an image at all."""
+        with suppress(OSError), os.scandir(self._root) as entries:
+            return any(True for _ in entries)
+        return False
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Up to `limit` bytes of a file, b"" where there is none that can be read. Raises TooMuch."""
+        self._budget.read()
+        found = self.resolve(path)
+        if found is None:
+            return b""
+        try:
+            fd = open_file(self._root, found)
+        except (FileNotFoundError, NotAFileError, OSError, ValueError):
+            return b""
+        with open(fd, "rb", buffering=0) as file, suppress(OSError):  # noqa: PTH123 (a descriptor has no path)
+            return _read_all(file.fileno(), limit)
+        return b""
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder, sorted; [] where there is none. Raises TooMuch."""
+        found = self.resolve(path)
+        folder = None if found is None else self._list(found)
+        return sorted([*folder.folders, *folder.others]) if folder else []
+
+    def resolve(self, path: str) -> str | None:
+        """The path without symlinks that a process finds there whose root is the image; None for links in a circle.
+
+        What it leads to need not exist.
+        """
+        todo, done, links = path.split("/")[::-1], list[str](), 0
+        while todo:
+            name = todo.pop()
+            if name in ("", ".", ".."):
+                del done[len(done) - (name == "..") :]
+                continue
+            target = self._link("/".join([*done, name]))
+            if target is None:
+                done.append(name)
+                continue
+            links += 1
+            if links > _MAX_LINKS or len(todo) > _MAX_PATH_CHARS:
+                return None
+            if target.startswith("/"):
+                done = []
+            todo += target.split("/")[::-1]
+        found = "/".join(done)
+        return found if len(found) <= _MAX_PATH_CHARS else None
+
+    def walk(self, enter: Callable[[Folder, str], bool], start: str = "") -> Iterator[Folder]:
+        """Every folder from `start` on, near ones first, that `enter` allows in the one above. Follows no symlink.
+
+        Raises TooMuch.
+        """
+        todo = deque([(start, 0)])
+        while todo:
+            path, depth = todo.popleft()
+            folder = self._list(path)
+            if folder is None:
+                continue
+            yield folder
+            for name in folder.folders if depth < MAX_DEPTH else ():
+                below = f"{path}/{name}".lstrip("/")
+                if len(below) <= _MAX_PATH_CHARS and enter(folder, name):
+                    todo.append((below, depth + 1))
+
+    def _list(self, path: str) -> Folder | None:
+        folders, others = list[str](), list[str]()
+        try:
+            fd = _open_folder(self._root, path)
+        except PermissionError:
+            self.closed.append(f"/{path}")
+            return None
+        except (OSError, ValueError):
+            return None
+        try:
+            with suppress(OSError), os.scandir(fd) as entries:
+                for entry in entries:
+                    self._budget.entry()
+                    (folders if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
+        finally:
+            os.close(fd)
+        return Folder(path, sorted(folders), sorted(others))
+
+    def _link(self, path: str) -> str | None:
+        """Where a symlink leads; None for whatever is none."""
+        try:
+            return os.readlink(f"{self._root}/{path}")  # noqa: PTH115 (a Path would cost more than the call)
+        except (OSError, ValueError):
+            return None
+
+
+def _open_folder(root: str, path: str) -> int:
+    """A descriptor of a folder below `root`, reached through no symlink. Raises OSError."""
+    current = os.open(root, _FOLDER)
+    for name in filter(None, path.split("/")):
+        try:
+            below = os.open(name, _FOLDER, dir_fd=current)
+        finally:
+            os.close(current)
+        current = below
+    return current
+
+
+def _read_all(fd: int, limit: int) -> bytes:
+    data = b""
+    while len(data) < limit:
+        more = os.read(fd, limit - len(data))
+        if not more:
+            break
+        data += more
+    return data

@@ -1,0 +1,201 @@
+"""The archive: every run whose record is closed, also those whose objects were removed from the cluster.
+
+    runs/<…>/<uid>/archived.json        Archived: the whole Run, as it was when its object was removed
+
+Reads in pages, so that a namespace with many runs costs no more memory than one with few. What training pods could have
+written is not read. These functions block.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from assay.store import clock, layout
+from assay.store.client import ObjectStore
+from assay.store.errors import NotFound, RecordError, TooLarge
+from assay.store.parallel import ordered
+from assay.store.recorded import read_run
+
+Raw = dict[str, Any]
+
+_WORKERS = 8
+#: More than the API server takes of an object.
+_MAX_RUN_BYTES = 4 << 20
+_OWN = "_"
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """One run of the archive. Times are RFC 3339 texts, "" where they are not known.
+
+    `experiment` is "" of a run of its own; `metrics` the summaries by name; `archived` when its object was removed;
+    `expired` whether its artifacts are deleted; `problem` why its record cannot be read: then there is nothing else.
+    """
+
+    namespace: str
+    experiment: str
+    name: str
+    uid: str
+    prefix: str
+    owner: str = ""
+    parameters: Raw | None = None
+    metrics: Raw | None = None
+    objective: Raw | None = None
+    outcome: str = ""
+    reason: str = ""
+    created: str = ""
+    started: str = ""
+    completed: str = ""
+    model: Raw | None = None
+    archived: str = ""
+    expired: bool = False
+    problem: str = ""
+
+
+class Page(NamedTuple):
+    """Some runs, and the cursor for the next ones; "" when there are no more."""
+
+    runs: list[RecordedRun]
+    cursor: str
+
+
+def page(store: ObjectStore, namespace: str, experiment: str | None = None, cursor: str = "", limit: int = 100) -> Page:
+    """The next runs of a namespace, or of one of its experiments ("": those without), that have ended.
+
+    In the order of the names of experiments and runs. There are as many as `limit` names of runs have: of a name that
+    was used again all are there. Raises StoreError, and ValueError for a name or cursor that cannot be one.
+    """
+    names: list[tuple[str, str]] = []
+    for name in _names(store, namespace, experiment, cursor):
+        if len(names) == limit:
+            return Page(_read(store, namespace, names), "/".join(names[-1]))
+        names.append(name)
+    return Page(_read(store, namespace, names), "")
+
+
+def runs(store: ObjectStore, namespace: str, experiment: str | None = None) -> Iterator[RecordedRun]:
+    """All of them, page by page."""
+    cursor = ""
+    while True:
+        found = page(store, namespace, experiment, cursor)
+        yield from found.runs
+        cursor = found.cursor
+        if not cursor:
+            return
+
+
+def _names(store: ObjectStore, namespace: str, experiment: str | None, cursor: str) -> Iterator[tuple[str, str]]:
+    """The names (experiment or "_", run) behind a cursor."""
+    layout.run_prefix(namespace, experiment or None, "r", "u")  # whether these can be names at all
+    after_folder, _, after = cursor.partition("/")
+    if experiment is not None:
+        folders = iter([experiment or _OWN])
+    else:
+        folders = _folders(store, f"runs/{namespace}/", after_folder)
+    for folder in folders:
+        for name in store.folders(f"runs/{namespace}/{folder}/", after if folder == after_folder else ""):
+            yield folder, name
+
+
+def _folders(store: ObjectStore, prefix: str, first: str) -> Iterator[str]:
+    """The folders from the one that the cursor names on."""
+    if first:
+        yield first
+    yield from store.folders(prefix, first)
+
+
+def _read(store: ObjectStore, namespace: str, names: list[tuple[str, str]]) -> list[RecordedRun]:
+    found = ordered(partial(_of_name, store, namespace), names, _WORKERS)
+    return [run for some in found for run in some]
+
+
+def _of_name(store: ObjectStore, namespace: str, name: tuple[str, str]) -> list[RecordedRun]:
+    """The runs that had one name, in the order of their UIDs."""
+    folder, run = name
+    prefix = f"runs/{namespace}/{folder}/{run}/"
+    found = (_of_uid(store, prefix + uid) for uid in store.folders(prefix))
+    return [each for each in found if each is not None]
+
+
+def _of_uid(store: ObjectStore, prefix: str) -> RecordedRun | None:
+    """A run that has ended; None while it goes on."""
+    try:
+        key = layout.parse_run_prefix(prefix)
+    except ValueError:
+        return None
+    here = RecordedRun(key.namespace, key.experiment or "", key.run, key.uid, prefix)
+    files = {info.key.removeprefix(prefix + "/") for info in store.files(prefix + "/")}
+    if layout.MANIFEST not in files:
+        return None
+    try:
+        archived, run = _run(store, key, prefix, files)
+    except (RecordError, NotFound) as error:
+        return _with(here, problem=str(error))
+    return _told(here, run, archived, expired=layout.EXPIRED in files)
+
+
+def _run(store: ObjectStore, key: layout.RunKey, prefix: str, files: set[str]) -> tuple[str, Raw]:
+    if layout.ARCHIVED in files:
+        return _archived(store, prefix)
+    return "", read_run(store, *key)
+
+
+def _told(here: RecordedRun, run: Raw, archived: str, *, expired: bool) -> RecordedRun:
+    spec, status = run.get("spec") or {}, run.get("status") or {}
+    return _with(
+        here,
+        owner=spec.get("owner") or "",
+        parameters=spec.get("parameters") or {},
+        metrics=status.get("metrics") or {},
+        objective=spec.get("objective"),
+        outcome=status.get("phase") or "",
+        reason=status.get("reason") or "",
+        created=(run.get("metadata") or {}).get("creationTimestamp") or "",
+        started=status.get("startTime") or "",
+        completed=status.get("completionTime") or "",
+        model=status.get("model"),
+        archived=archived,
+        expired=expired,
+    )
+
+
+def _with(here: RecordedRun, **fields: Any) -> RecordedRun:
+    return RecordedRun(here.namespace, here.experiment, here.name, here.uid, here.prefix, **fields)
+
+
+# One run
+
+
+def write_archived(store: ObjectStore, run_prefix: str, run: Raw) -> None:
+    """Write down the whole Run before its object is removed. Safe to repeat. Raises StoreError."""
+    metadata = {key: value for key, value in run["metadata"].items() if key != "managedFields"}
+    record = {"version": 1, "archived": clock.now(), "run": {**run, "metadata": metadata}}
+    data = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    store.put_bytes(f"{run_prefix}/{layout.ARCHIVED}", data, "application/json")
+
+
+def read_archived(store: ObjectStore, namespace: str, experiment: str | None, name: str, uid: str) -> Raw | None:
+    """The Run as it was when its object was removed; None for one that was not archived.
+
+    Raises RecordError for one that cannot be read, StoreError, and ValueError for what cannot be the name of a run.
+    """
+    try:
+        return _archived(store, layout.run_prefix(namespace, experiment, name, uid))[1]
+    except NotFound:
+        return None
+
+
+def _archived(store: ObjectStore, prefix: str) -> tuple[str, Raw]:
+    key = f"{prefix}/{layout.ARCHIVED}"
+    try:
+        found = json.loads(store.get_bytes(key, _MAX_RUN_BYTES))
+        run, when = found["run"], str(found["archived"])
+        if run["metadata"]["uid"] != layout.parse_run_prefix(prefix).uid:
+            raise RecordError(f"{key} is another run's")
+    except (ValueError, TypeError, LookupError, RecursionError, TooLarge) as error:
+        raise RecordError(f"{key} cannot be read: {error}") from None
+    return when, run

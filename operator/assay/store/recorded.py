@@ -1,0 +1,112 @@
+"""A run as its record tells it: the Run, which may be gone from the cluster, its last status, and its environment.
+
+Reads only. What a training pod could have written is believed as far as the run's manifest vouches for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from assay.store import layout
+from assay.store.client import ObjectStore
+from assay.store.errors import NotFound, RecordError, TooLarge
+from assay.store.limits import MAX_MANIFEST_BYTES
+from assay.store.records import PodManifest, PodRecord, RunManifest
+from assay.store.verify import model_digest, run_manifest
+
+Raw = dict[str, Any]
+
+#: More than the API server takes of an object.
+_MAX_RUN_BYTES = 4 << 20
+_MAX_ENVIRONMENT_BYTES = 16 << 20
+_EXPERIMENT = "assay.dev/experiment"
+
+
+def read_run(store: ObjectStore, namespace: str, experiment: str | None, name: str, uid: str) -> Raw:
+    """The Run as it was created, with the ``status`` that it ended with, as far as the record has it.
+
+    Raises NotFound when there is no record of such a run; RecordError when it did not end, or the record cannot be
+    believed; ValueError for what cannot be the name of a run.
+    """
+    prefix = layout.run_prefix(namespace, experiment, name, uid)
+    run = _json(store, f"{prefix}/{layout.RUN}", _MAX_RUN_BYTES)
+    if (run.get("metadata") or {}).get("uid") != uid:
+        raise RecordError(f"{prefix}/{layout.RUN} is not that run's")
+    manifest = run_manifest(store, prefix)
+    try:
+        return {**run, "status": _json(store, f"{prefix}/{layout.STATUS}", _MAX_RUN_BYTES)}
+    except NotFound:
+        return {**run, "status": _status(store, prefix, run, manifest)}
+
+
+def read_environment(store: ObjectStore, run: Raw) -> Raw:
+    """What the pod that counts says of its environment, as it stands in environment.json; {} when it says nothing.
+
+    ``run`` is a raw Run with its status, live or from ``read_run``.
+    """
+    artifacts = ((run.get("status") or {}).get("record") or {}).get("artifacts") or ""
+    pod = artifacts.rstrip("/").removesuffix(f"/{layout.ARTIFACTS}").rpartition("/")[2]
+    metadata = run["metadata"]
+    experiment = (metadata.get("labels") or {}).get(_EXPERIMENT)
+    prefix = layout.run_prefix(metadata["namespace"], experiment, metadata["name"], metadata["uid"])
+    try:
+        return _json(store, f"{layout.pod_prefix(prefix, pod)}/{layout.ENVIRONMENT}", _MAX_ENVIRONMENT_BYTES)
+    except (NotFound, RecordError, ValueError):
+        return {}
+
+
+def _json(store: ObjectStore, key: str, limit: int) -> Raw:
+    try:
+        found = json.loads(store.get_bytes(key, limit))
+    except (ValueError, RecursionError, TooLarge) as error:
+        raise RecordError(f"{key} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise RecordError(f"{key} is not a JSON object")
+    return found
+
+
+# Of a run whose last status was not recorded
+
+
+def _status(store: ObjectStore, prefix: str, run: Raw, manifest: RunManifest) -> Raw:
+    status: Raw = {
+        "phase": "Succeeded" if manifest.outcome == "Succeeded" else "Failed",
+        "reason": manifest.reason,
+        "completionTime": manifest.written,
+    }
+    found = [pod for record in manifest.pods if (pod := _pod(store, prefix, record)) is not None]
+    if not found:
+        return status
+    last = max(found, key=lambda pod: (pod.finished, pod.pod))
+    metrics = {name: each.model_dump(include=_SUMMARY) for name, each in last.summary.metrics.items()}
+    artifacts = f"s3://{store.config.bucket}/{layout.pod_prefix(prefix, last.pod)}/{layout.ARTIFACTS}/"
+    return status | _model(run, last) | {"metrics": metrics, "record": {"artifacts": artifacts}}
+
+
+_SUMMARY = {"last", "min", "max", "step", "count"}
+
+
+def _pod(store: ObjectStore, prefix: str, record: PodRecord) -> PodManifest | None:
+    """The manifest of a pod, None for one that has left none, or another one than the operator has seen."""
+    try:
+        data = store.get_bytes(f"{layout.pod_prefix(prefix, record.name)}/{layout.MANIFEST}", MAX_MANIFEST_BYTES)
+        if not record.complete or hashlib.sha256(data).hexdigest() != record.manifest_sha256:
+            return None
+        return PodManifest.model_validate_json(data)
+    except (NotFound, TooLarge, ValueError):
+        return None
+
+
+def _model(run: Raw, pod: PodManifest) -> Raw:
+    path = ((run.get("spec") or {}).get("model") or {}).get("path")
+    if not path:
+        return {}
+    where = f"{layout.ARTIFACTS}/{path}"
+    try:
+        digest = model_digest(pod.files, where)
+    except NotFound:
+        return {}
+    size = sum(each.size for each in pod.files if each.path == where or each.path.startswith(where + "/"))
+    return {"model": {"path": path, "digest": digest, "size": size}}

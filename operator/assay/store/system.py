@@ -1,0 +1,124 @@
+"""What a run's pods have used of the machine, as it lies in the store: parts of points, one JSON object a line.
+
+Below `system/<pod>/` of the run's prefix, where only the operator writes. The last part of a pod is written again with
+more in it until it is full; each part is gzip, of one or more members. These functions block. A point is
+`{"container": …, "metric": "system.cpu_cores", "time": unix seconds, "value": …}`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from assay.store import layout
+from assay.store.client import ObjectStore
+from assay.store.errors import NotFound, TooLarge
+from assay.store.records import FileEntry
+
+#: Bytes from which on a part gets a successor. Compressed.
+FULL_BYTES = 32 << 10
+_MAX_PART_BYTES = 4 << 20
+_MAX_TEXT_BYTES = 64 << 20
+_LEVEL = 6
+
+Row = dict[str, Any]
+
+
+class Part(NamedTuple):
+    """The part of a pod that is written to: its number from 1, and what it holds by now."""
+
+    number: int = 1
+    data: bytes = b""
+
+    @property
+    def full(self) -> bool:
+        """Whether the next points belong into another part."""
+        return len(self.data) >= FULL_BYTES
+
+
+def open_part(store: ObjectStore, run: str, pod: str) -> Part:
+    """The part to go on with: the last one of the pod, or one that is to be begun. Raises StoreError."""
+    numbers = [number for number, _ in _parts(store, run, pod)]
+    if not numbers:
+        return Part()
+    try:
+        return Part(numbers[-1], store.get_bytes(_key(run, pod, numbers[-1]), _MAX_PART_BYTES))
+    except (NotFound, TooLarge):
+        return Part(numbers[-1] + 1)
+
+
+def append(store: ObjectStore, run: str, pod: str, part: Part | None, rows: Iterable[Row]) -> Part:
+    """Add points to a part, which is looked for in the store when None is given. Gives the part as it is now.
+
+    Raises StoreError; then it is as if nothing was added.
+    """
+    part = part or open_part(store, run, pod)
+    if part.full:
+        part = Part(part.number + 1)
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    grown = Part(part.number, part.data + gzip.compress(lines.encode(), _LEVEL, mtime=0))
+    store.put_bytes(_key(run, pod, grown.number), grown.data, "application/gzip")
+    return grown
+
+
+def files(store: ObjectStore, run: str) -> Iterator[tuple[str, FileEntry, list[Row]]]:
+    """Pod, entry for the run's manifest, and points of every part of a run, those of a pod in order. Raises StoreError.
+
+    What is not a part is skipped; of a part that cannot be read the entry alone is given.
+    """
+    for pod in sorted({pod for _, pod in _parts(store, run)}):
+        for number, _ in _parts(store, run, pod):
+            try:
+                data = store.get_bytes(_key(run, pod, number), _MAX_PART_BYTES)
+            except (NotFound, TooLarge):
+                continue
+            path = layout.system_part(pod, number)
+            yield pod, FileEntry(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest()), _rows(data)
+
+
+def read(store: ObjectStore, run: str) -> Iterator[tuple[str, Row]]:
+    """Pod and point, of everything that was seen of a run, of each pod in order. Raises StoreError."""
+    for pod, _, rows in files(store, run):
+        for row in rows:
+            yield pod, row
+
+
+def _parts(store: ObjectStore, run: str, pod: str = "") -> list[tuple[int, str]]:
+    prefix = f"{run}/{layout.SYSTEM}/" + (f"{pod}/" if pod else "")
+    found = (layout.parse_system_part(info.key.removeprefix(f"{run}/")) for info in store.list(prefix))
+    return sorted((number, name) for name, number in filter(None, found))
+
+
+def _key(run: str, pod: str, number: int) -> str:
+    return f"{run}/{layout.system_part(pod, number)}"
+
+
+def _rows(data: bytes) -> list[Row]:
+    """The points of a part. What is no point is left out."""
+    try:
+        text = _unpacked(data)
+    except (OSError, EOFError, zlib.error):
+        return []
+    return [row for line in text.splitlines() if (row := _row(line)) is not None]
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The content of a gzip file, up to a bound."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        return file.read(_MAX_TEXT_BYTES)
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        row = json.loads(line)
+        known = {"container": str(row["container"]), "metric": str(row["metric"])}
+        time, value = float(row["time"]), float(row["value"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return known | {"time": time, "value": value} if math.isfinite(time) and math.isfinite(value) else None

@@ -1,0 +1,87 @@
+"""Who holds the Lease works: candidates on a real API server, one of which is cut off."""
+
+import asyncio
+import time
+
+import pytest
+
+from assay.controllers import leadership
+from assay.controllers.kube import LEASES, Kube
+from assay.controllers.leadership import LEASE_SECONDS, Leadership
+from tests.cluster.local import LocalCluster
+
+pytestmark = pytest.mark.integration
+
+
+class Candidate:
+    """A candidate with a connection of its own."""
+
+    def __init__(self, cluster: LocalCluster, namespace: str, identity: str) -> None:
+        self.cluster, self.kube = cluster, Kube(4)
+        self.leadership = Leadership(self.kube, namespace, "assay-operator", identity)
+        self.lost = asyncio.Event()
+
+    async def __aenter__(self) -> "Candidate":
+        await self.kube.connect(str(self.cluster.kubeconfig))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kube.close()
+
+    async def acquired(self, seconds: float) -> float:
+        """Wait for the Lease, and return how long it took."""
+        began = time.monotonic()
+        await asyncio.wait_for(self.leadership.acquire(), seconds)
+        return time.monotonic() - began
+
+
+async def holder(kube: Kube, namespace: str) -> tuple[str, int]:
+    lease = await kube.get(LEASES, namespace, "assay-operator")
+    assert lease is not None
+    return lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]
+
+
+async def test_the_second_waits_and_begins_at_once_when_the_first_lets_go(
+    control_plane: LocalCluster, namespace: str
+) -> None:
+    async with Candidate(control_plane, namespace, "a") as a, Candidate(control_plane, namespace, "b") as b:
+        await a.acquired(5)
+        holding = asyncio.create_task(a.leadership.hold(a.lost.set))
+        with pytest.raises(TimeoutError):
+            # Longer than the Lease lasts: it is renewed.
+            await b.acquired(LEASE_SECONDS + 2)
+        assert await holder(b.kube, namespace) == ("a", 0)
+        holding.cancel()
+        await a.leadership.release()
+        assert await b.acquired(10) < LEASE_SECONDS / 2
+        assert await holder(a.kube, namespace) == ("b", 1)
+
+
+async def test_one_that_is_cut_off_stops_before_the_next_one_begins(
+    control_plane: LocalCluster, namespace: str
+) -> None:
+    async with Candidate(control_plane, namespace, "a") as a, Candidate(control_plane, namespace, "b") as b:
+        await a.acquired(5)
+        holding = asyncio.create_task(a.leadership.hold(a.lost.set))
+        waiting = asyncio.create_task(b.acquired(30))
+        await asyncio.sleep(leadership.RENEW_SECONDS)
+        a.kube._client.configuration.host = "https://127.0.0.1:1"  # nobody answers any more
+        await asyncio.wait_for(a.lost.wait(), LEASE_SECONDS)
+        assert not waiting.done(), "the next one has begun while the last one was at work"
+        await asyncio.wait_for(waiting, 20)
+        await holding
+
+
+async def test_of_many_that_begin_together_one_leads(control_plane: LocalCluster, namespace: str) -> None:
+    candidates = [Candidate(control_plane, namespace, f"c{number}") for number in range(6)]
+    for each in candidates:
+        await each.__aenter__()
+    try:
+        tasks = [asyncio.create_task(each.leadership.acquire()) for each in candidates]
+        await asyncio.sleep(3)
+        assert sum(task.done() for task in tasks) == 1
+        for task in tasks:
+            task.cancel()
+    finally:
+        for each in candidates:
+            await each.__aexit__()

@@ -1,0 +1,81 @@
+"""Addresses of data sets, and the policies of the credentials that read them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.store.config import StoreConfig
+from assay.store.credentials import MAX_POLICY_CHARS, dataset_credentials, dataset_policies, issue_dataset_credentials
+from assay.store.locations import Location, parse
+
+pytestmark = pytest.mark.unit
+
+segments = st.text("abcü0.-_", min_size=1, max_size=40).filter(lambda text: text.strip("."))
+places = st.builds(
+    lambda bucket, parts, slash: Location(f"bucket-{bucket}", "/".join(parts) + ("/" if slash and parts else "")),
+    st.integers(0, 2),
+    st.lists(segments, max_size=6),
+    st.booleans(),
+)
+
+
+@pytest.mark.parametrize(
+    ("uri", "bucket", "key", "folder", "is_folder"),
+    [
+        ("s3://b/x/y/", "b", "x/y/", "x/y/", True),
+        ("s3://b/x/y", "b", "x/y", "x/y/", False),
+        ("s3://b/", "b", "", "", True),
+        ("s3://b", "b", "", "", True),
+    ],
+)
+def test_what_an_address_names(uri: str, bucket: str, key: str, folder: str, is_folder: bool) -> None:
+    found = parse(uri)
+    assert (found.bucket, found.key, found.folder, found.is_folder) == (bucket, key, folder, is_folder)
+
+
+@pytest.mark.parametrize("uri", ["", "b/x", "gs://b/x", "s3://", "s3:///x", "s3://b//x", "s3://b/x//", "s3://b/../x"])
+def test_what_is_no_address_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="is not an address like"):
+        parse(uri)
+
+
+@given(st.dictionaries(segments, places, min_size=1, max_size=64))
+def test_policies_cover_every_data_set_once_and_nothing_else(asked: dict[str, Location]) -> None:
+    found = dataset_policies(asked)
+    assert sorted(name for names, _ in found for name in names) == sorted(asked)
+    for names, policy in found:
+        assert len(policy) <= MAX_POLICY_CHARS
+        statements = json.loads(policy)["Statement"]
+        assert {action for each in statements for action in each["Action"]} == {"s3:GetObject", "s3:ListBucket"}
+        mine = [asked[name] for name in names]
+        wanted = {f"arn:aws:s3:::{place.bucket}/{place.folder}*" for place in mine}
+        wanted |= {f"arn:aws:s3:::{place.bucket}/{place.key}" for place in mine if not place.is_folder}
+        assert set(statements[0]["Resource"]) == wanted
+        listed = {
+            (each["Resource"][0], prefix)
+            for each in statements[1:]
+            for prefix in each["Condition"]["StringLike"]["s3:prefix"]
+        }
+        assert listed == {(f"arn:aws:s3:::{place.bucket}", f"{place.folder}*") for place in mine}
+
+
+def test_an_address_that_fits_into_no_policy_is_refused() -> None:
+    with pytest.raises(ValueError, match="the session policy for the data sets long has"):
+        dataset_policies({"long": Location("bucket", "x" * 1000), "short": Location("bucket", "x")})
+
+
+def test_credentials_are_found_by_name() -> None:
+    config = StoreConfig("https://s", sts=False, run_access_key="key", run_secret_key="hush")
+    text = issue_dataset_credentials(config, {"a": Location("b", "x/"), "c": Location("b", "y")})
+    assert dataset_credentials(text, "c").access_key == "key"
+    with pytest.raises(ValueError, match="there are none for the data set d"):
+        dataset_credentials(text, "d")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}x", '[{"names": ["a"]}]', '[{"names": ["a"], "credentials": "hush"}]'])
+def test_what_is_not_credentials_is_refused_without_quoting_it(text: str) -> None:
+    with pytest.raises(ValueError, match="not credentials as Assay writes them") as caught:
+        dataset_credentials(text, "a")
+    assert "hush" not in str(caught.value)
