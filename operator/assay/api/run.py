@@ -395,7 +395,7 @@ class EnvironmentStatus(Model):
 
     source: Annotated[
         Literal["image", "recorder"],
-        Field(description="image: the training container's image was looked at. recorder: nothing is known of it."),
+        Field(description="Who tells: the training container's image itself, or the recorder, who cannot see it."),
     ]
     python: Annotated[
         str | None, Field(max_length=250, description="Version of the Python that has the most packages.")
@@ -471,9 +471,7 @@ class RunStatus(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
-    environment: Annotated[
-        EnvironmentStatus | None, Field(description="What the pod that counts has run in.")
-    ] = None
+    environment: Annotated[EnvironmentStatus | None, Field(description="What the pod that counts has run in.")] = None
     usage: Annotated[UsageStatus | None, Field(description="What the run has used of CPU and memory.")] = None
     credentials: Annotated[
         CredentialsStatus | None, Field(description="The Secret with the run's store credentials.")

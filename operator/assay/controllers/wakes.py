@@ -204,7 +204,8 @@ class Wakes:
         if not registry.see(body):
             return
         self._add(key_of(body))
-        self._wake_carried(before)
+        if before is not None and carries(before) != carries(body):
+            self._wake_carried(before)
         for asked in {asks_for(each) for each in (before, body) if each is not None}:
             if before is None or asks_for(before) != asks_for(body):
                 self._wake_alias(body, asked)
@@ -217,10 +218,10 @@ class Wakes:
             self._wake_carried(known)
             self._wake_alias(known, asks_for(known))
 
-    def _wake_carried(self, before: Raw | None) -> None:
+    def _wake_carried(self, before: Raw) -> None:
         """Wake the version that a workload carried: perhaps nobody needs it any more."""
-        carried = carries(before) if before is not None else None
-        if before is not None and carried is not None:
+        carried = carries(before)
+        if carried is not None:
             self._add(Key(names.MODEL_VERSION, *version_place(before["metadata"]["namespace"], *carried)))
 
     def _wake_alias(self, workload: Raw, asked: tuple[str, str] | None) -> None:

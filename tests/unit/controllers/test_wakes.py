@@ -186,6 +186,12 @@ async def test_a_workload_that_left_is_cleaned(desk: Desk) -> None:
     assert await desk.by(workload("web", None, ("digits", "1"), 2)) == {WEB, CHAMPION}
 
 
+async def test_a_version_that_a_workload_carries_no_more_is_looked_at(desk: Desk) -> None:
+    await after(desk, workload(carried=("digits", "1")))
+    assert await desk.by(workload("web", carried=("digits", "2"), resource_version=2)) == {WEB, V1}
+    assert V2 in await desk.by_loss(workload("web", carried=("digits", "2"), resource_version=3))
+
+
 async def test_a_workload_that_was_deleted_is_told_to_its_alias(desk: Desk) -> None:
     await after(desk, workload("set", kind=STATEFUL_SET))
     assert await desk.by_loss(workload("set", kind=STATEFUL_SET)) == {Key(STATEFUL_SET, "ml", "set"), CHAMPION}
