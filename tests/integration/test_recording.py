@@ -1,5 +1,6 @@
 """Closing a run's record over a real store: what pods left there, and what the operator makes of it."""
 
+import gzip
 import hashlib
 import itertools
 import json
@@ -10,9 +11,10 @@ import pytest
 
 from assay.api.run import CredentialsStatus, RunStatus
 from assay.controllers import recording
-from assay.store import verify
+from assay.store import logs, verify
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreUnavailable
+from assay.store.layout import LogName
 from assay.store.records import FileEntry, MissingEntry, PodManifest, RunManifest, Summary
 from tests.s3 import S3Server
 
@@ -446,3 +448,25 @@ def test_the_live_summary(store: ObjectStore, run: Raw) -> None:
 def test_a_live_summary_that_is_none_is_ignored(store: ObjectStore, run: Raw, data: bytes) -> None:
     store.put_bytes(f"{recording.prefix_of(run)}/pods/pod-a/summary.json", data)
     assert recording.live_summary(store, run, "pod-a") is None
+
+
+def test_logs_are_in_the_manifest_and_what_is_missing_of_them_is_said(store: ObjectStore, run: Raw) -> None:
+    leave(store, run, "p-1")
+    run["status"]["attempts"] = [
+        {"pod": "p-0", "phase": "Failed", "startTime": TIME},
+        {"pod": "p-1", "phase": "Succeeded", "startTime": TIME},
+        {"pod": "p-never", "phase": "Failed"},
+    ]
+    prefix, train, prepare = recording.prefix_of(run), LogName("p-1", "train"), LogName("p-1", "prepare")
+    for name in (train, prepare):
+        logs.put_part(store, prefix, name, 1, gzip.compress(b"2026-03-01T12:00:00Z a\n"))
+    closed = recording.close_record(store, run, "Succeeded", "", ["p-1"], "p-1", None, {train})
+    assert closed.outcome == "Succeeded"
+    manifest = verify.verify_run(store, prefix, deep=True)
+    listed = {entry.path for entry in manifest.files}
+    assert {"logs/p-1/train/part-00001.log.gz", "logs/p-1/prepare/part-00001.log.gz"} <= listed
+    assert tuple(manifest.missing) == closed.missing
+    assert [(entry.path, entry.reason) for entry in manifest.missing] == [
+        ("logs/p-1/prepare", "nobody saw its end: its last lines may be missing"),
+        ("logs/p-0", "the pod was gone before its log was read"),
+    ]

@@ -100,6 +100,8 @@ class Operator:
             registry=self.registry,
             settings=_kopf_settings(),
             standalone=True,
+            # kopf would ask for the user's name, and a container's user need not have one.
+            identity=self.settings.identity,
             clusterwide=not self.settings.namespaces,
             namespaces=self.settings.namespaces,
             stop_flag=stop,

@@ -37,6 +37,7 @@ def test_everything_can_be_said() -> None:
             "ASSAY_NAMESPACES": "vision, language,,audio",
             "ASSAY_METRICS_PORT": "0",
             "ASSAY_OBSERVE_SECONDS": "0.5",
+            "ASSAY_LOG_SECONDS": "60",
             "ASSAY_API_CONCURRENCY": "50",
             "ASSAY_STORE_WORKERS": "2",
             "ASSAY_CAPTURE_IMAGE": "never",
@@ -59,6 +60,7 @@ def test_everything_can_be_said() -> None:
     assert found.signing.files == ["/keys/signing.key", "/keys/public-keys.pem"]
     assert found.signing.builder == "https://ml.example.com/assay"
     assert (found.metrics_port, found.observe_seconds, found.api_concurrency, found.store_workers) == (0, 0.5, 50, 2)
+    assert found.log_seconds == 60
 
 
 def test_secrets_are_not_shown() -> None:
@@ -92,6 +94,7 @@ def test_a_missing_variable_of_the_store_is_named(name: str) -> None:
         ("ASSAY_SYSTEM_SECONDS", "0.5", "it must be a number of 1 or more"),
         ("ASSAY_CAPTURE_IMAGE", "maybe", "it must be auto, always or never"),
         ("ASSAY_OBSERVE_SECONDS", "0", "it must be a number of 0.1 or more"),
+        ("ASSAY_LOG_SECONDS", "0", "it must be a number of 0.5 or more"),
         ("ASSAY_OBSERVE_SECONDS", "nan", "it must be a number of 0.1 or more"),
         ("ASSAY_OBSERVE_SECONDS", "inf", "it must be a number of 0.1 or more"),
         # None of them would ever do anything.

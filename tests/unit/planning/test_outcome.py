@@ -149,6 +149,19 @@ def test_a_complete_job_with_its_record_is_a_success() -> None:
     assert status.model.to_dict() == {"path": "model", "digest": DIGEST, "size": 99}
 
 
+def test_what_could_not_be_captured_is_said_and_makes_nothing_fail() -> None:
+    lost = replace(RECORD, missing=("logs/p/train: rotated",))
+    ended = end(follow(Verdict("Succeeded", names.JOB_COMPLETE, ended=True)), lost)
+    assert ended.phase == "Succeeded"
+    said = next(each.message for each in ended.conditions if each.type == names.RECORDED)
+    assert said is not None
+    assert said.endswith("bytes; not captured: logs/p/train: rotated")
+    ended = end(ended, replace(RECORD, missing=("logs/p/train: rotated", "logs/p/b: x" * 9000, "logs/p/c: x")))
+    said = next(each.message for each in ended.conditions if each.type == names.RECORDED)
+    assert said is not None
+    assert said.endswith("not captured: logs/p/train: rotated, and 2 more")
+
+
 def test_a_complete_job_without_its_record_is_a_failure() -> None:
     record = replace(RECORD, succeeded=False, problem=MISSING, model_digest="")
     status = end(follow(SUCCEEDED, over=True), record)

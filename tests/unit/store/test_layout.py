@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.store import layout
+from assay.store.layout import LogName
 
 pytestmark = pytest.mark.unit
 
@@ -108,3 +109,22 @@ def test_archived_runs_that_expire_sort_by_time() -> None:
             layout.expiring_name(due, uid)
     with pytest.raises(ValueError):
         layout.expiring_prefix("../x")
+
+
+@given(names, names, st.integers(0, 10**9 - 1), st.integers(1, 10**9 - 1))
+def test_logs_round_trip(pod: str, container: str, attempt: int, part: int) -> None:
+    name = LogName(pod, container, attempt)
+    assert layout.parse_log_file(layout.log_part(name, part)) == (name, part)
+    assert layout.parse_log_file(f"{layout.log_path(name)}/missing.json") == (name, None)
+
+
+def test_a_log_is_where_it_is_documented() -> None:
+    assert layout.log_part(LogName("p-1", "train"), 7) == "logs/p-1/train/part-00007.log.gz"
+    assert layout.log_part(LogName("p-1", "train", 2), 7) == "logs/p-1/train/restart-2/part-00007.log.gz"
+    for path in ("logs/p/train", "pods/p/logs/train/part-00001.log.gz", "logs/p/train/restart-0/missing.json"):
+        assert layout.parse_log_file(path) is None
+    for bad in ("", "..", "a/b", "A"):
+        with pytest.raises(ValueError):
+            layout.log_path(LogName(bad, "train"))
+        with pytest.raises(ValueError):
+            layout.log_path(LogName("p-1", bad))
