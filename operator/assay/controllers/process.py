@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -101,7 +101,7 @@ class Operator:
             settings=_kopf_settings(),
             standalone=True,
             # kopf would ask for the user's name, and a container's user need not have one.
-            identity=self.settings.identity,
+            identity=cast(Any, self.settings.identity),
             clusterwide=not self.settings.namespaces,
             namespaces=self.settings.namespaces,
             stop_flag=stop,
