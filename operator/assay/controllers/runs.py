@@ -13,6 +13,7 @@ from assay.controllers import (
     datasets,
     enrolment,
     imaging,
+    launching,
     metrics,
     recording,
     refusals,
@@ -24,16 +25,12 @@ from assay.controllers.kube import JOBS, RUNS, ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.world import experiment_uid, place
 from assay.planning import outcome, phases, retention
-from assay.planning.facts import JobFacts, PodFacts, job_facts
-from assay.planning.job import InvalidTemplate, build_job
+from assay.planning.facts import JobFacts, PodFacts
+from assay.planning.job import InvalidTemplate
 from assay.store.errors import StoreUnavailable
 from assay.store.records import Summary
 
 Raw = dict[str, Any]
-
-
-class NameTaken(Exception):
-    """Somebody else's Job has the name that this run's Job would have."""
 
 
 async def reconcile(context: Context, key: Key) -> None:
@@ -46,8 +43,8 @@ async def reconcile(context: Context, key: Key) -> None:
         await _clean_up(context, body, status)
         return
     try:
-        job = await _ensure_job(context, body, status)
-    except NameTaken as error:
+        job = await launching.ensure_job(context, body, status)
+    except launching.NameTaken as error:
         await _end_unlaunched(context, body, status, names.NAME_TAKEN, str(error))
         return
     except datasets.NotEntitled as error:
@@ -58,105 +55,10 @@ async def reconcile(context: Context, key: Key) -> None:
             raise
         await _end_unlaunched(context, body, status, names.INVALID_TEMPLATE, str(error))
         return
-    if job is None and status.job_uid and not _held(context, body):
+    if job is None and status.job_uid and not launching.is_held(context, body):
         await _end_unlaunched(context, body, status, names.JOB_DELETED, "the Job was deleted before the run ended")
         return
     await _follow(context, body, status, job)
-
-
-# The Job
-
-
-def _held(context: Context, body: Raw) -> bool:
-    """Whether the experiment holds its runs back."""
-    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
-    return bool(experiment and experiment["spec"].get("suspend"))
-
-
-async def _ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts | None:
-    """Return the Run's Job, created or resumed if need be; None when there is to be none, or none any more."""
-    job, held = context.world.job(body), _held(context, body)
-    if job is None:
-        if held or (status.job_uid and not await _find_job(context, body)):
-            return None
-        return context.world.job(body) or await _create_job(context, body, status, held=held)
-    if job.outcome:
-        return job
-    if held and not job.suspended:
-        return await _suspend(context, body, job, suspend=True)
-    if not held and job.suspended and job.suspended_by:
-        await _ensure_credentials(context, body, status)
-        return await _suspend(context, body, job, suspend=False)
-    return job
-
-
-async def _find_job(context: Context, body: Raw) -> bool:
-    """Ask the API whether the Job that the status names is really gone: the cache may be behind."""
-    namespace, name = place(body)
-    found = await context.kube.get(JOBS, namespace, name)
-    if found is None:
-        return False
-    context.world.see_job(found)
-    return context.world.job(body) is not None
-
-
-async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
-    namespace, name = place(body)
-    wanted = build_job(
-        body,
-        recording.prefix_of(body),
-        context.settings.job,
-        suspended_by=names.EXPERIMENT if held else "",
-        unseen=imaging.unseen(context, status),
-    )
-    await datasets.check(context, body)
-    if not wanted["spec"].get("suspend"):
-        await _ensure_credentials(context, body, status)
-    created = await context.kube.create(JOBS, namespace, wanted)
-    if created is None:
-        created = await context.kube.get(JOBS, namespace, name)
-        if created is None:
-            raise Again(0.5, "a Job of that name was just deleted")
-        if (created["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != body["metadata"]["uid"]:
-            if created["metadata"].get("deletionTimestamp") or _of_a_run(created):
-                raise Again(1.0, "the Job of an earlier run of that name is being deleted")
-            raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
-        imaging.check(context, created["metadata"]["uid"])
-    context.world.see_job(created)
-    return job_facts(created)
-
-
-def _of_a_run(job: Raw) -> bool:
-    return any(r.get("kind") == names.RUN for r in job["metadata"].get("ownerReferences") or [])
-
-
-async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:
-    """Suspend or resume a Job on behalf of the experiment; who suspended it is kept on the Job."""
-    namespace, name = place(body)
-    patch = {
-        "metadata": {
-            "uid": job.uid,
-            "annotations": {names.ANNOTATION_SUSPENDED_BY: names.EXPERIMENT if suspend else None},
-        },
-        "spec": {"suspend": suspend},
-    }
-    written = await context.kube.merge_patch(JOBS, namespace, name, patch)
-    if written is None:
-        raise Again(0.2, "the Job is gone")
-    context.world.see_job(written)
-    return job_facts(written)
-
-
-# Credentials
-
-
-async def _ensure_credentials(context: Context, body: Raw, status: RunStatus) -> None:
-    """Write the recipe and the Secret that the pods need, unless the Secret is fresh; ``status`` then says so."""
-    if not credentials.stale(status.credentials, context.settings.store.sts_duration, now()):
-        return
-    if status.credentials is None:
-        await context.store.run(recording.open_record, context.store.blocking, body)
-    status.credentials = await credentials.issue(context, body)
 
 
 # Following
@@ -164,12 +66,12 @@ async def _ensure_credentials(context: Context, body: Raw, status: RunStatus) ->
 
 async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts | None) -> None:
     pods = context.world.pods(body)
-    verdict = phases.judge(job, pods, held=_held(context, body))
+    verdict = phases.judge(job, pods, held=launching.is_held(context, body))
     if verdict.ended and job is not None:
         await _close(context, body, status, verdict, job, pods)
         return
     if job is not None and not job.suspended and not job.outcome:
-        await _ensure_credentials(context, body, status)
+        await launching.ensure_credentials(context, body, status)
     verdict = await refusals.explain(context, body, job, verdict)
     await imaging.relaunch(context, body, status, job, pods, verdict)
     new = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())
