@@ -2,6 +2,8 @@
 
 import json
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,10 +134,24 @@ def install_policies(cluster: Cluster) -> None:
         wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
 
 
-def remove_policies(cluster: Cluster) -> None:
-    """Take the admission policies away again, so that tests may write what only the operator may."""
-    files = [path for path in sorted(POLICIES.glob("*.yaml")) if path != STAMPS or stamps(cluster)]
-    cluster.kubectl("delete", "--ignore-not-found", *[f"--filename={path}" for path in files])
+@contextmanager
+def without_policy(cluster: Cluster, policy: str) -> Iterator[None]:
+    """Take one policy out of force, if it is, and put it back: for tests of what the operator does without it."""
+    bindings = cluster.kubectl("get", "validatingadmissionpolicybindings", "--output=name").split()
+    if not any(each.endswith(f"/{policy}") for each in bindings):
+        yield
+        return
+    manifest = _refused()[policy]
+    saved = cluster.kubectl("get", "validatingadmissionpolicybinding", policy, "--output=json")
+    binding = json.loads(saved)
+    binding["metadata"] = {"name": policy}
+    cluster.kubectl("delete", "validatingadmissionpolicybinding", policy)
+    wait_for(f"the policy {policy} to be out of force", lambda: not _refuses(cluster, policy, manifest), seconds=30)
+    try:
+        yield
+    finally:
+        cluster.kubectl("create", "--filename=-", stdin=json.dumps(binding))
+        wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
 
 
 def stamps(cluster: Cluster) -> bool:

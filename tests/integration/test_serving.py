@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from assay.controllers.kube import DEPLOYMENTS, STATEFUL_SETS, ApiError, Kube
 from assay.planning import serving
 from assay.planning.serving import Served, ServingSettings
-from tests import operators
+from tests import operators, registry
 from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
@@ -53,6 +54,13 @@ RESTRICTED = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _policy_out_of_force(control_plane: Cluster) -> Iterator[None]:
+    """The policy refuses people what is done to workloads here; the attack tests show that."""
+    with registry.without_policy(control_plane, "assay-serving"):
+        yield
 
 
 @dataclass(frozen=True)
