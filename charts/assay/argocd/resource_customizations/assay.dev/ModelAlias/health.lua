@@ -1,0 +1,21 @@
+-- A ModelAlias: Suspended while the wanted version waits for what it needs, and says for what; that is no fault, and
+-- the version before goes on serving. Degraded when pods cannot serve what is live, or had to be taken back.
+local status = obj.status
+if status == nil or status.phase == nil or status.observedGeneration ~= obj.metadata.generation then
+  return {status = "Progressing", message = "the operator has not looked at this spec yet"}
+end
+if status.phase == "Degraded" then
+  return {status = "Degraded", message = status.message}
+end
+if status.phase == "Held" then
+  return {status = "Suspended", message = status.message}
+end
+for _, condition in ipairs(status.conditions or {}) do
+  if condition.type == "Ready" then
+    if status.phase == "Bound" and condition.status == "True" then
+      return {status = "Healthy", message = condition.message}
+    end
+    return {status = "Progressing", message = condition.message}
+  end
+end
+return {status = "Progressing", message = status.message}

@@ -1,0 +1,13 @@
+-- A PromotionPolicy: whether it can be read. What an unreadable one matches stays shut.
+local status = obj.status
+if status == nil or status.observedGeneration ~= obj.metadata.generation then
+  return {status = "Progressing", message = "the operator has not looked at this spec yet"}
+end
+for _, condition in ipairs(status.conditions or {}) do
+  if condition.type == "Ready" and condition.status == "True" then
+    return {status = "Healthy", message = condition.message}
+  elseif condition.type == "Ready" then
+    return {status = "Degraded", message = status.message}
+  end
+end
+return {status = "Progressing", message = "the operator has not looked at this spec yet"}

@@ -1,0 +1,178 @@
+"""Argo CD's health checks and actions for our kinds, run on what the operator writes, and the files made of them."""
+
+import copy
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from assay.api import names
+from assay.api.experiment import ExperimentStatus
+from assay.api.modelalias import ModelAliasStatus
+from assay.api.modelversion import ModelVersionStatus
+from assay.api.run import RunStatus
+from tests.argocd import customizations, generated, lua
+from tests.argocd.customizations import FOLDER, Customization
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+KINDS = [each.kind for each in customizations.customizations()]
+UNSEEN = "has not looked at this"
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def written() -> list[tuple[str, Path]]:
+    return [(kind, path) for kind in KINDS for path in sorted((FOLDER / kind / "testdata").glob("*.yaml"))]
+
+
+def health_tests() -> list[Any]:
+    found = [(kind, test) for kind in KINDS for test in read(FOLDER / kind / "health_test.yaml")["tests"]]
+    return [pytest.param(kind, test, id=f"{kind}-{Path(test['inputPath']).stem}") for kind, test in found]
+
+
+def action_tests(part: str) -> list[Any]:
+    found = [
+        (path.parent, test) for path in sorted(FOLDER.glob("*/actions/action_test.yaml")) for test in read(path)[part]
+    ]
+    return [pytest.param(folder, test, id=Path(test["inputPath"]).stem) for folder, test in found]
+
+
+# Health
+
+
+def test_every_kind_has_a_health_check_and_no_other_thing_has() -> None:
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(KINDS)
+    assert all(Customization(kind).health for kind in KINDS)
+
+
+@pytest.mark.parametrize(("kind", "test"), health_tests())
+def test_health(kind: str, test: Raw) -> None:
+    body = read(FOLDER / kind / test["inputPath"])
+    assert body["kind"] == kind
+    assert lua.health(Customization(kind).health, body) == test["healthStatus"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_object_of_the_testdata_is_tested_once_and_named_for_its_health(kind: str) -> None:
+    tests = read(FOLDER / kind / "health_test.yaml")["tests"]
+    assert sorted(test["inputPath"] for test in tests) == [
+        f"testdata/{path.name}" for of, path in written() if of == kind
+    ]
+    for test in tests:
+        assert Path(test["inputPath"]).stem.split("_")[0] == test["healthStatus"]["status"].lower()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kind_is_healthy_before_the_operator_has_seen_its_spec(kind: str) -> None:
+    for of, path in written():
+        if of != kind:
+            continue
+        body = read(path)
+        body["metadata"]["generation"] += 1
+        found = lua.health(Customization(kind).health, body)
+        assert (found["status"], UNSEEN in found["message"]) == ("Progressing", True), path.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_status_that_is_half_written_breaks_no_health_check(kind: str) -> None:
+    for of, path in written():
+        body = read(path)
+        for field in body.get("status") or {} if of == kind else ():
+            less = copy.deepcopy(body)
+            del less["status"][field]
+            assert lua.health(Customization(kind).health, less)["status"] in lua.HEALTH
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        (names.EXPERIMENT, ExperimentStatus),
+        (names.RUN, RunStatus),
+        (names.MODEL_VERSION, ModelVersionStatus),
+        (names.MODEL_ALIAS, ModelAliasStatus),
+    ],
+)
+def test_every_phase_is_in_the_testdata(kind: str, model: Any) -> None:
+    annotation = model.model_fields["phase"].annotation
+    literals = [each for each in get_args(annotation) if get_args(each)] or [annotation]
+    phases = {phase for literal in literals for phase in get_args(literal)}
+    seen = {read(path).get("status", {}).get("phase") for of, path in written() if of == kind}
+    # An alias is Pending only until it has been judged for the first time, and an experiment until its first run.
+    assert phases - seen <= {"Pending"}
+
+
+# Actions
+
+
+@pytest.mark.parametrize(("folder", "test"), action_tests("discoveryTests"))
+def test_discovery(folder: Path, test: Raw) -> None:
+    found = lua.actions((folder / "discovery.lua").read_text(), read(folder / test["inputPath"]))
+    assert found == {each["name"]: {key: each[key] for key in each if key != "name"} for each in test["result"]}
+
+
+@pytest.mark.parametrize(("folder", "test"), action_tests("actionTests"))
+def test_an_action_changes_what_it_says_and_nothing_else(folder: Path, test: Raw) -> None:
+    script = (folder / test["action"] / "action.lua").read_text()
+    assert lua.act(script, read(folder / test["inputPath"])) == read(folder / test["expectedOutputPath"])
+
+
+def test_no_action_would_have_to_prove_a_person() -> None:
+    """An action is written by Argo CD, whoever has clicked: approvals and rollbacks carry a person's own name."""
+    assert {kind: sorted(Customization(kind).actions) for kind in KINDS if Customization(kind).discovery} == {
+        names.EXPERIMENT: ["resume", "suspend"]
+    }
+    experiment = Customization(names.EXPERIMENT)
+    body = read(experiment.folder / "actions/testdata/running.yaml")
+    assert set(lua.actions(experiment.discovery, body)) == set(experiment.actions)
+
+
+# What is made of them
+
+
+def test_the_config_map_and_the_testdata_are_what_they_are_made_of() -> None:
+    assert generated.stale() == [], "python -m tests.argocd"
+
+
+def test_the_config_map_holds_every_script_as_it_is() -> None:
+    data = read(customizations.CONFIG_MAP)["data"]
+    for kind in KINDS:
+        customization = Customization(kind)
+        assert data.pop(f"resource.customizations.health.assay.dev_{kind}") == customization.health
+        if customization.discovery:
+            actions = yaml.safe_load(data.pop(f"resource.customizations.actions.assay.dev_{kind}"))
+            assert actions["discovery.lua"] == customization.discovery
+            assert {each["name"]: each["action.lua"] for each in actions["definitions"]} == customization.actions
+    assert data == {}
+
+
+# The interpreter
+
+
+def test_scripts_get_lua_5_1_without_what_argo_cd_leaves_out() -> None:
+    assert lua.run("return _VERSION", {}) == "Lua 5.1"
+    gone = ("string", "io", "math", "debug", "python", "loadfile")
+    assert [lua.run(f"return {name} == nil", {}) for name in gone] == [True] * len(gone)
+    for script in ('return ("x"):upper()', "return os.execute('true')", "return require('io')", "return 7 // 2"):
+        with pytest.raises(lua.ScriptError):
+            lua.run(script, {})
+
+
+def test_objects_come_through_lua_as_through_json() -> None:
+    body = {"a": {"empty": {}, "list": [], "null": None, "deep": [{"x": {}}]}, "n": 3, "f": 0.5, "t": True}
+    assert lua.act("return obj", body) == {
+        "a": {"empty": {}, "list": [], "deep": [{"x": {}}]},
+        "n": 3,
+        "f": 0.5,
+        "t": True,
+    }
+
+
+@pytest.mark.parametrize("script", ["return nil", "return {status = 'Fine'}", "return {message = 'x'}", "return 7"])
+def test_what_is_no_health_is_refused(script: str) -> None:
+    with pytest.raises(lua.ScriptError, match="not a health"):
+        lua.health(script, {})
