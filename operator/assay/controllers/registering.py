@@ -16,7 +16,7 @@ from assay.api.modelversion import (
     Provenance,
     RunReference,
 )
-from assay.controllers import audit_events
+from assay.controllers import audit_events, metrics
 from assay.controllers.context import Context, now
 from assay.controllers.kube import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers.queue import Again, Key
@@ -24,7 +24,7 @@ from assay.controllers.world import place
 from assay.planning import recipe, registration, versions
 from assay.planning.conditions import flag
 from assay.planning.versions import Flag, Refused
-from assay.store import archive, layout, models, numbers
+from assay.store import archive, layout, models, numbers, recorded
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError
 from assay.store.models import RegisteredModel
@@ -129,6 +129,7 @@ async def settle(context: Context, body: Raw, status: ModelVersionStatus) -> Mod
     provenance = None if origin.provenance is None else Provenance.model_validate(origin.provenance)
     verified = origin.flag[0] == "True"
     await context.audit.record(audit_events.version_registered(body, artifact, provenance, verified=verified))
+    metrics.MODEL_BYTES.inc(copied.bytes)
     context.events.post(body, names.VERIFIED, f"{copied.files} files, {copied.bytes} bytes copied to {copied.uri}")
     return versions.registered(
         status, artifact, provenance, origin.flag, origin.recipe, generation=generation, now=now()
@@ -189,7 +190,7 @@ async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw
     namespace, _ = place(body)
     run = await context.kube.get(RUNS, namespace, spec.run.name)
     if run is None or run["metadata"]["uid"] != spec.run.uid:
-        return await _archived_run(context, namespace, spec.run)
+        return await _archived_run(context, namespace, spec.run) or await _recorded_run(context, body, spec)
     phase = (run.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed") and spec.artifact.uri is None:
         raise Again(5.0, f"run {spec.run.name} goes on")
@@ -204,6 +205,21 @@ async def _archived_run(context: Context, namespace: str, named: RunReference) -
         )
     except (RecordError, ValueError):
         return None
+
+
+async def _recorded_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
+    """Return a run whose object is gone and was not archived, as it ended; None if it does not bear the version out."""
+    named, (namespace, _) = spec.run, place(body)
+    if named is None:
+        return None
+    try:
+        run = await context.store.run(
+            recorded.read_run, context.store.blocking, namespace, named.experiment, named.name, named.uid
+        )
+        _agree(body, spec, run)
+    except (RecordError, NotFound, ValueError, Refused):
+        return None
+    return run
 
 
 def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
@@ -250,6 +266,10 @@ async def _copy(context: Context, body: Raw, spec: ModelVersionSpec, origin: Ori
 
 
 def _copied(store: ObjectStore, namespace: str, spec: ModelVersionSpec, origin: Origin) -> RegisteredModel:
+    # The object may have been lost, and rebuilt when what its bytes were copied from was kept no longer.
+    known = models.registered_model(store, namespace, spec.model, spec.version, spec.artifact.digest)
+    if known is not None:
+        return known
     source = models.source_of_uri(store, origin.uri)
     return models.copy_model(store, source, namespace, spec.model, spec.version, spec.artifact.digest, origin.run)
 

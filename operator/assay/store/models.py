@@ -178,6 +178,13 @@ def copy_model(
     return _known(store, prefix, expected) or _lost(prefix)
 
 
+def registered_model(
+    store: ObjectStore, namespace: str, model: str, version: int, expected: str
+) -> RegisteredModel | None:
+    """The version as it is registered already, None when it is not. Raises RecordError when it holds other bytes."""
+    return _known(store, layout.model_prefix(namespace, model, version), expected)
+
+
 class ModelFiles(NamedTuple):
     """What a manifest says of the files: which of them `digest` is over, and where they came from."""
 

@@ -106,6 +106,13 @@ def claim(store: ObjectStore, namespace: str, model: str, number: int, claimant:
         return first
 
 
+def holder(store: ObjectStore, namespace: str, model: str, number: int) -> str | None:
+    """Who holds a number, None when nobody has claimed it. Reads only. Raises StoreError, RecordError, ValueError."""
+    found = _Model(store, namespace, model)
+    known = _read(store, found.key(layout.PASSED, number)) or _read(store, found.key(layout.NUMBERS, number))
+    return known.claimant if known else None
+
+
 def last_number(store: ObjectStore, namespace: str, model: str, after: int = 0) -> int:
     """The largest number that is claimed, at least `after`."""
     prefix = layout.number_prefix(namespace, model) + "/"

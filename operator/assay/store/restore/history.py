@@ -1,0 +1,63 @@
+"""What the audit trail says that there was last: versions, what aliases pointed to, policies. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from assay.store.audit.records import Action, AuditRecord
+
+
+@dataclass
+class History:
+    """The last record of each object, by the object's name.
+
+    `registered` has every version that ever was, with the record of its registration; those of them that were deleted
+    since are in `deleted`, those that are hidden in `archived`. `bound` are the aliases that point to a version.
+    """
+
+    registered: dict[str, AuditRecord] = field(default_factory=dict)
+    deleted: dict[str, AuditRecord] = field(default_factory=dict)
+    archived: set[str] = field(default_factory=set)
+    bound: dict[str, AuditRecord] = field(default_factory=dict)
+    policies: dict[str, AuditRecord] = field(default_factory=dict)
+
+
+def read_history(records: Iterable[AuditRecord]) -> History:
+    """Go through all records of a namespace, in their order. It believes them: verify the trail first."""
+    found, seen = History(), set[str]()
+    for record in records:
+        # An event that was told again late is in the trail twice.
+        if record.event not in seen:
+            seen.add(record.event)
+            _take(found, record)
+    return found
+
+
+def _take(found: History, record: AuditRecord) -> None:
+    name = record.object.name
+    match record.action:
+        case Action.VERSION_REGISTERED:
+            found.registered[name] = record
+            found.deleted.pop(name, None)
+            found.archived.discard(name)
+        case Action.VERSION_DELETED:
+            found.deleted[name] = record
+        case Action.VERSION_ARCHIVED:
+            hidden = bool((record.after or {}).get("archived"))
+            (found.archived.add if hidden else found.archived.discard)(name)
+        case Action.ALIAS_BOUND | Action.ROLLED_BACK:
+            found.bound[name] = record
+        case Action.ALIAS_RELEASED:
+            _forget(found.bound, record)
+        case Action.POLICY_CHANGED if record.after:
+            found.policies[name] = record
+        case Action.POLICY_CHANGED:
+            _forget(found.policies, record)
+
+
+def _forget(known: dict[str, AuditRecord], gone: AuditRecord) -> None:
+    """Forget an object that was deleted, unless another one of its name was recorded meanwhile."""
+    name, uid = gone.object.name, gone.object.uid
+    if name in known and uid in ("", known[name].object.uid):
+        del known[name]
