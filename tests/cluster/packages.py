@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.cluster import prometheus
 from tests.cluster.configs import CNI_PROGRAMS
 from tests.cluster.errors import ClusterError
 
@@ -39,8 +40,12 @@ def check(*, with_node: bool) -> None:
 def install() -> None:
     """Install with apt what is missing; does nothing and needs no network when nothing is."""
     lacking = missing(CONTROL_PLANE | NODE | IMAGES)
-    if not lacking:
-        return
+    if lacking:
+        _install(lacking)
+    prometheus.fetch()
+
+
+def _install(lacking: list[str]) -> None:
     if shutil.which("apt-get") is None:
         raise ClusterError(f"no apt-get here; install what provides {', '.join(lacking)} by other means")
     print(f"installing {' '.join(lacking)}", flush=True)

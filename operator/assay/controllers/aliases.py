@@ -11,7 +11,7 @@ from typing import Any
 from assay.api import names
 from assay.api.approvals import RollbackRequest, read_rollback
 from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
-from assay.controllers import audit_events, signatures, statuses, versions
+from assay.controllers import audit_events, metrics, signatures, statuses, versions
 from assay.controllers.audit_events import Pointed
 from assay.controllers.context import Context, now
 from assay.controllers.kube import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES, ApiError
@@ -72,6 +72,7 @@ class _Alias:
             await self._hold((Requirement("", "version", False, missing),))
             return
         judged, clock = await self._judge(candidate)
+        metrics.POLICY_VERDICTS.labels("allowed" if judged.allowed else "held").inc()
         if not judged.allowed:
             await self._hold(judged.requirements, judged.warnings, candidate["spec"]["artifact"]["digest"])
             self._wake_at(judged, clock)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from assay.controllers import metrics
+
 
 class Health:
     """A small HTTP server. ``checks`` maps the name of what has to be in order to "" or to what is wrong with it."""
@@ -43,6 +45,8 @@ class Health:
         return web.Response(text=_told(self.checks), status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        for name, wrong in self.checks.items():
+            metrics.READY.labels(name).set(not wrong)
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

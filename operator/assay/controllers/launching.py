@@ -1,14 +1,16 @@
 """Run: its Job, created, suspended or resumed as the experiment wants it, with what its pods need."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from assay.api import names
 from assay.api.run import RunStatus
-from assay.controllers import credentials, datasets, imaging, recording
+from assay.controllers import credentials, datasets, imaging, metrics, recording
 from assay.controllers.context import Context, now
 from assay.controllers.kube import JOBS
 from assay.controllers.queue import Again
 from assay.controllers.world import experiment_uid, place
+from assay.planning.conditions import parse_time
 from assay.planning.facts import JobFacts, job_facts
 from assay.planning.job import build_job
 
@@ -74,6 +76,8 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
                 raise Again(1.0, "the Job of an earlier run of that name is being deleted")
             raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
         imaging.check(context, created["metadata"]["uid"])
+    elif not status.job_uid and (since := parse_time(body["metadata"].get("creationTimestamp"))):
+        metrics.LAUNCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
     context.world.see_job(created)
     return job_facts(created)
 

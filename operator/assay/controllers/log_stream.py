@@ -259,7 +259,7 @@ class LogStream:
     async def _new(self, seam: Seam, piece: bytes) -> bytes:
         if len(piece) < _SMALL:
             return seam.feed(piece)
-        return await self._sources.store.run(seam.feed, piece)
+        return await self._sources.store.compute(seam.feed, piece)
 
     # What it brings
 

@@ -1,6 +1,21 @@
-"""Prometheus metrics of the operator, by Prometheus' naming conventions."""
+"""Prometheus metrics that the operator counts, by Prometheus' naming conventions.
 
-from prometheus_client import Counter, Gauge, Histogram
+What exists (runs by phase, aliases and what they point to) is not counted here: see ``gauges``. No label takes a name
+that training code can make up, and none that of a run. docs/metrics.md lists them all, and a test compares.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+from assay.api import names
+from assay.store.errors import AlreadyExists, NotFound, StoreError
+
+# A series beside each counter that says since when it counts: twice as many, and nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+#: What the store answers to a question that may well be asked.
+_ANSWERS = (NotFound, AlreadyExists)
+
+READY = Gauge("assay_ready", "1 when what /readyz asks for is in order, by check.", ["check"])
 
 RECONCILE_SECONDS = Histogram(
     "assay_reconcile_duration_seconds",
@@ -23,9 +38,13 @@ LOG_AGE = Histogram(
 )
 LOG_BYTES = Counter("assay_log_bytes", "Bytes of logs that were kept, before compression.")
 LOG_GAPS = Counter("assay_log_gaps", "Places in logs where something is known to be missing.")
-RUNS = Gauge("assay_runs", "Runs that exist, by phase.", ["phase"])
-EXPERIMENTS = Gauge("assay_experiments", "Experiments that exist.")
+LAUNCH_SECONDS = Histogram(
+    "assay_run_launch_seconds",
+    "Time from the creation of a Run to that of its Job.",
+    buckets=(1, 2, 3, 5, 10, 30, 60, 300),
+)
 RUNS_ENDED = Counter("assay_runs_ended", "Runs that ended, by phase and reason.", ["phase", "reason"])
+RECORDED_BYTES = Counter("assay_recorded_bytes", "Bytes in the records of runs that ended: files of their manifests.")
 RUNS_CREATED = Counter("assay_runs_created", "Runs created for experiments.")
 RUNS_ARCHIVED = Counter("assay_runs_archived", "Runs whose objects were removed, their records kept.")
 ARTIFACTS_EXPIRED = Counter("assay_artifacts_expired", "Runs whose artifacts were deleted.")
@@ -37,6 +56,10 @@ STORE_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120),
 )
 STORE_ERRORS = Counter("assay_store_errors", "Operations on the object store that failed.", ["operation", "error"])
+MODEL_BYTES = Counter("assay_model_registered_bytes", "Bytes of models that were registered.")
+POLICY_VERDICTS = Counter(
+    "assay_policy_verdicts", "Judgements whether an alias may move to the version it wants, by result.", ["result"]
+)
 AUDIT_RECORDS = Counter("assay_audit_records", "Records appended to the audit trail, by action.", ["action"])
 AUDIT_ERRORS = Counter("assay_audit_errors", "Events that could not be recorded and are told again.", ["error"])
 AUDIT_DOUBT = Gauge(
@@ -49,3 +72,15 @@ AUDIT_LOCKED = Gauge(
     "assay_audit_locked", "1 when new records of a namespace's trail are protected by an object lock.", ["namespace"]
 )
 AUDIT_HEADS_PENDING = Gauge("assay_audit_heads_pending", "Ends of trails that the ConfigMap does not hold yet.")
+
+# What alerts count has to be there before it happens for the first time: nothing increases from nothing.
+RUNS_ENDED.labels("Failed", names.RECORD_INCOMPLETE)
+POLICY_VERDICTS.labels("allowed")
+POLICY_VERDICTS.labels("held")
+
+
+def store_operation(operation: str, seconds: float, error: BaseException | None) -> None:
+    """Count one operation on the store; ``error`` is what it raised. Called in the store's threads."""
+    STORE_SECONDS.labels(operation).observe(seconds)
+    if isinstance(error, StoreError) and not isinstance(error, _ANSWERS):
+        STORE_ERRORS.labels(operation, type(error).__name__).inc()

@@ -10,8 +10,8 @@ from typing import Any, cast
 import kopf
 
 from assay.api import names
-from assay.api.run import TERMINAL, CredentialsStatus
-from assay.controllers import aliases, experiments, inventory, metrics, policies, runs, versions, workloads
+from assay.api.run import CredentialsStatus
+from assay.controllers import aliases, experiments, gauges, inventory, metrics, policies, runs, versions, workloads
 from assay.controllers.auditing import Auditor
 from assay.controllers.context import Context, now
 from assay.controllers.credentials import stale
@@ -92,6 +92,7 @@ class Operator:
         self._tasks: list[asyncio.Task[None]] = []
         self.context: Context
         self.wakes: Wakes
+        self._gauges: gauges.Gauges
         self._register()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -140,7 +141,7 @@ class Operator:
         settings = self.settings
         kube = Kube(settings.api_concurrency)
         await kube.connect()
-        store = AsyncStore(ObjectStore(settings.store), settings.store_workers)
+        store = self._store(settings.store_workers)
         queue = WorkQueue(self._reconcile, _WORKERS)
         self.context = Context(
             settings,
@@ -151,10 +152,10 @@ class Operator:
             queue,
             Events(kube),
             Auditor(kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace),
-            AsyncStore(ObjectStore(settings.store), _COPIES),
+            self._store(_COPIES),
             keys=Keys(settings.signing),
         )
-        logs_store = AsyncStore(ObjectStore(settings.store), _LOG_WORKERS)
+        logs_store = self._store(_LOG_WORKERS)
         world, seconds = self.context.world, settings.log_seconds
         self.context.logs = LogReader(kube, logs_store, world, seconds, queue.add)
         self.context.nodes = Nodes(kube, settings.capture_image)
@@ -162,12 +163,14 @@ class Operator:
         self.context.usage = Usage(self.context.kubelets, store, settings.system_seconds)
         self.wakes = Wakes(self.context, self.context.logs.wake)
         self.context.notice = self.wakes.saw
+        self._gauges = gauges.Gauges(self.context.world, self.context.registry)
         await self.context.audit.load()
         await self.context.nodes.look()
         # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
         self.health.checks |= {"objects": "are being listed", "store": "has not answered yet"}
         await inventory.fill(kube, self._watched(), settings.namespaces)
         self.health.checks["objects"] = ""
+        self._gauges.begin()
         await self._look_for_policies()
         self.wakes.everything()
         queue.start()
@@ -184,12 +187,16 @@ class Operator:
         log.info(self.context.keys.state())
         log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
 
+    def _store(self, workers: int) -> AsyncStore:
+        return AsyncStore(ObjectStore(self.settings.store), workers, metrics.store_operation)
+
     def _watched(self) -> tuple[inventory.Watched, ...]:
         return inventory.watched(self.context.world, self.context.registry)
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:
             task.cancel()
+        self._gauges.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.context.queue.stop()
         await self.context.logs.stop()
@@ -253,10 +260,6 @@ class Operator:
             for version in self.context.registry.versions.values():
                 if self._expiring(version.get("status") or {}):
                     self.context.queue.add(key_of(version))
-            phases = world.phases()
-            for phase in ("Pending", "Running", "Suspended", *TERMINAL):
-                metrics.RUNS.labels(phase).set(phases.count(phase))
-            metrics.EXPERIMENTS.set(len(world.experiments))
 
     async def _take_stock(self) -> None:
         """Find what was deleted unseen, while a watch was broken."""

@@ -284,6 +284,7 @@ async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) ->
     if new.phase in TERMINAL:
         context.logs.forget(body)
         metrics.RUNS_ENDED.labels(new.phase, new.reason or "").inc()
+        metrics.RECORDED_BYTES.inc((new.record and new.record.bytes) or 0)
         context.queue.add(Key(names.RUN, *place(body)))
     _wake_experiment(context, body)
 
