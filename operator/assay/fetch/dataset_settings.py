@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from assay.fetch.errors import SettingsError
 from assay.fetch.settings import digest, number, required
-from assay.store.config import StoreConfig
+from assay.store.config import StoreConfig, is_endpoint
 from assay.store.limits import MAX_DATASETS
 from assay.store.locations import parse
 
@@ -144,12 +143,7 @@ def _of_secret(env: Mapping[str, str], secret: str, name: str, key: str, *, need
 
 
 def _endpoint(value: str, secret: str) -> str:
-    try:
-        url = urlsplit(value)
-        fine = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        fine = False
-    if not fine or url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
+    if not is_endpoint(value):
         raise SettingsError(
             f"the Secret {secret} has no endpoint at the key endpoint: it is like https://store.example.com:9000"
         )

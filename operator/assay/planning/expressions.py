@@ -5,6 +5,7 @@ Whoever writes an expression is trusted with nothing but its result: compiling a
 else. This module must not know what the variables mean.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ _MISSING = re.compile(r"Key not found in map : \"(.*)\"", re.DOTALL)
 _OPERATOR = re.compile(r"[@_]?(\W+|in)(?:_.*)?")
 _NOUNS = {"metrics": "metric", "parameters": "parameter"}
 _HINT = "write whole numbers as 1.0, or convert with double(…)"
+
+
+_SHOWN_VALUES = 4
 
 
 class ExpressionError(ValueError):
@@ -122,6 +126,18 @@ class Expression:
             return self._failed(str(result.value()), values)
         return Outcome(None, f"the result is {result.type().name().lower()}, it has to be true or false")
 
+    def shown(self, values: Values) -> str:
+        """Return the first values that the expression has read, by their names; "" when there are none to show."""
+        found = []
+        for path in self.paths:
+            try:
+                value = values.get(path)
+            except (KeyError, TypeError):
+                continue
+            if isinstance(value, bool | int | float | str):
+                found.append(f"{'.'.join(path)} is {_text(value)}")
+        return ", ".join(found[:_SHOWN_VALUES])
+
     def _failed(self, error: str, values: Values) -> Outcome:
         missing = _MISSING.search(error)
         for path in self.paths:
@@ -201,6 +217,14 @@ def _lack(above: Path, key: str) -> str:
     if noun and len(above) > 1:
         return f"{'.'.join(above[:-1])} has no {noun} {key}"[:_MAX_MESSAGE]
     return f"{'.'.join(above)} has no {key}"[:_MAX_MESSAGE]
+
+
+def _text(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value[:100], ensure_ascii=False)  # else one would not see an empty one
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:100]
 
 
 def _words(error: str) -> str:

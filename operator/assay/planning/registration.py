@@ -98,21 +98,8 @@ def _wanted(register: Register, run: Raw) -> tuple[bool, str]:
     outcome = expression.evaluate(values)
     if outcome.value:
         return True, ""
-    why = outcome.message if outcome.value is None else _shown(expression, values) or f"{register.when} is false"
+    why = outcome.message if outcome.value is None else expression.shown(values) or f"{register.when} is false"
     return False, f"spec.register.when is not true: {why}"
-
-
-def _shown(expression: expressions.Expression, values: expressions.Values) -> str:
-    """Return the values that the expression has read, by their names."""
-    shown = []
-    for path in expression.paths:
-        try:
-            value = values.get(path)
-        except (KeyError, TypeError):
-            continue
-        if isinstance(value, bool | int | float | str):
-            shown.append(f"{'.'.join(path)} is {_text(value)}")
-    return ", ".join(shown[:4])
 
 
 def pick_best(register: Register, objective: Objective | None, runs: Iterable[Raw]) -> Raw | None:

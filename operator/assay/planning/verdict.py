@@ -30,7 +30,6 @@ from assay.planning.policies import (
 
 VARIABLES = ("candidate", "current")
 _DEFAULT = Approvals(required=1, exclude_owner=True)
-_SHOWN_VALUES = 4
 _MAX_MESSAGE = 1000
 _EVIDENCE = {
     "reproducible": "the run's recipe is not complete (condition Reproducible of the run says what is missing)",
@@ -254,27 +253,8 @@ def _gate(policy: str, gate: Gate, case: _Case) -> _Finding:
     elif outcome.value is None:
         reason = outcome.message
     else:
-        reason = _shown(expression, case.values) or f"{gate.expression} is false"
+        reason = expression.shown(case.values) or f"{gate.expression} is false"
     return _Finding(policy, name, False, f"{gate.message or f'gate {gate.name} is not met'}: {reason}")
-
-
-def _shown(expression: expressions.Expression, values: expressions.Values) -> str:
-    """Return the numbers that the expression has read, by their names."""
-    shown = []
-    for path in expression.paths:
-        try:
-            value = values.get(path)
-        except (KeyError, TypeError):
-            continue
-        if isinstance(value, (bool, int, float, str)):
-            shown.append(f"{'.'.join(path)} is {_value(value)}")
-    return ", ".join(shown[:_SHOWN_VALUES])
-
-
-def _value(value: bool | int | float | str) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else str(value)[:100]
 
 
 # Time

@@ -129,11 +129,16 @@ class _Environment:
 
 
 def _check_endpoint(variable: str, value: str) -> None:
+    if not is_endpoint(value):
+        shown = re.sub(r"//[^/@]*@", "//…@", value)
+        raise ConfigError(f"{variable} is {shown!r}: it must be like https://store.example.com:9000, without a path")
+
+
+def is_endpoint(value: str) -> bool:
+    """Whether this is the address of a store: scheme, host and perhaps a port, and nothing else."""
     try:
         url = urlsplit(value)
         fine = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
-        fine = False
-    if not fine or url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
-        shown = re.sub(r"//[^/@]*@", "//…@", value)
-        raise ConfigError(f"{variable} is {shown!r}: it must be like https://store.example.com:9000, without a path")
+        return False
+    return fine and url.path in ("", "/") and not url.query and not url.fragment and url.username is None
