@@ -288,7 +288,6 @@ class _Alias:
             raise
         if written is not None:
             self.context.notice(written)
-            self.context.queue.add(key_of(self.body))
 
     async def leave_what_fails(self) -> bool:
         """Go back to the version that a follower served before, when its pods never came up with this one."""

@@ -33,6 +33,20 @@ log = logging.getLogger(__name__)
 Raw = dict[str, Any]
 
 
+#: Everything that is watched.
+RESOURCES: tuple[Resource, ...] = (
+    EXPERIMENTS,
+    RUNS,
+    JOBS,
+    PODS,
+    MODEL_VERSIONS,
+    MODEL_ALIASES,
+    PROMOTION_POLICIES,
+    DEPLOYMENTS,
+    STATEFUL_SETS,
+)
+
+
 class Watched(NamedTuple):
     """One kind that is watched: which objects of it, and where what is seen of them is kept."""
 

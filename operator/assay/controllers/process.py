@@ -17,20 +17,7 @@ from assay.controllers.context import Context, now
 from assay.controllers.credentials import stale
 from assay.controllers.events import Events
 from assay.controllers.health import Health
-from assay.controllers.kube import (
-    ADMISSION_POLICIES,
-    DEPLOYMENTS,
-    EXPERIMENTS,
-    JOBS,
-    MODEL_ALIASES,
-    MODEL_VERSIONS,
-    PODS,
-    PROMOTION_POLICIES,
-    RUNS,
-    STATEFUL_SETS,
-    ApiError,
-    Kube,
-)
+from assay.controllers.kube import ADMISSION_POLICIES, ApiError, Kube
 from assay.controllers.kubelets import Kubelets
 from assay.controllers.leadership import Leadership
 from assay.controllers.logs import LogReader
@@ -57,17 +44,6 @@ _LOG_WORKERS = 4
 _STOCK_SECONDS = 600.0
 
 
-WATCHED = (
-    EXPERIMENTS,
-    RUNS,
-    JOBS,
-    PODS,
-    MODEL_VERSIONS,
-    MODEL_ALIASES,
-    PROMOTION_POLICIES,
-    DEPLOYMENTS,
-    STATEFUL_SETS,
-)
 RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
     names.EXPERIMENT: experiments.reconcile,
     names.RUN: runs.reconcile,
@@ -114,7 +90,7 @@ class Operator:
         kopf.on.login(registry=self.registry)(_login)
         kopf.on.startup(registry=self.registry)(self._start)
         kopf.on.cleanup(registry=self.registry)(self._stop)
-        for prefix, plural in WATCHED:
+        for prefix, plural in inventory.RESOURCES:
             self._watch(prefix, plural)
         kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._saw_namespace)
 

@@ -19,7 +19,7 @@ from assay.api.modelversion import (
 from assay.controllers import audit_events, metrics
 from assay.controllers.context import Context, now
 from assay.controllers.kube import MODEL_VERSIONS, NAMESPACES, RUNS
-from assay.controllers.queue import Again, Key
+from assay.controllers.queue import Again
 from assay.controllers.world import place
 from assay.planning import recipe, registration, versions
 from assay.planning.conditions import flag
@@ -74,8 +74,6 @@ async def register_run(context: Context, run: Raw, model: str) -> Raw:
             version = await _create(context, _body(context, run, model, number), uid)
             if version is not None:
                 context.notice(version)
-                # What is known already is no news when the watch shows it.
-                context.queue.add(Key(names.MODEL_VERSION, *place(version)))
                 return version
             taken.add(number)
 
