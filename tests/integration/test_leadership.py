@@ -2,10 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
-from assay.controllers import leadership
 from assay.controllers.kube import LEASES, Kube
 from assay.controllers.leadership import LEASE_SECONDS, Leadership
 from tests.cluster.local import LocalCluster
@@ -33,6 +33,14 @@ class Candidate:
         began = time.monotonic()
         await asyncio.wait_for(self.leadership.acquire(), seconds)
         return time.monotonic() - began
+
+
+async def until(holds: Callable[[], bool], what: str, seconds: float = 10) -> None:
+    """Wait for what other tasks of this loop bring about."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"no {what} within {seconds} s"
+        await asyncio.sleep(0.02)
 
 
 async def holder(kube: Kube, namespace: str) -> tuple[str, int]:
@@ -64,7 +72,7 @@ async def test_one_that_is_cut_off_stops_before_the_next_one_begins(
         await a.acquired(5)
         holding = asyncio.create_task(a.leadership.hold(a.lost.set))
         waiting = asyncio.create_task(b.acquired(30))
-        await asyncio.sleep(leadership.RENEW_SECONDS)
+        await until(lambda: b.leadership._seen[0] != "", "the second one to have seen who leads")
         a.kube._client.configuration.host = "https://127.0.0.1:1"  # nobody answers any more
         await asyncio.wait_for(a.lost.wait(), LEASE_SECONDS)
         assert not waiting.done(), "the next one has begun while the last one was at work"
@@ -78,7 +86,11 @@ async def test_of_many_that_begin_together_one_leads(control_plane: LocalCluster
         await each.__aenter__()
     try:
         tasks = [asyncio.create_task(each.leadership.acquire()) for each in candidates]
-        await asyncio.sleep(3)
+
+        def all_know() -> bool:
+            return all(task.done() or each.leadership._seen[0] for task, each in zip(tasks, candidates, strict=True))
+
+        await until(all_know, "each of them to lead, or to have seen who does")
         assert sum(task.done() for task in tasks) == 1
         for task in tasks:
             task.cancel()

@@ -117,6 +117,17 @@ def open_policy(name: str = "open", **spec: Any) -> Raw:
     }
 
 
+def moved_from_1_to_2(models: Models) -> None:
+    """A policy that asks for nothing, two versions, and an alias that points to the second and pointed to the first."""
+    models.apply(open_policy())
+    for version in (1, 2):
+        models.registered("digits", version, b"v%d" % version)
+    models.apply(registry.model_alias("digits", "champion", 1))
+    models.bound("digits.champion", 1)
+    models.want("digits.champion", 2)
+    models.bound("digits.champion", 2)
+
+
 def test_a_manifest_gets_its_bytes_copied_and_verified(models: Models) -> None:
     found = models.registered("digits", 1, b"the model")
     artifact = found["status"]["artifact"]
@@ -233,13 +244,7 @@ def test_a_policy_that_cannot_be_read_says_so_and_keeps_shut(models: Models) -> 
 
 
 def test_a_rollback_needs_no_approval_and_holds_until_the_spec_is_written(models: Models) -> None:
-    models.apply(open_policy())
-    for version in (1, 2):
-        models.registered("digits", version, b"v%d" % version)
-    models.apply(registry.model_alias("digits", "champion", 1))
-    models.bound("digits.champion", 1)
-    models.want("digits.champion", 2)
-    models.bound("digits.champion", 2)
+    moved_from_1_to_2(models)
     models.apply(open_policy(approvals={"required": 5}))
     models.roll_back("digits.champion", 1, "walter", "latency")
     back = models.bound("digits.champion", 1)
@@ -272,13 +277,7 @@ def test_a_namespace_can_opt_out_of_the_default(models: Models) -> None:
 
 
 def test_a_rollback_in_one_write_with_the_spec_leaves_the_other_version(models: Models) -> None:
-    models.apply(open_policy())
-    for version in (1, 2):
-        models.registered("digits", version, b"v%d" % version)
-    models.apply(registry.model_alias("digits", "champion", 1))
-    models.bound("digits.champion", 1)
-    models.want("digits.champion", 2)
-    models.bound("digits.champion", 2)
+    moved_from_1_to_2(models)
     patch = {"metadata": {"annotations": {names.ANNOTATION_ROLLBACK: "1 walter"}}, "spec": {"version": 1}}
     models.kubectl("patch", "modelalias", "digits.champion", "--type=merge", "-p", json.dumps(patch), *person("walter"))
     back = models.bound("digits.champion", 1)
@@ -308,13 +307,7 @@ def test_a_rollback_to_what_is_live_keeps_it_there(models: Models) -> None:
 
 
 def test_a_rollback_that_cannot_be_done_is_declined(models: Models) -> None:
-    models.apply(open_policy())
-    for version in (1, 2):
-        models.registered("digits", version, b"v%d" % version)
-    models.apply(registry.model_alias("digits", "champion", 1))
-    models.bound("digits.champion", 1)
-    models.want("digits.champion", 2)
-    models.bound("digits.champion", 2)
+    moved_from_1_to_2(models)
     models.wait(
         "modelversion", "digits.v1", "no label", lambda o: names.LABEL_BOUND not in o["metadata"].get("labels", {}), 10
     )
