@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from assay.controllers.kube import DEPLOYMENTS, STATEFUL_SETS, Kube
+from assay.api.resources import DEPLOYMENTS, STATEFUL_SETS
+from assay.controllers.kube import Kube
 from assay.planning import serving
 from assay.planning.serving import Served, ServingSettings
 from tests import operators, registry

@@ -15,14 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.api import names
-from assay.controllers.kube import (
-    DEPLOYMENTS,
-    MODEL_ALIASES,
-    MODEL_VERSIONS,
-    PODS,
-    PROMOTION_POLICIES,
-    Kube,
-)
+from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, PODS, PROMOTION_POLICIES
+from assay.controllers.kube import Kube
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from tests import operators, registry

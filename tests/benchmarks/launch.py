@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 
 from assay.api.experiment import ExperimentSpec
+from assay.api.resources import EXPERIMENTS, JOBS, RUNS
 from assay.controllers.experiments import run_body
-from assay.controllers.kube import EXPERIMENTS, JOBS, RUNS, Kube
+from assay.controllers.kube import Kube
 from assay.planning.job import JobSettings, build_job
 from tests import operators
 from tests.cluster.local import LocalCluster

@@ -16,10 +16,11 @@ from prometheus_client import REGISTRY
 
 from assay.api import names
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus
+from assay.api.resources import CONFIGMAPS
 from assay.controllers import audit_events, auditing
 from assay.controllers.audit_events import Pointed
 from assay.controllers.auditing import CONFIG_MAP, Auditor
-from assay.controllers.kube import CONFIGMAPS, ApiError, Kube, Raw
+from assay.controllers.kube import ApiError, Kube, Raw
 from assay.store.aio import AsyncStore
 from assay.store.audit import Action, AuditEvent, AuditObject, Head, verify_store
 from assay.store.audit.__main__ import main

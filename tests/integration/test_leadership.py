@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from assay.controllers.kube import LEASES, Kube
+from assay.api.resources import LEASES
+from assay.controllers.kube import Kube
 from assay.controllers.leadership import LEASE_SECONDS, Leadership
 from tests.cluster.local import LocalCluster
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from assay.controllers.kube import DEPLOYMENTS, STATEFUL_SETS, ApiError, Kube
+from assay.api.resources import DEPLOYMENTS, STATEFUL_SETS
+from assay.controllers.kube import ApiError, Kube
 from assay.planning import serving
 from assay.planning.serving import Served, ServingSettings
 from tests import operators, registry

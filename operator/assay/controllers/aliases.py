@@ -11,10 +11,11 @@ from typing import Any
 from assay.api import names
 from assay.api.approvals import RollbackRequest, read_rollback
 from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
+from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
 from assay.controllers import audit_events, metrics, signatures, statuses, versions
 from assay.controllers.audit_events import Pointed
 from assay.controllers.context import Context, now
-from assay.controllers.kube import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES, ApiError
+from assay.controllers.kube import ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.registry import key_of, version_place
 from assay.controllers.world import place

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from assay.api.resources import CONFIGMAPS
 from assay.controllers import metrics
-from assay.controllers.kube import CONFIGMAPS, ApiError, Kube
+from assay.controllers.kube import ApiError, Kube
 from assay.store.aio import AsyncStore
 from assay.store.audit import EMPTY, Appended, AuditEvent, AuditTrail, Head
 from assay.store.client import ObjectStore

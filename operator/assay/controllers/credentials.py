@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from assay.api import names
+from assay.api.resources import SECRETS
 from assay.api.run import CredentialsStatus
 from assay.controllers import datasets, recording
 from assay.controllers.context import Context
-from assay.controllers.kube import SECRETS
 from assay.controllers.world import place
 from assay.planning.job import CREDENTIALS_KEY, owner_reference, run_labels, secret_name
 from assay.store.credentials import Credentials, issue_model_credentials, issue_run_credentials

@@ -3,8 +3,8 @@
 from typing import Any
 
 from assay.api import names
+from assay.api.resources import NAMESPACES
 from assay.controllers.context import Context
-from assay.controllers.kube import NAMESPACES
 from assay.controllers.world import place
 from assay.planning import datasets, entitlement
 from assay.planning.job import InvalidTemplate

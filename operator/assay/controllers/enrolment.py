@@ -4,9 +4,10 @@ from typing import Any
 
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus, Register
+from assay.api.resources import RUNS
 from assay.controllers import audit_events, registering
 from assay.controllers.context import Context, now
-from assay.controllers.kube import RUNS, ApiError
+from assay.controllers.kube import ApiError
 from assay.controllers.world import experiment_uid
 from assay.planning import registration
 from assay.planning.conditions import Status

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assay.api import names
-from assay.controllers.kube import EVENTS, ApiError, Kube
+from assay.api.resources import EVENTS
+from assay.controllers.kube import ApiError, Kube
 
 log = logging.getLogger(__name__)
 

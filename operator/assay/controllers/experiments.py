@@ -4,9 +4,10 @@ from typing import Any
 
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
+from assay.api.resources import EXPERIMENTS, RUNS
 from assay.controllers import enrolment, metrics, statuses
 from assay.controllers.context import Context, now
-from assay.controllers.kube import EXPERIMENTS, RUNS, ApiError
+from assay.controllers.kube import ApiError
 from assay.controllers.queue import Again, Key
 from assay.planning import search, sweep
 from assay.planning.job import inheritable, owner_reference

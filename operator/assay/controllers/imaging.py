@@ -7,10 +7,10 @@ say so and cannot.
 import logging
 from typing import Any
 
+from assay.api.resources import JOBS, RUNS
 from assay.api.run import EnvironmentStatus, RunStatus
 from assay.controllers import statuses
 from assay.controllers.context import Context
-from assay.controllers.kube import JOBS, RUNS
 from assay.controllers.queue import Again
 from assay.controllers.world import place
 from assay.planning import capture

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from assay.api import names
-from assay.controllers.kube import (
+from assay.api.resources import (
     DEPLOYMENTS,
     EXPERIMENTS,
     JOBS,
@@ -21,10 +21,9 @@ from assay.controllers.kube import (
     PROMOTION_POLICIES,
     RUNS,
     STATEFUL_SETS,
-    ApiError,
-    Kube,
     Resource,
 )
+from assay.controllers.kube import ApiError, Kube
 from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, WORKLOADS, Registry
 from assay.controllers.world import World
 

@@ -8,42 +8,22 @@ import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
-from assay.api import names
+from assay.api import names, resources
+from assay.api.resources import MERGE_PATCH, PODS, Resource
 from assay.controllers import metrics
 from assay.store.config import ConfigError
 
 Raw = dict[str, Any]
 
-JOBS = "/apis/batch/v1", "jobs"
-PODS = "/api/v1", "pods"
-SECRETS = "/api/v1", "secrets"
-EVENTS = "/api/v1", "events"
-CONFIGMAPS = "/api/v1", "configmaps"
-RUNS = f"/apis/{names.API_VERSION}", "runs"
-EXPERIMENTS = f"/apis/{names.API_VERSION}", "experiments"
-MODEL_VERSIONS = f"/apis/{names.API_VERSION}", "modelversions"
-MODEL_ALIASES = f"/apis/{names.API_VERSION}", "modelaliases"
-PROMOTION_POLICIES = f"/apis/{names.API_VERSION}", "promotionpolicies"
-DEPLOYMENTS = "/apis/apps/v1", "deployments"
-STATEFUL_SETS = "/apis/apps/v1", "statefulsets"
-NAMESPACES = "/api/v1", "namespaces"
-LEASES = "/apis/coordination.k8s.io/v1", "leases"
-NODES = "/api/v1", "nodes"
-ADMISSION_POLICIES = "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies"
-SERVICE_ACCOUNTS = "/api/v1", "serviceaccounts"
-Resource = tuple[str, str]
-
 _TIMEOUT_SECONDS = 30
 _PAGE = 500
 _PIECE = 1 << 18
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-MERGE_PATCH = "application/merge-patch+json"
 # JSON is YAML: the only name of server-side apply that every supported server knows.
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -246,10 +226,7 @@ def _checked(status: int, text: bytes) -> Raw:
 
 
 def _path(resource: Resource, namespace: str, name: str = "", part: str = "") -> str:
-    # Names come from people's specs. A client makes ".." lead to another namespace's objects, or to another kind's.
-    if any(each in (".", "..") or "/" in each or "%" in each for each in (namespace, name)):
-        raise ApiError(404, "NotFound", f"no object has the name {name!r} in the namespace {namespace!r}")
-    prefix, plural = resource
-    return "/".join(
-        filter(None, [prefix, "namespaces" if namespace else "", quote(namespace), plural, quote(name), part])
-    )
+    try:
+        return resources.path(resource, namespace, name, part)
+    except ValueError as error:
+        raise ApiError(404, "NotFound", str(error)) from None

@@ -13,7 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from assay.controllers.kube import NODES, SERVICE_ACCOUNTS, ApiError, Kube
+from assay.api.resources import NODES, SERVICE_ACCOUNTS
+from assay.controllers.kube import ApiError, Kube
 
 Raw = dict[str, Any]
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assay.api import names
+from assay.api.resources import JOBS
 from assay.api.run import RunStatus
 from assay.controllers import credentials, datasets, imaging, metrics, recording
 from assay.controllers.context import Context, now
-from assay.controllers.kube import JOBS
 from assay.controllers.queue import Again
 from assay.controllers.world import experiment_uid, place
 from assay.planning.conditions import parse_time

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from assay.controllers.kube import LEASES, ApiError, Kube
+from assay.api.resources import LEASES
+from assay.controllers.kube import ApiError, Kube
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 
-from assay.controllers.kube import NODES, ApiError, Kube
+from assay.api.resources import NODES
+from assay.controllers.kube import ApiError, Kube
 from assay.planning import capture
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from typing import Any
 
 from assay.api import names
 from assay.api.promotionpolicy import PromotionPolicyStatus
+from assay.api.resources import PROMOTION_POLICIES
 from assay.controllers import audit_events, statuses
 from assay.controllers.context import Context, now
-from assay.controllers.kube import PROMOTION_POLICIES
 from assay.controllers.queue import Key
 from assay.planning import verdict, views
 from assay.planning.conditions import conditions, flag

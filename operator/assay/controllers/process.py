@@ -10,6 +10,7 @@ from typing import Any, cast
 import kopf
 
 from assay.api import names
+from assay.api.resources import ADMISSION_POLICIES
 from assay.api.run import CredentialsStatus
 from assay.controllers import aliases, experiments, gauges, inventory, metrics, policies, runs, versions, workloads
 from assay.controllers.auditing import Auditor
@@ -17,7 +18,7 @@ from assay.controllers.context import Context, now
 from assay.controllers.credentials import stale
 from assay.controllers.events import Events
 from assay.controllers.health import Health
-from assay.controllers.kube import ADMISSION_POLICIES, ApiError, Kube
+from assay.controllers.kube import ApiError, Kube
 from assay.controllers.kubelets import Kubelets
 from assay.controllers.leadership import Leadership
 from assay.controllers.logs import LogReader

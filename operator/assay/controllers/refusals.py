@@ -4,8 +4,9 @@ import logging
 from typing import Any
 
 from assay.api import names
+from assay.api.resources import EVENTS
 from assay.controllers.context import Context, now
-from assay.controllers.kube import EVENTS, ApiError
+from assay.controllers.kube import ApiError
 from assay.controllers.queue import Key
 from assay.controllers.world import place
 from assay.planning import refusals

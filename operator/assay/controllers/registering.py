@@ -16,9 +16,9 @@ from assay.api.modelversion import (
     Provenance,
     RunReference,
 )
+from assay.api.resources import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers import audit_events, metrics
 from assay.controllers.context import Context, now
-from assay.controllers.kube import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers.queue import Again
 from assay.controllers.world import place
 from assay.planning import recipe, registration, versions

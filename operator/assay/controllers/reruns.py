@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from assay.api import names
+from assay.api.resources import RUNS
 from assay.api.run import RerunOf, RunStatus
 from assay.controllers.context import Context
-from assay.controllers.kube import RUNS
 from assay.planning import outcome, recipe, reproduction
 from assay.store import recorded
 from assay.store.errors import NotFound, RecordError

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 from assay.api import names
 from assay.api.experiment import ArchivedRuns
+from assay.api.resources import EXPERIMENTS, JOBS, MODEL_VERSIONS, RUNS
 from assay.api.run import Objective, RunStatus
 from assay.controllers import metrics, recording, statuses
 from assay.controllers.context import Context, now
-from assay.controllers.kube import EXPERIMENTS, JOBS, MODEL_VERSIONS, RUNS, ApiError
+from assay.controllers.kube import ApiError
 from assay.controllers.queue import Again
 from assay.planning import retention
 from assay.planning.conditions import parse_time

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from assay.api import names
+from assay.api.resources import JOBS, RUNS
 from assay.api.run import TERMINAL, DatasetStatus, RunStatus, UsageStatus
 from assay.controllers import (
     attesting,
@@ -21,7 +22,7 @@ from assay.controllers import (
     statuses,
 )
 from assay.controllers.context import Context, now
-from assay.controllers.kube import JOBS, RUNS, ApiError
+from assay.controllers.kube import ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.world import experiment_uid, place
 from assay.planning import outcome, phases, retention

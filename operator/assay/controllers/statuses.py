@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from assay.controllers.kube import ApiError, Kube, Resource
+from assay.api.resources import Resource
+from assay.controllers.kube import ApiError, Kube
 from assay.controllers.queue import Again
 
 Raw = dict[str, Any]

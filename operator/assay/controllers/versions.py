@@ -8,9 +8,10 @@ from typing import Any
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
+from assay.api.resources import MODEL_VERSIONS
 from assay.controllers import audit_events, credentials, registering, signatures, statuses
 from assay.controllers.context import Context, now
-from assay.controllers.kube import MODEL_VERSIONS, ApiError
+from assay.controllers.kube import ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.registry import key_of
 from assay.controllers.world import place

@@ -9,9 +9,10 @@ from typing import Any
 
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
+from assay.api.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, Resource
 from assay.controllers import versions
 from assay.controllers.context import Context, now
-from assay.controllers.kube import DEPLOYMENTS, PODS, STATEFUL_SETS, ApiError, Resource
+from assay.controllers.kube import ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, alias_place, asks_for, carries, version_place
 from assay.planning import rollout, serving

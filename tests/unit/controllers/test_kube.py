@@ -1,6 +1,7 @@
 import pytest
 
-from assay.controllers.kube import RUNS, ApiError, Kube
+from assay.api.resources import RUNS
+from assay.controllers.kube import ApiError, Kube
 
 pytestmark = pytest.mark.unit
 

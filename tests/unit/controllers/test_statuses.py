@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.api import resources
 from assay.controllers import kube, statuses
 from assay.controllers.queue import Again
 
@@ -83,7 +84,7 @@ BODY: Raw = {
 
 async def write(server: Server, status: Raw, seen: list[Raw] | None = None) -> Raw | None:
     found: Any = server
-    return await statuses.write(found, kube.RUNS, BODY, status, (seen if seen is not None else []).append)
+    return await statuses.write(found, resources.RUNS, BODY, status, (seen if seen is not None else []).append)
 
 
 async def test_an_unchanged_status_is_not_written() -> None:
@@ -97,7 +98,7 @@ async def test_a_changed_status_is_written_over_what_was_read() -> None:
     assert await write(server, {"phase": "Running"}) == {"new": "body"}
     assert server.patches == [
         (
-            kube.RUNS,
+            resources.RUNS,
             "team",
             "a",
             {
