@@ -1,0 +1,56 @@
+"""`assay` and `kubectl assay`: runs one command, and turns every failure into one line and an exit code."""
+
+import os
+import sys
+
+from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NOT_FOUND, UNREACHABLE, CliError
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    from assay.cli.app import app
+
+    try:
+        app(standalone_mode=True)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Nothing more may be written, not even at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _complain(error)
+    return 0
+
+
+def _complain(error: Exception) -> int:
+    from assay.cli.printing import note
+
+    known = error if isinstance(error, CliError) else _of_store(error)
+    if known is None:
+        if os.environ.get("ASSAY_DEBUG"):
+            raise error
+        note(f"error: {type(error).__name__}: {error}\n  this is a defect of assay; ASSAY_DEBUG=1 shows where it is")
+        return FAILED
+    note(f"error: {known.message}" + (f"\n  {known.hint}" if known.hint else ""))
+    return known.code
+
+
+def _of_store(error: Exception) -> CliError | None:
+    if "assay.store.errors" not in sys.modules:
+        return None
+    from assay.store.errors import NotFound, StoreDenied, StoreError, StoreUnavailable
+
+    if isinstance(error, StoreUnavailable):
+        return CliError(f"the store cannot be reached: {error}", hint="is its address right?", code=UNREACHABLE)
+    if isinstance(error, StoreDenied):
+        return CliError(f"the store refuses: {error}", hint="your keys may not read this", code=FORBIDDEN)
+    if isinstance(error, NotFound):
+        return CliError(str(error), code=NOT_FOUND)
+    return CliError(str(error)) if isinstance(error, StoreError) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

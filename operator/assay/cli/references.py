@@ -1,0 +1,81 @@
+"""What people type for an object → the object: runs, versions, aliases.
+
+digits-3                                        a run, also one that is only in the archive
+digits.v24  digits/24  models:/digits/24        a version
+digits.champion  digits@champion  models:/digits@champion    an alias, or the version that is live under it
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from assay.api.resources import EXPERIMENTS, MODEL_ALIASES, MODEL_VERSIONS, RUNS, Resource
+from assay.cli.errors import NOT_FOUND, USAGE, CliError
+from assay.cli.session import Session
+
+Raw = dict[str, Any]
+
+_VERSION = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)(?:\.v|/)(?P<version>[1-9][0-9]*)")
+_ALIAS = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)[.@](?P<alias>[a-z][a-z0-9-]*)")
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names what is written nearly like it; "" when nothing is."""
+    found = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(found)}?" if found else ""
+
+
+def version_name(text: str) -> str | None:
+    """Return the name of the ModelVersion that a text stands for, None when it stands for none."""
+    found = _VERSION.fullmatch(text)
+    return f"{found['model']}.v{found['version']}" if found else None
+
+
+def alias_name(text: str) -> str | None:
+    """Return the name of the ModelAlias that a text stands for, None when it stands for none."""
+    found = _ALIAS.fullmatch(text)
+    return f"{found['model']}.{found['alias']}" if found and not version_name(text) else None
+
+
+def version(session: Session, text: str) -> Raw:
+    """Return a ModelVersion; of an alias the one that is live. Raises CliError."""
+    name = version_name(text)
+    if name is None:
+        body = alias(session, text)
+        live = (body.get("status") or {}).get("version")
+        if not live:
+            hint = f"`assay why {body['metadata']['name']}` says what it waits for"
+            raise CliError(f"{body['metadata']['name']} is bound to no version yet", hint=hint, code=NOT_FOUND)
+        name = f"{body['spec']['model']}.v{live}"
+    return _found(session, MODEL_VERSIONS, "version", name)
+
+
+def alias(session: Session, text: str) -> Raw:
+    """Return a ModelAlias. Raises CliError."""
+    name = alias_name(text)
+    if name is None:
+        hint = "an alias is written digits.champion, a version digits.v24"
+        raise CliError(f"{text!r} names no alias and no version", hint=hint, code=USAGE)
+    return _found(session, MODEL_ALIASES, "alias", name)
+
+
+def experiment(session: Session, name: str) -> Raw:
+    """Return an Experiment. Raises CliError."""
+    return _found(session, EXPERIMENTS, "experiment", name)
+
+
+def run(session: Session, name: str) -> Raw:
+    """Return a Run that is in the cluster. Raises CliError."""
+    return _found(session, RUNS, "run", name)
+
+
+def _found(session: Session, resource: Resource, what: str, name: str) -> Raw:
+    found = session.kube.find(resource, session.namespace, name)
+    if found is not None:
+        return found
+    known = [each["metadata"]["name"] for each in session.kube.list(resource, session.namespace)]
+    hint = near(name, known) or f"`kubectl -n {session.namespace} get {resource[1]}` lists what there is"
+    raise CliError(f"the namespace {session.namespace} has no {what} {name}", hint=hint, code=NOT_FOUND)

@@ -1,0 +1,58 @@
+"""The store as a person reaches it: by the environment, or by a Secret of the namespace that they may read.
+
+    ASSAY_STORE_ENDPOINT, …     as for the operator
+    Secret assay-store          endpoint, bucket, region, accessKey, secretKey, sessionToken, ca
+
+The keys are a person's: reading is enough for all that the command line does with the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import TYPE_CHECKING
+
+from assay.api.resources import SECRETS
+from assay.cli.errors import FORBIDDEN, USAGE, CliError
+from assay.store.client import ObjectStore
+from assay.store.config import ConfigError, StoreConfig, is_endpoint
+
+if TYPE_CHECKING:
+    from assay.cli.session import Session
+
+SECRET = "assay-store"  # noqa: S105 - its name
+
+
+def open_store(session: Session) -> ObjectStore:
+    """Return the store that the session's namespace keeps its records in. Raises CliError, saying how to name one."""
+    if os.environ.get("ASSAY_STORE_ENDPOINT"):
+        try:
+            return ObjectStore(StoreConfig.from_environment(os.environ))
+        except ConfigError as error:
+            raise CliError(str(error), hint="docs/cli.md lists the variables", code=USAGE) from None
+    return ObjectStore(_from_secret(session))
+
+
+def _from_secret(session: Session) -> StoreConfig:
+    where = f"the Secret {SECRET} of the namespace {session.namespace}"
+    secret = session.kube.find(SECRETS, session.namespace, SECRET)
+    if secret is None:
+        hint = f"set ASSAY_STORE_ENDPOINT, ASSAY_STORE_ACCESS_KEY and ASSAY_STORE_SECRET_KEY, or have {where} made"
+        raise CliError("the store is not known", hint=f"{hint} (docs/cli.md)", code=USAGE)
+    values = {key: base64.b64decode(text).decode().strip() for key, text in (secret.get("data") or {}).items()}
+    missing = [key for key in ("endpoint", "accessKey", "secretKey") if not values.get(key)]
+    if missing or not is_endpoint(values["endpoint"]):
+        raise CliError(
+            f"{where} has no {' and no '.join(missing) or 'address like https://store.example.com:9000 at endpoint'}",
+            hint="whoever made it has to mend it; docs/cli.md shows one",
+            code=FORBIDDEN,
+        )
+    return StoreConfig(
+        endpoint=values["endpoint"].rstrip("/"),
+        region=values.get("region") or "us-east-1",
+        bucket=values.get("bucket") or "assay",
+        access_key=values["accessKey"],
+        secret_key=values["secretKey"],
+        session_token=values.get("sessionToken", ""),
+        ca_pem=values.get("ca", ""),
+    )

@@ -1,0 +1,51 @@
+"""What all commands have in common: who asks, where, and how it is said that something cannot be done."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import registry
+from tests.cli.conftest import Answer, run
+from tests.conftest import Cluster
+
+pytestmark = pytest.mark.integration
+
+Assay = Callable[..., Answer]
+
+
+def test_a_person_without_a_cluster_is_told_how_to_name_one(tmp_path: Path) -> None:
+    answer = run("runs", environment={"KUBECONFIG": str(tmp_path / "none")})
+    assert answer.code == 2
+    assert "no cluster to sign in to" in answer.err
+    assert "--kubeconfig" in answer.err
+
+
+def test_what_is_typed_wrongly_is_answered_with_what_is_near() -> None:
+    answer = run("version", environment={})
+    assert answer.code == 2
+    assert "Did you mean" in answer.err
+
+
+def test_a_person_sees_with_their_own_rights_alone(assay: Assay, governed: Cluster, namespace: str) -> None:
+    governed.kubectl(
+        "create", "-n", namespace, "-f", "-", stdin=json.dumps(registry.model_version("digits", 1, namespace=namespace))
+    )
+    assert assay("versions", "digits").lines[1].startswith("digits.v1")
+    refused = assay("versions", "digits", "--as", "nobody")
+    assert refused.code == 4
+    assert "nobody" in refused.err
+    assert "kubectl auth can-i" in refused.err
+
+
+def test_a_cluster_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "{apiVersion: v1, kind: Config, current-context: x, users: [{name: x, user: {}}],"
+        " clusters: [{name: x, cluster: {server: 'http://127.0.0.1:9'}}],"
+        " contexts: [{name: x, context: {cluster: x, user: x}}]}"
+    )
+    answer = run("runs", environment={"KUBECONFIG": str(config)})
+    assert answer.code == 5
+    assert "cannot be reached" in answer.err
