@@ -7,6 +7,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
+from assay.controllers import tracing
 from assay.controllers.process import main
 from assay.controllers.settings import Settings
 from assay.store.config import ConfigError
@@ -48,7 +49,11 @@ def run() -> int:
         sys.stderr.write(f"assay: {error}\n")
         return 2
     _set_up_logging(os.environ.get("ASSAY_LOG_LEVEL", "INFO"))
-    asyncio.run(main(settings))
+    tracing.start()
+    try:
+        asyncio.run(main(settings))
+    finally:
+        tracing.stop()
     return 0
 
 

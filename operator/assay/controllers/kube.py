@@ -15,7 +15,7 @@ from kubernetes.aio import config as kube_config
 
 from assay.api import names, resources
 from assay.api.resources import MERGE_PATCH, PODS, Resource
-from assay.controllers import metrics
+from assay.controllers import metrics, tracing
 from assay.store.config import ConfigError
 
 Raw = dict[str, Any]
@@ -195,6 +195,14 @@ class Kube:
         parameters = {name: value for name, value in (query or {}).items() if value}
         if method in ("POST", "PATCH"):
             parameters["fieldManager"] = names.FIELD_MANAGER
+        data = None if body is None else json.dumps(body)
+        with tracing.request(method, path):
+            return _checked(*await self._send(method, path, headers, parameters, data))
+
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str], parameters: Mapping[str, str], data: str | None
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of the answer. Raises ApiError when there is none."""
         async with self._slots:
             metrics.API_REQUESTS.labels(method).inc()
             try:
@@ -204,15 +212,14 @@ class Kube:
                     self._client.configuration.host + path,
                     params=parameters,
                     headers=headers,
-                    data=None if body is None else json.dumps(body),
+                    data=data,
                     proxy=self._client.configuration.proxy,
                 ) as response:
-                    text, status = await response.read(), response.status
+                    return response.status, await response.read()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise ApiError(
                     0, "Unreachable", f"the API server cannot be reached: {error or type(error).__name__}"
                 ) from error
-        return _checked(status, text)
 
 
 def _checked(status: int, text: bytes) -> Raw:

@@ -13,7 +13,7 @@ from assay.store.errors import AlreadyExists, NotFound, StoreError
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 #: What the store answers to a question that may well be asked.
-_ANSWERS = (NotFound, AlreadyExists)
+ANSWERS = (NotFound, AlreadyExists)
 
 READY = Gauge("assay_ready", "1 when what /readyz asks for is in order, by check.", ["check"])
 
@@ -82,5 +82,5 @@ POLICY_VERDICTS.labels("held")
 def store_operation(operation: str, seconds: float, error: BaseException | None) -> None:
     """Count one operation on the store; ``error`` is what it raised. Called in the store's threads."""
     STORE_SECONDS.labels(operation).observe(seconds)
-    if isinstance(error, StoreError) and not isinstance(error, _ANSWERS):
+    if isinstance(error, StoreError) and not isinstance(error, ANSWERS):
         STORE_ERRORS.labels(operation, type(error).__name__).inc()

@@ -12,7 +12,18 @@ import kopf
 from assay.api import names
 from assay.api.resources import ADMISSION_POLICIES
 from assay.api.run import CredentialsStatus
-from assay.controllers import aliases, experiments, gauges, inventory, metrics, policies, runs, versions, workloads
+from assay.controllers import (
+    aliases,
+    experiments,
+    gauges,
+    inventory,
+    metrics,
+    policies,
+    runs,
+    tracing,
+    versions,
+    workloads,
+)
 from assay.controllers.auditing import Auditor
 from assay.controllers.context import Context, now
 from assay.controllers.credentials import stale
@@ -165,7 +176,7 @@ class Operator:
         log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
 
     def _store(self, workers: int) -> AsyncStore:
-        return AsyncStore(ObjectStore(self.settings.store), workers, metrics.store_operation)
+        return AsyncStore(ObjectStore(self.settings.store), workers, _told_of_store)
 
     def _watched(self) -> tuple[inventory.Watched, ...]:
         return inventory.watched(self.context.world, self.context.registry)
@@ -185,7 +196,9 @@ class Operator:
         self.context.copies.close()
 
     async def _reconcile(self, key: Key) -> None:
-        await RECONCILERS[key.kind](self.context, key)
+        run = self.context.world.active_runs.get((key.namespace, key.name)) if key.kind == names.RUN else None
+        with tracing.reconcile(key, key.uid or (run["metadata"]["uid"] if run else "")):
+            await RECONCILERS[key.kind](self.context, key)
 
     # In the background
 
@@ -256,6 +269,11 @@ class Operator:
         if not found:
             return False
         return stale(CredentialsStatus.model_validate(found), self.settings.store.sts_duration, now())
+
+
+def _told_of_store(operation: str, seconds: float, error: BaseException | None) -> None:
+    metrics.store_operation(operation, seconds, error)
+    tracing.store_operation(operation, seconds, error)
 
 
 class _NoDiffs(kopf.DiffBaseStorage):

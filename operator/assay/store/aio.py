@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -42,7 +43,8 @@ class AsyncStore:
         return await self._submit(partial(function, *args, **kwargs))
 
     async def _submit(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        # In the caller's context: whoever observes is told for whom it was.
+        return await asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)
 
     def _observed(self, function: Callable[..., T], call: Callable[[], T]) -> T:
         began = time.monotonic()
