@@ -45,7 +45,7 @@ def version(session: Session, text: str) -> Raw:
     name = version_name(text)
     if name is None:
         body = alias(session, text)
-        live = (body.get("status") or {}).get("version")
+        live = (body.get("status") or {}).get("boundVersion")
         if not live:
             hint = f"`assay why {body['metadata']['name']}` says what it waits for"
             raise CliError(f"{body['metadata']['name']} is bound to no version yet", hint=hint, code=NOT_FOUND)
