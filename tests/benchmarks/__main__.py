@@ -6,9 +6,14 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import binding, launch, verdict
+from tests.benchmarks import binding, launch, startup, verdict
 
-BENCHMARKS = {"launch": launch.measure, "binding": binding.measure, "verdict": verdict.measure}
+BENCHMARKS = {
+    "launch": launch.measure,
+    "binding": binding.measure,
+    "verdict": verdict.measure,
+    "startup": startup.measure,
+}
 
 
 def main() -> int:

@@ -3,44 +3,15 @@
 import json
 import re
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from assay import __version__
 from tests.cluster import images, pipconfig
+from tests.rootfs import Archive
 
 pytestmark = pytest.mark.integration
-
-
-@dataclass
-class Archive:
-    """A docker-archive: its configuration, and its layers' members from the base upwards."""
-
-    path: Path
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        with tarfile.open(self.path) as archive:
-            return json.load(archive.extractfile("manifest.json"))[0]  # type: ignore[arg-type]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        with tarfile.open(self.path) as archive:
-            return json.load(archive.extractfile(self.manifest["Config"]))  # type: ignore[arg-type]
-
-    def layers(self) -> Iterator[tarfile.TarFile]:
-        with tarfile.open(self.path) as archive:
-            for name in self.manifest["Layers"]:
-                with tarfile.open(fileobj=archive.extractfile(name)) as layer:
-                    yield layer
-
-    def files(self) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
-        for layer in self.layers():
-            for member in layer:
-                yield "/" + member.name.removeprefix("./").rstrip("/"), member, layer
 
 
 @pytest.fixture(scope="module", params=["assay", "assay-quickstart"])
@@ -87,18 +58,64 @@ def test_no_layer_holds_a_certificate_that_only_the_host_trusts(archive: Archive
     assert not (shipped & (host - distribution))
 
 
-def test_no_pip_and_no_compiler_are_shipped_with_the_operator() -> None:
-    archive = Archive(images.assay_image("buildah"))
-    names = {name for name, _, _ in archive.files()}
-    assert not [name for name in names if name.startswith("/opt/build") or name.endswith(("/bin/gcc", "/bin/cc"))]
-    assert not [name for name in names if name.startswith("/opt/assay") and "/site-packages/pip/" in name]
+def test_no_file_tells_where_the_hosts_packages_come_from(archive: Archive, tmp_path: Path) -> None:
+    """Packages can note the address that they were installed from, and addresses hold passwords."""
+    pipconfig.secret_options(tmp_path)
+    words = re.findall(rb"\S*/\S+", (tmp_path / "pip.conf").read_bytes())
+    assert b"/run/secrets/ca.pem" in words
+    members = ((name, member, layer) for name, member, layer in archive.files() if member.isfile())
+    contents = ((name, layer.extractfile(member).read()) for name, member, layer in members)  # type: ignore[union-attr]
+    assert [name for name, content in contents for word in words if word in content] == []
 
 
-def test_the_operators_code_is_compiled_and_adds_less_than_250_mb() -> None:
-    archive = Archive(images.assay_image("buildah"))
-    sizes = {name: member.size for name, member, _ in archive.files() if name.startswith("/opt/assay")}
+@pytest.fixture(scope="module")
+def assay() -> Archive:
+    return Archive(images.assay_image("buildah"))
+
+
+def test_no_pip_and_no_compiler_are_shipped_with_the_operator(assay: Archive) -> None:
+    names = {name for name, _, _ in assay.files()}
+    assert [name for name in names if re.search(r"/s?bin/python3\.\d+$", name)], "names look as expected"
+    tools = r"/s?bin/([\w-]+-)?(gcc|g\+\+|cc|c\+\+|cpp|clang|ld|as|make|rustc|cargo|git|curl|wget)(-[\d.]+)?$"
+    assert [name for name in names if re.search(tools, name)] == []
+    assert [name for name in names if re.match(r"/opt/assay/.*/(pip|setuptools|hatchling)(/|-[\d.]+)", name)] == []
+    assert [name for name in names if re.match(r"/opt/assay/bin/(pip|assay|kubectl)", name)] == []
+
+
+def test_the_command_line_is_no_part_of_the_image(assay: Archive) -> None:
+    own = [name for name, _, _ in assay.files() if "/site-packages/assay/" in name]
+    assert [name for name in own if name.endswith("/assay/controllers/runs.py")]
+    assert [name for name in own if "/assay/cli" in name] == []
+
+
+def test_the_operators_code_is_compiled_and_adds_less_than_250_mb(assay: Archive) -> None:
+    sizes = {name: member.size for name, member, _ in assay.files() if name.startswith("/opt/assay")}
     assert sum(sizes.values()) < 250e6
     assert [name for name in sizes if "/site-packages/assay/__pycache__/__init__." in name]
+
+
+def test_nothing_is_added_outside_of_its_own_folder(assay: Archive) -> None:
+    base, *added = ([member.name.strip("./") for member in layer] for layer in assay.layers())
+    assert "opt/assay" not in base
+    assert len(added) == 2
+    assert {name for layer in added for name in layer if not name.startswith("opt/assay/")} == {"opt", "opt/assay"}
+
+
+def test_its_labels_say_what_it_is(assay: Archive) -> None:
+    labels = {
+        name.removeprefix("org.opencontainers.image."): value
+        for name, value in assay.config["config"]["Labels"].items()
+        if name.startswith("org.opencontainers.image.")
+    }
+    assert labels.pop("description")
+    assert re.fullmatch(re.escape(images.BASE_NAME) + ":[0-9a-f]{12}", labels.pop("base.name"))
+    assert labels == {
+        "title": "assay",
+        "licenses": "Apache-2.0",
+        "version": __version__,
+        "revision": "unknown",
+        "created": "1970-01-01T00:00:00Z",
+    }
 
 
 def _of_the_host(name: str, member: tarfile.TarInfo) -> bool:

@@ -1,0 +1,52 @@
+"""What the recorder and the fetch load: they run in every pod, and each library costs CPU before anything is done."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+OPERATOR = Path(__file__).parents[2] / "operator"
+
+#: Of the operator's libraries, those that a pod of others never needs to start. duckdb serves the recorder's end.
+HEAVY = {
+    *("duckdb", "kubernetes", "kopf", "aiohttp", "asyncio", "requests", "pydantic", "pydantic_core", "cryptography"),
+    *("cel_expr_python", "prometheus_client", "yaml"),
+}
+#: What speaks to the store. Settings are judged, and metrics read, before it is loaded.
+CLIENT = {"minio", "urllib3", "certifi", "ssl", "Crypto", "argon2"}
+STORE = ("assay.store.client", "assay.store.credentials", "assay.store.upload")
+
+
+def _loaded(*modules: str) -> set[str]:
+    """The names of all modules that a new interpreter has after it has imported these."""
+    program = f"import {', '.join(modules)}, json, sys; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(OPERATOR)}, capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_what_is_looked_for_has_these_names() -> None:
+    assert [name for name in HEAVY | CLIENT if importlib.util.find_spec(name) is None] == []
+
+
+@pytest.mark.parametrize("part", ["recorder", "fetch"])
+def test_it_starts_without_what_speaks_to_the_store(part: str) -> None:
+    loaded = _loaded(f"assay.{part}.__main__")
+    assert f"assay.{part}.settings" in loaded
+    assert loaded & (HEAVY | CLIENT) == set()
+
+
+@pytest.mark.parametrize("part", ["recorder", "fetch"])
+def test_it_works_without_the_operators_libraries(part: str) -> None:
+    """Every module of it, and those of the store that it imports when it needs them."""
+    files = sorted((OPERATOR / "assay" / part).glob("*.py"))
+    names = [f"assay.{part}.{path.stem}" for path in files if path.stem != "__init__"]
+    loaded = _loaded(*names, *STORE)
+    assert set(names) | CLIENT <= loaded
+    assert loaded & HEAVY == set()
