@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NOT_FOUND, UNREACHABLE, CliError
 
@@ -11,7 +12,7 @@ def main() -> int:
     from assay.cli.app import app
 
     try:
-        app(standalone_mode=True)
+        app(prog_name=_called())
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else FAILED
     except KeyboardInterrupt:
@@ -23,6 +24,11 @@ def main() -> int:
     except Exception as error:
         return _complain(error)
     return 0
+
+
+def _called() -> str:
+    """What people have typed, which `--help` shows."""
+    return "kubectl assay" if Path(sys.argv[0]).name.startswith("kubectl-assay") else "assay"
 
 
 def _complain(error: Exception) -> int:

@@ -133,12 +133,13 @@ class Kube:
         body: bytes | None = None,
         content: str = "application/json",
         query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
         timeout: urllib3.Timeout = _TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
         """Send one request and return the answer, whose body is still to be read, and closed. Raises ApiError."""
         wanted = {name: value for name, value in (query or {}).items() if value}
         url = self.server + path + (f"?{urlencode(wanted)}" if wanted else "")
-        headers = self._headers | {"Accept": "application/json", "Content-Type": content} | self._authorization()
+        headers = self._headers | {"Accept": accept, "Content-Type": content} | self._authorization()
         try:
             answer = self._pool.request(
                 method, url, body=body, headers=headers, timeout=timeout, retries=False, preload_content=False

@@ -9,14 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.cli import completing
 from assay.cli.session import Session
 
 _SHARED = {
     "namespace_option": Annotated[
         str,
-        typer.Option("--namespace", "-n", help="Namespace; that of the context if left out."),
+        typer.Option(
+            "--namespace",
+            "-n",
+            autocompletion=completing.namespaces,
+            help="Namespace; that of the context if left out.",
+        ),
     ],
-    "context": Annotated[str, typer.Option("--context", help="Context of the kubeconfig.")],
+    "context": Annotated[
+        str, typer.Option("--context", autocompletion=completing.contexts, help="Context of the kubeconfig.")
+    ],
     "kubeconfig": Annotated[str, typer.Option("--kubeconfig", help="The kubeconfig file; KUBECONFIG if left out.")],
     "as_user": Annotated[str, typer.Option("--as", help="Act as this user.")],
 }

@@ -1,0 +1,118 @@
+"""Names from the cluster for a shell that completes: quick, few, and silent about everything that goes wrong.
+
+Each function is one for ``autocompletion=``; the options before the cursor say which cluster and namespace.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import typer
+
+from assay.api import resources
+from assay.api.resources import Resource
+from assay.cli.session import Session
+
+_SECONDS = 2.0
+_LIMIT = 2000
+#: Names are all that is wanted, and objects may be large.
+_NAMES = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+Complete = Callable[[typer.Context, str], list[str]]
+
+
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Runs that are in the cluster."""
+    return _matching(incomplete, _names(ctx, resources.RUNS))
+
+
+def experiments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Experiments."""
+    return _matching(incomplete, _names(ctx, resources.EXPERIMENTS))
+
+
+def versions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Versions of models: digits.v24."""
+    return _matching(incomplete, _names(ctx, resources.MODEL_VERSIONS))
+
+
+def aliases(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Aliases of models: digits.champion."""
+    return _matching(incomplete, _names(ctx, resources.MODEL_ALIASES))
+
+
+def models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Models that have versions: digits."""
+    return _matching(incomplete, {name.rpartition(".v")[0] for name in _names(ctx, resources.MODEL_VERSIONS)})
+
+
+def versions_and_aliases(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What stands for a version, written as it was begun: digits.v24, or models:/digits/24."""
+    return _matching(incomplete, [_written(name, incomplete) for name in _references(ctx)])
+
+
+def runs_and_versions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What has files in the store: runs, versions, aliases."""
+    found = [*_names(ctx, resources.RUNS), *(_written(name, incomplete) for name in _references(ctx))]
+    return _matching(incomplete, found)
+
+
+def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Namespaces, for whom may list them."""
+    return _matching(incomplete, _names(ctx, resources.NAMESPACES, everywhere=True))
+
+
+def contexts(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Contexts of the kubeconfig."""
+    with suppress(Exception):
+        from kubernetes import config
+
+        known, _ = config.list_kube_config_contexts(ctx.params.get("kubeconfig") or None)
+        return _matching(incomplete, [each["name"] for each in known])
+    return []
+
+
+def _references(ctx: typer.Context) -> list[str]:
+    return [*_names(ctx, resources.MODEL_VERSIONS), *_names(ctx, resources.MODEL_ALIASES)]
+
+
+def _written(name: str, incomplete: str) -> str:
+    """A version or an alias in the way that was begun."""
+    prefix = "models:/" if incomplete.startswith("models:") else ""
+    if not prefix and "/" not in incomplete and "@" not in incomplete:
+        return name
+    model, _, rest = name.partition(".")
+    if rest.startswith("v") and rest[1:].isdecimal():
+        return f"{prefix}{model}/{rest[1:]}"
+    return f"{prefix}{model}@{rest}"
+
+
+def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _names(ctx: typer.Context, resource: Resource, *, everywhere: bool = False) -> list[str]:
+    """The first names of a kind, none when the cluster does not answer at once."""
+    # Whoever completes asked nothing: no message could be read, and none may disturb the line.
+    with suppress(Exception):
+        import urllib3
+
+        session = _session(ctx)
+        path = resources.path(resource, "" if everywhere else session.namespace)
+        wait = urllib3.Timeout(total=_SECONDS)
+        with session.kube.stream("GET", path, query={"limit": str(_LIMIT)}, accept=_NAMES, timeout=wait) as answer:
+            return [each["metadata"]["name"] for each in json.loads(answer.read())["items"]]
+    return []
+
+
+def _session(ctx: typer.Context) -> Session:
+    typed = ctx.params
+    return Session(
+        kubeconfig=typed.get("kubeconfig") or "",
+        context=typed.get("context") or "",
+        namespace_option=typed.get("namespace_option") or "",
+        as_user=typed.get("as_user") or "",
+        as_groups=tuple(typed.get("as_groups") or ()),
+    )
