@@ -3,11 +3,13 @@
 import functools
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from assay.store.records import Summary
 from tests import operators, registry
 from tests.chart.test_chart import TRYING_OUT, named, rendered
 from tests.cluster import prometheus
@@ -15,7 +17,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.prometheus import Prometheus
 from tests.cluster.waiting import wait_for
-from tests.objects import Objects, experiment
+from tests.objects import Objects, experiment, run
 
 pytestmark = pytest.mark.chart
 
@@ -135,6 +137,7 @@ FIRES: dict[str, tuple[dict[str, str], Raw]] = {
         {"error": "StoreUnavailable"},
     ),
     "AssayRunsWithoutStore": ({"assay_runs_without_store": "2x180"}, {}),
+    "AssayRecorderBehind": ({"assay_recorder_lag_seconds": "0+60x180"}, {}),
     "AssayCredentialsExpired": ({'assay_credentials_expired{kind="Run"}': "1x180"}, {"kind": "Run"}),
     "AssayAuditDoubt": ({'assay_audit_doubt{namespace="ml"}': "1x180"}, {"namespace": "ml"}),
     "AssayAuditErrors": ({'assay_audit_errors_total{error="StoreDenied"}': "0+1x180"}, {"error": "StoreDenied"}),
@@ -173,6 +176,7 @@ WELL = {
     'assay_store_errors_total{operation="open_record",error="Busy"}': "0+9x180",
     'assay_store_errors_total{operation="open_record",error="StoreUnavailable"}': "0x90 4x90",
     "assay_runs_without_store": "0x180",
+    "assay_recorder_lag_seconds": "12 31 44 120 9 0x175",
     'assay_credentials_expired{kind="Run"}': "0x180",
     'assay_audit_doubt{namespace="ml"}': "0x180",
     'assay_audit_errors_total{error="StoreDenied"}': "1x180",
@@ -244,12 +248,35 @@ def test_every_rule_and_every_query_asks_for_what_the_operator_has(scraped: Prom
         scraped.query("sum(assay_runs")
 
 
+def pod_that_trains(objects: Objects, name: str) -> Raw:
+    """Return the pod of a run, once its training container runs as far as the API server knows."""
+    wait_for("the run's pod", lambda: objects.all("pods", f"assay.dev/run={name}"), seconds=30)
+    (pod,) = objects.all("pods", f"assay.dev/run={name}")
+    training = {"name": "train", "image": "a", "imageID": "", "ready": True, "restartCount": 0}
+    started = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    patch = {"status": {"phase": "Running", "containerStatuses": [{**training, "state": started}]}}
+    argv = ("--subresource=status", "--type=merge", "-p", json.dumps(patch))
+    objects.kubectl("patch", "pod", pod["metadata"]["name"], *argv)
+    return pod
+
+
+def leave_word(objects: Objects, pod: Raw, since: timedelta) -> None:
+    """Put into the store what its recorder has said so long ago."""
+    name = pod["metadata"]["name"]
+    word = Summary(pod=name, updated=(datetime.now(UTC) - since).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    owner = objects.get("run", pod["metadata"]["labels"]["assay.dev/run"])
+    objects.store.put_bytes(f"{objects.prefix(owner)}/pods/{name}/summary.json", word.to_json())
+
+
 @pytest.mark.integration
 def test_what_happens_in_the_cluster_is_seen(scraped: Prometheus, control_plane: LocalCluster, namespace: str) -> None:
     objects = Objects(control_plane, namespace)
     parameters = [{"name": "a", "values": [1, 2]}]
     objects.apply(experiment("metered", "pass", parameters=parameters, parallelism=2, job={"suspend": True}))
     objects.apply(registry.model_alias("digits", "champion", 1))
+
+    def firing() -> set[str]:
+        return {name for name, rule in alerts().items() if scraped.query(rule["expr"])}
 
     def seen(expression: str, value: float) -> None:
         def holds() -> bool:
@@ -265,5 +292,14 @@ def test_what_happens_in_the_cluster_is_seen(scraped: Prometheus, control_plane:
     seen('sum(assay_audit_records_total{action="BindingRefused"})', 1)
     seen('assay_ready{check="store"}', 1)
     seen(f'assay_leading{{namespace="{NAMESPACE}"}}', 1)
-    firing = {name for name, rule in alerts().items() if scraped.query(rule["expr"])}
-    assert firing == set(), "an alarm about an operator that is well"
+    assert firing() == set(), "an alarm about an operator that is well"
+
+    # A pod that no node takes: what a kubelet and a recorder would write is written here.
+    silent = run("silent", "pass")
+    silent["spec"]["job"]["template"]["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "nowhere"}
+    objects.apply(silent)
+    leave_word(objects, pod_that_trains(objects, "silent"), since=timedelta(hours=1))
+    seen("assay_recorder_lag_seconds", 3600)
+    assert firing() == {"AssayRecorderBehind"}
+    leave_word(objects, objects.all("pods", "assay.dev/run=silent")[0], since=timedelta())
+    wait_for("the alarm to end", lambda: firing() == set(), seconds=30, saw=firing)

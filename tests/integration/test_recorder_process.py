@@ -209,6 +209,22 @@ def test_a_pod_that_writes_nothing_has_an_empty_complete_record(recorder: Record
     assert recorder.points(tmp_path) == []
 
 
+def test_a_recorder_with_nothing_new_says_so_now_and_then(recorder: Recorder) -> None:
+    recorder.write({"loss": 1})
+    recorder.start()
+    recorder.wait_for_points(1)
+    first = recorder.summary()
+    assert first is not None
+
+    def repeated() -> bool:
+        word = recorder.summary()
+        assert word is not None
+        assert word.model_copy(update={"updated": first.updated}) == first
+        return word.updated > first.updated
+
+    wait_until(repeated, "the same summary with a later time", seconds=15)
+
+
 def test_a_pod_that_ends_before_the_recorder_is_up_is_recorded(recorder: Recorder) -> None:
     """The signal may come while Python is still importing: it is held back first of all."""
     recorder.write({"loss": 1})

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -442,6 +443,20 @@ def test_the_live_summary(store: ObjectStore, run: Raw) -> None:
     found = recording.live_summary(store, run, "pod-a")
     assert found is not None
     assert found.points == 3
+
+
+@pytest.mark.parametrize(
+    ("updated", "said"),
+    [
+        ("2026-03-01T12:00:00Z", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("2026-03-01T12:00:00", None),
+        ("now", None),
+        ("", None),
+    ],
+)
+def test_when_a_recorder_was_heard_of(updated: str, said: datetime | None) -> None:
+    assert recording.said_at(Summary(pod="pod-a", updated=updated)) == said
+    assert recording.said_at(None) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"pod": "pod-a", "updated": "now", "points": -1}'])

@@ -43,6 +43,9 @@ SHOWN: Final[Mapping[str, Shown]] = {
         "For how long the one of them that waits longest has not run, by reason.", ("reason",)
     ),
     "assay_runs_without_store": Shown("Runs that go on and whose recorder, or record, cannot reach the store."),
+    "assay_recorder_lag_seconds": Shown(
+        "How old the newest word of a recorder is whose training goes on; of all of them the oldest."
+    ),
     "assay_credentials_expired": Shown(
         "Runs and versions whose store credentials have expired without being renewed, by kind.", ("kind",)
     ),
@@ -110,12 +113,21 @@ class Gauges(Collector):
         yield from _counted("assay_experiments", (_phase(each) for each in self._world.experiments.values()))
         active = list(self._world.active_runs.values())
         yield "assay_runs_without_store", (), sum(map(_lacks_store, active))
+        yield "assay_recorder_lag_seconds", (), max((self._lag(each, now) for each in active), default=0.0)
         yield "assay_credentials_expired", (names.RUN,), sum(_expired(each, now) for each in active)
         waiting = [each for each in active if _phase(each) == "Pending"]
         ages = _oldest((_reason(each), _since(each, names.STARTED), now) for each in waiting)
         yield from _counted("assay_runs_waiting", map(_reason, waiting))
         for reason, age in ages.items():
             yield "assay_runs_waiting_oldest_seconds", (reason,), age
+
+    def _lag(self, run: Raw, now: datetime) -> float:
+        """Return how far the record of a run is behind, in seconds; 0 when nothing is being trained."""
+        pods = self._world.pods(run)
+        if not pods or not pods[-1].running:
+            return 0.0
+        heard = self._world.heard(run, pods[-1].name)
+        return max(0.0, (now - heard).total_seconds()) if heard else 0.0
 
     def _versions(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
         versions = list(self._registry.versions.values())

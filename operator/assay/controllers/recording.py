@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from assay.api import names
@@ -14,6 +15,7 @@ from assay.api.run import RunStatus
 from assay.controllers import captured
 from assay.controllers.captured import Captured
 from assay.controllers.world import place
+from assay.planning.conditions import parse_time
 from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.clock import now
@@ -156,6 +158,15 @@ def _logs(store: ObjectStore, run: Raw, pods: _Pods, logs_read: Collection[LogNa
 def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
     """Return what the recorder of a pod has said last; None when nothing, or nothing that can be read."""
     return _summary(store, prefix_of(run), pod)
+
+
+def said_at(summary: Summary | None) -> datetime | None:
+    """Return when a recorder has written a summary, by its own clock; None when that cannot be known."""
+    try:
+        said = parse_time(summary.updated) if summary else None
+    except ValueError:
+        return None
+    return said if said and said.tzinfo else None
 
 
 def _summary(store: ObjectStore, prefix: str, pod: str) -> Summary | None:

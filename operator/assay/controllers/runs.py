@@ -86,10 +86,13 @@ async def _observe(context: Context, body: Raw, status: RunStatus, pods: list[Po
     if uid not in context.observe or not pods:
         return status
     context.observe.discard(uid)
+    pod = pods[-1].name
     try:
-        summary = await context.store.run(recording.live_summary, context.store.blocking, body, pods[-1].name)
+        summary = await context.store.run(recording.live_summary, context.store.blocking, body, pod)
     except StoreUnavailable as error:
+        context.world.hear(body, pod, None, now())
         return outcome.store_trouble(status, str(error), generation=body["metadata"]["generation"], now=now())
+    context.world.hear(body, pod, recording.said_at(summary), now())
     return _with_summary(body, status, summary)
 
 

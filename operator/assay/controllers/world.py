@@ -6,6 +6,7 @@ the first reconcile and again from the API after a restart; nothing in it needs 
 
 from collections import defaultdict
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from assay.api import names
@@ -66,6 +67,8 @@ class World:
         self._phases: dict[str, str] = {}
         self._identities: dict[str, dict[str, Raw]] = {names.RUN: {}, "Job": {}, "Pod": {}}
         self._seen = Sightings()
+        #: By UID of the Run: its newest pod, and when the recorder of that was heard of last.
+        self._heard: dict[str, tuple[str, datetime]] = {}
         self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
         #: By namespace and UID of the Run.
         self._jobs: dict[Place, JobFacts] = {}
@@ -100,6 +103,8 @@ class World:
         ended = ended_run(body)
         if ended is not None:
             self.ended_runs[uid] = ended
+        if facts.phase in TERMINAL:
+            self._heard.pop(uid, None)
         if facts.phase in TERMINAL and not (body.get("status") or {}).get("credentials"):
             self.active_runs.pop(place(body), None)
         else:
@@ -113,12 +118,27 @@ class World:
         self._runs[experiment_uid(body)].pop(uid, None)
         self.ended_runs.pop(uid, None)
         phase = self._phases.pop(uid, None)
+        self._heard.pop(uid, None)
         self._seen.forget(uid)
         known = self.active_runs.get(place(body))
         if known and known["metadata"]["uid"] == uid:
             del self.active_runs[place(body)]
         if phase is not None and phase not in TERMINAL:
             self.deleted_runs[uid] = body
+
+    def hear(self, run: Raw, pod: str, said: datetime | None, now: datetime) -> None:
+        """Take in when the recorder of a Run's newest pod has said something last, None when nothing can be read.
+
+        One that has said nothing yet counts from when it was asked for the first time; none is ahead of our clock.
+        """
+        heard_of, known = self._heard.get(run["metadata"]["uid"], ("", now))
+        since = known if heard_of == pod else now
+        self._heard[run["metadata"]["uid"]] = pod, min(said, now) if said else since
+
+    def heard(self, run: Raw, pod: str) -> datetime | None:
+        """Return when the recorder of a pod was heard of last, None when nobody has asked."""
+        heard_of, known = self._heard.get(run["metadata"]["uid"], ("", None))
+        return known if heard_of == pod else None
 
     def runs_of(self, experiment: str, but: Collection[str] = ()) -> list[RunFacts]:
         """Return the facts of all Runs of an Experiment, given its UID, but for those with some UIDs."""

@@ -36,6 +36,7 @@ _LONGEST_COMMIT_SECONDS = 60.0  # … up to this
 _PROGRESS_SECONDS = 300.0
 _DATASETS = "datasets"  # below the spool, where planning.datasets mounts it for the fetch
 _ENVIRONMENT_PATIENCE = 5.0  # for an image that is still being read at the end
+_SILENT_FLUSHES = 10  # after so many flush intervals a summary goes out even if it says nothing new
 _SCAN_SHARE = 50  # a scan of the artifacts may take one part in so many of the time
 
 
@@ -112,7 +113,7 @@ class Session:
             self._log.warning("cannot make the folder for artifacts", folder=folder, error=str(error.strerror))
 
     def _watch(self) -> None:
-        commit_at = summary_at = time.monotonic()
+        commit_at = summary_at = heartbeat_at = time.monotonic()
         progress_at = time.monotonic() + _PROGRESS_SECONDS
         more = False
         while not self._ended(0.0 if more else POLL_SECONDS) and self._failure is None:
@@ -121,8 +122,9 @@ class Session:
             if now >= commit_at and self._stream.pending and self._stream.commit():
                 commit_at = now + self._commit_interval()
             if now >= summary_at:
-                self._offer_summary()
                 summary_at = now + self._settings.flush_seconds
+                if self._offer_summary(again=now >= heartbeat_at):
+                    heartbeat_at = now + _SILENT_FLUSHES * self._settings.flush_seconds
             if now >= progress_at:
                 self._log.info("recording", **self._figures())
                 progress_at = now + _PROGRESS_SECONDS
@@ -135,13 +137,17 @@ class Session:
         slower = flush * (1 + len(self._state.parts) // _PARTS_AT_FULL_RATE)
         return max(flush, min(slower, _LONGEST_COMMIT_SECONDS))
 
-    def _offer_summary(self) -> None:
-        """Hand over new parts, and a summary when it says something new."""
+    def _offer_summary(self, again: bool) -> bool:
+        """Hand over new parts, and a summary when it says something new, or ``again``. Whether there was a summary.
+
+        Its time says until when everything is in the store: without it, silence could be a store that is away.
+        """
         summary = records.summary(self._state, self._artifacts.counts(), self._connection.fault)
         changed = {**summary, "updated": ""} != {**self._offered, "updated": ""}
-        self._shipper.offer(summary if changed else None)
-        if changed:
-            self._offered = summary
+        offered = summary if changed or again else None
+        self._shipper.offer(offered)
+        self._offered = offered or self._offered
+        return offered is not None
 
     def _collect(self) -> None:
         """The work of the artifacts' thread."""

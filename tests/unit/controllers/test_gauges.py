@@ -8,7 +8,7 @@ from assay.controllers.gauges import SHOWN, Gauges
 from assay.controllers.registry import Registry
 from assay.controllers.world import World
 from tests.unit.controllers.registry_objects import alias, policy, seen, version
-from tests.unit.planning.objects import NOW, at, run
+from tests.unit.planning.objects import NOW, at, container, ended, job, pod, run
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +69,47 @@ def test_a_run_that_cannot_reach_the_store_is_counted_while_it_goes_on() -> None
         a_run("d", "Failed", **told, credentials={"secret": "s"}),
     )
     assert of("assay_runs_without_store", *bodies) == {(): 2}
+
+
+@pytest.mark.parametrize(
+    ("containers", "lag"),
+    [
+        ([container("running")], 70),
+        ([container("waiting")], 0),
+        ([ended(0)], 0),
+        ([ended(0), container("running", name="server")], 70),
+    ],
+)
+def test_a_recorder_is_behind_while_its_training_goes_on(containers: list[Raw], lag: float) -> None:
+    world = World()
+    body = a_run("sweep-0", "Running")
+    world.see_run(body)
+    world.see_job(job())
+    world.see_pod(pod("Running", *containers, name="first"))
+    assert values(world=world)["assay_recorder_lag_seconds", ()] == 0, "nobody has asked yet"
+    world.hear(body, "first", NOW + timedelta(seconds=30), LATER)
+    assert values(world=world)["assay_recorder_lag_seconds", ()] == lag
+    world.see_pod(pod("Pending", name="second", created=50))
+    assert values(world=world)["assay_recorder_lag_seconds", ()] == 0, "of the pod that counts"
+
+
+def test_the_recorder_that_is_furthest_behind_counts() -> None:
+    world = World()
+    for name, since in (("sweep-0", 90), ("other", 40), ("third", 99)):
+        body = a_run(name, "Running")
+        own, its_pod = job(), pod("Running", container("running"), name=f"{name}-abcde")
+        for child in (own, its_pod):
+            child["metadata"]["labels"]["assay.dev/run-uid"] = f"uid-{name}"
+        own["metadata"] |= {
+            "uid": f"job-{name}",
+            "ownerReferences": [{"kind": "Run", "uid": f"uid-{name}", "controller": True}],
+        }
+        its_pod["metadata"]["ownerReferences"][0]["uid"] = f"job-{name}"
+        world.see_run(body)
+        assert world.see_job(own)
+        assert world.see_pod(its_pod)
+        world.hear(body, f"{name}-abcde", NOW + timedelta(seconds=since), LATER)
+    assert values(world=world)["assay_recorder_lag_seconds", ()] == 60
 
 
 def test_credentials_count_once_they_have_expired() -> None:

@@ -1,11 +1,12 @@
 import copy
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from assay.controllers.queue import Key
 from assay.controllers.world import World, run_key
-from tests.unit.planning.objects import container, ended, job, job_over, pod, run
+from tests.unit.planning.objects import NOW, container, ended, job, job_over, pod, run
 
 pytestmark = pytest.mark.unit
 
@@ -23,6 +24,10 @@ def seen(version: int, phase: str = "", *, uid: str = "uid-sweep-0", **status: A
 
 def experiment(uid: str = "uid-sweep", version: int = 1) -> Raw:
     return {"metadata": {"namespace": "team", "name": "sweep", "uid": uid, "resourceVersion": str(version)}, "spec": {}}
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
 
 
 def phases(world: World) -> list[str]:
@@ -160,6 +165,33 @@ def test_the_table_of_an_experiment_goes_when_its_runs_are_gone() -> None:
 
 
 # Children
+
+
+def test_a_recorder_counts_from_its_last_word_and_before_the_first_from_when_it_was_asked() -> None:
+    world = World()
+    assert world.heard(run(), "a") is None
+    world.hear(run(), "a", None, after(10))
+    world.hear(run(), "a", None, after(20))
+    assert world.heard(run(), "a") == after(10)
+    world.hear(run(), "a", after(25), after(30))
+    world.hear(run(), "a", None, after(40))
+    assert world.heard(run(), "a") == after(25)
+    world.hear(run(), "a", after(1000), after(50))
+    assert world.heard(run(), "a") == after(50), "a clock that is ahead of ours"
+    world.hear(run(), "b", None, after(60))
+    assert (world.heard(run(), "a"), world.heard(run(), "b")) == (None, after(60))
+
+
+@pytest.mark.parametrize("gone", ["ended", "deleted"])
+def test_nobody_waits_for_the_recorder_of_a_run_that_is_over(gone: str) -> None:
+    world = World()
+    world.see_run(seen(1, "Running"))
+    world.hear(seen(1), "a", after(0), after(0))
+    if gone == "ended":
+        world.see_run(seen(2, "Failed", credentials={"secret": "s"}))
+    else:
+        world.lose_run(seen(1))
+    assert world.heard(seen(1), "a") is None
 
 
 def test_jobs_and_pods_are_found_by_the_runs_uid() -> None:
