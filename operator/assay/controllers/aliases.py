@@ -19,8 +19,9 @@ from assay.controllers.kube import ApiError
 from assay.controllers.queue import Again, Key
 from assay.controllers.registry import key_of, version_place
 from assay.controllers.world import place
-from assay.planning import binding, verdict, views
+from assay.planning import binding, judging, verdict, views
 from assay.planning.binding import Move
+from assay.planning.judging import Live
 from assay.planning.policies import AliasView, Policy, Requirement, Verdict, VersionView
 from assay.store.audit import AuditEvent
 
@@ -69,8 +70,7 @@ class _Alias:
         """Judge the wanted version from the objects as they are at this moment, and bind or hold it."""
         candidate = await self._fresh(self.spec.version)
         if candidate is None:
-            missing = f"there is no {self.spec.model}.v{self.spec.version}: register it, or choose another version"
-            await self._hold((Requirement("", "version", False, missing),))
+            await self._hold(judging.missing(self.view, self.spec.version).requirements)
             return
         judged, clock = await self._judge(candidate)
         metrics.POLICY_VERDICTS.labels("allowed" if judged.allowed else "held").inc()
@@ -98,16 +98,8 @@ class _Alias:
         namespace = await kube.get(NAMESPACES, "", self.namespace) or {"metadata": {}}
         open_ = (namespace["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPEN) == "true"
         view = await self._with_signature(self._view(candidate), candidate, policies)
-        current = await self._current()
-        judged = verdict.evaluate(self.view, view, current, policies, clock, open_by_default=open_)
-        if current is None and self.status.bound_version is not None:
-            judged = _refused(
-                judged,
-                "current",
-                f"v{self.status.bound_version}, which is live, does not exist any more, and no gate can compare with "
-                f"it: delete the alias and create it again",
-            )
-        return _with_bytes(judged, candidate), clock
+        live = await self._live()
+        return judging.judge(self.view, candidate, view, live, policies, clock, open_by_default=open_), clock
 
     async def _with_signature(self, view: VersionView, candidate: Raw, policies: list[Policy]) -> VersionView:
         """Return the view with what a signature is worth at this moment, if a policy asks for one."""
@@ -119,13 +111,13 @@ class _Alias:
     def _view(self, body: Raw) -> VersionView:
         return views.version_view(body, versions.held_by(self.context, body))
 
-    async def _current(self) -> VersionView | None:
-        """Return what the alias points to; None when that is nothing, or does not exist any more."""
+    async def _live(self) -> Live | None:
+        """Return what the alias points to; None when that is nothing."""
         if self.status.bound_version is None:
             return None
         _, name = version_place(self.namespace, self.spec.model, self.status.bound_version)
         body = await self.context.kube.get(MODEL_VERSIONS, self.namespace, name)
-        return None if body is None else self._view(body)
+        return Live(self.status.bound_version, None if body is None else self._view(body))
 
     async def _hold(
         self, requirements: tuple[Requirement, ...], warnings: tuple[str, ...] = (), digest: str | None = None
@@ -236,7 +228,7 @@ class _Alias:
         if candidate is None:
             await self._decline(f"there is no {self.spec.model}.v{request.version} any more")
             return
-        judged = _with_bytes(verdict.evaluate_rollback(self.view, self._view(candidate)), candidate)
+        judged = judging.judge_rollback(self.view, candidate, self._view(candidate))
         if not judged.allowed:
             await self._decline("; ".join(each.message for each in judged.requirements if not each.met))
             return
@@ -300,7 +292,7 @@ class _Alias:
         if candidate is None:
             self._cannot_go_back(f"v{version} does not exist any more")
             return False
-        judged = _with_bytes(verdict.evaluate_rollback(self.view, self._view(candidate)), candidate)
+        judged = judging.judge_rollback(self.view, candidate, self._view(candidate))
         if not judged.allowed:
             self._cannot_go_back("; ".join(each.message for each in judged.requirements if not each.met))
             return False
@@ -361,19 +353,3 @@ class _Alias:
             raise Again(1.0, "the alias was just deleted")
         self.context.notice(written)
         self.body = written
-
-
-def _refused(judged: Verdict, requirement: str, message: str) -> Verdict:
-    """Add what no policy can waive and is not met."""
-    found = (*judged.requirements, Requirement("", requirement, False, message))
-    return Verdict(False, found, judged.warnings, judged.next_change)
-
-
-def _with_bytes(judged: Verdict, candidate: Raw) -> Verdict:
-    """Add that the registered bytes are there, so that they can be fetched."""
-    status = versions.status_of(candidate)
-    if status.registered is not None:
-        return judged
-    name = candidate["metadata"]["name"]
-    said = f"{name} is {status.phase or 'Pending'}: {status.message or 'its bytes are not registered yet'}"
-    return _refused(judged, "version/registered", said)
