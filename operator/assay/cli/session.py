@@ -39,3 +39,10 @@ class Session:
         from assay.cli.storing import open_store
 
         return open_store(self)
+
+    @cached_property
+    def trail_store(self) -> ObjectStore:
+        """Where the audit trail lies. Raises CliError."""
+        from assay.cli.storing import open_trail_store
+
+        return open_trail_store(self)

@@ -1,7 +1,7 @@
 """The store as a person reaches it: by the environment, or by a Secret of the namespace that they may read.
 
     ASSAY_STORE_ENDPOINT, …     as for the operator
-    Secret assay-store          endpoint, bucket, region, accessKey, secretKey, sessionToken, ca
+    Secret assay-store          endpoint, bucket, region, accessKey, secretKey, sessionToken, ca, auditBucket
 
 The keys are a person's: reading is enough for all that the command line does with the store.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assay.api.resources import SECRETS
@@ -25,15 +26,25 @@ SECRET = "assay-store"  # noqa: S105 - its name
 
 def open_store(session: Session) -> ObjectStore:
     """Return the store that the session's namespace keeps its records in. Raises CliError, saying how to name one."""
-    if os.environ.get("ASSAY_STORE_ENDPOINT"):
-        try:
-            return ObjectStore(StoreConfig.from_environment(os.environ))
-        except ConfigError as error:
-            raise CliError(str(error), hint="docs/cli.md lists the variables", code=USAGE) from None
-    return ObjectStore(_from_secret(session))
+    return ObjectStore(_known(session)[0])
 
 
-def _from_secret(session: Session) -> StoreConfig:
+def open_trail_store(session: Session) -> ObjectStore:
+    """Return the store of the audit trail: the same one, or another bucket of it. Raises CliError."""
+    config, bucket = _known(session)
+    return ObjectStore(replace(config, bucket=bucket or config.bucket))
+
+
+def _known(session: Session) -> tuple[StoreConfig, str]:
+    if not os.environ.get("ASSAY_STORE_ENDPOINT"):
+        return _from_secret(session)
+    try:
+        return StoreConfig.from_environment(os.environ), os.environ.get("ASSAY_AUDIT_BUCKET", "").strip()
+    except ConfigError as error:
+        raise CliError(str(error), hint="docs/cli.md lists the variables", code=USAGE) from None
+
+
+def _from_secret(session: Session) -> tuple[StoreConfig, str]:
     where = f"the Secret {SECRET} of the namespace {session.namespace}"
     secret = session.kube.find(SECRETS, session.namespace, SECRET)
     if secret is None:
@@ -47,7 +58,7 @@ def _from_secret(session: Session) -> StoreConfig:
             hint="whoever made it has to mend it; docs/cli.md shows one",
             code=FORBIDDEN,
         )
-    return StoreConfig(
+    config = StoreConfig(
         endpoint=values["endpoint"].rstrip("/"),
         region=values.get("region") or "us-east-1",
         bucket=values.get("bucket") or "assay",
@@ -56,3 +67,4 @@ def _from_secret(session: Session) -> StoreConfig:
         session_token=values.get("sessionToken", ""),
         ca_pem=values.get("ca", ""),
     )
+    return config, values.get("auditBucket", "")

@@ -18,9 +18,9 @@ import pydantic
 
 from assay.store.audit.chain import Report, verify, verify_store
 from assay.store.audit.queries import at, instant
-from assay.store.audit.records import EMPTY, AuditRecord, Head, digest
+from assay.store.audit.records import AuditRecord, Head
 from assay.store.audit.settings import AuditSettings
-from assay.store.audit.sources import Stored, read_export, read_store
+from assay.store.audit.sources import Stored, export, read_export, read_store
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from assay.store.errors import ConfigError, StoreError
@@ -103,21 +103,10 @@ def _list(chosen: argparse.Namespace) -> int:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    head, count = EMPTY, 0
-    folder = chosen.to if chosen.to.is_dir() else None
-    partial = chosen.to.with_name(chosen.to.name + ".partial")
-    with (Path(os.devnull) if folder else partial).open("wb") as lines:
-        for file in _files(chosen):
-            if file.sequence is None or file.data is None:
-                _complain(f"left out: {file.name!r} is no record", 0)
-                continue
-            if folder:
-                (folder / file.name).write_bytes(file.data)
-            lines.write(file.data + b"\n")
-            head, count = Head(file.sequence, digest(file.data)), count + 1
-    if not folder:
-        partial.replace(chosen.to)
-    _say(f"{count} records, head {head}")
+    exported = export(_files(chosen), chosen.to)
+    for name in exported.left_out:
+        _complain(f"left out: {name!r} is no record", 0)
+    _say(f"{exported.records} records, head {exported.head}")
     return 0
 
 

@@ -6,7 +6,7 @@ Pure functions over records in their order. They believe what they read: verify 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -54,24 +54,31 @@ def instant(text: str) -> datetime:
 
 def at(records: Iterable[AuditRecord], model: str, alias: str, when: datetime) -> Binding | None:
     """What `<model>.<alias>` held at a time; None when it held nothing. `records` are all those of its namespace."""
+    found = None
+    for each in bindings(records, model, alias):
+        if instant(each.since) <= when:
+            found = each
+    return found if found is not None and (not found.until or when < instant(found.until)) else None
+
+
+def bindings(records: Iterable[AuditRecord], model: str, alias: str) -> list[Binding]:
+    """All that `<model>.<alias>` has held, the oldest first. `records` are all those of its namespace."""
     seen: list[AuditRecord] = []
-    binding: AuditRecord | None = None
-    until = ""
+    found: list[Binding] = []
     for record in records:
         seen.append(record)
         if record.object.kind != "ModelAlias" or record.object.name != f"{model}.{alias}":
             continue
         if record.action not in _BOUND and record.action != Action.ALIAS_RELEASED:
             continue
-        if instant(record.time) <= when:
-            binding = record if record.action in _BOUND else None
-            until = ""
-        elif binding is not None and not until:
-            until = record.time
-    return None if binding is None else _binding(seen, binding, model, alias, until)
+        if found and not found[-1].until:
+            found[-1] = replace(found[-1], until=record.time)
+        if record.action in _BOUND:
+            found.append(_binding(seen, record, model, alias))
+    return found
 
 
-def _binding(records: list[AuditRecord], bound: AuditRecord, model: str, alias: str, until: str) -> Binding:
+def _binding(records: list[AuditRecord], bound: AuditRecord, model: str, alias: str) -> Binding:
     after = bound.after or {}
     version, found = int(str(after.get("version", 0))), str(after.get("digest", ""))
     about = [
@@ -89,7 +96,7 @@ def _binding(records: list[AuditRecord], bound: AuditRecord, model: str, alias: 
         version=version,
         digest=found,
         since=bound.time,
-        until=until,
+        until="",
         by=bound.actor,
         action=bound.action,
         reason=bound.reason,

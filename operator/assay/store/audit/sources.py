@@ -6,17 +6,26 @@ Reads only, and judges nothing: `assay.store.audit.chain` does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from assay.store import layout, sequences
-from assay.store.audit.records import MAX_RECORD_BYTES
+from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, Head, digest
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, TooLarge
 from assay.store.parallel import ordered
 
 WORKERS = 8
+
+
+class Exported(NamedTuple):
+    """What was exported, the last record of it, and the names of files in the trail that are no records."""
+
+    records: int
+    head: Head
+    left_out: list[str]
 
 
 class Stored(NamedTuple):
@@ -73,6 +82,28 @@ def read_export(path: Path) -> Iterator[Stored]:
         while line := lines.readline(MAX_RECORD_BYTES + 1):
             data = line.removesuffix(b"\n")
             yield Stored(_name(data), data)
+
+
+def export(files: Iterable[Stored], target: Path) -> Exported:
+    """Write the very bytes of records to a file, a line each, or into a folder that is there.
+
+    A file appears when it is whole. Raises OSError.
+    """
+    head, count, left_out = EMPTY, 0, []
+    folder = target if target.is_dir() else None
+    partial = target.with_name(target.name + ".partial")
+    with (Path(os.devnull) if folder else partial).open("wb") as lines:
+        for file in files:
+            if file.sequence is None or file.data is None:
+                left_out.append(file.name)
+                continue
+            if folder:
+                (folder / file.name).write_bytes(file.data)
+            lines.write(file.data + b"\n")
+            head, count = Head(file.sequence, digest(file.data)), count + 1
+    if not folder:
+        partial.replace(target)
+    return Exported(count, head, left_out)
 
 
 def _name(line: bytes) -> str:
