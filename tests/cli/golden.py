@@ -1,0 +1,15 @@
+"""What commands have printed before, to compare with: text for text. ASSAY_GOLDEN=write keeps what they print now."""
+
+import os
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "golden"
+
+
+def check(name: str, text: str) -> None:
+    """Fail unless the text is the one of golden/<name>.txt."""
+    file = _FOLDER / f"{name}.txt"
+    if os.environ.get("ASSAY_GOLDEN") == "write":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text()

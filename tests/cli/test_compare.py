@@ -1,0 +1,112 @@
+"""Runs side by side, and what differs between two of them; also once they are gone from the cluster."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from assay.controllers import recording
+from assay.store import archive
+from tests.cli import golden
+from tests.cli.conftest import Answer
+from tests.cli.told import BEGUN, Told, metric
+from tests.conftest import Cluster
+
+pytestmark = pytest.mark.integration
+
+Raw = dict[str, Any]
+Assay = Callable[..., Answer]
+DIGEST = "sha256:" + "ab" * 32
+
+
+@pytest.fixture
+def told(governed: Cluster, namespace: str) -> Told:
+    return Told(governed, namespace)
+
+
+def ended(told: Told, name: str, depth: int, score: float, **more: Any) -> Raw:
+    """A run of the experiment `digits` that has succeeded."""
+    status = {
+        "phase": "Succeeded",
+        "reason": "JobComplete",
+        "startTime": BEGUN,
+        "completionTime": "2026-03-01T12:01:05Z",
+        "duration": "1m5s",
+        "metrics": {"loss": metric(1 - score), "score": metric(score, best=score)},
+        "model": {"path": "model", "digest": DIGEST, "size": 7},
+    }
+    objective = {"metric": "score", "direction": "maximize"}
+    spec = {"parameters": {"depth": depth, "lr": 0.1}, "objective": objective, **more}
+    return told.run(name, status, experiment="digits", **spec)
+
+
+def test_what_differs_stands_side_by_side(assay: Assay, told: Told) -> None:
+    ended(told, "digits-1", 2, 0.75)
+    ended(told, "digits-3", 3, 0.9375)
+    told.run("digits-4", {"phase": "Running", "startTime": BEGUN}, experiment="digits", parameters={"lr": 0.1})
+    golden.check("compare", assay("compare", "digits-1", "digits-3", "digits-4").out)
+    two = assay("compare", "digits-1", "digits-3")
+    assert two.lines[1].split() == ["params.depth", "2", "3"]
+    assert "params.lr" not in two.out
+    assert "more fields are the same; --all shows them" in two.err
+    assert ["params.lr", "0.1", "0.1"] in [
+        line.split() for line in assay("compare", "digits-1", "digits-3", "--all").lines
+    ]
+
+
+def test_the_same_as_documents(assay: Assay, told: Told) -> None:
+    ended(told, "digits-1", 2, 0.75)
+    ended(told, "digits-3", 3, 0.9375)
+    found = assay("compare", "digits-1", "digits-3", "--metric", "loss", "-o", "json").json()
+    assert found["runs"] == ["digits-1", "digits-3"]
+    assert [row["field"] for row in found["items"]] == [f"metrics.loss.{part}" for part in ("last", "min", "max")]
+    assert found["items"][0] == {
+        "field": "metrics.loss.last",
+        "kind": "metric",
+        "same": False,
+        "values": [0.25, 0.0625],
+    }
+    head, first, *_ = assay("compare", "digits-1", "digits-3", "-o", "csv").lines
+    assert (head, first) == ("field,digits-1,digits-3", "params.depth,2,3")
+
+
+def test_names_that_are_not_there_are_answered_with_near_ones(assay: Assay, told: Told) -> None:
+    ended(told, "digits-1", 2, 0.75)
+    missing = assay("compare", "digits-1", "digit-1")
+    assert missing.code == 3
+    assert "did you mean digits-1?" in missing.err
+    unknown = assay("compare", "digits-1", "digits-1", "--metric", "scor")
+    assert unknown.code == 3
+    assert "did you mean score?" in unknown.err
+    assert assay("compare", "digits-1").code == 2
+
+
+def test_a_run_that_is_gone_is_read_from_its_record(assay: Assay, told: Told) -> None:
+    for name, depth in (("digits-1", 2), ("digits-2", 3)):
+        run = ended(told, name, depth, 0.9)
+        recording.open_record(told.store, run)
+        recording.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
+        archive.write_archived(told.store, told.prefix(run), run)
+    told.remove("run", "digits-2")
+    found = assay("compare", "digits-1", "digits-2", "-o", "json").json()
+    assert found["items"][0] == {"field": "params.depth", "kind": "parameter", "same": False, "values": [2, 3]}
+    assert assay("compare", "digits-1", "digits/digits-2").code == 0
+    assert assay("compare", "digits-1", "other/digits-2").code == 3
+    # Without the keys of the store it is as if it had never been.
+    alone = assay("compare", "digits-1", "digits-2", ASSAY_STORE_ENDPOINT="")
+    assert alone.code == 3
+    assert "only the cluster was searched" in alone.err
+
+
+def test_a_name_that_was_used_twice_is_the_newest_run_of_it(assay: Assay, told: Told) -> None:
+    ended(told, "digits-1", 1, 0.9)
+    for depth, hour in ((5, "13"), (7, "14")):
+        run = ended(told, "digits-9", depth, 0.9)
+        run["status"]["completionTime"] = f"2026-03-01T{hour}:00:00Z"
+        recording.open_record(told.store, run)
+        recording.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
+        archive.write_archived(told.store, told.prefix(run), run)
+        told.remove("run", "digits-9")
+    found = assay("compare", "digits-1", "digits-9", "-o", "json")
+    assert found.json()["items"][0]["values"] == [1, 7]
+    assert "2 records have the name digits-9" in found.err
