@@ -28,7 +28,7 @@ settings.register_profile("assay", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("assay")
 
 Cluster = LocalCluster | ExternalCluster
-FULL, CONTROL_PLANE, LOCAL = "cluster", "control_plane", "local_cluster"
+FULL, CONTROL_PLANE, LOCAL, CLEAN = "cluster", "control_plane", "local_cluster", "clean_cluster"
 
 _with_node = pytest.StashKey[bool]()
 _owner = pytest.StashKey[Path]()
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only the local cluster can do, and find out how much of a cluster is needed."""
     if config.getoption("cluster") != "local":
-        left_out = [item for item in items if LOCAL in _fixtures(item) or item.get_closest_marker("chaos")]
+        left_out = [item for item in items if {LOCAL, CLEAN} & _fixtures(item) or item.get_closest_marker("chaos")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
@@ -151,6 +151,14 @@ def local_cluster(_any_cluster: Cluster) -> LocalCluster:
     """The same cluster, for tests that break parts of it: they are deselected unless --cluster=local."""
     assert isinstance(_any_cluster, LocalCluster)
     return _any_cluster
+
+
+@pytest.fixture(scope="module")
+def clean_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    """A local cluster that nothing was ever installed in, for the tests of one module."""
+    name = request.node.path.stem.removeprefix("test_")
+    with LocalCluster(f"{name}-{os.getpid()}") as cluster:
+        yield cluster
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -1,35 +1,29 @@
-"""`make demo`: the local cluster, Assay on it from this checkout, and examples/quickstart, from nothing to a result.
+"""`make demo`: a local cluster, Assay on it by the checkout's chart, and examples/quickstart, from nothing to a result.
 
 Everything here is glue around parts that stand elsewhere. It reads what happens as a user does, with kubectl.
-The operator runs in the cluster's PID namespace, so that the kernel ends it together with the cluster.
 """
 
 import argparse
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import psutil
+from helm_python import HelmError
 
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
-from tests import operators
-from tests.cluster import images, packages, paths, rendering
+from tests.cluster import charting, images, packages, paths, rendering
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 
 CLUSTER, NAMESPACE, EXPERIMENT = "assay", "demo", "digits"
 MANIFEST = paths.CHECKOUT / "examples" / "quickstart" / "experiment.yaml"
-TOKEN_SECONDS = 30 * 86400
 PATIENCE_SECONDS = 900
 
 Raw = dict[str, Any]
@@ -47,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ClusterError as error:
         print(f"\nerror: {error}\nlogs:  {demo.cluster.logs}", file=sys.stderr)
         return 1
+    except HelmError as error:
+        print(f"\nerror: Helm: {error}\n`make demo-down` takes all of it away.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nInterrupted. What is up stays up; `make demo-down` stops it.", file=sys.stderr)
         return 130
@@ -59,6 +56,11 @@ class Demo:
         self.cluster = cluster
         self.began = time.monotonic()
 
+    @cached_property
+    def release(self) -> charting.Release:
+        """Assay in the cluster, which has to be up by then."""
+        return charting.Release(self.cluster)
+
     # Steps
 
     def prepare(self) -> None:
@@ -70,12 +72,10 @@ class Demo:
             self._say("starting the cluster")
             self.cluster.start(detached=True)
         self._say("container images")
-        for image, build in ((images.ASSAY, images.assay_image), (images.QUICKSTART, images.quickstart_image)):
-            self._load(image, build())
-        self._say("custom resources and the operator's permissions")
-        operators.install(self.cluster)
-        self._say("the operator, from this checkout")
-        self._start_operator()
+        assay = images.assay_image()
+        self._load(images.ASSAY, assay)
+        self._load(images.QUICKSTART, images.quickstart_image())
+        self._install(assay)
 
     def launch(self) -> None:
         """Apply the experiment, after removing the one of an earlier demonstration."""
@@ -100,11 +100,11 @@ class Demo:
                 self._say(line)
                 shown = line
             phase = (seen.get("status") or {}).get("phase")
-            return phase in ("Succeeded", "Failed") or self._operator() is None
+            return phase in ("Succeeded", "Failed") or bool(self.release.trouble())
 
         wait_for("end of the experiment", ended, seconds=PATIENCE_SECONDS, every=0.5, saw=lambda: shown)
-        if self._operator() is None:
-            raise ClusterError(f"the operator has ended by itself; the end of its log:\n{self._log_tail()}")
+        if trouble := self.release.trouble():
+            raise ClusterError(f"the operator has ended by itself: {trouble}")
         return seen
 
     def report(self, experiment: Raw) -> int:
@@ -145,6 +145,7 @@ class Demo:
         print(f"  export KUBECONFIG={_shown(self.cluster.kubeconfig)}")
         print(f"  {kubectl} -n {NAMESPACE} get experiments,runs,jobs,pods")
         print(f"  {kubectl} -n {NAMESPACE} describe run {run['metadata']['name']}")
+        print(f"  {kubectl} -n {self.release.namespace} logs deployment/{charting.DEPLOYMENT}")
         print(f"  {kubectl} explain experiment.spec.search")
 
     def _artifacts(self, uri: str) -> Iterable[tuple[str, int]]:
@@ -187,6 +188,19 @@ class Demo:
         self.cluster.load_image(archive)
         note.write_text(archive.name)
 
+    def _install(self, archive: Path) -> None:
+        """Install the chart, or upgrade it. The annotation has the operator replaced when the image is another one."""
+        verb = "upgrade" if self.release.installed() else "install"
+        if verb == "install":
+            self._say(f"the namespace {self.release.namespace}, and a Secret {charting.SECRET} with the store's keys")
+        values = {"podAnnotations": {"build": archive.stem}}
+        self._say(self.release.command(verb, **values))
+        if verb == "install":
+            self.release.install(**values)
+        else:
+            self.release.upgrade(**values)
+        self._say("the operator is ready")
+
     def _kubectl(self, *argv: str, timeout: float = 60) -> str:
         return self.cluster.kubectl("-n", NAMESPACE, *argv, timeout=timeout)
 
@@ -196,84 +210,12 @@ class Demo:
     def _say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.began:5.1f} s] {text}", flush=True)
 
-    # The operator
-
-    @property
-    def _log(self) -> Path:
-        return self.cluster.logs / "operator.log"
-
-    def _log_tail(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
-
-    def _start_operator(self) -> None:
-        """Start it in the background, in place of an earlier one, and wait until it serves its metrics."""
-        self._stop_operator()
-        port = _free_port()
-        token = self.cluster.token_kubeconfig(operators.NAMESPACE, operators.SERVICE_ACCOUNT, TOKEN_SECONDS)
-        environment = {
-            **os.environ,
-            **self.cluster.store.environment(),
-            "KUBECONFIG": str(token),
-            "ASSAY_IMAGE": images.ASSAY.reference,
-            "ASSAY_METRICS_PORT": str(port),
-            "ASSAY_OBSERVE_SECONDS": "2",
-        }
-        command = ["nsenter", f"--target={self.cluster.pid}", "--pid", "--", sys.executable, "-m", "assay.controllers"]
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        (self._folder / "operator.pid").write_text(f"{process.pid} {psutil.Process(process.pid).create_time()}")
-
-        def serves() -> bool:
-            with socket.socket() as probe:
-                return process.poll() is not None or probe.connect_ex(("127.0.0.1", port)) == 0
-
-        wait_for("the operator's metrics port", serves, seconds=30, saw=self._log_tail)
-        if process.poll() is not None:
-            raise ClusterError(f"the operator did not start; the end of its log:\n{self._log_tail()}")
-
-    def _operator(self) -> psutil.Process | None:
-        """The running operator's outer process, if there is one."""
-        note = self._folder / "operator.pid"
-        if not note.exists():
-            return None
-        pid, created = note.read_text().split()
-        try:
-            process = psutil.Process(int(pid))
-            alive = process.create_time() == float(created) and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if alive else None
-
-    def _stop_operator(self) -> None:
-        outer = self._operator()
-        if outer is None:
-            return
-        inner = outer.children(recursive=True)
-        for process in inner:
-            process.send_signal(signal.SIGTERM)
-        _, left = psutil.wait_procs([outer, *inner], timeout=15)
-        for process in left:
-            process.kill()
-
 
 def _shown(path: Path) -> str:
     """The path as one types it in the checkout."""
     if path.is_relative_to(paths.CHECKOUT):
         return str(path.relative_to(paths.CHECKOUT))
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

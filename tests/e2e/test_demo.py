@@ -1,14 +1,14 @@
 """`make demo`, as a newcomer runs it: it ends with a table, and every command that it proposes works."""
 
-import os
 import re
+import shlex
 import subprocess
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.cluster import demo, paths
+from tests.cluster import charting, demo, paths
 from tests.cluster.local import LocalCluster
 
 pytestmark = pytest.mark.e2e
@@ -20,20 +20,14 @@ def _shell(command: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def own_cluster(local_cluster: LocalCluster) -> Iterator[LocalCluster]:
-    """Return a second cluster, for the demonstration brings its own operator."""
-    with LocalCluster(f"demo-{os.getpid()}") as cluster:
-        yield cluster
-
-
 def test_demo_shows_the_best_run_and_commands_that_work(
-    own_cluster: LocalCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    clean_cluster: LocalCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code = demo.main(["--name", own_cluster.name])
+    code = demo.main(["--name", clean_cluster.name])
     shown = capsys.readouterr()
     assert code == 0, shown.err + shown.out
     assert "6/6 runs finished, best val_accuracy 0.9" in shown.out
+    assert _helm_set(shown.out, "install") == _values(clean_cluster)
 
     table = re.search(r"^RUN .*?\n\n", shown.out, re.MULTILINE | re.DOTALL)
     assert table
@@ -51,19 +45,43 @@ def test_demo_shows_the_best_run_and_commands_that_work(
     assert (tmp_path / "confusion_matrix.png").stat().st_size > 0
 
     export, *commands = [line.strip() for line in shown.out.split("Next:\n")[1].splitlines() if line.strip()]
-    assert len(commands) == 3
+    assert len(commands) == 4
     answers = [_shell(f"{export}\n{command}") for command in commands]
     assert "6/6" in answers[0]
     assert "JobComplete" in answers[1]
-    assert "grid" in answers[2]
+    assert "leading, by the Lease" in answers[2]
+    assert "grid" in answers[3]
 
 
-def test_demo_says_where_the_logs_are_when_the_operator_does_not_start(
-    own_cluster: LocalCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_demo_upgrades_and_says_why_the_operator_does_not_start(
+    clean_cluster: LocalCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ASSAY_STORE_CREDENTIALS_MODE", "nonsense")
-    assert demo.main(["--name", own_cluster.name]) == 1
+    wrong = {"extraEnv": [{"name": "ASSAY_OBSERVE_SECONDS", "value": "nonsense"}]}
+    values = charting.Release.values
+    with monkeypatch.context() as patched:
+        patched.setattr(charting.Release, "values", lambda release, **more: values(release, **more, **wrong))
+        assert demo.main(["--name", clean_cluster.name]) == 1
     said = capsys.readouterr().err
-    assert "error: the operator did not start" in said
-    assert "ASSAY_STORE_CREDENTIALS_MODE is 'nonsense'" in said
-    assert f"logs:  {own_cluster.logs}" in said
+    assert "error: the operator did not start: assay-operator-" in said
+    assert "ASSAY_OBSERVE_SECONDS is 'nonsense'" in said
+    assert f"logs:  {clean_cluster.logs}" in said
+
+    again = demo.Demo(clean_cluster)
+    again.prepare()
+    assert _helm_set(capsys.readouterr().out, "upgrade") == _values(clean_cluster)
+    history = again.release.helm.history(charting.NAME)
+    assert [(each["revision"], each["status"]) for each in history][-1] == (3, "deployed")
+
+
+def _helm_set(shown: str, verb: str) -> dict[str, str]:
+    """Return what the demonstration says that it sets."""
+    command = re.search(rf"helm {verb} assay charts/assay -n assay-system \\\n(?: .*\\\n)* .*", shown)
+    assert command, shown
+    words = shlex.split(command[0].replace("\\\n", ""))
+    return dict(value.split("=", 1) for option, value in pairwise(words) if option == "--set")
+
+
+def _values(cluster: LocalCluster) -> dict[str, str]:
+    """Return the values of the release as Helm has them, by the names that `--set` goes by."""
+    found = charting.Release(cluster).helm.get_values(charting.NAME)
+    return {f"{part}.{name}": value for part, values in found.items() for name, value in values.items()}
