@@ -58,6 +58,14 @@ def act(script: str, body: Raw) -> Raw:
     return mended
 
 
+def create(script: str, body: Raw) -> list[Raw]:
+    """Return the objects that an action makes. What is empty in them stays the list that it became."""
+    found = run(script, body)
+    if not isinstance(found, list) or any(each.get("operation") != "create" for each in found):
+        raise ScriptError(f"not a list of objects to create: {found!r}")
+    return [each["resource"] for each in found]
+
+
 def run(script: str, body: Raw) -> Any:
     """Return what a script returns when ``obj`` is the object."""
     runtime = lua51.LuaRuntime(unpack_returned_tuples=True, register_eval=False, register_builtins=False)

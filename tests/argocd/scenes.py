@@ -16,7 +16,7 @@ from assay.api.modelalias import ModelAliasStatus, ServingStatus, SetAside
 from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus
 from assay.api.promotionpolicy import PromotionPolicyStatus
 from assay.api.run import RunStatus
-from assay.planning import binding, facts, outcome, phases, registration, sweep, verdict, versions, views
+from assay.planning import binding, facts, outcome, phases, recipe, registration, sweep, verdict, versions, views
 from assay.planning.binding import Move
 from assay.planning.conditions import conditions, flag
 from assay.planning.facts import RunFacts
@@ -262,7 +262,7 @@ ALIASES: dict[str, Scene] = {
     ),
     "healthy_bound": lambda: _alias(_bound(1, 2), 2),
     "healthy_served": lambda: _alias(_bound(1, 2), 2, _server(2, ready=True, proven=2)),
-    "healthy_rolledBack": lambda: _alias(
+    "suspended_rolledBack": lambda: _alias(
         _back(names.ROLLED_BACK, "rolled back from v2 to v1 by walter: latency"), 2, _server(1, ready=True, proven=1)
     ),
     "degraded_rolloutFailed": lambda: _alias(
@@ -302,17 +302,68 @@ POLICIES: dict[str, Scene] = {
 
 # Actions
 
-_ACTIONS: dict[str, Scene] = {
-    "running": lambda: _experiment("Succeeded", "Running"),
-    "running_suspend": lambda: _asked(_experiment("Succeeded", "Running"), suspend=True),
-    "suspended": lambda: _experiment("Succeeded", "Suspended", suspend=True),
-    "suspended_resume": lambda: _asked(_experiment("Succeeded", "Suspended", suspend=True), suspend=False),
-    "ended": lambda: _experiment(*_FOUR, over=True, told={"registered": ("digits.v1", "sweep-3")}),
-}
-
 
 def _asked(body: Raw, *, suspend: bool) -> Raw:
     return {**body, "spec": {**body["spec"], "suspend": suspend}}
+
+
+def _ended_run(phase: str) -> Raw:
+    """Return a Run with everything that a rerun pins, or leaves behind."""
+    body = RUNS[phase]()
+    labels = {names.LABEL_EXPERIMENT: "sweep", "app.kubernetes.io/instance": "ml", "team": "vision"}
+    annotations = {"argocd.argoproj.io/tracking-id": "ml", "assay.dev/x": "ours", "example.com/why": "the first try"}
+    body["metadata"] |= {"uid": "0b5c5a2e", "labels": labels, "annotations": annotations}
+    body["spec"]["datasets"] = [{"name": "digits", "uri": "s3://datasets/digits/"}]
+    body["status"]["datasets"] = [{"name": "digits", "digest": DIGEST, "bytes": 7, "files": 1}]
+    body["status"]["images"] = [
+        {"container": "train", "image": "train:1", "digest": f"registry.example.com/t@{DIGEST}"}
+    ]
+    return body
+
+
+def _rerun(body: Raw) -> list[Raw]:
+    """Return what the recipe says, but for what is empty: that is no longer so when it has been through Lua."""
+    return [{"k8sOperation": "create", "unstructuredObj": without_empty(recipe.rerun_body(body))}]
+
+
+def without_empty(value: Any) -> Any:
+    """Return an object without what is empty; an empty volume is one of the default medium."""
+    if isinstance(value, dict):
+        less = {key: {"medium": ""} if (key, each) == ("emptyDir", {}) else each for key, each in value.items()}
+        return {key: without_empty(each) for key, each in less.items() if each not in ({}, [])}
+    return [without_empty(each) for each in value] if isinstance(value, list) else value
+
+
+def _rollback() -> Raw:
+    body = ALIASES["healthy_served"]()
+    said = "1 system:serviceaccount:argocd:argocd-server\nasked for in Argo CD"
+    body["metadata"]["annotations"] = body["metadata"]["annotations"] | {names.ANNOTATION_ROLLBACK: said}
+    return body
+
+
+#: The input and, after "<input>_", the output of each action.
+ACTIONS: dict[str, dict[str, Callable[[], Any]]] = {
+    names.EXPERIMENT: {
+        "running": lambda: _experiment("Succeeded", "Running"),
+        "running_suspend": lambda: _asked(_experiment("Succeeded", "Running"), suspend=True),
+        "suspended": lambda: _experiment("Succeeded", "Suspended", suspend=True),
+        "suspended_resume": lambda: _asked(_experiment("Succeeded", "Suspended", suspend=True), suspend=False),
+        "ended": lambda: _experiment(*_FOUR, over=True, told={"registered": ("digits.v1", "sweep-3")}),
+    },
+    names.RUN: {
+        "running": RUNS["progressing_training"],
+        "succeeded": lambda: _ended_run("healthy_succeeded"),
+        "succeeded_rerun": lambda: _rerun(_ended_run("healthy_succeeded")),
+        "failed": lambda: _ended_run("degraded_outOfMemory"),
+        "failed_rerun": lambda: _rerun(_ended_run("degraded_outOfMemory")),
+    },
+    names.MODEL_ALIAS: {
+        "first": lambda: _alias(_bound(1), 1),
+        "moved": ALIASES["healthy_served"],
+        "moved_rollback": _rollback,
+        "rolledBack": ALIASES["suspended_rolledBack"],
+    },
+}
 
 
 SCENES: dict[str, dict[str, Scene]] = {
@@ -326,7 +377,8 @@ SCENES: dict[str, dict[str, Scene]] = {
 
 def files() -> dict[str, str]:
     """Return the text of every file of testdata, by its path below the folder of all kinds."""
-    found = {f"{names.EXPERIMENT}/actions/testdata/{name}.yaml": scene() for name, scene in _ACTIONS.items()}
-    for kind, scenes in SCENES.items():
-        found |= {f"{kind}/testdata/{name}.yaml": scene() for name, scene in scenes.items()}
+    found: dict[str, Any] = {}
+    for part, kinds in (("testdata", SCENES), ("actions/testdata", ACTIONS)):
+        for kind, scenes in kinds.items():
+            found |= {f"{kind}/{part}/{name}.yaml": scene() for name, scene in scenes.items()}
     return {path: yaml.safe_dump(body, sort_keys=False, width=110, allow_unicode=True) for path, body in found.items()}

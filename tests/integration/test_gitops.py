@@ -1,20 +1,24 @@
 """Argo CD's part on a real API server: a promotion and its revert from Git, and no drift after any step."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from assay.api import names
+from assay.controllers import statuses
 from tests import operators, registry
 from tests.argocd import diffing, lua
 from tests.argocd.customizations import Customization
 from tests.argocd.syncing import TRACKING, Application, Apply, Checkout, SyncFailed
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
-from tests.integration.test_registry import Models
+from tests.integration.test_registry import Models, open_policy
+from tests.objects import run
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +34,27 @@ metadata: {name: argocd}
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: argocd-application-controller, namespace: argocd}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: argocd-server, namespace: argocd}
+---
+# Of the ClusterRole that Argo CD brings for its API server, what actions write with.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: argocd-server}
+rules:
+- {apiGroups: ["*"], resources: ["*"], verbs: [delete, get, patch]}
+- {apiGroups: [batch], resources: [jobs], verbs: [create]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: argocd-server}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: argocd-server}
+subjects: [{kind: ServiceAccount, name: argocd-server, namespace: argocd}]
 """
+#: Who runs actions.
+SERVER = "system:serviceaccount:argocd:argocd-server"
 V1, V2 = "version: 1\n  reason: the first one", "version: 2\n  reason: more of the night"
 
 
@@ -144,7 +168,7 @@ def test_a_rollback_is_no_drift_and_git_follows_it(
     moves(argo_cd, models, 2)
 
     models.roll_back(ALIAS, 1, "walter", "latency")
-    rolled_back = {"status": "Healthy", "message": "rolled back from v2 to v1 by walter: latency"}
+    rolled_back = {"status": "Suspended", "message": "rolled back from v2 to v1 by walter: latency"}
     argo_cd.wait(names.MODEL_ALIAS, ALIAS, lambda health: health == rolled_back)
     models.alias(
         ALIAS, "the wish to be cleared", lambda o: names.ANNOTATION_ROLLBACK not in o["metadata"]["annotations"]
@@ -215,6 +239,102 @@ def _can_i(argo_cd: Application, verb: str, *who: str) -> bool:
         "create", *who, "--validate=false", "--filename=-", "--output=json", stdin=json.dumps(review)
     )
     return bool(json.loads(said)["status"]["allowed"])
+
+
+class Server:
+    """Argo CD's API server, which writes what an action returns."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        token = models.cluster.token_kubeconfig("argocd", "argocd-server")
+        self._argv = (f"--kubeconfig={token}", "-n", models.namespace)
+
+    def may(self, name: str) -> None:
+        """Give it one of the Roles of the page."""
+        role = next(each for each in page_roles() if each["metadata"]["name"] == name)
+        role["metadata"]["namespace"] = self._models.namespace
+        self._models.kubectl("apply", "-f", "-", stdin=json.dumps(role))
+        binding = ("create", "rolebinding", name, f"--role={name}", "--serviceaccount=argocd:argocd-server")
+        self._models.kubectl(*binding)
+
+    def act(self, kind: str, name: str, action: str) -> Raw:
+        """Change an object as an action does, by a merge patch of what it changes, and return the object."""
+        live = self._models.get(kind, name)
+        changed = lua.act(Customization(live["kind"]).actions[action], live)
+        patch = json.dumps(statuses.difference(live, changed))
+        return self._done("patch", kind, name, "--type=merge", f"--patch={patch}")
+
+    def create(self, kind: str, name: str, action: str) -> Raw:
+        """Create what an action makes of an object, and return it; first as a dry run, as Argo CD does."""
+        live = self._models.get(kind, name)
+        (made,) = lua.create(Customization(live["kind"]).actions[action], live)
+        self._done("create", "--validate=false", "--filename=-", "--dry-run=server", stdin=json.dumps(made))
+        return self._done("create", "--validate=false", "--filename=-", stdin=json.dumps(made))
+
+    def _done(self, *argv: str, stdin: str | None = None) -> Raw:
+        said = self._models.cluster.kubectl(*self._argv, *argv, "--output=json", stdin=stdin)
+        found: Raw = json.loads(said)
+        return found
+
+
+def page_roles() -> list[Raw]:
+    """Return the Roles that docs/gitops.md shows."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (GITOPS.parents[1] / "docs/gitops.md").read_text(), re.DOTALL)
+    return [body for block in blocks if "kind: Role" in block for body in yaml.safe_load_all(block)]
+
+
+def test_a_run_is_done_again_by_an_action(models: Models) -> None:
+    server = Server(models)
+    models.kubectl("apply", "-f", "-", stdin=json.dumps(tried("first")))
+    models.wait("job", "first", "to be launched", lambda o: o["metadata"]["uid"])
+    with pytest.raises(lua.ScriptError, match="run first goes on"):
+        server.create("run", "first", "rerun")
+    image = "registry.example.com/train@sha256:" + "7" * 64
+    ended = {"phase": "Succeeded", "images": [{"container": "train", "image": "train:1", "digest": image}]}
+    patch = json.dumps({"status": ended})
+    models.kubectl(
+        "patch", "run", "first", "--subresource=status", "--type=merge", f"-p={patch}", *registry.AS_OPERATOR
+    )
+
+    with pytest.raises(ClusterError, match=r'cannot create resource "runs"'):
+        server.create("run", "first", "rerun")
+    server.may("argocd-reruns")
+    rerun = server.create("run", "first", "rerun")
+    assert rerun["metadata"]["name"].startswith("first-rerun-")
+    assert rerun["spec"]["owner"] == SERVER
+    assert (
+        rerun["spec"]["rerunOf"].items()
+        >= {"name": "first", "uid": models.get("run", "first")["metadata"]["uid"]}.items()
+    )
+    job = models.wait("job", rerun["metadata"]["name"], "to be launched", lambda o: o["metadata"]["uid"])
+    pod = job["spec"]["template"]["spec"]
+    assert [each["image"] for each in pod["containers"]] == [image]
+    assert next(each for each in pod["volumes"] if each["name"] == "scratch")["emptyDir"] == {}
+
+
+def tried(name: str) -> Raw:
+    """Return a Run whose pod no node takes, with a volume that is empty in every sense."""
+    body = run(name, "pass")
+    pod = body["spec"]["job"]["template"]["spec"]
+    pod |= {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}, "volumes": [{"name": "scratch", "emptyDir": {}}]}
+    return body
+
+
+def test_an_alias_goes_back_by_an_action_of_whom_may_roll_it_back(models: Models) -> None:
+    server = Server(models)
+    models.apply(open_policy())
+    models.apply(registry.model_alias("digits", "champion", 1))
+    models.bound(ALIAS, 1)
+    models.want(ALIAS, 2)
+    models.bound(ALIAS, 2)
+    with pytest.raises(ClusterError, match=f"{SERVER} may not roll digits.champion back: it takes the verb rollback"):
+        server.act("modelalias", ALIAS, "rollback")
+    server.may("argocd-rollbacks")
+    server.act("modelalias", ALIAS, "rollback")
+    said = f"rolled back from v2 to v1 by {SERVER}: asked for in Argo CD"
+    found = models.alias(ALIAS, "Suspended", lambda o: _health(o) == {"status": "Suspended", "message": said})
+    assert [(each["version"], each["actor"]) for each in found["status"]["history"]][-1] == (1, SERVER)
+    assert lua.actions(Customization(names.MODEL_ALIAS).discovery, found)["rollback"]["disabled"] is True
 
 
 def test_a_pause_by_an_action_is_no_drift_and_children_are_nobodys(models: Models) -> None:

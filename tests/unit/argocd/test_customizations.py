@@ -12,8 +12,10 @@ from assay.api.experiment import ExperimentStatus
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import ModelVersionStatus
 from assay.api.run import RunStatus
-from tests.argocd import customizations, generated, lua
+from assay.planning import recipe
+from tests.argocd import customizations, generated, lua, scenes
 from tests.argocd.customizations import FOLDER, Customization
+from tests.argocd.scenes import DIGEST
 
 pytestmark = pytest.mark.unit
 
@@ -118,17 +120,89 @@ def test_discovery(folder: Path, test: Raw) -> None:
 @pytest.mark.parametrize(("folder", "test"), action_tests("actionTests"))
 def test_an_action_changes_what_it_says_and_nothing_else(folder: Path, test: Raw) -> None:
     script = (folder / test["action"] / "action.lua").read_text()
-    assert lua.act(script, read(folder / test["inputPath"])) == read(folder / test["expectedOutputPath"])
+    body, expected = read(folder / test["inputPath"]), read(folder / test["expectedOutputPath"])
+    if isinstance(expected, list):
+        made = [{"k8sOperation": "create", "unstructuredObj": each} for each in lua.create(script, body)]
+        assert made == expected
+    else:
+        assert lua.act(script, body) == expected
 
 
 def test_no_action_would_have_to_prove_a_person() -> None:
-    """An action is written by Argo CD, whoever has clicked: approvals and rollbacks carry a person's own name."""
-    assert {kind: sorted(Customization(kind).actions) for kind in KINDS if Customization(kind).discovery} == {
-        names.EXPERIMENT: ["resume", "suspend"]
+    """An action is written by Argo CD, whoever has clicked: an approval carries a person's own name."""
+    acting = {kind: Customization(kind) for kind in KINDS if Customization(kind).discovery}
+    assert {kind: sorted(each.actions) for kind, each in acting.items()} == {
+        names.EXPERIMENT: ["resume", "suspend"],
+        names.RUN: ["rerun"],
+        names.MODEL_ALIAS: ["rollback"],
     }
-    experiment = Customization(names.EXPERIMENT)
-    body = read(experiment.folder / "actions/testdata/running.yaml")
-    assert set(lua.actions(experiment.discovery, body)) == set(experiment.actions)
+    for kind, each in acting.items():
+        assert not any("approval" in script for script in each.actions.values())
+        for body in (scene() for name, scene in scenes.ACTIONS[kind].items() if "_" not in name):
+            assert set(lua.actions(each.discovery, body)) == set(each.actions)
+
+
+def rerun(body: Raw) -> Raw:
+    (made,) = lua.create(Customization(names.RUN).actions["rerun"], body)
+    return made
+
+
+def an_ended_run() -> Raw:
+    return copy.deepcopy(scenes.ACTIONS[names.RUN]["succeeded"]())
+
+
+@pytest.mark.parametrize("phase", [None, "Pending", "Running", "Suspended"])
+def test_a_run_that_goes_on_is_not_done_again(phase: str | None) -> None:
+    body = an_ended_run()
+    body["status"] = {"phase": phase} if phase else None
+    with pytest.raises(lua.ScriptError, match="run sweep-0 goes on: it can be run again once it has ended"):
+        rerun(body)
+
+
+def test_a_rerun_is_the_recipes_own() -> None:
+    body = an_ended_run()
+    body["metadata"]["name"] = "n" * 45
+    pod = body["spec"]["job"]["template"]["spec"]
+    pod["initContainers"] = [{"name": "warm", "image": "warm:1", "env": [], "resources": {}}, {"name": "odd"}]
+    body["status"]["images"] += [
+        {"container": "warm", "image": "warm:1", "digest": DIGEST},
+        {"container": "odd", "image": "odd:1"},
+    ]
+    body["spec"] |= {"parameters": {"lr": 0.1, "n": 3, "name": "a", "on": False}, "seed": 2**53 - 1, "source": SOURCE}
+    body["spec"]["datasets"].append({"name": "other", "uri": "s3://o/", "digest": "sha256:" + "4" * 64})
+    body["spec"]["rerunOf"] = {"name": "first", "uid": "u-1", "tolerance": 0.5, "tolerances": {}}
+    assert rerun(body) == scenes.without_empty(recipe.rerun_body(body))
+    body["metadata"]["name"] += "n"
+    assert rerun(body)["metadata"]["generateName"] == "rerun-", "a name that leaves no room for an ending"
+
+
+SOURCE = {"repository": "https://git.example.com/ml/digits", "revision": "3" * 40}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 2**53 + 1}, "seed: its number is too large"),
+        ({"parameters": {"n": -(2**60)}}, "n: its number is too large"),
+        ({"job": {"template": {"spec": {"affinity": {"labelSelector": {}}}}}}, "labelSelector: it is empty"),
+        ({"job": {"template": {"spec": {"tolerations": [{"key": "a"}, {}]}}}}, "tolerations: an item of it is empty"),
+        ({"job": {"template": {"spec": {"volumes": [{"name": "a", "projected": {}}]}}}}, "projected: it is empty"),
+    ],
+)
+def test_what_argo_cd_would_write_as_something_else_is_not_done_again(change: Raw, said: str) -> None:
+    body = an_ended_run()
+    body["spec"] |= change
+    with pytest.raises(lua.ScriptError, match=f"cannot be done again from here.* cannot write its field {said}"):
+        rerun(body)
+
+
+@pytest.mark.parametrize("scene", ["first", "rolledBack"])
+def test_an_alias_that_cannot_go_back_is_told_so(scene: str) -> None:
+    body = scenes.ACTIONS[names.MODEL_ALIAS][scene]()
+    with pytest.raises(
+        lua.ScriptError, match=r"digits\.champion has no version to go back to, or has gone back already"
+    ):
+        lua.act(Customization(names.MODEL_ALIAS).actions["rollback"], body)
 
 
 # What is made of them

@@ -1,5 +1,6 @@
 -- A ModelAlias: Suspended while the wanted version waits for what it needs, and says for what; that is no fault, and
--- the version before goes on serving. Degraded when pods cannot serve what is live, or had to be taken back.
+-- the version before goes on serving. Suspended, too, when somebody has taken it back from the version that Git wants.
+-- Degraded when pods cannot serve what is live, or had to be taken back.
 local status = obj.status
 if status == nil or status.phase == nil or status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "the operator has not looked at this spec yet"}
@@ -13,7 +14,8 @@ end
 for _, condition in ipairs(status.conditions or {}) do
   if condition.type == "Ready" then
     if status.phase == "Bound" and condition.status == "True" then
-      return {status = "Healthy", message = condition.message}
+      local wanted = status.boundVersion == obj.spec.version
+      return {status = wanted and "Healthy" or "Suspended", message = condition.message}
     end
     return {status = "Progressing", message = condition.message}
   end
