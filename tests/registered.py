@@ -17,9 +17,9 @@ FILES = {"weights.bin": b"w" * 100_000, "deep/er/config.json": b"{}", "a b/%ü+&
 class Trained:
     """A finished pod that left `files` at artifacts/model, a file of its own, and other artifacts."""
 
-    def __init__(self, store: ObjectStore, files: dict[str, bytes] | None = None) -> None:
+    def __init__(self, store: ObjectStore, files: dict[str, bytes] | None = None, namespace: str = "") -> None:
         self.store = store
-        self.namespace = f"ns-{uuid.uuid4()}"
+        self.namespace = namespace or f"ns-{uuid.uuid4()}"
         self.pod = layout.pod_prefix(layout.run_prefix(self.namespace, "e", "r", str(uuid.uuid4())), "p")
         self.files = {f"artifacts/model/{path}": data for path, data in (FILES if files is None else files).items()}
         self.files |= {"artifacts/model.pkl": b"single", "artifacts/modelx/other": b"x", "metrics.parquet": b"m"}

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NOT_FOUND, UNREACHABLE, CliError
+from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NO, NOT_FOUND, UNREACHABLE, CliError
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def _complain(error: Exception) -> int:
 def _of_store(error: Exception) -> CliError | None:
     if "assay.store.errors" not in sys.modules:
         return None
-    from assay.store.errors import NotFound, StoreDenied, StoreError, StoreUnavailable
+    from assay.store.errors import NotFound, RecordError, StoreDenied, StoreError, StoreUnavailable
 
     if isinstance(error, StoreUnavailable):
         return CliError(f"the store cannot be reached: {error}", hint="is its address right?", code=UNREACHABLE)
@@ -55,6 +55,8 @@ def _of_store(error: Exception) -> CliError | None:
         return CliError(f"the store refuses: {error}", hint="your keys may not read this", code=FORBIDDEN)
     if isinstance(error, NotFound):
         return CliError(str(error), code=NOT_FOUND)
+    if isinstance(error, RecordError):
+        return CliError(str(error), hint="what lies in the store is not what was recorded", code=NO)
     return CliError(str(error)) if isinstance(error, StoreError) else None
 
 

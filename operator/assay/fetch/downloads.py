@@ -24,7 +24,9 @@ from assay.store.errors import NotFound
 Say = Callable[[str], None]
 
 PROGRESS_SECONDS = 5.0
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CONTINUE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = _CONTINUE | os.O_EXCL
+_CHUNK = 1 << 20
 
 
 class Item(NamedTuple):
@@ -90,6 +92,7 @@ class Download(Generic[C]):
         self._progress = progress
         self._digest = hashlib.sha256()
         self.size = 0
+        self._flags, self._shared = _CREATE, True
 
     @property
     def line(self) -> tuple[str, str]:
@@ -98,15 +101,10 @@ class Download(Generic[C]):
 
     def run(self, pieces: ThreadPoolExecutor, ahead: int) -> None:
         """Download and verify; large files in `pieces`, so many `ahead`. Raises FetchError, StoreError, OSError."""
-        with os.fdopen(os.open(self._path, _CREATE, 0o600), "r+b", buffering=0) as target:
-            os.fchmod(target.fileno(), 0o444)  # whatever the umask is: it may be read by somebody else
-            try:
-                if self._item.split and (self._item.size or 0) >= LARGE_BYTES:
-                    self._receive_pieces(target.fileno(), pieces, ahead)
-                else:
-                    self._connection.attempt(lambda store: self._receive(store, target))
-            except NotFound:
-                raise FetchError(f"{self._shown} is missing in the store") from None
+        with os.fdopen(os.open(self._path, self._flags, 0o666), "r+b", buffering=0) as target:
+            if self._shared:
+                os.fchmod(target.fileno(), 0o444)  # whatever the umask is: it may be read by somebody else
+            self._receive_all(target, pieces, ahead)
         item = self._item
         if item.size not in (None, self.size):
             raise FetchError(f"{self._shown} was changed: expected {item.size} bytes, found {self.size}")
@@ -116,11 +114,21 @@ class Download(Generic[C]):
             )
         self._progress.add(1, 0)
 
+    def _receive_all(self, target: BinaryIO, pieces: ThreadPoolExecutor, ahead: int) -> None:
+        try:
+            if self._item.split and (self._item.size or 0) >= LARGE_BYTES:
+                self._receive_pieces(target.fileno(), pieces, ahead)
+            else:
+                self._connection.attempt(lambda store: self._receive(store, target))
+        except NotFound:
+            raise FetchError(f"{self._shown} is missing in the store") from None
+
     def _receive_pieces(self, fd: int, pool: ThreadPoolExecutor, ahead: int) -> None:
         item = self._item
         file = Large(item.key, item.size or 0, self._shown, pinned=not item.resumed)
         connection = cast("Connection[ObjectStore]", self._connection)  # what can be split lies in a store
-        self._digest = Pieces(file, fd, connection, pool, ahead).receive(lambda count: self._progress.add(0, count))
+        large = Pieces(file, fd, connection, pool, ahead)
+        large.receive(lambda count: self._progress.add(0, count), self._digest, self.size)
         self.size = file.size
 
     def _receive(self, store: C, target: BinaryIO) -> None:
@@ -147,3 +155,33 @@ class Download(Generic[C]):
         self._digest, self.size = hashlib.sha256(), 0
         target.seek(0)
         target.truncate()
+
+
+class Continued(Download[C]):
+    """One file on its way that an earlier process may have begun: what it has left is hashed, and the rest is fetched.
+
+    What was left may be anything: a file that then has another digest is fetched once more from its beginning.
+    """
+
+    def __init__(self, item: Item, folder: Path, connection: Connection[C], progress: Progress) -> None:
+        super().__init__(item, folder, connection, progress)
+        self._flags, self._shared = _CONTINUE, False
+
+    def _receive_all(self, target: BinaryIO, pieces: ThreadPoolExecutor, ahead: int) -> None:
+        left = self._take_over(target)
+        super()._receive_all(target, pieces, ahead)
+        if left and self._digest.hexdigest() != self._item.sha256:
+            self._start_again(target)
+            super()._receive_all(target, pieces, ahead)
+
+    def _take_over(self, target: BinaryIO) -> int:
+        """Hash what is there, and give how many bytes that is; 0 where no digest could tell what they are worth."""
+        found = os.fstat(target.fileno()).st_size
+        if not self._item.sha256 or found > (self._item.size or 0):
+            target.truncate(0)
+            return 0
+        while chunk := target.read(_CHUNK):
+            self._digest.update(chunk)
+            self.size += len(chunk)
+        self._progress.add(0, self.size)
+        return self.size

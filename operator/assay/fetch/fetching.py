@@ -24,7 +24,7 @@ def fetch(settings: Settings, say: Say) -> None:
     """Bring the model to `settings.directory`. Raises FetchError, StoreSilent; then nothing is there."""
     started = time.monotonic()
     try:
-        if _is_there(settings.directory, settings.digest):
+        if holds(settings.directory, settings.digest):
             say(f"{settings.directory} holds the model already, and every byte of it is right")
             return
         store = CredentialsFile(settings.credentials, lambda text: Credentials.from_json(text).store_config())
@@ -71,8 +71,8 @@ def _download(settings: Settings, connection: Connection[ObjectStore], files: li
     folders.appear(settings.directory)
 
 
-def _is_there(directory: Path, digest: str) -> bool:
-    """Whether an earlier run of this container has brought the model. Reads every byte, and needs no store."""
+def holds(directory: Path, digest: str) -> bool:
+    """Whether a folder holds a model, and nothing else. Reads every byte, and needs no store."""
     found = folders.lines(directory)
     if found is None:
         return False

@@ -44,23 +44,27 @@ class Pieces:
         self._pool = pool
         self._ahead = ahead
 
-    def receive(self, came: Callable[[int], None]) -> hashlib._Hash:
-        """Download all of it, and give its sha256. Raises FetchError, StoreError, OSError."""
+    def receive(self, came: Callable[[int], None], digest: hashlib._Hash, begin: int = 0) -> None:
+        """Download all of it from the byte `begin` on, and add it to a digest of what is before.
+
+        Raises FetchError, StoreError, OSError; then the descriptor ends where the first gap is.
+        """
         etag = self._connection.attempt(self._etag) if self._file.pinned else ""
-        digest, waiting = hashlib.sha256(), deque[tuple[int, Future[None]]]()
+        waiting = deque[tuple[_Piece, Future[None]]]()
         try:
-            for start in range(0, self._file.size, PIECE_BYTES):
-                waiting.append((start, self._pool.submit(_Piece(self, start, etag, came).run)))
+            for start in range(begin, self._file.size, PIECE_BYTES):
+                piece = _Piece(self, start, etag, came)
+                waiting.append((piece, self._pool.submit(piece.run)))
                 if len(waiting) >= self._ahead:
-                    self._hash(*waiting.popleft(), digest)
+                    self._hash(waiting, digest)
             while waiting:
-                self._hash(*waiting.popleft(), digest)
+                self._hash(waiting, digest)
         except BaseException:
             # Nothing may write to the descriptor once it is closed.
             self._connection.stopped.set()
             wait([future for _, future in waiting if not future.cancel()])
+            os.ftruncate(self._fd, next((piece.at for piece, _ in waiting if piece.at < piece.end), self._file.size))
             raise
-        return digest
 
     def _etag(self, store: ObjectStore) -> str:
         size, etag = store.identity(self._file.key)
@@ -68,40 +72,43 @@ class Pieces:
             raise FetchError(f"{self._file.shown} was changed: expected {self._file.size} bytes, found {size}")
         return etag
 
-    def _hash(self, start: int, piece: Future[None], digest: hashlib._Hash) -> None:
-        piece.result()
-        end = min(self._file.size, start + PIECE_BYTES)
-        while start < end:
-            chunk = os.pread(self._fd, min(_CHUNK, end - start), start)
+    def _hash(self, waiting: deque[tuple[_Piece, Future[None]]], digest: hashlib._Hash) -> None:
+        """Wait for the first piece and add it to the digest."""
+        piece, future = waiting[0]
+        future.result()
+        start = piece.start
+        while start < piece.end:
+            chunk = os.pread(self._fd, min(_CHUNK, piece.end - start), start)
             if not chunk:
                 raise OSError("what was written cannot be read back")
             digest.update(chunk)
             start += len(chunk)
+        waiting.popleft()
 
 
 class _Piece:
     def __init__(self, pieces: Pieces, start: int, etag: str, came: Callable[[int], None]) -> None:
         self._pieces = pieces
-        self._at = start
-        self._end = min(pieces._file.size, start + PIECE_BYTES)
+        self.start = self.at = start
+        self.end = min(pieces._file.size, start + PIECE_BYTES)
         self._etag = etag
         self._came = came
 
     def run(self) -> None:
         self._pieces._connection.attempt(self._receive)
-        if self._at != self._end:
+        if self.at != self.end:
             raise FetchError(f"{self._pieces._file.shown} was changed: it ended before {self._pieces._file.size} bytes")
 
     def _receive(self, store: ObjectStore) -> None:
         """Read from where the last attempt stopped to the end of the piece."""
-        if self._at == self._end:
+        if self.at == self.end:
             return
         file, connection = self._pieces._file, self._pieces._connection
         try:
-            for chunk in store.read_chunks(file.key, self._at, self._end - self._at, self._etag):
+            for chunk in store.read_chunks(file.key, self.at, self.end - self.at, self._etag):
                 if connection.stopped.is_set():
                     raise FetchError("stopped")
-                self._write(memoryview(chunk)[: self._end - self._at])
+                self._write(memoryview(chunk)[: self.end - self.at])
                 connection.alive()
         except StoreError as error:
             if self._etag and "PreconditionFailed" in str(error):
@@ -110,6 +117,6 @@ class _Piece:
 
     def _write(self, left: memoryview) -> None:
         while left:
-            written = os.pwrite(self._pieces._fd, left, self._at)
-            left, self._at = left[written:], self._at + written
+            written = os.pwrite(self._pieces._fd, left, self.at)
+            left, self.at = left[written:], self.at + written
             self._came(written)
