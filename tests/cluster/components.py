@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster import configs, manifests, store
+from tests.cluster import audit, configs, manifests, store
 from tests.cluster.api import Api
 from tests.cluster.paths import INSIDE
 from tests.cluster.pki import Pki
@@ -102,9 +102,13 @@ def _apiserver(spec: Spec, api: Api) -> Component:
         f"--service-account-key-file={pki.service_accounts}",
         f"--service-account-signing-key-file={pki.key('service-accounts')}",
         "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
+        f"--enable-admission-plugins={','.join(('NodeRestriction', *spec.admission))}",
         "--allow-privileged=true",
         "--profiling=false",
+        f"--audit-policy-file={INSIDE}/configs/audit.json",
+        f"--audit-log-path={INSIDE}/{audit.FILE}",
+        f"--audit-log-maxsize={audit.MAX_MEGABYTES}",
+        "--audit-log-maxbackup=1",
     )
 
     def ready() -> str:

@@ -26,6 +26,7 @@ def write_all(spec: Spec, folder: Path, snapshotter: str) -> None:
     (configs / "containerd.toml").write_text(_containerd(snapshotter))
     (configs / "kubelet.json").write_text(json.dumps(_kubelet(spec), indent=1))
     (configs / "kube-proxy.json").write_text(json.dumps(_kube_proxy(spec), indent=1))
+    (configs / "audit.json").write_text(json.dumps(_audit(), indent=1))
     (configs / "Corefile").write_text(_corefile(spec))
     # Pods inherit what is not a cluster name from the node. There is no way out of the cluster.
     (configs / "resolv.conf").write_text(f"nameserver {spec.subnets.node}\n")
@@ -153,6 +154,21 @@ def _kube_proxy(spec: Spec) -> dict[str, Any]:
             "tcpEstablishedTimeout": "0s",
             "tcpCloseWaitTimeout": "0s",
         },
+    }
+
+
+def _audit() -> dict[str, Any]:
+    # What service accounts of tests ask for, without what they sent: Kubernetes' own would be most of it.
+    omitted = ["system:serviceaccounts:kube-system"]
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "userGroups": omitted},
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+            {"level": "None"},
+        ],
     }
 
 

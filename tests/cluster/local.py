@@ -30,12 +30,16 @@ KEEP_LOGS = 5
 class LocalCluster:
     """One cluster, known by its name. Also describes one that another process has started."""
 
-    def __init__(self, name: str = "assay", *, with_node: bool = True) -> None:
-        """`with_node=False` leaves out what runs pods: API server, controllers and store remain."""
+    def __init__(self, name: str = "assay", *, with_node: bool = True, admission: tuple[str, ...] = ()) -> None:
+        """`with_node=False` leaves out what runs pods: API server, controllers and store remain.
+
+        `admission` are plugins of the API server that are not on by default.
+        """
         if not name.replace("-", "").isalnum() or len(name) > 40:
             raise ClusterError(f"a cluster's name has letters, digits and dashes, at most 40: {name!r}")
         self.name = name
         self.with_node = with_node
+        self.admission = admission
         self.folder = paths.clusters() / name
         self.logs = paths.logs(name)
         self._marks: dict[str, int] = {}
@@ -159,6 +163,10 @@ class LocalCluster:
         if done.returncode:
             raise ClusterError(f"import of {archive}: {done.stderr.strip()}")
 
+    def tag_image(self, name: str, other: str) -> None:
+        """Make an image of the node known by another name, too."""
+        run(*self._ctr("images", "tag", "--force", name, other))
+
     def load_busybox(self) -> str:
         """Make a small image with a shell and the usual commands known to the node; returns its name."""
         self.load_image(busybox.archive())
@@ -254,6 +262,7 @@ class LocalCluster:
             network=network.choose(self.name).number,
             programs=programs,
             with_node=self.with_node,
+            admission=self.admission,
             root_access_key="assay-root",
             root_secret_key=secrets.token_urlsafe(24),
             operator_access_key="assay-operator",

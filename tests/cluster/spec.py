@@ -26,6 +26,7 @@ class Spec:
     root_secret_key: str
     operator_access_key: str
     operator_secret_key: str
+    admission: tuple[str, ...] = ()
 
     @property
     def subnets(self) -> Subnets:
