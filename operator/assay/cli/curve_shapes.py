@@ -1,0 +1,60 @@
+"""What is done to curves before they are drawn: smoothing, and leaving points out that nobody would see. Pure."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Floats = NDArray[numpy.float64]
+    Indexes = NDArray[numpy.int64]
+
+
+def smoothed(values: Floats, weight: float) -> Floats:
+    """Return the exponential moving average that TensorBoard draws (``resmoothDataset``), with its bias taken out.
+
+    Each value counts ``weight`` (at least 0, less than 1) times as much as the one after it; 0 changes nothing.
+    """
+    import numpy
+
+    sums = accumulate(values.tolist(), lambda before, value: before * weight + (1 - weight) * value, initial=0.0)
+    averages = numpy.fromiter(sums, dtype=numpy.float64, count=len(values) + 1)[1:]
+    weights: Floats = 1 - numpy.power(weight, numpy.arange(1, len(values) + 1, dtype=numpy.float64))
+    return averages / weights
+
+
+def thinned(x: Floats, y: Floats, buckets: int, *, log: bool = False) -> Indexes:
+    """Return the indexes, ascending, of points whose line looks the same where it is ``buckets`` columns wide.
+
+    Of each column these are its first, last, lowest and highest point (M4: Jugel et al., VLDB 2014), so that no spike
+    is lost. Columns are equally wide on the axis, a logarithmic one with ``log``; where ``x`` goes back, they have
+    equally many points.
+    """
+    import numpy
+
+    if len(x) <= 4 * buckets:
+        return numpy.arange(len(x))
+    column = _columns(numpy.log(x) if log else x, buckets)
+    starts = numpy.flatnonzero(numpy.diff(column, prepend=column[0] - 1))
+    lengths = numpy.diff(starts, append=len(x))
+    kept = [starts, starts + lengths - 1]
+    for extreme in (numpy.minimum, numpy.maximum):
+        hits = numpy.flatnonzero(y == numpy.repeat(extreme.reduceat(y, starts), lengths))
+        kept.append(hits[numpy.unique(column[hits], return_index=True)[1]])
+    return numpy.unique(numpy.concatenate(kept))
+
+
+def _columns(x: Floats, buckets: int) -> Indexes:
+    """Return the number of each point's column; they ascend."""
+    import numpy
+
+    width = x[-1] - x[0]
+    if width > 0 and numpy.isfinite(width) and bool(numpy.all(numpy.diff(x) >= 0)):
+        columns = (x - x[0]) / width * buckets
+    else:
+        columns = numpy.arange(len(x)) * (buckets / len(x))
+    numbers: Indexes = numpy.minimum(columns, buckets - 1).astype(numpy.int64)
+    return numbers

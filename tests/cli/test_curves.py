@@ -1,0 +1,147 @@
+"""Curves as they are drawn and as points: of runs that go on, have ended, or are gone."""
+
+import csv
+import io
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import duckdb
+import pytest
+
+from assay.cli.curve_reading import read_curve
+from tests.cli import golden
+from tests.cli.conftest import Answer
+from tests.cli.told import BEGUN, Point, Told
+from tests.conftest import Cluster
+
+pytestmark = pytest.mark.integration
+
+Raw = dict[str, Any]
+Assay = Callable[..., Answer]
+STARTED = 1763700000.0
+
+
+@pytest.fixture
+def told(governed: Cluster, namespace: str) -> Told:
+    return Told(governed, namespace)
+
+
+def points(scale: float, steps: int = 100) -> list[Point]:
+    """A loss that falls, and an accuracy every tenth step."""
+    found: list[Point] = []
+    for step in range(1, steps + 1):
+        found.append(("loss", step, STARTED + step / 2, scale * math.exp(-step / 25) + 0.01))
+        if step % 10 == 0:
+            found.append(("val/accuracy", step, STARTED + step / 2, 1 - scale * math.exp(-step / 25)))
+    return found
+
+
+def ended(told: Told, name: str, scale: float, scratch: Path) -> Raw:
+    """A run of two pods that has succeeded; the second one counts."""
+    run = told.run(name, objective={"metric": "loss", "direction": "minimize"})
+    uri = f"s3://assay/{told.prefix(run)}/"
+    record = {"uri": uri, "artifacts": f"{uri}pods/{name}-second/artifacts/", "complete": True}
+    told.streamed(run, f"{name}-first", [points(9.0, 3)])
+    told.compacted(run, f"{name}-second", points(scale), scratch)
+    return told.tell("run", name, {"phase": "Succeeded", "startTime": BEGUN, "record": record})
+
+
+def going(told: Told, name: str, scale: float) -> Raw:
+    """A run that goes on, whose pod has streamed two parts by now."""
+    run = told.run(name, objective={"metric": "loss", "direction": "minimize"})
+    found = points(scale)
+    told.streamed(run, f"{name}-pod", [found[:50], found[50:]])
+    return told.tell("run", name, {"phase": "Running", "attempts": [{"pod": f"{name}-pod", "phase": "Running"}]})
+
+
+def test_a_finished_and_a_running_run_are_drawn_together(assay: Assay, told: Told, tmp_path: Path) -> None:
+    ended(told, "one", 1.0, tmp_path)
+    going(told, "two", 2.0)
+    golden.check("curves", assay("curves", "one", "two", "--metric", "loss", COLUMNS="78", LINES="24").out)
+    smooth = ("--log-y", "--x", "time", "--smooth", "0.6")
+    golden.check("curves-log", assay("curves", "one", "--metric", "loss", *smooth, COLUMNS="78", LINES="20").out)
+
+
+def test_points_are_those_that_were_recorded(assay: Assay, told: Told, tmp_path: Path) -> None:
+    run = ended(told, "one", 1.0, tmp_path)
+    expected = [(step, time, value) for name, step, time, value in points(1.0) if name == "loss"]
+    rows = list(csv.DictReader(io.StringIO(assay("curves", "one", "-o", "csv").out)))
+    assert [(int(row["step"]), float(row["time"]), float(row["value"])) for row in rows] == expected
+    assert {(row["run"], row["metric"], row["pod"]) for row in rows} == {("one", "loss", "one-second")}
+    [item] = assay("curves", "one", "--x", "time", "--smooth", "0.5", "-o", "json").json()["items"]
+    assert item["value"] == [value for _, _, value in expected]
+    assert item["x"] == [time - expected[0][1] for _, time, _ in expected]
+    assert item["smoothed"][1] == pytest.approx((expected[0][2] * 0.25 + expected[1][2] * 0.5) / 0.75)
+    curve = read_curve(told.store, run, "loss", pod="one-first")
+    assert curve.step.tolist() == [1, 2, 3]
+
+
+def test_a_metric_over_another_one_has_the_steps_that_both_have(assay: Assay, told: Told) -> None:
+    going(told, "two", 2.0)
+    [item] = assay("curves", "two", "--metric", "loss", "--x", "val/accuracy", "-o", "json").json()["items"]
+    assert item["step"] == [*range(10, 101, 10)]
+    values = {(name, step): value for name, step, _, value in points(2.0)}
+    assert item["x"] == [values["val/accuracy", step] for step in item["step"]]
+    assert item["value"] == [values["loss", step] for step in item["step"]]
+
+
+def test_parquet_can_be_read_by_others(governed: Cluster, told: Told, namespace: str, tmp_path: Path) -> None:
+    going(told, "two", 2.0)
+    file = tmp_path / "points.parquet"
+    environment = {"KUBECONFIG": str(governed.kubeconfig), **governed.store.environment()}
+    argv = [str(Path(sys.executable).parent / "assay"), "curves", "two", "-o", "parquet", "-n", namespace]
+    with file.open("wb") as out:
+        subprocess.run(argv, env=environment, stdout=out, check=True, timeout=60)
+    rows = duckdb.sql(f"SELECT step, value FROM '{file}' ORDER BY step").fetchall()
+    assert rows == [(step, value) for name, step, _, value in points(2.0) if name == "loss"]
+
+
+def test_curves_are_drawn_into_files(assay: Assay, told: Told, tmp_path: Path) -> None:
+    ended(told, "one", 1.0, tmp_path)
+    going(told, "two", 2.0)
+    for kind, start in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml"), ("html", b"<!doctype html>")):
+        file = tmp_path / f"curves.{kind}"
+        answer = assay("curves", "one", "two", "--metric", "loss", "--log-x", "--save", str(file))
+        assert answer.code == 0, answer.err
+        assert answer.err == f"2 curves drawn into {file}\n"
+        assert file.read_bytes().startswith(start)
+    drawn = ElementTree.fromstring((tmp_path / "curves.svg").read_text())
+    assert {"one", "two", "loss", "step"} <= {text.strip() for text in drawn.itertext()}
+    page = (tmp_path / "curves.html").read_text()
+    assert "<td>two</td><td>100</td>" in page
+    assert "src=" not in page, "the page has all that it shows"
+
+
+def test_what_cannot_be_drawn_is_said(assay: Assay, told: Told, tmp_path: Path) -> None:
+    going(told, "two", 2.0)
+    told.run("silent", {"phase": "Pending"})
+    cases = {
+        ("two", "--metric", "los"): (3, "the run two has no metric los (pod two-pod)\n  did you mean loss?"),
+        ("two", "--x", "val/acuracy"): (3, "did you mean val/accuracy?"),
+        ("two", "--pod", "two-pot"): (3, "no record of a pod two-pot\n  did you mean two-pod?"),
+        ("silent", "--metric", "loss"): (3, "no pod of the run silent has begun yet"),
+        ("two", "--smooth", "1"): (2, "--smooth is 1"),
+        ("two", "--save", "curves.gif"): (2, "nothing can be drawn into curves.gif"),
+        ("two", "--save", str(tmp_path / "none" / "a.png")): (1, "cannot be written: No such file or directory"),
+    }
+    for argv, (code, said) in cases.items():
+        answer = assay("curves", *argv)
+        assert (answer.code, said in answer.err) == (code, True), (argv, answer)
+    aimless = told.run("aimless", {"phase": "Running", "attempts": [{"pod": "p", "phase": "Running"}]})
+    told.streamed(aimless, "p", [[("below", 1, STARTED, -1.0)]])
+    assert "name one with --metric: below" in assay("curves", "aimless").err
+    assert "nothing to show on a logarithmic axis" in assay("curves", "aimless", "--metric", "below", "--log-y").err
+
+
+def test_a_file_that_cannot_be_read_is_named(assay: Assay, told: Told) -> None:
+    run = going(told, "two", 2.0)
+    key = f"{told.prefix(run)}/pods/two-pod/metrics.parquet"
+    told.store.put_bytes(key, b"PAR1 this is none")
+    broken = assay("curves", "two")
+    assert broken.code == 1
+    assert "the points of two (pod two-pod) cannot be read" in broken.err
