@@ -91,10 +91,43 @@ def test_every_variable_of_the_readme_is_read_by_the_operator() -> None:
         assert f'"{variable}"' in sources or f'"{suffix}"' in sources, variable
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "examples").rglob("README.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+def _pages() -> list[Path]:
+    return [path for path in _tracked() if path.suffix == ".md"]
+
+
+def _links(page: Path) -> list[str]:
+    """Return the targets of a page's links, but for those that lead out of the repository and those in code."""
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if "://" not in target]
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and static sites make them."""
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    slugs = [re.sub(r"[^\w\- ]", "", title.lower()) for title in re.findall(r"^#+ (.+?)\s*$", prose, re.MULTILINE)]
+    return {slug.replace(" ", "-") for slug in slugs}
+
+
+def test_every_link_leads_somewhere() -> None:
+    broken = []
+    for page in _pages():
+        for link in _links(page):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        found = ahead.pop()
+        page = found / "README.md" if found.is_dir() else found
+        if page not in seen and page.suffix == ".md" and page.exists():
+            seen.add(page)
+            ahead += [(page.parent / link.partition("#")[0]).resolve() for link in _links(page)]
+    assert [str(page.relative_to(ROOT)) for page in _pages() if page not in seen] == []
 
 
 def test_the_readme_shows_the_quickstart_as_it_is() -> None:

@@ -306,15 +306,3 @@ def test_the_manifests_of_the_page_can_be_read(kind: crd.Kind) -> None:
     manifests = [yaml.safe_load(text) for text in re.findall(r"(?s)```yaml\n(.*?)```", REGISTRY.section(kind.kind))]
     assert [manifest["kind"] for manifest in manifests] == [kind.kind]
     kind.spec.model_validate(manifests[0]["spec"])
-
-
-@pages
-def test_every_link_leads_somewhere(page: Page) -> None:
-    for target, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.text):
-        text = (ROOT / "docs" / target).read_text() if target else page.text
-        headings = {
-            re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-            for line in text.splitlines()
-            if line.startswith("#")
-        }
-        assert not heading or heading in headings, f"{target}#{heading}"

@@ -124,13 +124,3 @@ def _defaults_in_lists(node: Raw, *, inside: bool) -> Iterator[str]:
         yield from _defaults_in_lists(value, inside=inside)
     if "items" in node:
         yield from _defaults_in_lists(node["items"], inside=True)
-
-
-def test_every_link_of_the_page_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", DOCS):
-        path, _, anchor = target.partition("#")
-        page = ROOT / "docs" / path if path else ROOT / "docs/gitops.md"
-        assert page.exists(), target
-        if anchor:
-            headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
-            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, target
