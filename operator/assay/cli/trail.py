@@ -58,8 +58,8 @@ def check(session: Session, expect: list[str], source: Path | None, output: Docu
     Raises CliError with code NO when it is not intact. As JSON ``{"namespace", "records", "head", "intact",
     "versionsChecked", "expected": [head], "findings": [{"sequence", "kind", "message"}], "more"}``.
     """
-    expected = [_head(text) for text in expect]
-    kept = None if source is not None else _kept(session)
+    expected = [read_head(text) for text in expect]
+    kept = None if source is not None else kept_head(session)
     expected += [kept] if kept else []
     if source is not None:
         report = verify(session.namespace, files(session, source), expected)
@@ -71,14 +71,16 @@ def check(session: Session, expect: list[str], source: Path | None, output: Docu
         raise CliError(f"the audit trail of {report.namespace} is not intact", hint=hint, code=NO)
 
 
-def _head(text: str) -> Head:
+def read_head(text: str) -> Head:
+    """Return the end of a trail that was kept elsewhere, from SEQUENCE:SHA256 or @FILE. Raises CliError."""
     try:
         return Head.parse(Path(text[1:]).read_text(encoding="ascii") if text.startswith("@") else text)
     except (OSError, ValueError) as error:
         raise CliError(f"--expect: {error}", hint="it is like 42:<sha256>, or @FILE", code=USAGE) from None
 
 
-def _kept(session: Session) -> Head | None:
+def kept_head(session: Session) -> Head | None:
+    """Return the end of the trail that the operator keeps, None where there is none, or none to be read."""
     try:
         found = session.kube.find(CONFIGMAPS, OPERATOR_NAMESPACE, HEADS)
         text = ((found or {}).get("data") or {}).get(session.namespace)
