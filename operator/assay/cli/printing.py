@@ -65,19 +65,31 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], output: Format = Format.TABLE) -> None:
-    """Print rows in kubectl's manner: no lines, two spaces between columns; None and "" are shown as `-`."""
+def table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[object]],
+    output: Format = Format.TABLE,
+    above: Sequence[int] = (),
+) -> list[int]:
+    """Print rows in kubectl's manner: no lines, two spaces between columns; None and "" are shown as `-`.
+
+    Return the widths of the columns. With those of the rows ``above`` the table goes on below them, without a head.
+    """
     shown = [index for index, column in enumerate(columns) if output is Format.WIDE or not column.wide]
-    cells = [[_cell(row[index]) for index in shown] for row in rows]
+    cells = [[cell(row[index]) for index in shown] for row in rows]
     heads = [columns[index] for index in shown]
-    widths = [max([len(head.title), *(len(row[at]) for row in cells)]) for at, head in enumerate(heads)]
+    least = above or [len(head.title) for head in heads]
+    widths = [max([least[at], *(len(row[at]) for row in cells)]) for at in range(len(heads))]
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    lines = [_line([head.title for head in heads], heads, widths, coloured=False)]
+    lines = [] if above else [_line([head.title for head in heads], heads, widths, coloured=False)]
     lines += [_line(row, heads, widths, coloured=coloured) for row in cells]
-    write("\n".join(lines))
+    if lines:
+        write("\n".join(lines))
+    return widths
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a table has it, on one line."""
     if value is None or value == "":
         return "-"
     if isinstance(value, float):
