@@ -1,4 +1,8 @@
-"""What the end-to-end tests share: images in the cluster, one operator, one namespace a test."""
+"""What the end-to-end tests share: images in the cluster, one operator, one namespace a test.
+
+Most have an operator from the checkout: a process that they can kill, and that looks around more often than by default.
+Those that use Assay as a user does have the one that the chart installs, in a cluster of their own.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import operators, registry
-from tests.cluster import images
+from tests.cluster import charting, images
 from tests.cluster.local import LocalCluster
 from tests.objects import Objects
 
@@ -14,10 +18,23 @@ from tests.objects import Objects
 @pytest.fixture(scope="session")
 def installed(cluster: LocalCluster) -> LocalCluster:
     """Return a cluster with the images, the CRDs, the operator's rights and the admission policies in force."""
-    for archive in (images.assay_image(), images.quickstart_image()):
-        cluster.load_image(archive)
+    _load_images(cluster)
     registry.install_policies(cluster)
     return cluster
+
+
+@pytest.fixture(scope="module")
+def release(clean_cluster: LocalCluster) -> charting.Release:
+    """Return Assay as Helm installs it in a clean cluster, with the chart's own values but for image and store."""
+    _load_images(clean_cluster)
+    release = charting.Release(clean_cluster)
+    release.install()
+    return release
+
+
+def _load_images(cluster: LocalCluster) -> None:
+    for archive in (images.assay_image(), images.quickstart_image()):
+        cluster.load_image(archive)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,16 @@
-"""The quickstart, as the README tells it: six real models, every point and every artifact in a real store."""
+"""The quickstart, as the README tells it: six real models, every point and every artifact in a real store.
 
+The operator is the one that the chart brings when nothing but its image and the store is set.
+"""
+
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from assay.store.verify import verify_run
+from tests.cluster.charting import Release
 from tests.objects import Objects, condition
 
 pytestmark = pytest.mark.e2e
@@ -13,7 +18,13 @@ pytestmark = pytest.mark.e2e
 MANIFEST = Path(__file__).resolve().parents[2] / "examples" / "quickstart" / "experiment.yaml"
 
 
-def test_quickstart_trains_six_models_and_records_all_of_them(objects: Objects) -> None:
+@pytest.fixture
+def objects(release: Release) -> Objects:
+    release.cluster.create_namespace("quickstart")
+    return Objects(release.cluster, "quickstart")
+
+
+def test_quickstart_trains_six_models_and_records_all_of_them(objects: Objects, release: Release) -> None:
     manifest = yaml.safe_load(MANIFEST.read_text())
     objects.apply(manifest)
     experiment = objects.wait_phase("experiment", "digits", "Succeeded", "Failed", seconds=240)
@@ -41,6 +52,10 @@ def test_quickstart_trains_six_models_and_records_all_of_them(objects: Objects) 
     assert "Started" in story
     assert "NewBest" in story
     assert not objects.all("secrets", "assay.dev/run"), "the runs' credentials outlived the runs"
+
+    (pod,) = json.loads(release.kubectl("get", "pods", "-o", "json"))["items"]
+    assert release.leader() == pod["metadata"]["name"], "the operator does not hold the Lease"
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0, release.log()
 
 
 def _check_record(objects: Objects, run: dict) -> None:

@@ -1,7 +1,8 @@
 """The registry on real pods, as examples/registry tells it: trained, approved, served, held, rolled back, tampered.
 
 One story in one namespace: each step begins where the one before has ended, and runs the README's own commands where
-it has some. The admission policies are in force, and nobody but the administrator of the cluster may do everything.
+it has some. Operator and admission policies are those that the chart installs, and nobody but the administrator of the
+cluster may do everything.
 """
 
 import json
@@ -25,15 +26,14 @@ import yaml
 from assay.store import layout
 from tests import registry
 from tests.attackers import Realm
-from tests.cluster.local import LocalCluster
+from tests.cluster.charting import Release
+from tests.cluster.paths import CHECKOUT
 from tests.cluster.waiting import wait_for
 from tests.objects import Objects, condition, experiment, run
-from tests.operators import NAMESPACE as OPERATORS_OWN
-from tests.operators import ROOT, OperatorProcess
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLE = ROOT / "examples" / "registry"
+EXAMPLE = CHECKOUT / "examples" / "registry"
 ALIAS = "digits.champion"
 SCIENTIST, APPROVER, MANAGER = "dora", "rita", "walter"
 Raw = dict[str, Any]
@@ -58,7 +58,7 @@ class Story:
 
     realm: Realm
     objects: Objects
-    operator: OperatorProcess
+    release: Release
     broken: str = ""
     times: dict[str, str] = field(default_factory=dict)
     _sections: dict[str, str] = field(default_factory=dict, repr=False)
@@ -76,7 +76,7 @@ class Story:
             "KUBECONFIG": str(self.objects.cluster.kubeconfig.parent / f"story-{self.realm.namespace}"),
             "NAMESPACE": self.realm.namespace,
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
-            "PYTHONPATH": str(ROOT / "operator"),
+            "PYTHONPATH": str(CHECKOUT / "operator"),
         }
 
     def prepare_shell(self) -> None:
@@ -106,7 +106,7 @@ class Story:
     def seen(self) -> str:
         """Return what there is in the namespace, for whoever has to find out why a step failed."""
         there = self.realm.admin("get", "exp,run,mv,alias,deploy,pods", "--output=wide")
-        return f"\n{there}\nthe operator's log {self.operator.log} ends with:\n{self.operator.tail(15)}"
+        return f"\n{there}\nthe operator's log ends with:\n{self.release.log()}"
 
     def alias(self, what: str, holds: Callable[[Raw], Any], seconds: float = 60) -> Raw:
         """Wait until something holds of the alias's status; return the status."""
@@ -227,14 +227,13 @@ def now() -> str:
 
 
 @pytest.fixture(scope="module")
-def story(installed: LocalCluster, operator_process: OperatorProcess) -> Iterator[Story]:
+def story(release: Release) -> Story:
     """Return the story's namespace, with pod security as strict as it gets."""
-    name = f"registry-{os.getpid()}-{int(time.time()) % 100_000}"
-    installed.create_namespace(name, {"pod-security.kubernetes.io/enforce": "restricted"})
-    story = Story(Realm(installed, name, ""), Objects(installed, name), operator_process)
+    cluster, name = release.cluster, "registry"
+    cluster.create_namespace(name, {"pod-security.kubernetes.io/enforce": "restricted"})
+    story = Story(Realm(cluster, name, ""), Objects(cluster, name), release)
     story.prepare_shell()
-    yield story
-    installed.delete_namespace(name)
+    return story
 
 
 @pytest.fixture(autouse=True)
@@ -489,7 +488,7 @@ def test_deleting_experiments_leaves_versions_and_a_bound_one_stays(story: Story
 def test_trail_is_intact_and_tells_what_was_live(story: Story, tmp_path: Path) -> None:
     name = story.realm.namespace
     records = [json.loads(line) for line in story.audit("list", name, "--json").splitlines()]
-    heads = story.objects.cluster.kubectl(f"--namespace={OPERATORS_OWN}", "get", "cm", "assay-audit-heads", "-ojson")
+    heads = story.release.kubectl("get", "cm", "assay-audit-heads", "-ojson")
     head = wait_for("the head in the cluster", lambda: json.loads(heads)["data"][name], seconds=10)
     assert f"{name}: intact" in story.audit("verify", name, "--expect", head)
 
