@@ -178,10 +178,15 @@ def _in_cluster() -> bool:
 def _impersonation(user: str, groups: tuple[str, ...]) -> urllib3.HTTPHeaderDict:
     if groups and not user:
         raise CliError("--as-group needs --as", hint="name the user too: --as=jane --as-group=ml", code=USAGE)
-    headers = urllib3.HTTPHeaderDict({"Impersonate-User": user} if user else {})
+    headers = urllib3.HTTPHeaderDict({"Impersonate-User": _header(user)} if user else {})
     for group in groups:
-        headers.add("Impersonate-Group", group)
+        headers.add("Impersonate-Group", _header(group))
     return headers
+
+
+def _header(text: str) -> str:
+    """Return a name as the API server reads headers: UTF-8, which the HTTP library has to be given as Latin-1."""
+    return text.encode().decode("latin-1")
 
 
 def _writing(dry_run: bool) -> dict[str, str]:

@@ -1,0 +1,186 @@
+"""Versions and models as answers: what is shown of them, in one shape for every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict
+
+from assay.api import names
+from assay.api.approvals import read_approval
+
+Raw = dict[str, Any]
+
+
+class Approval(TypedDict):
+    """One approval on a version. ``valid``: it is for the version's bytes."""
+
+    alias: str
+    approver: str
+    id: str
+    comment: str
+    valid: bool
+
+
+class Version(TypedDict):
+    """One version. ``aliases`` are live with it, ``wantedBy`` are to move to it; ``metrics`` have their latest values.
+
+    ``objective`` is the metric that decides, with its best value in ``result``; None where neither is known.
+    """
+
+    name: str
+    model: str
+    version: int
+    phase: str
+    aliases: list[str]
+    wantedBy: list[str]
+    objective: str | None
+    result: float | None
+    metrics: dict[str, float]
+    parameters: dict[str, Any]
+    run: str | None
+    experiment: str | None
+    owner: str | None
+    approvals: list[Approval]
+    created: str
+    registered: str | None
+    digest: str
+    bytes: int | None
+    signed: bool
+    reproducible: bool
+
+
+class AliasState(TypedDict):
+    """One alias: the version that is live (None: nothing is bound), and the one that is wanted."""
+
+    alias: str
+    phase: str
+    live: int | None
+    wanted: int
+
+
+class Model(TypedDict):
+    """One model: how many versions it has that are not archived, the newest of them and when that came, its aliases."""
+
+    model: str
+    versions: int
+    latest: int | None
+    created: str | None
+    aliases: list[AliasState]
+
+
+def version(body: Raw, aliases: Sequence[AliasState] | None) -> Version:
+    """Return the answer about a ModelVersion. ``aliases`` are those of its model, None when they may not be read."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    run, number = spec.get("run") or {}, spec["version"]
+    made_from = provenance(body)
+    metrics = made_from.get("metrics") or {}
+    objective = objective_metric(metrics)
+    if aliases is None:
+        live, wanted = list(status.get("aliases") or []), []
+    else:
+        live = [each["alias"] for each in aliases if each["live"] == number]
+        wanted = [each["alias"] for each in aliases if each["wanted"] == number != each["live"]]
+    return {
+        "name": metadata["name"],
+        "model": spec["model"],
+        "version": number,
+        "phase": phase(body),
+        "aliases": live,
+        "wantedBy": wanted,
+        "objective": objective,
+        "result": metrics[objective]["best"] if objective else None,
+        "metrics": {name: summary["last"] for name, summary in metrics.items()},
+        "parameters": made_from.get("parameters") or {},
+        "run": run.get("name"),
+        "experiment": run.get("experiment"),
+        "owner": spec.get("owner"),
+        "approvals": approvals(body),
+        "created": metadata["creationTimestamp"],
+        "registered": status.get("registered"),
+        "digest": spec["artifact"]["digest"],
+        "bytes": (status.get("artifact") or {}).get("bytes", spec["artifact"].get("size")),
+        "signed": holds(body, names.SIGNED),
+        "reproducible": holds(body, names.REPRODUCIBLE),
+    }
+
+
+def alias_state(body: Raw) -> AliasState:
+    """Return what a ModelAlias points to and is to point to."""
+    status = body.get("status") or {}
+    spec = body["spec"]
+    return {
+        "alias": spec["alias"],
+        "phase": status.get("phase") or "Pending",
+        "live": status.get("boundVersion"),
+        "wanted": spec["version"],
+    }
+
+
+def models(versions: Iterable[Raw], aliases: Iterable[Raw]) -> list[Model]:
+    """Return the models that have versions or aliases, by name."""
+    found: dict[str, list[Raw]] = {}
+    states: dict[str, list[AliasState]] = {}
+    for body in versions:
+        found.setdefault(body["spec"]["model"], []).append(body)
+    for body in aliases:
+        states.setdefault(body["spec"]["model"], []).append(alias_state(body))
+    answers = []
+    for model in sorted({*found, *states}):
+        shown = [body for body in found.get(model, []) if not is_archived(body)]
+        newest = max(shown, key=lambda body: int(body["spec"]["version"]), default=None)
+        answers.append(
+            Model(
+                model=model,
+                versions=len(shown),
+                latest=newest["spec"]["version"] if newest else None,
+                created=newest["metadata"]["creationTimestamp"] if newest else None,
+                aliases=sorted(states.get(model, []), key=lambda state: state["alias"]),
+            )
+        )
+    return answers
+
+
+def approvals(body: Raw, alias: str = "") -> list[Approval]:
+    """Return the approvals on a ModelVersion that can be read, for one alias or for all."""
+    found: list[Approval] = []
+    for key, value in sorted((body["metadata"].get("annotations") or {}).items()):
+        said = read_approval(key, value)
+        if said is not None and alias in ("", said.alias):
+            valid = said.digest == body["spec"]["artifact"]["digest"]
+            found.append(
+                {
+                    "alias": said.alias,
+                    "approver": said.approver,
+                    "id": said.id,
+                    "comment": said.comment,
+                    "valid": valid,
+                }
+            )
+    return found
+
+
+def provenance(body: Raw) -> Raw:
+    """Return what a ModelVersion was made from: what its run says, else what its manifest claims."""
+    return (body.get("status") or {}).get("provenance") or body["spec"].get("provenance") or {}
+
+
+def objective_metric(metrics: Raw) -> str | None:
+    """Return the metric that decides: the only one whose best value is known."""
+    known = [name for name, summary in metrics.items() if summary.get("best") is not None]
+    return known[0] if len(known) == 1 else None
+
+
+def phase(body: Raw) -> str:
+    """Return the phase of a ModelVersion, also before the operator has looked at it."""
+    return str((body.get("status") or {}).get("phase") or "Pending")
+
+
+def is_archived(body: Raw) -> bool:
+    """Whether a version is hidden."""
+    return names.LABEL_ARCHIVED in (body["metadata"].get("labels") or {})
+
+
+def holds(body: Raw, kind: str) -> bool:
+    """Whether a condition of an object is True."""
+    conditions = (body.get("status") or {}).get("conditions") or []
+    return any(each["type"] == kind and each["status"] == "True" for each in conditions)

@@ -1,0 +1,31 @@
+"""Whether the user may do what Assay has verbs of its own for, said before anything is shown or written."""
+
+from __future__ import annotations
+
+from assay.api import names
+from assay.cli.errors import FORBIDDEN, CliError
+from assay.cli.session import Session
+
+#: Which of the chart's roles has the verb; the others are granted by name.
+_ROLES = {"approve": "assay-approver", "bind": "assay-release-manager", "rollback": "assay-release-manager"}
+
+
+def may(session: Session, verb: str, model: str, alias: str) -> bool:
+    """Whether the user has a verb on an alias, of every model or of this one. Raises ApiError."""
+    return any(
+        session.kube.can(verb, names.GROUP, names.VIRTUAL_ALIASES, session.namespace, name)
+        for name in (alias, f"{model}.{alias}")
+    )
+
+
+def require(session: Session, verb: str, model: str, alias: str) -> None:
+    """Raise CliError, which says who can grant it, when the user does not have the verb."""
+    if may(session, verb, model, alias):
+        return
+    role = f"bind the ClusterRole {_ROLES[verb]}, or a Role" if verb in _ROLES else "write a Role"
+    raise CliError(
+        f"{session.kube.whoami()} may not {verb} for {alias} in the namespace {session.namespace}: it takes the verb "
+        f"{verb} on aliases.assay.dev, resourceName {alias} or {model}.{alias}",
+        hint=f"whoever manages RBAC there can {role} with that verb (docs/personas.md)",
+        code=FORBIDDEN,
+    )

@@ -1,0 +1,79 @@
+"""How far an alias is on its way, by what its object says."""
+
+from typing import Any
+
+import pytest
+
+from assay.cli import following
+from assay.cli.errors import FAILED, NO, OK
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+SINCE = "2026-03-02T10:00:00Z"
+
+
+def alias(*, wanted: int = 2, generation: int = 3, asks: str = "", **status: Any) -> Raw:
+    metadata: Raw = {"generation": generation}
+    if asks:
+        metadata["annotations"] = {"assay.dev/rollback-requested": asks}
+    return {"metadata": metadata, "spec": {"version": wanted}, "status": {"observedGeneration": 3, **status}}
+
+
+def follower(name: str, **more: Any) -> Raw:
+    return {"kind": "Deployment", "name": name, "version": 2, **more}
+
+
+def aside(generation: int) -> Raw:
+    return {"version": 2, "generation": generation, "reason": "RolloutFailed", "message": "v2 failed", "at": SINCE}
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "message", "code"),
+    [
+        (alias(generation=4, boundVersion=2), "unseen", "the operator has not looked", FAILED),
+        (alias(wanted=9, boundVersion=1), "failed", "was pointed to v9 meanwhile", FAILED),
+        (alias(boundVersion=1), "held", "v2 is held: it has not been judged yet", NO),
+        (
+            alias(requirements=[{"policy": "p", "requirement": "soak", "met": False, "message": "too short"}]),
+            "held",
+            "v2 is held: p: too short",
+            NO,
+        ),
+        (alias(boundVersion=1, setAside=aside(3)), "failed", "v2 failed", FAILED),
+        (alias(boundVersion=1, setAside=aside(2)), "held", "not been judged", NO),
+        (alias(boundVersion=2), "done", "v2 is live; nothing follows", OK),
+        (alias(boundVersion=2, serving=[follower("a", ready=True)]), "done", "served by Deployment a", OK),
+        (
+            alias(boundVersion=2, serving=[follower("a", ready=True), follower("b", message="1 of 3 pods ready")]),
+            "rolling",
+            "1 of 2 workloads ready; Deployment b: 1 of 3 pods ready",
+            FAILED,
+        ),
+        (
+            alias(boundVersion=2, serving=[follower("a"), follower("b", failed=True, message="exit code 1")]),
+            "failed",
+            "v2 is live, and cannot be served: Deployment b: exit code 1",
+            FAILED,
+        ),
+    ],
+)
+def test_a_promotion_is_as_far_as_its_alias_says(body: Raw, state: str, message: str, code: int) -> None:
+    found = following.promotion(body, 2)
+    assert (found.state, found.code) == (state, code)
+    assert message in found.message
+    assert found.alone == ("nothing follows" in message)
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (alias(boundVersion=1, asks="1 walter"), "unseen"),
+        (alias(boundVersion=2, asks="1 walter"), "unseen"),
+        (alias(boundVersion=1, setAside=aside(3)), "done"),
+        (alias(boundVersion=2), "failed"),
+        (alias(boundVersion=1, serving=[follower("a")]), "rolling"),
+    ],
+)
+def test_a_rollback_is_over_when_the_operator_has_taken_the_wish_away(body: Raw, state: str) -> None:
+    assert following.rollback(body, 1).state == state
