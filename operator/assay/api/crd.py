@@ -137,6 +137,8 @@ RUN = Kind(
         _column("Record", ".status.record.complete", "boolean", "Whether the record is whole."),
         _column("Message", ".status.message", "string", "Why, in words.", priority=1),
         _column("Record-URI", ".status.record.uri", "string", "Where the evidence is.", priority=1),
+        # With it a table tells, for a tenth of the work, which of many Runs have changed.
+        _column("Resource-Version", ".metadata.resourceVersion", "string", "Changes with each write.", priority=1),
         _AGE,
     ),
     # A Job of that name gives its pods host names of 63 characters at most, with an index of up to five digits.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +19,8 @@ Raw = dict[str, Any]
 
 FIELD_MANAGER = "assay-cli"
 _PAGE = 500
+_BUSY = 429
+_TRIES = 10
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
 
@@ -140,12 +143,16 @@ class Kube:
         wanted = {name: value for name, value in (query or {}).items() if value}
         url = self.server + path + (f"?{urlencode(wanted)}" if wanted else "")
         headers = self._headers | {"Accept": accept, "Content-Type": content} | self._authorization()
-        try:
-            answer = self._pool.request(
-                method, url, body=body, headers=headers, timeout=timeout, retries=False, preload_content=False
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(0, "Unreachable", f"the API server {self.server} cannot be reached: {error}") from None
+        for _ in range(_TRIES):
+            try:
+                answer = self._pool.request(
+                    method, url, body=body, headers=headers, timeout=timeout, retries=False, preload_content=False
+                )
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise ApiError(0, "Unreachable", f"the API server {self.server} cannot be reached: {error}") from None
+            if answer.status != _BUSY:
+                break
+            _wait(answer)
         if answer.status >= 400:
             raise _refusal(answer)
         return answer  # type: ignore[no-any-return]
@@ -187,6 +194,13 @@ def _impersonation(user: str, groups: tuple[str, ...]) -> urllib3.HTTPHeaderDict
 def _header(text: str) -> str:
     """Return a name as the API server reads headers: UTF-8, which the HTTP library has to be given as Latin-1."""
     return text.encode().decode("latin-1")
+
+
+def _wait(answer: Any) -> None:
+    """Wait as long as an API server asks for that was too busy to look at a request."""
+    said = answer.headers.get("Retry-After") or ""
+    answer.drain_conn()
+    time.sleep(min(5, int(said) if said.isdigit() else 1))
 
 
 def _writing(dry_run: bool) -> dict[str, str]:

@@ -48,7 +48,10 @@ class Filter:
     def matches(self, row: RunRow) -> bool:
         """Return whether the run is one of those that are asked for."""
         values, lacks = self._values(row)
-        outcome = self._expression.evaluate(values)
+        outcome = self._expression.evaluate_freely(values)
+        if outcome.value is None and not lacks:
+            # The slower way takes what the library alone does not, such as integers of more than 64 bits.
+            outcome = self._expression.evaluate(values)
         if outcome.value is None and not lacks:
             self.undecided += 1
             self.why = self.why or outcome.message

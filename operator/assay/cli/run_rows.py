@@ -1,20 +1,12 @@
-"""Runs as rows: what the command line shows of a run, filters by, and keeps; from the cluster or the archive.
-
-Pages are read ahead while the last one is worked on. Nothing is filtered or printed here.
-"""
+"""A run as a row: what the command line shows of a run, filters by, and keeps; of the cluster or of the archive."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from assay.api import names, resources
-from assay.api.resources import RUNS
-from assay.cli.errors import CliError
-from assay.cli.session import Session
+from assay.api import names
 from assay.planning.conditions import parse_time
 from assay.planning.recipe import datasets_of
 
@@ -22,9 +14,6 @@ if TYPE_CHECKING:
     from assay.store.archive import RecordedRun
 
 Raw = dict[str, Any]
-
-#: 1,000 or 2,000 are read no faster, and the first ones are there later.
-PAGE = 500
 
 
 class RunRow(TypedDict):
@@ -116,64 +105,3 @@ def timed(rows: Iterable[RunRow], now: datetime | None = None) -> list[RunRow]:
         end = completed or (now if row["phase"] == "Running" else None)
         row["duration"] = (end - started).total_seconds() if started and end else None
     return found
-
-
-def read(
-    session: Session, experiment: str = "", *, archived: bool = False, cached: bool = True
-) -> Iterator[list[RunRow]]:
-    """Yield the runs of a namespace, or of one experiment, page by page; those of the archive after the others.
-
-    Those in the cluster come in the order of their names, and are of one moment. Raises CliError, StoreError.
-    """
-    known: set[str] = set()
-    for page in pages(session, experiment):
-        rows = timed(of_run(run) for run in page)
-        known.update(row["uid"] for row in rows)
-        yield rows
-    if archived:
-        from assay.store import archive
-
-        found = archive.runs(session.store, session.namespace, experiment or None)
-        yield timed(of_record(each) for each in found if each.uid not in known)
-
-
-def pages(session: Session, experiment: str = "") -> Iterator[list[Raw]]:
-    """Yield the Runs of a namespace, or of one experiment, page by page, in the order of their names. Raises CliError.
-
-    All pages are of one moment: the API server's snapshot of the first one.
-    """
-    labels = f"{names.LABEL_EXPERIMENT}={experiment}" if experiment else ""
-    path = _path(session.namespace)
-
-    def page(token: str) -> bytes:
-        query = {"limit": str(PAGE), "labelSelector": labels, "continue": token}
-        with session.kube.stream("GET", path, query=query) as answer:
-            return bytes(answer.read())
-
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(page, "")
-        while True:
-            text = coming.result()
-            token = _token(text)
-            if token:
-                coming = ahead.submit(page, token)
-            yield json.loads(text).get("items") or []
-            if not token:
-                return
-
-
-def _token(page: bytes) -> str:
-    """Return the token of the next page, which stands at the end of this one, without reading all of it."""
-    start = page.rfind(b'"metadata":{')
-    try:
-        metadata = json.loads(b"{" + page[start:])["metadata"] if start >= 0 else {}
-    except ValueError:
-        metadata = json.loads(page).get("metadata") or {}
-    return str(metadata.get("continue") or "")
-
-
-def _path(namespace: str) -> str:
-    try:
-        return resources.path(RUNS, namespace)
-    except ValueError as error:
-        raise CliError(str(error)) from None

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from assay.api.resources import EXPERIMENTS
-from assay.cli import printing, run_columns, run_rows
+from assay.cli import printing, run_columns, run_reading
 from assay.cli.commands.runs import RunFormat
 from assay.cli.errors import NOT_FOUND, CliError
 from assay.cli.printing import Format
@@ -73,7 +73,9 @@ class _Found:
         """Yield them as they are read, none before it is known that every name in the filter is one."""
         held: list[RunRow] = []
         request = self._request
-        for page in run_rows.read(self._session, request.experiment, archived=request.archived, cached=request.cached):
+        for page in run_reading.read(
+            self._session, request.experiment, archived=request.archived, cached=request.cached
+        ):
             self._seen += len(page)
             held += [row for row in page if self._filter is None or self._filter.matches(row)]
             if self._filter is None or not self._filter.unseen:
