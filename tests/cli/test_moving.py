@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from assay.api.names import LABEL_BOUND as BOUND
 from tests import operators, registry
 from tests.attackers import PERSONAS
 from tests.cli.conftest import Answer
@@ -129,6 +131,28 @@ def test_a_rollback_that_cannot_be_done_is_refused_before_it_is_asked_for(assay:
     assert answer.code == 6
     assert "digits.v2 has never held champion, so it is no rollback" in answer.err
     assert "it has pointed to v1" in answer.err
+
+
+def test_what_the_operator_says_to_a_rollback_that_it_does_not_do_is_passed_on(
+    assay: Assay, models: Models, operator: operators.OperatorProcess
+) -> None:
+    for version in ("1", "2"):
+        assert assay("promote", "digits", "champion", version, *WALTER).code == 0
+    models.wait("modelversion", "digits.v1", "no label", lambda o: BOUND not in o["metadata"].get("labels", {}))
+    operator.kill()
+    try:
+        with ThreadPoolExecutor() as pool:
+            asking = pool.submit(assay, "rollback", "digits", "champion", "--timeout", "60s", *WALTER)
+            asked = lambda found: "assay.dev/rollback-requested" in found["metadata"]["annotations"]  # noqa: E731
+            models.alias("digits.champion", "asked", asked)
+            models.kubectl("delete", "modelversion", "digits.v1")
+            operator.start().wait_ready()
+            answer = asking.result()
+    finally:
+        if not operator.running:
+            operator.start().wait_ready()
+    assert answer.code == 1
+    assert answer.out.splitlines()[-1] == "digits.champion: there is no digits.v1 any more"
 
 
 def test_who_may_not_is_told_before_anything_is_written(assay: Assay, models: Models) -> None:

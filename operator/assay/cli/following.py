@@ -13,6 +13,7 @@ from assay.api.modelalias import ModelAliasStatus
 from assay.api.resources import EVENTS, MODEL_ALIASES
 from assay.cli import printing, sheets
 from assay.cli.errors import FAILED, NO, NOT_FOUND, OK, CliError
+from assay.cli.kube import ApiError
 from assay.cli.session import Session
 from assay.planning import binding
 
@@ -22,18 +23,18 @@ State = Literal["unseen", "held", "rolling", "done", "failed"]
 _EVERY_SECONDS = 0.5
 #: An operator that runs answers within a second or two.
 _SILENCE_SECONDS = 10.0
-#: What follows an alias that has just been bound appears in its status a moment later.
+#: What follows an alias that has just been bound, or why the operator did not, appears a moment later.
 _SETTLED_SECONDS = 2.0
 _ENDED: tuple[State, ...] = ("done", "failed")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is, in one word and in words. ``alone``: nothing follows the alias, or nothing is known of it yet."""
+    """How far it is, in one word and in words. ``unsure``: more may be known of it a moment later."""
 
     state: State
     message: str
-    alone: bool = False
+    unsure: bool = False
 
     @property
     def code(self) -> int:
@@ -65,7 +66,7 @@ def rollback(body: Raw, version: int) -> Progress:
     if status.bound_version == version:
         return _served(status)
     live = f"v{status.bound_version} is live" if status.bound_version else "nothing is bound"
-    return Progress("failed", f"the operator did not go back to v{version}, {live}")
+    return Progress("failed", f"the operator did not go back to v{version}, {live}", unsure=True)
 
 
 def _status(body: Raw) -> ModelAliasStatus:
@@ -78,7 +79,7 @@ def _served(status: ModelAliasStatus) -> Progress:
     failing = [each for each in status.serving if each.failed]
     waiting = [each for each in status.serving if not each.ready and not each.failed]
     if not status.serving:
-        return Progress("done", f"{live}; nothing follows the alias", alone=True)
+        return Progress("done", f"{live}; nothing follows the alias", unsure=True)
     told = "; ".join(f"{each.kind} {each.name}: {each.message or 'not ready'}" for each in failing or waiting)
     if failing:
         return Progress("failed", f"{live}, and cannot be served: {told}")
@@ -104,7 +105,7 @@ def follow(session: Session, name: str, look: Callable[[Raw], Progress], timeout
             if now.state not in _ENDED:
                 printing.note(f"{name}: {sheets.line(now.message)}")
         seen = now
-        if now.state in _ENDED and not (now.alone and waited - since < _SETTLED_SECONDS):
+        if now.state in _ENDED and not (now.unsure and waited - since < _SETTLED_SECONDS):
             return now
         if timeout is not None and waited >= timeout.total_seconds():
             return now
@@ -116,12 +117,16 @@ def follow(session: Session, name: str, look: Callable[[Raw], Progress], timeout
         time.sleep(_EVERY_SECONDS)
 
 
-def why_declined(session: Session, name: str) -> str:
-    """Return what the operator's newest event says of a rollback that it did not do, "" when there is none."""
+def refusals(session: Session, name: str) -> dict[str, str]:
+    """Return what events say of rollbacks of an alias that the operator did not do, by the event's version.
+
+    Nothing where the user may not read events: what has happened is known without them.
+    """
     fields = f"involvedObject.name={name},reason=RollbackRefused"
-    found = sorted(session.kube.list(EVENTS, session.namespace, fields=fields), key=_when)
-    return str(found[-1].get("message") or "") if found else ""
-
-
-def _when(event: Raw) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
+    try:
+        found = list(session.kube.list(EVENTS, session.namespace, fields=fields))
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return {}
+    return {each["metadata"]["resourceVersion"]: str(each.get("message") or "") for each in found}

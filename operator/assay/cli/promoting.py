@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypedDict
 
@@ -13,7 +13,6 @@ from assay.api.resources import MODEL_ALIASES
 from assay.cli import following, printing, references, rights, sheets, verdicts, why
 from assay.cli.errors import NO, NOT_FOUND, OK, USAGE, CliError
 from assay.cli.following import Progress
-from assay.cli.kube import ApiError
 from assay.cli.printing import Document
 from assay.cli.session import Session
 from assay.cli.verdicts import Case, Requirement
@@ -83,8 +82,9 @@ class Mover:
             printing.write(f"{case.name}: v{version} takes the place of v{live}; no approval is needed")
         lines = [f"{version} {session.kube.whoami()}", comment]
         patch = {"metadata": {"annotations": {names.ANNOTATION_ROLLBACK: "\n".join(filter(None, lines))}}}
+        before = following.refusals(session, case.name)
         session.kube.patch(MODEL_ALIASES, session.namespace, case.name, patch, dry_run=self.dry_run)
-        return self._end(version, judged, self._on_the_way_back(version))
+        return self._end(version, judged, self._on_the_way_back(version, before))
 
     def _point(self, version: int, comment: str) -> None:
         """Write the spec, so that it is another one where that is what makes the operator look again."""
@@ -139,21 +139,15 @@ class Mover:
         held = sorted({each.version for each in self.case.status.history})
         return f"it has pointed to {', '.join(f'v{each}' for each in held)}" if held else ""
 
-    def _on_the_way_back(self, version: int) -> Callable[[Raw], Progress]:
+    def _on_the_way_back(self, version: int, before: Collection[str]) -> Callable[[Raw], Progress]:
         def look(body: Raw) -> Progress:
             found = following.rollback(body, version)
-            if found.state != "failed" or (body.get("status") or {}).get("boundVersion") == version:
+            if found.state != "failed" or not found.unsure:
                 return found
-            return Progress("failed", self._declined() or found.message)
+            said = following.refusals(self.session, self.case.name).items()
+            return next((Progress("failed", text) for key, text in said if key not in before), found)
 
         return look
-
-    def _declined(self) -> str:
-        try:
-            return following.why_declined(self.session, self.case.name)
-        except ApiError:
-            # Not everybody may read events, and what happened is known without them.
-            return ""
 
     def _end(self, version: int, judged: Verdict, look: Callable[[Raw], Progress]) -> int:
         """Wait if that is wanted, say what has become of it, and return the exit code."""

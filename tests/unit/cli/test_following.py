@@ -62,7 +62,7 @@ def test_a_promotion_is_as_far_as_its_alias_says(body: Raw, state: str, message:
     found = following.promotion(body, 2)
     assert (found.state, found.code) == (state, code)
     assert message in found.message
-    assert found.alone == ("nothing follows" in message)
+    assert found.unsure == ("nothing follows" in message)
 
 
 @pytest.mark.parametrize(
