@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from assay import __version__
-from assay.cli.commands import artifacts, auditing, recovery, registry, runs, tracking
+from assay.cli.commands import artifacts, auditing, manifests, recovery, registry, runs, tracking
 
 app = typer.Typer(
     name="assay",
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _part in (runs, tracking, registry, artifacts, auditing, recovery):
+for _part in (manifests, runs, tracking, registry, artifacts, auditing, recovery):
     _part.register(app)
 
 

@@ -1,0 +1,216 @@
+"""Manifests checked offline: the same verdict as the API server's, with the place in the file."""
+
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from assay.cli.validating import Complaint, check
+from tests import registry
+from tests.integration.test_schema import ACCEPTED, EXPERIMENT, REFUSED, RUN, Change, changed, put
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+#: Parts of a kustomization: whole only together.
+PARTS = {"gitops/models/digits/base/alias.yaml", "gitops/models/digits/prod/version.yaml"}
+
+
+def complaints(*manifests: Raw) -> list[Complaint]:
+    return check("file.yaml", yaml.safe_dump_all(manifests)).complaints
+
+
+def said(text: str) -> list[str]:
+    """What is said of a text, without the file's name."""
+    return [str(each).removeprefix("file.yaml:") for each in check("file.yaml", textwrap.dedent(text)).complaints]
+
+
+@pytest.mark.parametrize(("manifest", "change", "message"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
+def test_what_the_api_server_refuses_is_refused(manifest: Raw, change: Change, message: str) -> None:
+    found = complaints(changed(manifest, change))
+    assert found
+    # Where a rule has words of its own, they are the same words.
+    rule = re.fullmatch(r"(?:[\w.\[\]]+: Invalid value: )?([a-z][^:\"]+(?:: [^\"]+)?)", message)
+    known = rule and not message.startswith(("spec.", "must ", "supported", "spec: Required"))
+    assert not known or any(rule[1] in each.message for each in found), found  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("manifest", "change"), [a[1:] for a in ACCEPTED], ids=[a[0] for a in ACCEPTED])
+def test_what_the_api_server_accepts_is_accepted(manifest: Raw, change: Change) -> None:
+    assert complaints(changed(manifest, change)) == []
+    assert check("file.json", json.dumps(changed(manifest, change))).complaints == []
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda file: str(file.relative_to(EXAMPLES)))
+def test_every_example_is_valid(file: Path) -> None:
+    found = check(file.name, file.read_text())
+    assert (found.complaints == []) == (str(file.relative_to(EXAMPLES)) not in PARTS)
+    assert found.objects or found.skipped
+
+
+# Where it is
+
+
+def test_each_complaint_names_its_place() -> None:
+    text = """
+    apiVersion: assay.dev/v1alpha1
+    kind: Experiment
+    metadata: {name: sweep}
+    spec:
+      objective:
+        metric: score
+        direction: up
+      paralelism: 2
+      parameters:
+      - name: lr
+        values: []
+      - {name: lr, values: [1]}
+      template:
+        job:
+          template: {spec: {}}
+    """
+    assert said(text) == [
+        '8:16: Experiment/sweep: spec.objective.direction: "up" is none of maximize, minimize',
+        "9:3: Experiment/sweep: spec.paralelism: there is no such field: did you mean parallelism?",
+        "12:13: Experiment/sweep: spec.parameters[0].values: the list is empty",
+        '13:5: Experiment/sweep: spec.parameters[1]: it is there twice: {"name": "lr"}',
+        "16:24: Experiment/sweep: spec.template.job.template.spec: containers is missing",
+    ]
+
+
+def test_a_key_that_stands_twice_is_named_and_one_that_was_merged_is_not() -> None:
+    text = """
+    apiVersion: assay.dev/v1alpha1
+    kind: ModelAlias
+    metadata: {name: digits.champion}
+    spec: {model: digits, alias: champion, version: 1, version: 2}
+    """
+    assert said(text) == ["5:52: ModelAlias/digits.champion: version: it stands here twice"]
+    merged = """
+    apiVersion: assay.dev/v1alpha1
+    kind: List
+    items:
+    - apiVersion: assay.dev/v1alpha1
+      kind: ModelAlias
+      metadata: {name: digits.champion}
+      spec: &it {model: digits, alias: champion, version: 1}
+    - apiVersion: assay.dev/v1alpha1
+      kind: ModelAlias
+      metadata: {name: digits.canary}
+      spec:
+        <<: *it
+        alias: canary
+    """
+    assert said(merged) == []
+
+
+def test_every_document_of_a_file_is_looked_at() -> None:
+    broken = registry.model_alias("digits", "v3", 1)
+    found = check("f", yaml.safe_dump_all([registry.run("a"), registry.deployment("server"), broken, None]))
+    assert (found.objects, found.skipped) == (2, ["f: Deployment of apps/v1"])
+    assert [each.message for each in found.complaints] == ["an alias cannot be named like a version"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "1:6: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"),
+        ("a:\n\t- b", "2:1: while scanning for the next token found character '\\t' that cannot start any token"),
+        ("just words", "1:1: ?/?: it is no object: a manifest is a map with apiVersion, kind, metadata and spec"),
+        ("a: !!python/object:os.system {}", "1:4: "),
+    ],
+)
+def test_what_is_no_manifest_is_said(text: str, message: str) -> None:
+    (found,) = said(text)
+    assert found.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put("kind", "Experimnt"), "1:"),
+        (put("apiVersion", "assay.dev/v1"), "apiVersion: it has to be assay.dev/v1alpha1, and is assay.dev/v1"),
+        (put("metadata.name", ...), "metadata: name is missing"),
+        (put("metadata.labels", {"a": 1}), "metadata.labels.a: it is not a text: put it in quotes"),
+        (put("metadata.labels", {"a": "b c"}), "metadata.labels.a: a label has at most 63 letters"),
+        (put("metadata.lables", {}), "metadata.lables: there is no such field: did you mean labels?"),
+        (put("metadata.name", 3), "metadata.name: it is not a text: put it in quotes"),
+    ],
+)
+def test_the_head_of_an_object_is_looked_at(change: Change, message: str) -> None:
+    found = complaints(changed(EXPERIMENT, change))
+    assert len(found) == 1
+    assert message in f"{found[0].line}:{found[0].path}: {found[0].message}"
+
+
+def test_an_object_whose_name_is_generated_is_valid() -> None:
+    manifest = changed(EXPERIMENT, put("metadata", {"generateName": "sweep-"}))
+    assert complaints(manifest) == []
+
+
+# What kubectl makes of a text
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1E3", ".5", "0x10", "017", "-1.5e+3"])
+def test_numbers_are_what_kubectl_takes_for_numbers(number: str) -> None:
+    text = (
+        "apiVersion: assay.dev/v1alpha1\nkind: Run\nmetadata: {name: a}\nspec: {rerunOf: {name: r, uid: u, tolerances: "
+    )
+    text += f"{{m: {number}}}}}, job: {{template: {{spec: {{containers: [{{name: c}}]}}}}}}}}"
+    found = check("f", text).complaints
+    assert [each.message for each in found] == (["-1500.0 is less than 0"] if number.startswith("-") else [])
+
+
+@pytest.mark.parametrize("words", ["12:30", "2026-01-31", "1_0.0_1x", "1e-3.0"])
+def test_texts_are_what_kubectl_takes_for_texts(words: str) -> None:
+    policy = "apiVersion: assay.dev/v1alpha1\nkind: PromotionPolicy\nmetadata: {name: a}\nspec: "
+    assert check("f", policy + f"{{gates: [{{name: {words}, expression: 'true'}}]}}").complaints == []
+    window = "{freeze: [{name: f, weekly: {days: [Mon], from: 12:30}}]}"
+    assert check("f", policy + window).complaints == []
+
+
+# What the API server takes, and the operator would not
+
+
+@pytest.mark.parametrize(
+    ("manifest", "place"),
+    [
+        (changed(EXPERIMENT, put("spec.parameters.0.values", [{"a": 1}])), "spec.parameters"),
+        (changed(EXPERIMENT, put("spec.parameters", [{"name": f"p{n}", "values": list(range(100))} for n in range(4)])),
+         "spec.parameters"),
+        (changed(EXPERIMENT, put("spec.register", {"model": "digits", "when": "run.x >"})), "spec.register.when"),
+        (changed(EXPERIMENT, put("spec.template.job.template.spec.containers.0.name", ...)), "spec.template.job"),
+        (changed(RUN, put("spec.parameters", {"a-b": 1})), "spec.job"),
+        (changed(RUN, put("spec.job.template.spec.containers.0.name", "assay-recorder")), "spec.job"),
+    ],
+)  # fmt: skip
+def test_what_the_operator_would_not_understand_is_told(manifest: Raw, place: str) -> None:
+    (found,) = complaints(manifest)
+    assert found.path == place
+
+
+def policy(**spec: Any) -> Raw:
+    return {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "PromotionPolicy",
+        "metadata": {"name": "champion"},
+        "spec": spec,
+    }
+
+
+def test_gates_and_windows_of_a_policy_are_compiled() -> None:
+    gates = [
+        {"name": "good", "expression": "candidate.metrics.f1.last > 0.9"},
+        {"name": "bad", "expression": "candidat"},
+    ]
+    freeze = [{"name": "night", "weekly": {"days": ["Mon"], "timeZone": "Europe/Bernau"}}]
+    found = {each.path: each.message for each in complaints(policy(gates=gates, freeze=freeze))}
+    assert found == {
+        "spec.gates[1].expression": "gate bad: line 1, column 1: there is no 'candidat'; variables: candidate, current",
+        "spec.freeze[0]": "freeze night: there is no time zone Europe/Bernau",
+    }
