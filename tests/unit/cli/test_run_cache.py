@@ -1,0 +1,84 @@
+"""What is kept of runs between two commands, and that nothing goes wrong with what is found there."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from assay.cli.run_cache import Kept, RunCache
+from tests.unit.cli.runs import row
+
+pytestmark = pytest.mark.unit
+
+KEPT: Kept = {"a": ("1", row("a")), "b": ("2", row("b", parameters={"x": "ü😀"}))}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunCache:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return RunCache("https://server", "ns")
+
+
+def _file(folder: Path) -> Path:
+    (file,) = folder.rglob("runs.json")
+    return file
+
+
+def test_what_is_kept_comes_back_for_the_same_server_and_namespace(cache: RunCache, tmp_path: Path) -> None:
+    assert cache.load() == {}
+    cache.save(KEPT)
+    assert cache.load() == KEPT
+    assert list(cache.load()) == list(KEPT)
+    assert RunCache("https://server", "other").load() == {}
+    assert RunCache("https://other", "ns").load() == {}
+    cache.save({})
+    assert cache.load() == {}
+    assert len(list(_file(tmp_path).parent.iterdir())) == 1
+
+
+def test_it_is_the_users_alone(cache: RunCache, tmp_path: Path) -> None:
+    cache.save(KEPT)
+    file = _file(tmp_path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '"x"',
+        '{"a": 1}',
+        '{"a": ["1"]}',
+        '{"a": ["1", {}]}',
+        '{"a": ["1", "x"]}',
+        "\udcff",
+        "[" * 9999,
+    ],
+)
+def test_what_cannot_be_read_is_not_there(cache: RunCache, tmp_path: Path, text: str) -> None:
+    cache.save(KEPT)
+    _file(tmp_path).write_bytes(text.encode(errors="surrogateescape"))
+    assert cache.load() == {}
+    cache.save(KEPT)
+    assert cache.load() == KEPT
+
+
+def test_rows_of_another_version_are_not_read(cache: RunCache, tmp_path: Path) -> None:
+    cache.save(KEPT)
+    found = json.loads(_file(tmp_path).read_text())
+    del found["b"][1]["owner"]
+    _file(tmp_path).write_text(json.dumps(found))
+    assert cache.load() == {}
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    cache = RunCache("https://server", "ns")
+    cache.save(KEPT)
+    assert cache.load() == {}

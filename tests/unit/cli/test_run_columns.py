@@ -1,0 +1,156 @@
+"""Names of values, the columns of tables and the order of runs."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.cli import run_columns
+from assay.cli.errors import CliError
+from assay.cli.run_columns import Names
+from assay.cli.run_rows import RunRow
+from tests.unit.cli.runs import FOUND, row
+
+pytestmark = pytest.mark.unit
+
+UP = {"metric": "f1", "direction": "maximize"}
+DOWN = {"metric": "loss", "direction": "minimize"}
+
+
+def _run(name: str, f1: float, loss: float, **fields: Any) -> RunRow:
+    metrics = {"f1": {**FOUND, "best": f1}, "loss": {**FOUND, "last": loss}}
+    return row(name, **{"metrics": metrics, "objective": UP, "parameters": {"depth": 2, "kind": "a"}} | fields)
+
+
+def _names(rows: list[RunRow]) -> list[str]:
+    return [each["name"] for each in rows]
+
+
+RUNS = [_run("a", 0.5, 3), _run("b", 0.9, 1), _run("c", 0.7, 2), row("d")]
+
+
+@pytest.mark.parametrize(
+    ("by", "order"),
+    [
+        ("f1", "bcad"),
+        ("metrics.f1", "bcad"),
+        ("-f1", "acbd"),
+        ("loss", "acbd"),
+        ("metrics.loss.last", "acbd"),
+        ("name", "abcd"),
+        ("-name", "dcba"),
+    ],
+)
+def test_the_best_come_first_and_those_without_a_value_last(by: str, order: str) -> None:
+    assert "".join(_names(run_columns.sort(RUNS, by, Names(RUNS)))) == order
+
+
+def test_less_is_better_where_the_objective_says_so() -> None:
+    runs = [{**each, "objective": DOWN} for each in RUNS]
+    assert _names(run_columns.sort(runs, "loss", Names(runs))) == ["b", "c", "a", "d"]  # type: ignore[arg-type]
+
+
+def test_the_newest_come_first() -> None:
+    runs = [row(day, created=f"2026-01-0{day}T00:00:00Z") for day in "213"]
+    for by in ("created", "age"):
+        assert _names(run_columns.sort(runs, by, Names(runs))) == ["3", "2", "1"]
+        assert _names(run_columns.sort(runs, by, Names(runs), reverse=True)) == ["1", "2", "3"]
+
+
+_VALUES = st.one_of(st.none(), st.integers(), st.floats(allow_nan=False), st.text(max_size=3), st.booleans())
+
+
+@given(st.lists(_VALUES, max_size=8), st.booleans())
+def test_every_run_has_one_place_whatever_its_values_are(values: list[Any], reverse: bool) -> None:
+    runs = [row(str(at), parameters={"x": value}) for at, value in enumerate(values)] + [row("y")]
+    found = run_columns.sort(runs, "params.x", Names([*runs, row("z", parameters={"x": 1})]), reverse=reverse)
+    assert sorted(_names(found)) == sorted(_names(runs))
+    here = [each["parameters"].get("x") not in (None, "") for each in found]
+    assert here == sorted(here, reverse=True)
+
+
+def test_a_table_has_what_differs_and_the_objective_first() -> None:
+    runs = [_run("a", 0.5, 3), _run("b", 0.9, 1, parameters={"depth": 3, "kind": "a"}, objective=DOWN)]
+    titles = [each.column.title for each in run_columns.default(Names(runs), wide=False)]
+    assert titles == ["RUN", "PHASE", "depth", "f1", "loss", "DURATION", "AGE"]
+    wide = [each.column.title for each in run_columns.default(Names(runs), wide=True)]
+    assert wide[2:8] == ["EXPERIMENT", "REASON", "OWNER", "SEED", "depth", "kind"]
+    only_down = run_columns.default(Names(runs[1:]), wide=False)
+    assert [each.column.title for each in only_down] == [
+        "RUN",
+        "PHASE",
+        "depth",
+        "kind",
+        "loss",
+        "f1",
+        "DURATION",
+        "AGE",
+    ]
+
+
+def test_a_narrow_terminal_loses_the_last_metrics_then_parameters_never_the_objective() -> None:
+    fields = run_columns.default(Names(RUNS), wide=False)
+    for width in range(10, 120):
+        kept = [each.column.title for each in run_columns.fitting(fields, RUNS, width)]
+        assert {"RUN", "PHASE", "f1", "DURATION", "AGE"} <= set(kept)
+    assert "loss" not in [each.column.title for each in run_columns.fitting(fields, RUNS, 40)]
+    assert run_columns.fitting(fields, RUNS, 1000) == fields
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("owner", "ana"),
+        ("f1", 0.5),
+        ("metrics.f1.min", 0.1),
+        ("metrics.a.b", 0.8),
+        ("metrics.a.b.max", 0.9),
+        ("depth", 2),
+        ("params.depth", 2),
+        ("parameters.f1", "no metric"),
+        ("tags.team", "vision"),
+        ("labels.assay.dev/experiment", "x"),
+        ("datasets.digits.2.uri", "s3://x"),
+        ("source.revision", "3f"),
+        ("objective.metric", "f1"),
+    ],
+)
+def test_values_have_names(name: str, value: object) -> None:
+    run = _run("a", 0.5, 3, owner="ana", parameters={"depth": 2, "f1": "no metric"}, source={"revision": "3f"})
+    run["metrics"]["a.b"] = FOUND
+    run["labels"] = {"team": "vision", "assay.dev/experiment": "x"}
+    run["datasets"] = {"digits.2": {"uri": "s3://x"}}
+    assert Names([run]).field(name).value(run) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("deepth", "depth"), ("params.deepth", "depth"), ("metrics.f2", "f1"), ("ownr", "owner")]
+)
+def test_a_name_that_no_run_has_is_answered_with_near_ones(name: str, hint: str) -> None:
+    with pytest.raises(CliError, match=f"no run has {name}") as error:
+        Names(RUNS).field(name)
+    assert hint in error.value.hint
+
+
+def test_a_file_has_every_summary_that_there_is() -> None:
+    titles = [each.column.title for each in run_columns.flat(Names(RUNS), RUNS)]
+    assert titles[:2] == ["name", "uid"]
+    assert "metrics.f1.best" in titles
+    assert "metrics.loss.best" not in titles
+    assert "params.depth" in titles
+
+
+def test_what_people_wrote_gives_a_terminal_no_commands() -> None:
+    run = row("a", parameters={"\x1b[2Jx": "\x1b[2J"})
+    field = run_columns.parameter("\x1b[2Jx")
+    assert "\x1b" not in field.column.title
+    assert field.value(run) == "\x1b[2J"
+
+
+def test_values_are_shown_as_people_write_them() -> None:
+    run = row("a", parameters={"yes": True, "map": {"a": 1}}, duration=3723.4)
+    names = Names([run])
+    assert names.field("yes").shown(run) == "true"
+    assert names.field("params.map").shown(run) == '{"a": 1}'
+    assert names.field("duration").shown(run) == "1h2m3s"
