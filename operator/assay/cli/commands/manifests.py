@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,7 +12,27 @@ from assay.cli.printing import Document
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command("init")(_init)
     app.command("validate")(_validate)
+
+
+def _init(
+    script: Annotated[Path | None, typer.Argument(help="The training script; found, if there is only one.")] = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the Experiment; that of the folder.")] = "",
+    image: Annotated[str, typer.Option("--image", help="The image that the script is in.")] = "",
+    metric: Annotated[str, typer.Option("--metric", help="The metric that decides.")] = "",
+    direction: Annotated[
+        Literal["maximize", "minimize"] | None, typer.Option("--direction", help="Whether more or less is better.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--output", "-o", help="The file; - is the standard output.")
+    ] = "experiment.yaml",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Write an Experiment for the training script in this folder."""
+    from assay.cli import starting
+
+    starting.write(starting.Wish(script, name, image, metric, direction or ""), target, force=force)
 
 
 def _validate(
