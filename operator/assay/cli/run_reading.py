@@ -28,6 +28,8 @@ _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _TABLE_PAGE = 5000
 #: Fewer runs than this are read as quickly as compared.
 _WORTH_KEEPING = 1000
+#: As many that changed are read one by one, or one in twenty; of more, all are read.
+_FEW_CHANGES = 100
 _READERS = 8
 
 
@@ -113,7 +115,8 @@ def _renewed(kube: Kube, namespace: str, before: Kept) -> Kept | None:
         return None
     same = {name for name, version in versions.items() if name in before and before[name][0] == version}
     changed = [name for name in versions if name not in same]
-    if not same or len(changed) > max(100, len(versions) // 20) or not _same_cluster(kube, namespace, before, same):
+    few = len(changed) <= max(_FEW_CHANGES, len(versions) // 20)
+    if not same or not few or not _same_cluster(kube, namespace, before, same):
         return None
     with ThreadPoolExecutor(_READERS) as readers:
         found = readers.map(lambda name: _one(kube, namespace, name), changed)
