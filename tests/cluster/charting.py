@@ -71,12 +71,8 @@ class Release:
         self.wait_ready()
 
     def installed(self) -> bool:
-        """Whether there is a release. One whose installation was interrupted is taken away: Helm goes no further."""
-        found = self.helm.list(all_states=True, name_filter=f"^{NAME}$")
-        if found and str(found[0]["status"]).startswith("pending"):
-            self.uninstall()
-            return False
-        return bool(found)
+        """Whether Helm knows the release."""
+        return bool(self.helm.list(all_states=True, name_filter=f"^{NAME}$"))
 
     def uninstall(self) -> None:
         """Take it away. The kinds stay, and all that people have made."""
@@ -94,12 +90,15 @@ class Release:
 
     def wait_ready(self) -> None:
         """Wait until the Deployment is rolled out. Raises ClusterError, at once when waiting does not help."""
+        trouble = ""
 
         def decided() -> bool:
-            return self.ready() or bool(self.trouble())
+            nonlocal trouble
+            trouble = self.trouble()
+            return bool(trouble) or self.ready()
 
         wait_for("the operator to be ready", decided, seconds=READY_SECONDS, saw=self.seen)
-        if trouble := self.trouble():
+        if trouble:
             raise ClusterError(f"the operator did not start: {trouble}")
 
     def ready(self) -> bool:

@@ -89,21 +89,22 @@ class Demo:
 
     def watch(self) -> Raw:
         """Show what happens until the experiment has ended, and return it."""
-        shown = ""
+        shown = trouble = ""
         seen: Raw = {}
 
         def ended() -> bool:
-            nonlocal shown, seen
+            nonlocal shown, seen, trouble
             seen = self._get("experiment", EXPERIMENT)
             line = rendering.progress(seen)
             if line != shown:
                 self._say(line)
                 shown = line
             phase = (seen.get("status") or {}).get("phase")
-            return phase in ("Succeeded", "Failed") or bool(self.release.trouble())
+            trouble = self.release.trouble()
+            return phase in ("Succeeded", "Failed") or bool(trouble)
 
         wait_for("end of the experiment", ended, seconds=PATIENCE_SECONDS, every=0.5, saw=lambda: shown)
-        if trouble := self.release.trouble():
+        if trouble:
             raise ClusterError(f"the operator has ended by itself: {trouble}")
         return seen
 
