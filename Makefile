@@ -7,6 +7,8 @@ PYTHON := .venv/bin/python
 RUN := .venv/bin
 PYTEST ?= $(RUN)/pytest
 CLUSTER ?= local
+# What the benchmark compares with. It has an environment of its own.
+MLFLOW := mlflow>=3.17,<4
 
 .PHONY: help setup lock cluster cluster-down demo demo-down test test-fast bench lint format crds clean
 
@@ -26,6 +28,8 @@ lock: ## resolve the dependencies of pyproject.toml anew, with hashes
 	  --custom-compile-command "make lock" pyproject.toml -o .locks/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml --extra cli --extra otel --group dev -c .locks/runtime.txt -o .locks/dev.txt
+	echo '$(MLFLOW)' | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --custom-compile-command "make lock" - -o .locks/mlflow.txt
 
 cluster: setup ## a real Kubernetes on this machine, left running
 	$(PYTHON) -m tests.cluster up

@@ -6,13 +6,15 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import binding, launch, startup, verdict
+from tests.benchmarks import beside_mlflow, binding, command_line, launch, startup, verdict
 
 BENCHMARKS = {
     "launch": launch.measure,
     "binding": binding.measure,
     "verdict": verdict.measure,
     "startup": startup.measure,
+    "help": command_line.measure,
+    "mlflow": beside_mlflow.measure,
 }
 
 
