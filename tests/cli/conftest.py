@@ -17,6 +17,9 @@ from tests.conftest import Cluster
 _CLEARED = ("KUBERNETES_SERVICE_HOST", "KUBECONFIG", "FORCE_COLOR", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
 
 
+PROGRAM = str(Path(sys.executable).parent / "assay")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command has printed, and its exit code."""
@@ -41,7 +44,7 @@ def run(*argv: str, environment: Mapping[str, str], stdin: str = "", cwd: Path |
     """Run `assay` with the environment's variables beside this process's own."""
     kept = {name: value for name, value in os.environ.items() if name not in _CLEARED and "ASSAY_" not in name}
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "assay"), *argv],
+        [PROGRAM, *argv],
         env={**kept, **environment},
         input=stdin,
         capture_output=True,

@@ -4,7 +4,6 @@ import csv
 import io
 import math
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from assay.cli.curve_reading import read_curve
 from tests.cli import golden
-from tests.cli.conftest import Answer
+from tests.cli.conftest import PROGRAM, Answer
 from tests.cli.told import BEGUN, Point, Told
 from tests.conftest import Cluster
 
@@ -94,7 +93,7 @@ def test_parquet_can_be_read_by_others(governed: Cluster, told: Told, namespace:
     going(told, "two", 2.0)
     file = tmp_path / "points.parquet"
     environment = {"KUBECONFIG": str(governed.kubeconfig), **governed.store.environment()}
-    argv = [str(Path(sys.executable).parent / "assay"), "curves", "two", "-o", "parquet", "-n", namespace]
+    argv = [PROGRAM, "curves", "two", "-o", "parquet", "-n", namespace]
     with file.open("wb") as out:
         subprocess.run(argv, env=environment, stdout=out, check=True, timeout=60)
     rows = duckdb.sql(f"SELECT step, value FROM '{file}' ORDER BY step").fetchall()

@@ -33,7 +33,7 @@ HIDDEN = "(hidden)"
 #: What lies deeper is compared as a whole: nobody knows what an environment.json holds.
 _DEEPEST = 40
 #: In the order in which people ask for them.
-_ORDER: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _SPEC: dict[str, Kind] = {
     "source": "code",
     "datasets": "data",
@@ -148,7 +148,7 @@ def _differences(a: dict[Path, Any], b: dict[Path, Any]) -> list[Difference]:
         for path in a.keys() | b.keys()
         if not _same(path, a.get(path), b.get(path))
     ]
-    return sorted(found, key=lambda each: (_ORDER.index(each.kind), each.path))
+    return sorted(found, key=lambda each: (KINDS.index(each.kind), each.path))
 
 
 def _same(path: Path, a: Any, b: Any) -> bool:

@@ -89,6 +89,11 @@ def read(store: ObjectStore, run: str) -> Iterator[tuple[str, Row]]:
             yield pod, row
 
 
+def last(store: ObjectStore, run: str, pod: str) -> list[Row]:
+    """The points of the part of a pod that is written to, in order: its last minutes or hours. Raises StoreError."""
+    return _rows(open_part(store, run, pod).data)
+
+
 def _parts(store: ObjectStore, run: str, pod: str = "") -> list[tuple[int, str]]:
     prefix = f"{run}/{layout.SYSTEM}/" + (f"{pod}/" if pod else "")
     found = (layout.parse_system_part(info.key.removeprefix(f"{run}/")) for info in store.list(prefix))

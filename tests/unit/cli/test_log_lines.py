@@ -1,0 +1,75 @@
+"""Lines of logs: byte for byte into a pipe, and on a terminal nothing that it would obey."""
+
+import io
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.cli.log_lines import Printer, harmless
+from assay.store.logs import Line
+from assay.store.seam import PIECE_BYTES, Seam
+
+pytestmark = pytest.mark.unit
+
+STAMP = b"2026-03-01T12:00:00.5Z"
+
+
+class Out(io.BytesIO):
+    """Where it is printed: a pipe, or a terminal."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, *data: bytes, terminal: bool = False, timestamps: bool = False) -> bytes:
+    """What a Printer makes of what a Seam has given."""
+    out = Out(terminal)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out, isatty=out.isatty))
+    printer = Printer(timestamps)
+    for each in data:
+        printer.new(each)
+    printer.close()
+    return out.getvalue()
+
+
+def test_colours_stay_and_what_moves_the_cursor_does_not() -> None:
+    assert harmless("plain") == "plain"
+    assert harmless("\x1b[1;32mgood") == "\x1b[1;32mgood\x1b[0m"
+    assert harmless("\x1b[2Jgone\x07\x1b]0;title\x07") == "\ufffd[2Jgone\ufffd\ufffd]0;title\ufffd"
+    assert harmless("10%\r 50%\r100%\r") == "100%"
+
+
+@given(st.text(st.sampled_from("a\x1b[]0;3m\r\n\x07J\x9b")))
+def test_nothing_but_colours_is_left_of_what_a_terminal_obeys(text: str) -> None:
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", harmless(text))
+    assert not any(ord(sign) < 32 and sign not in "\t\n" for sign in shown)
+
+
+def test_lines_go_into_a_pipe_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = STAMP + b" one\x1b[2J\r\n" + STAMP + b" \n" + STAMP + b" \xff\n"
+    assert printed(monkeypatch, data) == b"one\x1b[2J\r\n\n\xff\n"
+    assert printed(monkeypatch, data, timestamps=True).count(STAMP) == 3
+    assert printed(monkeypatch, data, terminal=True) == "one\ufffd[2J\n\n\ufffd\n".encode()
+
+
+def test_a_line_that_comes_in_pieces_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = b"x" * (3 * PIECE_BYTES)
+    whole = STAMP + b" before\n" + STAMP + b" " + long + b"\n" + STAMP + b" after\n"
+    seam = Seam(None)
+    given = [seam.feed(whole[at : at + 10_000]) for at in range(0, len(whole), 10_000)]
+    assert printed(monkeypatch, *given, seam.finish(True)) == b"before\n" + long + b"\nafter\n"
+
+
+def test_the_last_kept_lines_are_those_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Out(False)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out, isatty=out.isatty))
+    Printer(False).kept(iter([Line("t", str(number)) for number in range(10)]), 2)
+    assert out.getvalue() == b"8\n9\n"
