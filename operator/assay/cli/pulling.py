@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.cli import downloading, printing, references
+from assay.cli import downloading, printing, references, sheets
 from assay.cli.errors import NO, NOT_FOUND, USAGE, CliError
 from assay.cli.printing import Document
 from assay.cli.session import Session
@@ -56,7 +56,7 @@ def pull(session: Session, text: str, directory: Path, output: Document) -> None
         printing.document(found.document(), output.value)
         return
     printing.write(f"{found.version}  {found.digest}")
-    printing.write(f"{found.files} files, {found.bytes} bytes, every one verified: {printing.clean(directory)}")
+    printing.write(f"{found.files} files, {sheets.size(found.bytes)}, every byte verified: {printing.clean(directory)}")
 
 
 def _pull(session: Session, body: Raw, directory: Path) -> Pulled:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from assay.cli import printing, recorded_runs, references
+from assay.cli import printing, recorded_runs, references, sheets
 from assay.cli.errors import NOT_FOUND, CliError
 from assay.cli.printing import Column, Format
 from assay.cli.session import Session
@@ -103,7 +103,7 @@ def show(session: Session, text: str, *, everything: bool, output: Format) -> No
     if output is Format.CSV:
         printing.rows_as_csv([column.title for column in _COLUMNS], rows)
         return
-    printing.table(_COLUMNS, [(path, _size(size), sha256) for path, size, sha256 in rows], output)
+    printing.table(_COLUMNS, [(path, sheets.size(size), sha256) for path, size, sha256 in rows], output)
     if not everything and len(files) < len(stored.files) and stored.kind == "run":
         printing.note(f"{len(stored.files) - len(files)} more files are in the record: --all lists them")
 
@@ -118,15 +118,6 @@ def _item(stored: Stored, file: File, *, everything: bool) -> Raw:
     path, size, _ = _row(stored, file, everything=everything)
     key = f"{stored.prefix}/{file.path}"
     return {"path": path, "size": size, "sha256": file.sha256 or None, "expired": file.expired, "key": key}
-
-
-def _size(size: int) -> str:
-    """A size for people, in units of 1000 bytes."""
-    value, units = float(size), iter(("B", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while value >= 999.5 and unit != "TB":
-        value, unit = value / 1000, next(units)
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
 
 
 def chosen(stored: Stored, paths: list[str]) -> list[tuple[str, File]]:

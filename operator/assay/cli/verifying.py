@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from assay.cli import printing, stored_files
+from assay.cli import printing, sheets, stored_files
 from assay.cli.errors import NO, USAGE, CliError
 from assay.cli.printing import Document
 from assay.cli.session import Session
@@ -170,8 +170,8 @@ def _tell(report: Report, output: Document) -> None:
     for finding in report.findings:
         printing.write(printing.clean(f"{finding.problem:<10}{finding.path or report.name}: {finding.message}"))
     looked = "every byte read" if report.deep else "sizes compared, no byte read"
-    state = f"{len(report.findings)} findings" if report.findings else "intact"
+    state = "NOT INTACT" if report.findings else "intact"
     expired = f", {report.expired} expired" if report.expired else ""
-    printing.write(f"{report.name}: {state}; {report.files} files{expired}, {report.bytes} bytes, {looked}")
+    printing.write(f"{report.name}: {report.files} files{expired}, {sheets.size(report.bytes)}; {looked}; {state}")
     if report.signature:
         printing.write(printing.clean(f"signature: {report.signature}"))
