@@ -39,6 +39,19 @@ def test_a_person_sees_with_their_own_rights_alone(assay: Assay, governed: Clust
     assert "kubectl auth can-i" in refused.err
 
 
+def test_a_kubeconfig_that_acts_as_somebody_does_so_here_too(
+    assay: Assay, governed: Cluster, namespace: str, impersonate: Callable[..., Path]
+) -> None:
+    manifest = registry.model_version("digits", 1, namespace=namespace)
+    governed.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
+    refused = assay("versions", "digits", KUBECONFIG=str(impersonate("jürgen")))
+    assert refused.code == 4
+    assert 'User "jürgen"' in refused.err
+    assert assay("versions", "digits", KUBECONFIG=str(impersonate("dora", "system:masters"))).code == 0
+    other = assay("versions", "digits", "--as", "nobody", KUBECONFIG=str(impersonate("dora")))
+    assert 'User "nobody"' in other.err
+
+
 def test_a_cluster_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(

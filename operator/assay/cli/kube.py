@@ -13,6 +13,7 @@ from kubernetes import config as kube_config
 
 from assay.api import resources
 from assay.api.resources import MERGE_PATCH, Resource
+from assay.cli import impersonation
 from assay.cli.errors import FORBIDDEN, NOT_FOUND, UNREACHABLE, USAGE, CliError
 
 Raw = dict[str, Any]
@@ -46,14 +47,14 @@ class Kube:
     def __init__(self, kubeconfig: str = "", context: str = "", as_user: str = "", as_groups: tuple[str, ...] = ()):
         configuration = kube_client.Configuration()
         try:
-            self.namespace = _load(configuration, kubeconfig, context)
+            self.namespace, known = _load(configuration, kubeconfig, context)
         except (kube_config.ConfigException, OSError) as error:
             hint = "set KUBECONFIG, or name a file with --kubeconfig and one of its contexts with --context"
             raise CliError(f"no cluster to sign in to: {error}", hint=hint, code=USAGE) from None
         self._configuration = configuration
         self._client = kube_client.ApiClient(configuration)
         self._pool = self._client.rest_client.pool_manager
-        self._headers = _impersonation(as_user, as_groups)
+        self._headers = impersonation.headers(as_user, as_groups, known)
 
     @property
     def server(self) -> str:
@@ -166,34 +167,21 @@ class Kube:
         return {"Authorization": basic} if basic else {}
 
 
-def _load(configuration: Any, kubeconfig: str, context: str) -> str:
-    """Fill in how to sign in, as kubectl would; return the context's namespace."""
+def _load(configuration: Any, kubeconfig: str, context: str) -> tuple[str, Mapping[str, Any]]:
+    """Fill in how to sign in, as kubectl would; return the context's namespace, and its user."""
     if kubeconfig or context or not _in_cluster():
         kube_config.load_kube_config(kubeconfig or None, context or None, configuration)
-        known, active = kube_config.list_kube_config_contexts(kubeconfig or None)
+        contexts, active = kube_config.list_kube_config_contexts(kubeconfig or None)
         if context:
-            active = next(each for each in known if each["name"] == context)
-        return str(active["context"].get("namespace") or "default")
+            active = next(each for each in contexts if each["name"] == context)
+        known = impersonation.user_of(kubeconfig, active["context"])
+        return str(active["context"].get("namespace") or "default"), known
     kube_config.load_incluster_config(configuration)
-    return os.environ.get("ASSAY_NAMESPACE") or "default"
+    return os.environ.get("ASSAY_NAMESPACE") or "default", {}
 
 
 def _in_cluster() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
-
-
-def _impersonation(user: str, groups: tuple[str, ...]) -> urllib3.HTTPHeaderDict:
-    if groups and not user:
-        raise CliError("--as-group needs --as", hint="name the user too: --as=jane --as-group=ml", code=USAGE)
-    headers = urllib3.HTTPHeaderDict({"Impersonate-User": _header(user)} if user else {})
-    for group in groups:
-        headers.add("Impersonate-Group", _header(group))
-    return headers
-
-
-def _header(text: str) -> str:
-    """Return a name as the API server reads headers: UTF-8, which the HTTP library has to be given as Latin-1."""
-    return text.encode().decode("latin-1")
 
 
 def _wait(answer: Any) -> None:
