@@ -22,7 +22,7 @@ from typing import Any
 from assay.api.resources import RUNS
 from assay.controllers.kube import Kube
 from assay.planning.conditions import format_duration
-from tests import etcd_put, operators, registry
+from tests import etcd_batch, operators, registry
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 
@@ -164,12 +164,33 @@ async def fill(cluster: LocalCluster, namespace: str, wanted: Iterable[Generated
     with tempfile.NamedTemporaryFile("w", dir=cluster.folder, suffix=".puts") as file:
         for row in runs:
             if row.name not in written:
-                value = json.dumps(_like(stored[row.phase], row)).encode()
-                key = f"/registry/assay.dev/runs/{namespace}/{row.name}".encode()
-                file.write(f"{base64.b64encode(key).decode()} {base64.b64encode(value).decode()}\n")
+                key = f"/registry/assay.dev/runs/{namespace}/{row.name}"
+                file.write(f"{_encoded(key)} {_encoded(json.dumps(_like(stored[row.phase], row)))}\n")
         file.flush()
-        cluster.exec_in_namespaces(sys.executable, str(Path(etcd_put.__file__)), file.name, timeout=300)
+        _etcd(cluster, "requestPut", file.name)
     wait_for("all Runs to be seen", lambda: _count(cluster, prefix) == len(runs))
+    # What comes from memory is answered once that has all which is stored.
+    version = cluster.api.get(f"{prefix}?limit=1")["metadata"]["resourceVersion"]
+    query = f"resourceVersion={version}&resourceVersionMatch=NotOlderThan&labelSelector=none%3Dnone"
+    wait_for("all Runs to be known", lambda: cluster.api.get(f"{prefix}?{query}"), seconds=180)
+
+
+def clear(cluster: LocalCluster, namespace: str) -> None:
+    """Take all generated Runs away from where the API server keeps them: it would be busy with that for minutes."""
+    with tempfile.NamedTemporaryFile("w", dir=cluster.folder, suffix=".deletes") as file:
+        for experiment in range(EXPERIMENTS):
+            key = f"/registry/assay.dev/runs/{namespace}/exp-{experiment:02}-"
+            file.write(f"{_encoded(key)} {_encoded(key[:-1] + chr(ord('-') + 1))}\n")
+        file.flush()
+        _etcd(cluster, "requestDeleteRange", file.name)
+
+
+def _etcd(cluster: LocalCluster, operation: str, file: str) -> None:
+    cluster.exec_in_namespaces(sys.executable, str(Path(etcd_batch.__file__)), operation, file, timeout=300)
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _like(stored: Raw, row: GeneratedRun) -> Raw:

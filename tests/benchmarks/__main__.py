@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import beside_mlflow, binding, command_line, launch, startup, verdict
+from tests.benchmarks import beside_mlflow, binding, command_line, launch, runs, startup, verdict
 
 BENCHMARKS = {
     "launch": launch.measure,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "verdict": verdict.measure,
     "startup": startup.measure,
     "help": command_line.measure,
+    "runs": runs.measure,
     "mlflow": beside_mlflow.measure,
 }
 
