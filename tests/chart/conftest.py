@@ -1,63 +1,71 @@
 """The chart's tests: Helm itself renders it, and installs it into a cluster of its own."""
 
 import os
+import secrets
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from helm_python.config import Config
 
-from tests.cluster import images
+from tests.cluster import charting, images, minio_image
 from tests.cluster.local import LocalCluster
+from tests.cluster.waiting import wait_for
+from tests.objects import Objects
 
-Raw = dict[str, Any]
-CHART = Path(__file__).resolve().parents[2] / "charts/assay"
-NAMESPACE = "ml-platform"
+CHART = charting.CHART
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
-class Release:
-    """One release of the chart in a cluster."""
+class Release(charting.Release):
+    """A release in a namespace that lets in no pod but what the pod security standard `restricted` allows."""
 
-    def __init__(self, cluster: LocalCluster) -> None:
-        self.cluster = cluster
-        self.helm = Config(kubeconfig_path=str(cluster.kubeconfig), namespace=NAMESPACE)
+    def prepare(self) -> None:
+        super().prepare()
+        labels = [f"{key}={value}" for key, value in RESTRICTED.items()]
+        self.cluster.kubectl("label", "--overwrite", "namespace", self.namespace, *labels)
 
-    def values(self, **more: Any) -> Raw:
-        """Values for the image of this checkout and the cluster's store."""
-        store = self.cluster.store
-        return {
-            "image": {"repository": "localhost/assay", "tag": "dev"},
-            "replicas": 2,
-            "store": {"endpoint": store.endpoint, "accessKey": store.access_key, "secretKey": store.secret_key},
-            **more,
-        }
+    @property
+    def user(self) -> str:
+        """What the API server calls the operator."""
+        return f"system:serviceaccount:{self.namespace}:{charting.DEPLOYMENT}"
 
-    def install(self, **more: Any) -> None:
-        self.helm.install(
-            CHART, "assay", self.values(**more), namespace=NAMESPACE, create_namespace=True, timeout=180, wait="watcher"
-        )
+    def wait_ready(self) -> None:
+        """Wait until it is rolled out and one of its pods leads: a pod that is gone may still hold the Lease."""
+        super().wait_ready()
+        wait_for("one of them to lead", lambda: self.leader() in self.operators(), seconds=40, saw=self.seen)
 
-    def upgrade(self, **more: Any) -> None:
-        self.helm.upgrade(CHART, "assay", self.values(**more), namespace=NAMESPACE, timeout=180, wait="watcher")
+    def operators(self) -> list[str]:
+        """The names of the operator's pods."""
+        found = self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "name")
+        return found.replace("pod/", "").split()
 
-    def uninstall(self) -> None:
-        self.helm.uninstall("assay", timeout=120, wait="watcher")
+    def readiness(self) -> list[str]:
+        """What the operator that leads says of itself, line by line."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{self.leader()}:9095/proxy/readyz"
+        return self.cluster.kubectl("get", "--raw", path).splitlines()
 
-    def kubectl(self, *argv: str) -> str:
-        return self.cluster.kubectl("-n", NAMESPACE, *argv)
 
-    def leader(self) -> str:
-        """The pod that holds the Lease, "" when none does."""
-        return self.kubectl("get", "lease", "assay-operator", "-o", "jsonpath={.spec.holderIdentity}")
+@pytest.fixture(scope="session")
+def chart_cluster() -> Iterator[LocalCluster]:
+    """A cluster that knows nothing of Assay but its images. One release at a time is installed in it."""
+    with LocalCluster(f"chart-{os.getpid()}") as cluster:
+        for archive in (images.assay_image(), images.quickstart_image(), minio_image.archive()):
+            cluster.load_image(archive)
+        yield cluster
 
 
 @pytest.fixture(scope="module")
-def release() -> Iterator[Release]:
-    """The chart, installed by one call with two replicas."""
-    with LocalCluster(f"chart-{os.getpid()}") as cluster:
-        for archive in (images.assay_image(), images.quickstart_image()):
-            cluster.load_image(archive)
-        release = Release(cluster)
-        release.install()
-        yield release
+def bare_release(chart_cluster: LocalCluster) -> Iterator[Release]:
+    """The release of a module, which installs it itself. It goes with the module."""
+    # Always the same, for the kinds stay, and Helm gives them to no release in another one.
+    release = Release(chart_cluster, "ml-platform")
+    yield release
+    if release.installed():
+        release.uninstall()
+
+
+@pytest.fixture
+def objects(chart_cluster: LocalCluster) -> Objects:
+    """A fresh namespace of people who use Assay."""
+    name = f"team-{secrets.token_hex(3)}"
+    chart_cluster.create_namespace(name)
+    return Objects(chart_cluster, name)

@@ -1,5 +1,6 @@
 """The chart as Helm renders it: what is in it, and what it says about values that are wrong."""
 
+import functools
 import json
 from typing import Any
 
@@ -18,9 +19,14 @@ Raw = dict[str, Any]
 TRYING_OUT: Raw = {"minio": {"enabled": True}}
 
 
+@functools.cache
+def chart() -> Chart:
+    return Chart.load(CHART)
+
+
 def rendered(values: Raw, namespace: str = "ml-platform") -> list[Raw]:
     """Return every object that Helm would apply."""
-    files = Chart.load(CHART).render(values, namespace=namespace)
+    files = chart().render(values, namespace=namespace)
     found = [each for path, text in files.items() if path.endswith(".yaml") for each in yaml.safe_load_all(text)]
     return [each for each in found if each]
 
@@ -75,18 +81,186 @@ def test_no_persona_has_a_verb_it_is_not_about() -> None:
     )
 
 
+EXTERNAL: Raw = {"endpoint": "https://s3.example.com", "existingSecret": "s3"}
+
+
+def with_store(**changes: Any) -> Raw:
+    return {"store": {**EXTERNAL, **changes}}
+
+
+# What the schema says.
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({}, "store.existingSecret: name a Secret"),
-        ({"store": {"existingSecret": "s3"}}, "store.endpoint: say where the S3-compatible store is"),
         ({"stoer": {}}, "additional properties 'stoer' not allowed"),
-        ({**TRYING_OUT, "store": {"endpoint": "s3.example.com"}}, "at '/store/endpoint'"),
-        ({**TRYING_OUT, "replicas": -1}, "at '/replicas'"),
-        ({**TRYING_OUT, "store": {"credentialsMode": "none"}}, "at '/store/credentialsMode'"),
+        ({**TRYING_OUT, "image": {"name": "x"}}, "at '/image': additional properties 'name' not allowed"),
+        ({**TRYING_OUT, "image": {"tag": 1.5}}, "at '/image/tag': got number, want string"),
+        ({**TRYING_OUT, "image": None}, "missing property 'image'"),
+        ({**TRYING_OUT, "replicas": "2"}, "at '/replicas': got string, want integer"),
+        ({**TRYING_OUT, "replicas": -1}, "at '/replicas': minimum: got -1, want 0"),
+        ({**TRYING_OUT, "namespaces": "team"}, "at '/namespaces': got string, want array"),
+        ({**TRYING_OUT, "logLevel": "debug"}, "at '/logLevel': value must be one of 'DEBUG', 'INFO'"),
+        ({**TRYING_OUT, "metrics": {"rules": "true"}}, "at '/metrics/rules': got string, want boolean"),
+        (with_store(credentialsMode="none"), "at '/store/credentialsMode': value must be one of 'sts', 'static'"),
+        (with_store(stsSeconds=60), "at '/store/stsSeconds': minimum: got 60, want 900"),
     ],
 )
-def test_a_value_that_is_wrong_is_named(values: Raw, said: str) -> None:
+def test_a_value_of_another_shape_is_named(values: Raw, said: str) -> None:
     with pytest.raises(HelmError) as refusal:
         rendered(values)
     assert said in str(refusal.value)
+
+
+# What is said in words, because a schema cannot.
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "store.endpoint: say where the S3-compatible store is, or try it out with minio.enabled=true"),
+        ({"store": {"endpoint": "https://s3.example.com"}}, "store.existingSecret: name a Secret with the keys"),
+        (with_store(existingSecret="", accessKey="a"), "store.secretKey is missing: set both, or name a Secret"),
+        (with_store(existingSecret="", secretKey="a"), "store.accessKey is missing: set both, or name a Secret"),
+        (with_store(accessKey="a", secretKey="b"), "are both set: leave out the keys, the Secret has them"),
+        (with_store(endpoint="s3.example.com"), 'store.endpoint is "s3.example.com": it must be like https://'),
+        (with_store(endpoint="https://s3.example.com/assay"), "it must be like https://s3.example.com:9000, without"),
+        (with_store(endpoint="https://me:hidden@s3.example.com"), 'store.endpoint is "https://…@s3.example.com"'),
+        (with_store(runEndpoint="s3:9000"), 'store.runEndpoint is "s3:9000": it must be like https://'),
+        ({**TRYING_OUT, **with_store()}, "store.endpoint and minio.enabled are both set: leave out store.endpoint"),
+        (with_store(endpoint="http://s3:9000", caSecret="ca"), "certificates count for https:// alone"),
+        (with_store(bucket="My_Bucket"), 'store.bucket is "My_Bucket": a bucket\'s name has 3 to 63'),
+        ({**TRYING_OUT, "audit": {"bucket": "A"}}, 'audit.bucket is "A": a bucket\'s name has 3 to 63'),
+        ({**TRYING_OUT, "store": {"credentialsMode": "static"}}, "store.credentialsMode is static: name a Secret"),
+        ({**TRYING_OUT, "store": {"accessKey": "a", "secretKey": "b"}}, "too short for MinIO"),
+        (
+            {**TRYING_OUT, "minio": {"enabled": True, "storage": "10GB"}},
+            'minio.storage is "10GB": it must be',
+        ),
+        ({**TRYING_OUT, "image": {"repository": "a.example.com:5000/assay:1"}}, "goes into image.tag or image.digest"),
+        ({**TRYING_OUT, "image": {"digest": "abc"}}, 'image.digest is "abc": it must be sha256: and 64'),
+        ({**TRYING_OUT, "namespaces": ["Team"]}, 'namespaces has "Team": that is no name of a namespace'),
+    ],
+)
+def test_values_that_do_not_go_together_are_told_in_words(values: Raw, said: str) -> None:
+    with pytest.raises(HelmError) as refusal:
+        rendered(values)
+    text = str(refusal.value)
+    assert "these values cannot be used:" in text
+    assert said in text
+    assert "hidden" not in text
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(HelmError) as refusal:
+        rendered({"store": {"endpoint": "s3", "bucket": "B"}, "image": {"digest": "abc"}})
+    assert len([line for line in str(refusal.value).splitlines() if line.strip().startswith("- ")]) == 4
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        with_store(),
+        with_store(endpoint="http://10.0.0.1:9000/", runEndpoint="https://s3.example.com", caSecret=""),
+        with_store(credentialsMode="static", caSecret="ca"),
+        {**with_store(), "image": {"repository": "a.example.com:5000/team/assay", "digest": "sha256:" + "0" * 64}},
+        {**TRYING_OUT, "store": {"accessKey": "assay", "secretKey": "long-enough"}},
+        {**TRYING_OUT, "store": {"existingSecret": "s3"}},
+        {**TRYING_OUT, "namespaces": ["team-a"], "audit": {"bucket": "assay-audit", "retentionDays": 365}},
+    ],
+)
+def test_what_is_right_is_not_refused(values: Raw) -> None:
+    assert named(rendered(values), "Deployment")
+
+
+# The pods
+
+
+def test_every_pod_is_what_the_standard_restricted_asks_for() -> None:
+    """Beside what the standard asks for, none writes to its own image, and only the operator talks to Kubernetes."""
+    pods = {name: spec for name, (_, spec) in pods_of(rendered(TRYING_OUT)).items()}
+    assert set(pods) == {"assay-operator", "assay-minio", "assay-checkup"}
+    for name, spec in pods.items():
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec.get("automountServiceAccountToken", True) is (name == "assay-operator")
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def pods_of(objects: list[Raw]) -> dict[str, tuple[dict[str, str], Raw]]:
+    """Return labels and spec of every pod that objects make, by the name of what makes it."""
+    found = {}
+    for each in objects:
+        template = each if each["kind"] == "Pod" else each.get("spec", {}).get("template", {})
+        if "containers" in template.get("spec", {}):
+            found[each["metadata"]["name"]] = template["metadata"]["labels"], template["spec"]
+    return found
+
+
+# Network policies. What is said here is what they say: the local cluster has nothing that enforces them.
+
+
+def network(values: Raw, **policy: Any) -> tuple[dict[str, Raw], dict[str, tuple[dict[str, str], Raw]]]:
+    """Return the NetworkPolicies by name, and the pods."""
+    objects = rendered({**values, "networkPolicy": {"enabled": True, **policy}})
+    return {name: each["spec"] for name, each in named(objects, "NetworkPolicy").items()}, pods_of(objects)
+
+
+def ports(rules: list[Raw]) -> set[Any]:
+    return {(port["port"], port.get("protocol", "TCP")) for rule in rules for port in rule["ports"]}
+
+
+def test_each_network_policy_selects_its_own_pods_and_no_other() -> None:
+    policies, pods = network(TRYING_OUT)
+    assert set(policies) == set(pods)
+    for name, spec in policies.items():
+        wanted = spec["podSelector"]["matchLabels"].items()
+        assert {pod for pod, (labels, _) in pods.items() if wanted <= labels.items()} == {name}
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert network(with_store())[0].keys() == {"assay-operator", "assay-checkup"}
+    assert "NetworkPolicy" not in {each["kind"] for each in rendered(TRYING_OUT)}
+
+
+@pytest.mark.parametrize(
+    ("values", "port"),
+    [
+        (TRYING_OUT, 9000),
+        (with_store(), 443),
+        (with_store(endpoint="http://s3.example.com"), 80),
+        (with_store(endpoint="https://s3.example.com:9443/"), 9443),
+    ],
+)
+def test_who_asks_the_store_may_and_no_port_is_open_that_nobody_needs(values: Raw, port: int) -> None:
+    policies, pods = network(values, apiServerPorts=[6443])
+    (operator,) = pods["assay-operator"][1]["containers"]
+    names = {(53, "UDP"), (53, "TCP")}
+    assert ports(policies["assay-operator"]["egress"]) == names | {(port, "TCP"), (6443, "TCP"), (10250, "TCP")}
+    listens = {each["name"]: each["containerPort"] for each in operator["ports"]}
+    assert ports(policies["assay-operator"]["ingress"]) == {(name, "TCP") for name in listens}
+    checkup = policies["assay-checkup"]
+    assert ports(checkup["egress"]) == names | {(port, "TCP"), (listens["http"], "TCP")}
+    assert "ingress" not in checkup
+    if "minio" in values:
+        assert ports(policies["assay-minio"]["ingress"]) == {("s3", "TCP")}
+        assert "egress" not in policies["assay-minio"]
+
+
+def test_metrics_are_for_whom_one_names_and_for_helm_test() -> None:
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    policies, pods = network(TRYING_OUT, scrapeFrom=[prometheus])
+    (rule,) = policies["assay-operator"]["ingress"]
+    first, checkup = rule["from"]
+    assert first == prometheus
+    assert checkup["podSelector"]["matchLabels"].items() <= pods["assay-checkup"][0].items()
+
+
+def test_further_ways_out_are_as_one_says() -> None:
+    collector = {"ports": [{"port": 4318, "protocol": "TCP"}]}
+    policies, _ = network(TRYING_OUT, extraEgress=[collector])
+    assert collector in policies["assay-operator"]["egress"]

@@ -4,8 +4,11 @@ import json
 import time
 
 import pytest
+from helm_python.errors import HelmError
 
-from tests.chart.conftest import NAMESPACE, Release
+from tests.chart.conftest import Release
+from tests.cluster import charting
+from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
 from tests.objects import Objects, experiment
 
@@ -14,28 +17,64 @@ pytestmark = [pytest.mark.chart, pytest.mark.e2e]
 RUNS = 8
 
 
-@pytest.fixture
-def objects(release: Release) -> Objects:
-    name = f"team-{time.monotonic_ns() % 10**9}"
-    release.cluster.kubectl("create", "namespace", name)
-    return Objects(release.cluster, name)
+@pytest.fixture(scope="module")
+def release(bare_release: Release) -> Release:
+    """The chart, installed by one call with two replicas and all that guards them."""
+    bare_release.install(replicas=2, podDisruptionBudget={"enabled": True}, networkPolicy={"enabled": True})
+    return bare_release
 
 
 def test_both_are_ready_and_one_leads(release: Release) -> None:
-    pods = json.loads(release.kubectl("get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json"))
-    names = {pod["metadata"]["name"] for pod in pods["items"]}
+    names = release.operators()
     assert len(names) == 2
     assert release.leader() in names
-    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{release.leader()}:9095/proxy/readyz"
-    said = release.cluster.kubectl("get", "--raw", path)
-    assert said.splitlines() == ["lease: ok", "objects: ok", "store: ok", "policies: ok"]
+    assert release.readiness() == ["lease: ok", "objects: ok", "store: ok", "policies: ok"]
 
 
-def test_the_operator_is_never_refused_anything(release: Release, objects: Objects) -> None:
-    objects.apply(experiment("allowed", "log(step=1, score=1.0)", parameters=[{"name": "a", "values": [1]}]))
-    objects.wait_phase("experiment", "allowed", "Succeeded", seconds=90)
-    log = release.kubectl("logs", release.leader())
-    assert "forbidden" not in log.lower(), log
+def test_a_drain_takes_one_of_them_at_a_time(release: Release) -> None:
+    def allowed() -> int:
+        found = json.loads(release.kubectl("get", "poddisruptionbudget", charting.DEPLOYMENT, "-o", "json"))
+        return int(found["status"].get("disruptionsAllowed", 0))
+
+    wait_for("the budget to count both", lambda: allowed() == 1, seconds=30)
+    evicted, other = release.operators()
+    _evict(release, evicted)
+    with pytest.raises(ClusterError, match="violate the pod's disruption budget"):
+        _evict(release, other)
+    release.wait_ready()
+    wait_for("the first one to be gone", lambda: evicted not in release.operators(), seconds=30)
+
+
+def _evict(release: Release, pod: str) -> None:
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": release.namespace},
+    }
+    path = f"/api/v1/namespaces/{release.namespace}/pods/{pod}/eviction"
+    release.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
+
+def test_helm_test_tells_that_all_is_well(release: Release) -> None:
+    endpoint = release.cluster.store.endpoint
+    said = release.helm.test(charting.NAME, timeout=120, logs=True)["logs"]
+    assert f"store {endpoint}: bucket assay answers, issues temporary credentials" in said
+    lines = said.splitlines()
+    operators = [line for line in lines if "operator " in line]
+    assert len(operators) == 2
+    assert sum("lease, objects, store, policies ok" in line for line in operators) == 1
+    assert "checkup" not in release.kubectl("get", "pods", "-o", "name"), "what tested is left"
+
+
+def test_helm_test_tells_what_is_wrong(release: Release) -> None:
+    release.cluster.stop_component("minio")
+    try:
+        with pytest.raises(HelmError):
+            release.helm.test(charting.NAME, timeout=120)
+        said = release.kubectl("logs", "assay-checkup")
+    finally:
+        release.cluster.start_component("minio")
+    assert f"the store: {release.cluster.store.endpoint}" in said
 
 
 def test_another_takes_over_in_the_middle_of_a_sweep(release: Release, objects: Objects) -> None:
@@ -54,16 +93,6 @@ def test_another_takes_over_in_the_middle_of_a_sweep(release: Release, objects: 
     assert sorted(run["spec"]["parameters"]["a"] for run in runs) == list(range(RUNS))
     assert len(jobs) == RUNS
     assert {len(run["status"]["attempts"]) for run in runs} == {1}
-
-
-def test_an_upgrade_loses_nothing_that_goes_on(release: Release, objects: Objects) -> None:
-    script = "time.sleep(6); log(step=1, score=1.0)"
-    objects.apply(experiment("long", script, parameters=[{"name": "a", "values": [1, 2]}], parallelism=2))
-    objects.wait("experiment", "long", "its runs", lambda o: o["status"].get("runs", {}).get("running") == 2, 60)
-    release.upgrade(logLevel="DEBUG")
-    found = objects.wait_phase("experiment", "long", "Succeeded", seconds=120)
-    assert found["status"]["runs"]["succeeded"] == 2
-    assert all(run["status"]["record"]["complete"] for run in objects.all("runs"))
 
 
 def test_uninstalling_leaves_what_people_have_made(release: Release, objects: Objects) -> None:

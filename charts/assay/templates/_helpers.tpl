@@ -7,9 +7,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "assay.selector" -}}
+{{ include "assay.selectorOf" (dict "root" . "component" "operator") }}
+{{- end }}
+
+{{- define "assay.selectorOf" -}}
 app.kubernetes.io/name: assay
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: operator
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "assay.image" -}}
@@ -28,7 +32,7 @@ app.kubernetes.io/component: operator
 {{- if .Values.minio.enabled -}}
 http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- else -}}
-{{ required "store.endpoint: say where the S3-compatible store is, or try it out with minio.enabled=true" .Values.store.endpoint }}
+{{ .Values.store.endpoint }}
 {{- end -}}
 {{- end }}
 
@@ -38,4 +42,56 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- $text = $text | replace "system:serviceaccount:assay-system:assay-operator" (printf "system:serviceaccount:%s:assay-operator" .root.Release.Namespace) -}}
 {{- $text = $text | replace "namespace: assay-system" (printf "namespace: %s" .root.Release.Namespace) -}}
 {{- $text | replace "s3://assay/" (printf "s3://%s/" .root.Values.store.bucket) -}}
+{{- end }}
+
+{{- /* How the store is reached: of everything that runs the operator's code. */ -}}
+{{- define "assay.storeEnv" -}}
+- {name: ASSAY_STORE_ENDPOINT, value: {{ include "assay.endpoint" . | quote }}}
+{{- with .Values.store.runEndpoint }}
+- {name: ASSAY_STORE_RUN_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+- {name: ASSAY_STORE_BUCKET, value: {{ .Values.store.bucket | quote }}}
+- {name: ASSAY_STORE_REGION, value: {{ .Values.store.region | quote }}}
+- {name: ASSAY_STORE_CREDENTIALS_MODE, value: {{ .Values.store.credentialsMode | quote }}}
+- {name: ASSAY_STORE_STS_SECONDS, value: {{ .Values.store.stsSeconds | int | quote }}}
+- name: ASSAY_STORE_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "assay.storeSecret" . }}, key: accessKey}}
+- name: ASSAY_STORE_SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "assay.storeSecret" . }}, key: secretKey}}
+{{- if eq .Values.store.credentialsMode "static" }}
+- name: ASSAY_STORE_RUN_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "assay.storeSecret" . }}, key: runAccessKey}}
+- name: ASSAY_STORE_RUN_SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "assay.storeSecret" . }}, key: runSecretKey}}
+{{- end }}
+{{- if .Values.store.caSecret }}
+- {name: ASSAY_STORE_CA_FILE, value: /etc/assay/store-ca/ca.crt}
+{{- end }}
+{{- end }}
+
+{{- /* In a NetworkPolicy: names, and the port of the store. */ -}}
+{{- define "assay.egressToStore" -}}
+{{- $url := include "assay.endpoint" . | urlParse -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+# Names.
+- ports:
+  - {port: 53, protocol: UDP}
+  - {port: 53, protocol: TCP}
+# The store.
+- ports:
+  - {port: {{ $port }}, protocol: TCP}
+{{- end }}
+
+{{- /* What the pod security standard `restricted` asks for. */ -}}
+{{- define "assay.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "assay.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
 {{- end }}
