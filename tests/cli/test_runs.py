@@ -104,10 +104,12 @@ def test_an_experiment_has_its_own_runs(some: Assay, governed: Cluster, nine: st
         (("--where", "metric.x > 1"), "there is no 'metric.x'", "did you mean metrics"),
         (("--sort", "val_f2"), "no run has val_f2", "did you mean val_f1?"),
         (("--columns", "params.depht"), "no run has params.depht", "did you mean depth?"),
+        (("--to", "runs.csv", "-o", "csv"), "--to is for -o parquet", "with >"),
+        (("--columns", "owner", "-o", "json"), "--columns is for tables", "-o json has it all"),
         (("--sort", "name", "--where", "params.zz == 1"), "no run has params.zz", "there are augment"),
     ],
 )
-def test_names_that_no_run_has_are_answered_with_near_ones(
+def test_what_is_wrong_is_said_with_what_is_near_or_what_to_do(
     some: Assay, argv: tuple[str, ...], message: str, hint: str
 ) -> None:
     answer = some("runs", *argv)
