@@ -1,0 +1,52 @@
+"""Holds every JSON answer that a test gets to docs/cli.schema.json: what it does not list may not be there either."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+SCHEMA = Path(__file__).resolve().parents[2] / "docs/cli.schema.json"
+#: Of long lists the beginning is enough, and looking at all of them takes minutes.
+_LONGEST = 50
+
+
+def check(argv: Sequence[str], printed: str) -> None:
+    """Fail unless what a command has printed is an answer of it; says nothing of what is no JSON answer."""
+    if not printed.strip() or _format(argv) != "json":
+        return
+    answers = _schema()["x-assay-answers"]
+    command = next((each for each in (" ".join(argv[:2]), argv[0]) if each in answers), None)
+    assert command, f"docs/cli.schema.json has no answer of `assay {' '.join(argv)}`"
+    found = _shortened(json.loads(printed))
+    troubles = [_troubles(name, found) for name in answers[command]]
+    assert not all(troubles), f"`assay {' '.join(argv)}` is not as docs/cli.schema.json says: {troubles}"
+
+
+def _format(argv: Sequence[str]) -> str:
+    for option, value in pairwise(argv):
+        if option in ("-o", "--output"):
+            return value
+    return ""
+
+
+def _troubles(name: str, found: Any) -> list[str]:
+    errors = Draft202012Validator({**_schema(), "$ref": f"#/$defs/{name}"}).iter_errors(found)
+    return [f"{error.json_path}: {error.message[:200]}" for error in errors]
+
+
+@cache
+def _schema() -> Any:
+    schema = json.loads(SCHEMA.read_text())
+    for definition in schema["$defs"].values():
+        definition["additionalProperties"] = False
+    return schema
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(each) for key, each in value.items()}
+    return [_shortened(each) for each in value[:_LONGEST]] if isinstance(value, list) else value

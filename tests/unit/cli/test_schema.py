@@ -1,0 +1,67 @@
+"""docs/cli.schema.json is what the code says, for every command that prints JSON, and is JSON Schema."""
+
+import json
+import re
+import subprocess
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from jsonschema import Draft202012Validator
+
+from assay.cli import schema
+from assay.cli.answers import ANSWERS
+from assay.cli.app import app
+from tests.cli import answering
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_file_is_what_the_code_says(tmp_path: Path) -> None:
+    assert json.loads(answering.SCHEMA.read_text()) == schema.document()
+    changed = tmp_path / "schema.json"
+    changed.write_text(re.sub("boolean", "string", answering.SCHEMA.read_text(), count=1))
+    for file, code in ((answering.SCHEMA, 0), (changed, 1)):
+        command = [sys.executable, "-m", "assay.cli.schema", str(file), "--check"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+
+
+def test_it_is_json_schema_and_refers_to_what_is_there() -> None:
+    found = schema.document()
+    Draft202012Validator.check_schema(found)
+    names = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(found)))
+    assert names | {name for answers in found["x-assay-answers"].values() for name in answers} == set(found["$defs"])
+
+
+def test_every_command_that_prints_json_has_an_answer_and_no_other() -> None:
+    assert {" ".join(path) for path in _printing_json(typer.main.get_command(app), ())} == set(ANSWERS)
+
+
+def _printing_json(group: Any, above: tuple[str, ...]) -> set[tuple[str, ...]]:
+    found = set()
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= _printing_json(command, (*above, name))
+            continue
+        usual = [each.default for each in command.params if "--output" in each.opts]
+        if any(isinstance(each, StrEnum) and "json" in list(type(each)) for each in usual):
+            found.add((*above, name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("argv", "printed"),
+    [
+        (("models", "-o", "json"), {"items": [{"model": "digits"}]}),
+        (("models", "-o", "json"), {"items": [], "more": 1}),
+        (("diff", "a", "b", "-o", "json"), {"a": "a", "b": "b", "same": "no", "items": []}),
+        (("logs", "a", "-o", "json"), {}),
+    ],
+)
+def test_an_answer_that_is_another_one_is_found(argv: tuple[str, ...], printed: Any) -> None:
+    with pytest.raises(AssertionError):
+        answering.check(argv, json.dumps(printed))
