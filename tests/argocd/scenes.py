@@ -15,7 +15,7 @@ from assay.api.experiment import ExperimentSpec, ExperimentStatus
 from assay.api.modelalias import ModelAliasStatus, ServingStatus, SetAside
 from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus
 from assay.api.promotionpolicy import PromotionPolicyStatus
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.planning import binding, facts, outcome, phases, recipe, registration, sweep, verdict, versions, views
 from assay.planning.binding import Move
 from assay.planning.conditions import conditions, flag

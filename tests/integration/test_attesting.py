@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.controllers import attesting
 from assay.signing import stored
 from assay.signing.keygen import make_keys

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assay.api.run import CredentialsStatus, RunStatus
+from assay.api.run_status import CredentialsStatus, RunStatus
 from assay.controllers import recording
 from assay.store import logs, verify
 from assay.store.client import ObjectStore

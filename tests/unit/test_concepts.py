@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from assay.api import modelalias, modelversion, names, run
+from assay.api import modelalias, modelversion, names, run_status
 from assay.api.crd import KINDS
 
 pytestmark = pytest.mark.unit
@@ -52,7 +52,7 @@ def test_every_field_that_is_asked_for_exists() -> None:
 @pytest.mark.parametrize(
     ("title", "phases"),
     [
-        ("run", get_args(run.Phase)),
+        ("run", get_args(run_status.Phase)),
         ("version", get_args(get_args(modelversion.ModelVersionStatus.model_fields["phase"].annotation)[0])),
         ("alias", get_args(modelalias.Phase)),
     ],

@@ -11,7 +11,8 @@ from assay.api.experiment import ExperimentSpec, ExperimentStatus
 from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus
 from assay.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from assay.api.promotionpolicy import PromotionPolicySpec, PromotionPolicyStatus
-from assay.api.run import RunSpec, RunStatus
+from assay.api.run import RunSpec
+from assay.api.run_status import RunStatus
 from assay.api.schema import structural
 
 _DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"

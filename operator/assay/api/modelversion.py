@@ -11,7 +11,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
 from assay.api.common import Conditions, Digest, LongText, Model, Name, Owner, Timestamp, rule, rules
-from assay.api.run import CredentialsStatus, Dataset, Images, MetricName, Seed, Source
+from assay.api.run import Dataset, MetricName, Seed, Source
+from assay.api.run_status import CredentialsStatus, Images
 
 #: No dots: ``digits.champion`` can be the name of an alias, and never that of a model.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"

@@ -11,7 +11,7 @@ import urllib3
 
 from assay.api import names, resources
 from assay.api.resources import PODS, RUNS
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.cli import printing
 from assay.cli.errors import NOT_FOUND, CliError
 from assay.cli.kube import ApiError, Kube

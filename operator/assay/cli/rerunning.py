@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from assay.api import names
 from assay.api.resources import RUNS
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.cli import printing, recorded_runs
 from assay.cli.errors import FAILED, NO, NOT_FOUND, OK, USAGE, CliError
 from assay.cli.printing import Document

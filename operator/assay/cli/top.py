@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from assay.api import names
 from assay.api.resources import RUNS
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.cli import printing, recorded_runs, sheets
 from assay.cli.errors import CliError
 from assay.cli.printing import Column, Format

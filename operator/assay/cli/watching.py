@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.api import names
 from assay.api.resources import EXPERIMENTS, RUNS
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.cli import printing, references
 from assay.cli.errors import FAILED, NOT_FOUND, OK, CliError
 from assay.cli.progress import rate, remaining

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay import __version__
 from assay.api import names
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.controllers import recording
 from assay.controllers.context import Context, now
 from assay.planning import outcome, provenance

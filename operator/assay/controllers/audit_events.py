@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from assay.api import names
 from assay.api.approvals import read_approval, read_rollback
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus, Provenance
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.store.audit import Action, AuditEvent, AuditObject
 
 Raw = dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pydantic
 
-from assay.api.run import EnvironmentStatus, UsageStatus
+from assay.api.run_status import EnvironmentStatus, UsageStatus
 from assay.planning.usage import Point, Totals
 from assay.store import layout, system
 from assay.store.client import ObjectStore

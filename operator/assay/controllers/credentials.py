@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.resources import SECRETS
-from assay.api.run import CredentialsStatus
+from assay.api.run_status import CredentialsStatus
 from assay.controllers import datasets, recording
 from assay.controllers.context import Context
 from assay.controllers.world import place

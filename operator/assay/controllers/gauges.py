@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from assay.api import names
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.controllers.registry import Registry
 from assay.controllers.world import World
 from assay.planning.conditions import parse_time

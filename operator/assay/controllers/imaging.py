@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from assay.api.resources import JOBS, RUNS
-from assay.api.run import EnvironmentStatus, RunStatus
+from assay.api.run_status import EnvironmentStatus, RunStatus
 from assay.controllers import statuses
 from assay.controllers.context import Context
 from assay.controllers.queue import Again

@@ -5,7 +5,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.resources import JOBS
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.controllers import credentials, datasets, imaging, metrics, recording
 from assay.controllers.context import Context, now
 from assay.controllers.queue import Again

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.api import names
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.controllers import metrics, recording
 from assay.controllers.kube import ApiError, Kube
 from assay.controllers.log_stream import CHATTY_BYTES, LogStream, Sources

@@ -11,7 +11,7 @@ import kopf
 
 from assay.api import names
 from assay.api.resources import ADMISSION_POLICIES
-from assay.api.run import CredentialsStatus
+from assay.api.run_status import CredentialsStatus
 from assay.controllers import (
     aliases,
     experiments,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from assay.api import names
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.controllers import captured
 from assay.controllers.captured import Captured
 from assay.controllers.world import place

@@ -5,7 +5,8 @@ from typing import Any
 
 from assay.api import names
 from assay.api.resources import RUNS
-from assay.api.run import RerunOf, RunStatus
+from assay.api.run import RerunOf
+from assay.api.run_status import RunStatus
 from assay.controllers.context import Context
 from assay.planning import outcome, recipe, reproduction
 from assay.store import recorded

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from assay.api import names
 from assay.api.experiment import ArchivedRuns
 from assay.api.resources import EXPERIMENTS, JOBS, MODEL_VERSIONS, RUNS
-from assay.api.run import Objective, RunStatus
+from assay.api.run import Objective
+from assay.api.run_status import RunStatus
 from assay.controllers import metrics, recording, statuses
 from assay.controllers.context import Context, now
 from assay.controllers.kube import ApiError

@@ -6,7 +6,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.resources import JOBS, RUNS
-from assay.api.run import TERMINAL, DatasetStatus, RunStatus, UsageStatus
+from assay.api.run_status import TERMINAL, DatasetStatus, RunStatus, UsageStatus
 from assay.controllers import (
     attesting,
     audit_events,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.api import names
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.controllers.queue import Key
 from assay.controllers.sightings import Sightings
 from assay.planning.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from assay.api import names
-from assay.api.run import (
+from assay.api.run_status import (
     DatasetStatus,
     EnvironmentStatus,
     Image,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.api import names
-from assay.api.run import Attempt, Phase
+from assay.api.run_status import Attempt, Phase
 from assay.planning.conditions import parse_time
 from assay.planning.facts import JobFacts, PodFacts
 

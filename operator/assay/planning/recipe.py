@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.api import names
-from assay.api.run import TERMINAL
+from assay.api.run_status import TERMINAL
 from assay.planning.conditions import Status, flag
 from assay.planning.job import inheritable
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from assay.api import names
-from assay.api.run import TERMINAL, RerunOf
+from assay.api.run import RerunOf
+from assay.api.run_status import TERMINAL
 from assay.planning.compare import Difference, recipe_differences
 from assay.planning.conditions import Status, flag
 from assay.planning.outcome import MAX_METRICS

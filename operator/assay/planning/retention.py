@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from assay.api import names
 from assay.api.experiment import ArchivedBest, ArchivedRuns
-from assay.api.run import TERMINAL, Objective
+from assay.api.run import Objective
+from assay.api.run_status import TERMINAL
 from assay.planning import sweep
 from assay.planning.conditions import parse_time
 from assay.planning.facts import RunFacts, controller_uid, run_facts

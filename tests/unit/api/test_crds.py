@@ -10,7 +10,8 @@ import yaml
 from assay.api import __main__ as command
 from assay.api import crd
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
-from assay.api.run import RunSpec, RunStatus
+from assay.api.run import RunSpec
+from assay.api.run_status import RunStatus
 from tests.unit.planning.objects import experiment_spec, run
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ from assay.api import names
 from assay.api.experiment import ExperimentStatus
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import ModelVersionStatus
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.planning import recipe
 from tests.argocd import customizations, generated, lua, scenes
 from tests.argocd.customizations import FOLDER, Customization

@@ -10,7 +10,7 @@ import pytest
 
 from assay.api import names
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus, Provenance
-from assay.api.run import ModelStatus, RecordStatus, RunStatus
+from assay.api.run_status import ModelStatus, RecordStatus, RunStatus
 from assay.controllers import audit_events
 from assay.controllers.audit_events import NOT_SEEN, Pointed
 from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, AuditEvent, AuditRecord

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from assay.api import names
-from assay.api.run import RunStatus
+from assay.api.run_status import RunStatus
 from assay.planning import facts, outcome
 from assay.planning.outcome import Record
 from assay.planning.phases import Verdict

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from assay.api import names
-from assay.api.run import Attempt
+from assay.api.run_status import Attempt
 from assay.planning import facts, phases
 from assay.planning.phases import Verdict
 from tests.unit.planning.objects import Raw, at, container, ended, job, job_over, pod, recorder, run
