@@ -1,0 +1,62 @@
+"""As whom the command line acts: kubectl's rules for --as, --as-group and the `as` fields of a kubeconfig."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.cli import impersonation
+from assay.cli.errors import USAGE, CliError
+
+pytestmark = pytest.mark.unit
+
+KNOWN = {
+    "token": "t",
+    "as": "dora",
+    "as-groups": ["ml", "vision"],
+    "as-uid": "42",
+    "as-user-extra": {"Reason/of": ["on call", "jürgen"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("user", "groups", "known", "sent"),
+    [
+        ("", (), {"token": "t"}, []),
+        ("", (), {"as": "dora"}, [("Impersonate-User", "dora")]),
+        ("rita", (), {}, [("Impersonate-User", "rita")]),
+        ("rita", ("risk",), {"as": "dora", "as-groups": ["ml"]}, [("User", "rita"), ("Group", "risk")]),
+        ("rita", (), {"as": "dora", "as-groups": ["ml"]}, [("User", "rita"), ("Group", "ml")]),
+        ("", ("risk",), {"as": "dora"}, [("User", "dora"), ("Group", "risk")]),
+        ("jürgen", (), {}, [("User", "jürgen".encode().decode("latin-1"))]),
+    ],
+)
+def test_options_go_before_the_kubeconfig(
+    user: str, groups: tuple[str, ...], known: dict[str, Any], sent: list[tuple[str, str]]
+) -> None:
+    wanted = [(f"Impersonate-{name.removeprefix('Impersonate-')}", value) for name, value in sent]
+    assert list(impersonation.headers(user, groups, known).iteritems()) == wanted
+
+
+def test_everything_that_a_kubeconfig_says_of_it_is_sent() -> None:
+    found = impersonation.headers("", (), KNOWN)
+    assert found.getlist("Impersonate-Group") == ["ml", "vision"]
+    assert found["Impersonate-Uid"] == "42"
+    assert found.getlist("Impersonate-Extra-reason%2Fof") == ["on call", "jürgen".encode().decode("latin-1")]
+
+
+def test_groups_alone_are_nobody() -> None:
+    with pytest.raises(CliError) as refused:
+        impersonation.headers("", ("ml",), {})
+    assert refused.value.code == USAGE
+
+
+def test_the_user_is_looked_for_in_all_files_of_a_kubeconfig(tmp_path: Path) -> None:
+    for name, users in (("one", [{"name": "a", "user": {"as": "anna"}}]), ("two", [{"name": "b", "user": KNOWN}])):
+        (tmp_path / name).write_text(json.dumps({"kind": "Config", "users": users, "contexts": [], "clusters": []}))
+    files = os.pathsep.join(str(tmp_path / name) for name in ("one", "two"))
+    assert impersonation.user_of(files, {"user": "b"}) == KNOWN
+    assert impersonation.user_of(files, {"user": "a"}) == {"as": "anna"}
+    assert impersonation.user_of(files, {"user": "c"}) == {}
