@@ -1,5 +1,6 @@
 """The chart's tests: Helm itself renders it, and installs it into a cluster of its own."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -29,14 +30,15 @@ class Release(charting.Release):
         return f"system:serviceaccount:{self.namespace}:{charting.DEPLOYMENT}"
 
     def wait_ready(self) -> None:
-        """Wait until it is rolled out and one of its pods leads: a pod that is gone may still hold the Lease."""
+        """Wait until it is rolled out and one of its pods leads: one that is going may still hold the Lease."""
         super().wait_ready()
         wait_for("one of them to lead", lambda: self.leader() in self.operators(), seconds=40, saw=self.seen)
 
     def operators(self) -> list[str]:
-        """The names of the operator's pods."""
-        found = self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "name")
-        return found.replace("pod/", "").split()
+        """The names of the operator's pods that are not going."""
+        text = self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json")
+        found = [pod["metadata"] for pod in json.loads(text)["items"]]
+        return [metadata["name"] for metadata in found if "deletionTimestamp" not in metadata]
 
     def readiness(self) -> list[str]:
         """What the operator that leads says of itself, line by line."""

@@ -42,7 +42,7 @@ def test_a_drain_takes_one_of_them_at_a_time(release: Release) -> None:
     with pytest.raises(ClusterError, match="violate the pod's disruption budget"):
         _evict(release, other)
     release.wait_ready()
-    wait_for("the first one to be gone", lambda: evicted not in release.operators(), seconds=30)
+    release.kubectl("wait", "--for=delete", f"pod/{evicted}", "--timeout=30s")
 
 
 def _evict(release: Release, pod: str) -> None:
