@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import registry
+from tests.cli import answering
 from tests.conftest import Cluster
 
 _CLEARED = ("KUBERNETES_SERVICE_HOST", "KUBECONFIG", "FORCE_COLOR", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
@@ -54,6 +55,7 @@ def run(*argv: str, environment: Mapping[str, str], stdin: str = "", cwd: Path |
         cwd=cwd,
     )
     assert "Traceback" not in done.stderr, done.stderr
+    answering.check(argv, done.stdout)
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
