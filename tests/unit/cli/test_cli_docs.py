@@ -16,8 +16,18 @@ TEXT = (Path(__file__).resolve().parents[3] / "docs/cli.md").read_text()
 HEADINGS = ["begin", *re.findall(r"^## (.*)$", TEXT, re.MULTILINE)]
 SECTIONS = dict(zip(HEADINGS, re.split(r"^## .*$", TEXT, flags=re.MULTILINE), strict=True))
 _OPTION = re.compile(r"(?<![\w-])(?:--[a-z][a-z-]*|-[a-zA-Z])(?![\w-])")
-#: Of other programs, in examples of what a platform team types.
-FOREIGN = {"--user", "--from-literal", "--verb", "--resource", "--resource-name", "--role", "--group"}
+#: Of other programs: of training scripts, and of what a platform team types.
+FOREIGN = {
+    "--depth",
+    "--learning-rate",
+    "--user",
+    "--from-literal",
+    "--verb",
+    "--resource",
+    "--resource-name",
+    "--role",
+    "--group",
+}
 
 
 def _commands(group: object, path: str = "assay") -> Iterator[tuple[str, set[frozenset[str]]]]:
