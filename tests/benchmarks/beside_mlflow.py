@@ -1,9 +1,9 @@
 """What Assay's command line takes beside MLflow's client and server: the same runs, the same questions, one machine.
 
 20,000 runs are Runs of an API server here, rows of an SQLite database there; a curve of 1,000,000 points is a pod's
-Parquet file in the store here, as the recorder leaves it, and a run's history there. Before anything is measured both
-have to give the same answers. Both are Python processes that have loaded what they need and ask again and again;
-Assay signs in each time. Then both are measured as a person has them at a shell: as a new process for each question.
+Parquet file in the store here, as the recorder leaves it, and a run's history there. Answers that differ end it. Both
+are Python processes that have loaded what they need and ask again and again; Assay signs in each time. Then both are
+measured as a person has them at a shell: as a new process for each question.
 
 `cold` is with nothing kept of earlier commands. MLflow's server and Assay take turns, so that what else the machine
 does weighs on both. What takes MLflow more than a minute is asked of it once.
