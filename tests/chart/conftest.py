@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import charting, images, minio_image
+from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 from tests.objects import Objects
@@ -30,9 +31,19 @@ class Release(charting.Release):
         return f"system:serviceaccount:{self.namespace}:{charting.DEPLOYMENT}"
 
     def wait_ready(self) -> None:
-        """Wait until it is rolled out and one of its pods leads: one that is going may still hold the Lease."""
+        """Wait until it is rolled out and one of its pods leads and has looked at all that it needs.
+
+        One that is going may still hold the Lease, and one that waits for it is ready without having looked.
+        """
         super().wait_ready()
         wait_for("one of them to lead", lambda: self.leader() in self.operators(), seconds=40, saw=self.seen)
+        wait_for("the one that leads to find all in order", self._in_order, seconds=40, saw=self.log)
+
+    def _in_order(self) -> bool:
+        try:
+            return "objects: ok" in self.readiness()
+        except ClusterError:  # 503: something is not in order
+            return False
 
     def operators(self) -> list[str]:
         """The names of the operator's pods that are not going."""
