@@ -44,7 +44,8 @@ demo-down: setup ## stop what `make demo` left running
 	$(PYTHON) -m tests.cluster down
 
 test: setup ## every test, on a real cluster
-	$(PYTEST) --cluster=$(CLUSTER)
+	$(PYTEST) -m unit -n 2
+	$(PYTEST) -m 'not unit' --cluster=$(CLUSTER)
 
 test-fast: setup ## the tests that need no cluster, in under a minute
 	$(PYTEST) -m unit -n 2

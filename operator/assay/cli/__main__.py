@@ -34,7 +34,7 @@ def _called() -> str:
 def _complain(error: Exception) -> int:
     from assay.cli.printing import note
 
-    known = error if isinstance(error, CliError) else _of_store(error)
+    known = error if isinstance(error, CliError) else _of_store(error) or _of_connection(error)
     if known is None:
         if os.environ.get("ASSAY_DEBUG"):
             raise error
@@ -58,6 +58,16 @@ def _of_store(error: Exception) -> CliError | None:
     if isinstance(error, RecordError):
         return CliError(str(error), hint="what lies in the store is not what was recorded", code=NO)
     return CliError(str(error)) if isinstance(error, StoreError) else None
+
+
+def _of_connection(error: Exception) -> CliError | None:
+    if "urllib3" not in sys.modules:
+        return None
+    from urllib3.exceptions import HTTPError
+
+    hint = "try again"
+    known = isinstance(error, HTTPError)
+    return CliError(f"the API server's answer broke off: {error}", hint=hint, code=UNREACHABLE) if known else None
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ class RunCache:
         key = hashlib.sha256(f"{server}\n{namespace}".encode()).hexdigest()[:32]
         self._file = Path(base) / "assay" / "cli" / key / "runs.json"
 
+    def there(self) -> bool:
+        """Whether anything was kept."""
+        return self._file.exists()
+
     def load(self) -> Kept:
         """Return what was kept; nothing when there is none, or it cannot be read."""
         try:

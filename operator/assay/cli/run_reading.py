@@ -8,8 +8,10 @@ cache, the rest is read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from assay.api import names, resources
@@ -22,8 +24,9 @@ from assay.cli.session import Session
 
 Raw = dict[str, Any]
 
-#: 1,000 or 2,000 are read no faster, and the first ones are there later.
-_PAGE = 500
+#: Of the first page; and of all, where there are too many for one answer: 60 MB are 20,000.
+_PAGE, _AT_ONCE = 500, 50_000
+_DECODER, _SPACE = json.JSONDecoder(), re.compile(r"[\s,]*")
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 #: All at once, at 125 bytes a run: where nothing has changed for minutes, the API server takes a second page, unlike
 #: the first, out of etcd, and that is 20 times the work.
@@ -55,8 +58,7 @@ def read(
 
 
 def _of_cluster(kube: Kube, namespace: str, experiment: str, cache: RunCache | None) -> Iterator[list[RunRow]]:
-    before = cache.load() if cache else {}
-    now = _renewed(kube, namespace, before) if len(before) >= _WORTH_KEEPING else None
+    before, now = _kept(kube, namespace, cache) if cache and cache.there() else ({}, None)
     if now is not None:
         yield [row for _, row in now.values()]
     else:
@@ -73,48 +75,70 @@ def _of_cluster(kube: Kube, namespace: str, experiment: str, cache: RunCache | N
 
 
 def _pages(kube: Kube, namespace: str, experiment: str) -> Iterator[list[Raw]]:
-    """Yield the Runs page by page, all as they were when the first one was asked for.
+    """Yield the Runs, the first ones as soon as they are there.
 
-    The next page is on its way while one is worked on.
+    The others come in one answer, unless they are very many: where nothing has happened for minutes, the API server has
+    all Runs in memory, and takes every page but the first out of etcd, which is several times the work.
     """
+    first, token, left = _page(kube, namespace, experiment, _PAGE)
+    yield first
+    if token and left <= _AT_ONCE:
+        there = {run["metadata"]["uid"] for run in first}
+        rest = (run for run in _items(_text(kube, namespace, experiment)) if run["metadata"]["uid"] not in there)
+        while some := list(islice(rest, _PAGE)):
+            yield some
+        return
+    while token:
+        some, token, _ = _page(kube, namespace, experiment, _PAGE, token)
+        yield some
+
+
+def _page(kube: Kube, namespace: str, experiment: str, limit: int, token: str = "") -> tuple[list[Raw], str, int]:
+    """Return some Runs, the token of those behind them, and how many these are, as far as the API server says."""
+    found = json.loads(_text(kube, namespace, experiment, str(limit), token))
+    metadata = found.get("metadata") or {}
+    left = metadata.get("remainingItemCount")
+    return found.get("items") or [], metadata.get("continue") or "", _AT_ONCE if left is None else left
+
+
+def _text(kube: Kube, namespace: str, experiment: str, limit: str = "", token: str = "") -> str:
     labels = f"{names.LABEL_EXPERIMENT}={experiment}" if experiment else ""
-    path = _path(namespace)
-
-    def page(token: str) -> bytes:
-        query = {"limit": str(_PAGE), "labelSelector": labels, "continue": token}
-        with kube.stream("GET", path, query=query) as answer:
-            return bytes(answer.read())
-
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(page, "")
-        while True:
-            text = coming.result()
-            token = _token(text)
-            if token:
-                coming = ahead.submit(page, token)
-            yield json.loads(text).get("items") or []
-            if not token:
-                return
+    query = {"limit": limit, "labelSelector": labels, "continue": token}
+    with kube.stream("GET", _path(namespace), query=query) as answer:
+        return bytes(answer.read()).decode()
 
 
-def _token(page: bytes) -> str:
-    """Return the token of the next page, which stands at the end of this one, without reading all of it."""
-    start = page.rfind(b'"metadata":{')
-    try:
-        metadata = json.loads(b"{" + page[start:])["metadata"]
-    except (ValueError, LookupError):
-        metadata = json.loads(page).get("metadata") or {}
-    return str(metadata.get("continue") or "")
+def _items(text: str) -> Iterator[Raw]:
+    """Yield the items of a list one by one: all of them as objects would take five times the room of their text."""
+    at = text.find('"items":[', 0, 200) + 9
+    if at < 9:
+        yield from json.loads(text).get("items") or []
+        return
+    while True:
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
+        if text[at : at + 1] == "]":
+            return
+        item, at = _DECODER.raw_decode(text, at)
+        yield item
 
 
 # What has changed
 
 
-def _renewed(kube: Kube, namespace: str, before: Kept) -> Kept | None:
+def _kept(kube: Kube, namespace: str, cache: RunCache) -> tuple[Kept, Kept | None]:
+    """Return the runs as they were kept, and as they are now; None when all have to be read.
+
+    The API server is asked while the file is read: either takes as long.
+    """
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(_versions, kube, namespace)
+        before = cache.load()
+        versions = asked.result()
+    return before, _renewed(kube, namespace, before, versions) if before and versions is not None else None
+
+
+def _renewed(kube: Kube, namespace: str, before: Kept, versions: dict[str, str]) -> Kept | None:
     """Return the runs as they are now, most of them as they were kept; None when all have to be read."""
-    versions = _versions(kube, namespace)
-    if versions is None:
-        return None
     same = {name for name, version in versions.items() if name in before and before[name][0] == version}
     changed = [name for name in versions if name not in same]
     few = len(changed) <= max(_FEW_CHANGES, len(versions) // 20)
