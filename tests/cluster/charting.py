@@ -17,6 +17,7 @@ from tests.cluster.waiting import wait_for
 Raw = dict[str, Any]
 CHART = paths.CHECKOUT / "charts" / "assay"
 NAME, NAMESPACE, DEPLOYMENT, SECRET = "assay", "assay-system", "assay-operator", "assay-s3"
+_REVISION = "deployment.kubernetes.io/revision"
 HELM_SECONDS = 120
 READY_SECONDS = 120
 #: What a container waits for that does not pass by waiting.
@@ -109,7 +110,10 @@ class Release:
         return status.get("observedGeneration") == found["metadata"]["generation"] and counts == {wanted}
 
     def trouble(self) -> str:
-        """Why a pod of the operator does not run, with the end of its log; "" when all do, or still may."""
+        """Why a pod of the operator does not run, with the end of its log; "" when all do, or still may.
+
+        Pods that an upgrade replaces do not count: theirs may be the trouble that it ends.
+        """
         for pod in self._pods():
             for status in pod["status"].get("containerStatuses", []):
                 waiting = status["state"].get("waiting", {})
@@ -128,8 +132,19 @@ class Release:
         return self.kubectl("get", "pods", "--output=wide")
 
     def _pods(self) -> Iterator[Raw]:
+        """The operator's pods of the newest kind, none before it is known which these are."""
+        apps = f"/apis/apps/v1/namespaces/{self.namespace}"
+        deployment = self.cluster.api.get(f"{apps}/deployments/{DEPLOYMENT}")
+        metadata = deployment["metadata"]
+        if deployment["status"].get("observedGeneration") != metadata["generation"]:
+            return
         selector = "labelSelector=app.kubernetes.io%2Fcomponent%3Doperator"
-        yield from self.cluster.api.get(f"/api/v1/namespaces/{self.namespace}/pods?{selector}")["items"]
+        revision = metadata["annotations"][_REVISION]
+        sets = self.cluster.api.get(f"{apps}/replicasets?{selector}")["items"]
+        newest = {each["metadata"]["uid"] for each in sets if each["metadata"]["annotations"][_REVISION] == revision}
+        for pod in self.cluster.api.get(f"/api/v1/namespaces/{self.namespace}/pods?{selector}")["items"]:
+            if {owner["uid"] for owner in pod["metadata"].get("ownerReferences", [])} & newest:
+                yield pod
 
 
 def _options(values: Raw, prefix: str = "") -> Iterator[str]:
