@@ -101,6 +101,13 @@ class Release:
         wait_for("the operator to be ready", decided, seconds=READY_SECONDS, saw=self.seen)
         if trouble:
             raise ClusterError(f"the operator did not start: {trouble}")
+        wait_for("the API server to take the kinds that it has just learnt of", self._kinds_are_taken, seconds=60)
+
+    def _kinds_are_taken(self) -> bool:
+        """Whether an Experiment could be created: policies that fill in its owner find out about a new kind late."""
+        example = str(paths.CHECKOUT / "examples" / "quickstart" / "experiment.yaml")
+        self.cluster.kubectl("create", "--dry-run=server", "-n", "default", "-f", example)
+        return True
 
     def ready(self) -> bool:
         """Whether every pod of the operator is of the newest kind, and ready."""

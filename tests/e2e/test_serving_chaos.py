@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +51,8 @@ http.server.HTTPServer(('', 8080), Handler).serve_forever()
 class Stage:
     """A namespace with versions of `words`, the alias words.live and servers that follow it."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, log: Path) -> None:
+        self.log = log
         self.objects = objects
         self.realm = Realm(objects.cluster, objects.namespace, "")
 
@@ -143,11 +145,16 @@ class Stage:
         """Return the versions that are labelled as bound."""
         return sorted(found["metadata"]["name"] for found in self.objects.all("mv", "assay.dev/bound"))
 
+    def unrecorded(self) -> bool:
+        """Whether the operator could not write a record, which it does behind the label, and the label goes again."""
+        lines = self.log.read_text().splitlines()
+        return any(f"audit/{self.objects.namespace}/" in line and "cannot be reached" in line for line in lines)
+
 
 @pytest.fixture
-def stage(objects: Objects) -> Stage:
+def stage(objects: Objects, operator: OperatorProcess) -> Stage:
     """Return a namespace that the operator serves."""
-    return Stage(objects)
+    return Stage(objects, operator.log)
 
 
 # The operator dies between two steps of a binding: it is held up there by a right that it lacks, or without a store.
@@ -197,7 +204,7 @@ def _nothing(_: LocalCluster) -> AbstractContextManager[None]:
 #: Moment: what holds the operator up there, and how it shows that it has come so far.
 MOMENTS: dict[str, tuple[Callable[[LocalCluster], AbstractContextManager[None]], Callable[[Stage], Any]]] = {
     "wanted, nothing done": (_nothing, lambda stage: True),
-    "labelled, not recorded": (_without_store, lambda stage: stage.labelled()),
+    "labelled, not recorded": (_without_store, lambda stage: stage.unrecorded()),
     "recorded, not reported": (
         lambda cluster: _without_right(cluster, "modelaliases/status"),
         lambda stage: stage.bound(),
@@ -237,7 +244,7 @@ def test_operator_killed_while_binding_binds_once(
 
 ROLLBACK_MOMENTS: dict[str, tuple[Callable[[LocalCluster], AbstractContextManager[None]], Callable[[Stage], Any]]] = {
     "asked, nothing done": (_nothing, lambda stage: True),
-    "labelled, not recorded": (_without_store, lambda stage: len(stage.labelled()) == 2),
+    "labelled, not recorded": (_without_store, lambda stage: stage.unrecorded()),
     "recorded, not reported": (
         lambda cluster: _without_right(cluster, "modelaliases/status"),
         lambda stage: stage.actions().count("RolledBack"),
@@ -292,7 +299,12 @@ def test_operator_killed_while_it_goes_back_goes_back_once(stage: Stage, operato
     wait_for("version 2 to be bound", lambda: stage.bound() == [1, 2], seconds=30)
     wait_for("a pod to fail", lambda: _restarts(stage) >= 1, seconds=60)
     operator.kill()
-    wait_for("a pod to fail while nobody looks", lambda: _restarts(stage) >= 2, seconds=60)
+    # Unless it was so quick that it has gone back already, and those pods are gone.
+    wait_for(
+        "a pod to fail while nobody looks",
+        lambda: _restarts(stage) >= 2 or stage.actions().count("RolledBack"),
+        seconds=60,
+    )
     operator.start()
     status = stage.live(1)
     assert [each["version"] for each in status["history"]] == [1, 2, 1]
