@@ -19,7 +19,7 @@ from assay.cli.session import Session
 Raw = dict[str, Any]
 
 _VERSION = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)(?:\.v|/)(?P<version>[1-9][0-9]*)")
-_ALIAS = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)[.@](?P<alias>[a-z][a-z0-9-]*)")
+_ALIAS = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)[.@](?!v[0-9]+$)(?P<alias>[a-z0-9][a-z0-9-]*)")
 
 
 def near(name: str, known: Iterable[str]) -> str:
