@@ -188,6 +188,8 @@ def test_history_at_a_moment_says_who_what_and_from_which_data(assay: Assay, tol
     assert f"digits 2.1 {D2}" in answer
     found = assay("history", "digits.champion", "--at", "2026-03-14T14:05+01:00", "-o", "json").json()
     assert (found["version"], found["until"]) == (2, "2026-03-14T16:00:00Z")
+    every = assay("history", "digits.champion", "-o", "json").json()["items"]
+    assert [[approval["approver"] for approval in each["approvals"]] for each in every] == [["rita"], [], ["rita"]]
     before = assay("history", "digits.champion", "--at", "2026-03-14T09:59Z")
     assert (before.code, before.out) == (6, "")
     wrong = assay("history", "digits.champion", "--at", "yesterday")

@@ -129,11 +129,12 @@ class Lineage(TypedDict):
 
 
 class BindingApproval(TypedDict):
-    """One approval that a binding rested on."""
+    """One approval that a binding rested on; ``sequence`` is the number of its record."""
 
     id: str
     approver: str
     time: str
+    sequence: int
 
 
 class Binding(TypedDict):
