@@ -59,7 +59,7 @@ lint: setup ## style, types, layers, drift of what is generated
 	$(RUN)/mypy
 	$(RUN)/lint-imports --no-cache
 	$(PYTHON) -m assay.api --check crds
-	$(PYTHON) -m assay.cli.schema --check docs/cli.schema.json
+	$(PYTHON) -m assay.cli.output.schema --check docs/cli.schema.json
 
 format: setup ## what `make lint` can mend by itself
 	$(RUN)/ruff check --fix-only .
@@ -67,7 +67,7 @@ format: setup ## what `make lint` can mend by itself
 
 crds: setup ## generate crds/ from the pydantic models, and the schema of what the command line prints
 	$(PYTHON) -m assay.api crds
-	$(PYTHON) -m assay.cli.schema docs/cli.schema.json
+	$(PYTHON) -m assay.cli.output.schema docs/cli.schema.json
 
 clean: ## what the checkout has built; the cache with Kubernetes' binaries stays
 	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.api.resources import RUNS
-from assay.controllers.kube import Kube
+from assay.kube.aio import Kube
 from assay.planning.conditions import format_duration
 from tests import etcd_batch, operators, registry
 from tests.cluster.local import LocalCluster

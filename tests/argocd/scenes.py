@@ -16,12 +16,15 @@ from assay.api.modelalias import ModelAliasStatus, ServingStatus, SetAside
 from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus
 from assay.api.promotionpolicy import PromotionPolicyStatus
 from assay.api.run_status import RunStatus
-from assay.planning import binding, facts, outcome, phases, recipe, registration, sweep, verdict, versions, views
-from assay.planning.binding import Move
 from assay.planning.conditions import conditions, flag
-from assay.planning.facts import RunFacts
-from assay.planning.outcome import Record
-from assay.planning.policies import Requirement
+from assay.planning.models import registration, versions
+from assay.planning.promotion import binding, verdict, views
+from assay.planning.promotion.binding import Move
+from assay.planning.promotion.policies import Requirement
+from assay.planning.runs import facts, outcome, phases, recipe
+from assay.planning.runs.facts import RunFacts
+from assay.planning.runs.outcome import Record
+from assay.planning.search import sweep
 from tests.unit.planning.objects import container, ended, job, job_over, pod
 
 Raw = dict[str, Any]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from assay.api.resources import DEPLOYMENTS, STATEFUL_SETS
-from assay.controllers.kube import Kube
-from assay.planning import serving
-from assay.planning.serving import Served, ServingSettings
+from assay.kube.aio import Kube
+from assay.planning.serving import injection
+from assay.planning.serving.injection import Served, ServingSettings
 from tests import operators, registry
 from tests.attackers import SCIENTIST, Outcome, Realm, stopped
 from tests.registry import Raw, deployment, digest
@@ -29,7 +29,7 @@ def _serving(realm: Realm, manifest: Raw, *how: str) -> Raw:
     found = json.loads(realm.admin("get", manifest["kind"], name, "--output=json", "--show-managed-fields"))
     prefix = f"models/{realm.namespace}/digits/v1"
     served = Served("digits", "champion", 1, digest(), digest("a"), prefix, "assay-model-digits-v1")
-    return asyncio.run(_apply(realm, serving.applied(found, served, SETTINGS)))
+    return asyncio.run(_apply(realm, injection.applied(found, served, SETTINGS)))
 
 
 async def _apply(realm: Realm, body: Raw) -> Raw:
@@ -232,7 +232,7 @@ def test_opted_out_and_given_back_it_is_theirs_alone(realm: Realm, kind: str) ->
     name = "back"
     found = _serving(realm, deployment(name, kind=kind, annotations=SERVE))
     realm.must(SCIENTIST, "annotate", kind, name, "assay.dev/serve-")
-    given_back = asyncio.run(_apply(realm, serving.applied(found, None, SETTINGS)))
+    given_back = asyncio.run(_apply(realm, injection.applied(found, None, SETTINGS)))
     assert [each["name"] for each in given_back["spec"]["template"]["spec"].get("volumes", [])] == []
     env = [{"name": "MODEL_PATH", "value": "/tmp"}]
     containers = [{"name": "server", "env": env}]

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from typing import Any
 
-from assay.cli import references
 from assay.cli.app import app
-from assay.cli.curve_reading import read_curve
 from assay.cli.session import Session
+from assay.queries import references
+from assay.queries.curves import read_curve
 
 Raw = dict[str, Any]
 

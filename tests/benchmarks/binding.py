@@ -16,7 +16,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, PODS, PROMOTION_POLICIES
-from assay.controllers.kube import Kube
+from assay.kube.aio import Kube
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from tests import operators, registry

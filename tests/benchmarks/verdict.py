@@ -9,8 +9,18 @@ import statistics
 import time
 from datetime import UTC, datetime, timedelta
 
-from assay.planning import verdict
-from assay.planning.policies import AliasView, Approval, Approvals, Gate, Held, Policy, Soak, VersionView, Weekly
+from assay.planning.promotion import verdict
+from assay.planning.promotion.policies import (
+    AliasView,
+    Approval,
+    Approvals,
+    Gate,
+    Held,
+    Policy,
+    Soak,
+    VersionView,
+    Weekly,
+)
 
 VERSIONS, POLICIES, MATCHING, METRICS, ROUNDS = 1000, 100, 10, 20, 5
 NOW = datetime(2026, 11, 18, 12, tzinfo=UTC)

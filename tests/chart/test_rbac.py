@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from assay.planning.job import secret_name
+from assay.planning.runs.job import secret_name
 from tests import operators, registry
 from tests.attackers import Realm
 from tests.chart.conftest import CHART, Release

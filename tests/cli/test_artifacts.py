@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assay.controllers import recording
+from assay.controllers.tracking import records
 from assay.signing.keygen import make_keys
 from assay.signing.keys import Keyring, read_private
 from assay.signing.stored import sign_version
@@ -56,10 +56,10 @@ def champion(told: Told, number: int) -> None:
 def recorded(told: Told, name: str = "digits-3") -> Raw:
     """A run whose record is closed."""
     run = told.run(name, experiment="digits", model={"path": "model"})
-    recording.open_record(told.store, run)
+    records.open_record(told.store, run)
     leave(told.store, run, "p", 0.9)
-    closed = recording.close_record(told.store, run, "Succeeded", "JobComplete", ["p"], "p")
-    uri = f"s3://{told.store.config.bucket}/{recording.prefix_of(run)}"
+    closed = records.close_record(told.store, run, "Succeeded", "JobComplete", ["p"], "p")
+    uri = f"s3://{told.store.config.bucket}/{records.prefix_of(run)}"
     record = {"uri": uri, "artifacts": f"{uri}/pods/p/artifacts/", "manifestDigest": closed.manifest_digest}
     return told.tell("run", name, {"phase": "Succeeded", "record": {**record, "complete": True}})
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assay.controllers import recording
+from assay.controllers.tracking import records
 from assay.store import archive
 from tests.cli import golden
 from tests.cli.conftest import Answer
@@ -84,8 +84,8 @@ def test_names_that_are_not_there_are_answered_with_near_ones(assay: Assay, told
 def test_a_run_that_is_gone_is_read_from_its_record(assay: Assay, told: Told) -> None:
     for name, depth in (("digits-1", 2), ("digits-2", 3)):
         run = ended(told, name, depth, 0.9)
-        recording.open_record(told.store, run)
-        recording.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
+        records.open_record(told.store, run)
+        records.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
         archive.write_archived(told.store, told.prefix(run), run)
     told.remove("run", "digits-2")
     found = assay("compare", "digits-1", "digits-2", "-o", "json").json()
@@ -103,8 +103,8 @@ def test_a_name_that_was_used_twice_is_the_newest_run_of_it(assay: Assay, told: 
     for depth, hour in ((5, "13"), (7, "14")):
         run = ended(told, "digits-9", depth, 0.9)
         run["status"]["completionTime"] = f"2026-03-01T{hour}:00:00Z"
-        recording.open_record(told.store, run)
-        recording.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
+        records.open_record(told.store, run)
+        records.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
         archive.write_archived(told.store, told.prefix(run), run)
         told.remove("run", "digits-9")
     found = assay("compare", "digits-1", "digits-9", "-o", "json")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assay.controllers import recording
+from assay.controllers.tracking import records
 from assay.store import archive, logs
 from assay.store.layout import LogName
 from tests.cli.conftest import Answer
@@ -61,8 +61,8 @@ def test_the_log_that_is_kept_is_printed_as_it_was(assay: Assay, told: Told) -> 
 
 def test_the_logs_of_a_run_that_is_gone_are_there(assay: Assay, told: Told) -> None:
     run = retried(told)
-    recording.open_record(told.store, run)
-    recording.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
+    records.open_record(told.store, run)
+    records.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
     archive.write_archived(told.store, told.prefix(run), run)
     told.remove("run", "r")
     assert assay("logs", "r", "--tail", "1").out == "four\n"

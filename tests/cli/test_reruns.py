@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.controllers import recording
+from assay.controllers.tracking import records
 from assay.store import archive
 from tests.cli import golden
 from tests.cli.conftest import Answer
@@ -136,8 +136,8 @@ def test_what_cannot_be_done_again_is_refused_in_a_sentence(assay: Assay, told: 
 
 def test_an_archived_run_is_done_again_and_an_incomplete_recipe_is_said(assay: Assay, told: Told) -> None:
     run = told.run("loose", {"phase": "Succeeded", "completionTime": "2026-03-01T12:01:05Z"})
-    recording.open_record(told.store, run)
-    recording.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
+    records.open_record(told.store, run)
+    records.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
     archive.write_archived(told.store, told.prefix(run), run)
     told.remove("run", "loose")
     answer = assay("rerun", "loose", "-o", "json")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assay.cli.validating import check
+from assay.cli.manifests.validate import check
 from tests import registry
 from tests.cli import golden
 from tests.cli.conftest import run

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from assay.planning import compare, recipe
-from assay.planning.compare import Side
+from assay.planning.runs import compare, recipe
+from assay.planning.runs.compare import Side
 from assay.store import recorded
 from tests.objects import Objects, condition, experiment, run
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assay.api.run_status import RunStatus
-from assay.controllers import attesting
+from assay.controllers.tracking import provenance
 from assay.signing import stored
 from assay.signing.keygen import make_keys
 from assay.signing.keys import Keys
@@ -47,7 +47,7 @@ class Attesting:
             "record": {"uri": f"s3://assay/{PREFIX}/", "manifestDigest": DIGEST},
             **status,
         }
-        found = await attesting.attest(context, RUN, RunStatus.model_validate(ended))
+        found = await provenance.attest(context, RUN, RunStatus.model_validate(ended))
         return next(((c.status, c.reason, c.message) for c in found.conditions if c.type == "Signed"), ("", "", ""))
 
 

@@ -17,10 +17,11 @@ from prometheus_client import REGISTRY
 from assay.api import names
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus
 from assay.api.resources import CONFIGMAPS
-from assay.controllers import audit_events, auditing
-from assay.controllers.audit_events import Pointed
-from assay.controllers.auditing import CONFIG_MAP, Auditor
-from assay.controllers.kube import ApiError, Kube, Raw
+from assay.controllers.audit import events as audit_events
+from assay.controllers.audit import recorder
+from assay.controllers.audit.events import Pointed
+from assay.controllers.audit.recorder import CONFIG_MAP, Auditor
+from assay.kube.aio import ApiError, Kube, Raw
 from assay.store.aio import AsyncStore
 from assay.store.audit import Action, AuditEvent, AuditObject, Head, verify_store
 from assay.store.audit.__main__ import main
@@ -236,7 +237,7 @@ async def test_heads_are_written_at_most_once_a_second(
 
     await eventually("the last head is in the ConfigMap", written)
     sent, seconds = place.kube.patches, time.monotonic() - began
-    assert 1 <= sent <= seconds / auditing.FLUSH_SECONDS + 1
+    assert 1 <= sent <= seconds / recorder.FLUSH_SECONDS + 1
     # Nothing has changed, so nothing is sent: also not for an event that is told again.
     assert not (await keeper.record(event("e39", team))).written
     await keeper.flush()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from assay.controllers import recording
+from assay.controllers.tracking import records
 from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.records import FileEntry, PodManifest, Summary
@@ -33,7 +33,7 @@ def closed(store: ObjectStore, report: bytes | None, *, listed: bool = True, **d
         {"name": name, "uri": "s3://d/x", **({"digest": digest} if digest else {})} for name, digest in declared.items()
     ]
     run: Raw = {"metadata": metadata, "spec": {"datasets": datasets}}
-    prefix = layout.pod_prefix(recording.prefix_of(run), "p")
+    prefix = layout.pod_prefix(records.prefix_of(run), "p")
     entries = []
     if report is not None:
         store.put_bytes(f"{prefix}/{layout.DATASETS}", report)
@@ -43,7 +43,7 @@ def closed(store: ObjectStore, report: bytes | None, *, listed: bool = True, **d
     summary = Summary(pod="p", updated=NOW)
     manifest = PodManifest(pod="p", started=NOW, finished=NOW, files=entries, summary=summary)
     store.put_bytes(f"{prefix}/{layout.MANIFEST}", manifest.to_json())
-    found = recording.close_record(store, run, "Succeeded", "JobComplete", ["p"], "p")
+    found = records.close_record(store, run, "Succeeded", "JobComplete", ["p"], "p")
     assert (found.outcome, found.problem) == ("Succeeded", None)
     return [each.model_dump() for each in found.datasets]
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from assay.api import names
-from assay.controllers import statuses
+from assay.controllers.runtime import statuses
 from tests import operators, registry
 from tests.argocd import diffing, lua
 from tests.argocd.customizations import Customization

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from assay.controllers.kube import Kube
-from assay.controllers.kubelets import Kubelets, NoStats, url_of
+from assay.controllers.tracking.kubelets import Kubelets, NoStats, url_of
+from assay.kube.aio import Kube
 from tests import operators
 from tests.cluster.local import LocalCluster
 from tests.cluster.pki import Pki

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from assay.api.resources import LEASES
-from assay.controllers.kube import Kube
-from assay.controllers.leadership import LEASE_SECONDS, Leadership
+from assay.controllers.runtime.leader import LEASE_SECONDS, Leadership
+from assay.kube.aio import Kube
 from tests.cluster.local import LocalCluster
 
 pytestmark = pytest.mark.integration

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from assay.controllers import log_stream
-from assay.controllers.kube import ApiError, Kube
-from assay.controllers.log_stream import LogStream, Sources
-from assay.controllers.logs import LogReader
-from assay.controllers.queue import Key
-from assay.controllers.world import World
-from assay.planning.starts import Start
+from assay.controllers.runtime.queue import Key
+from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.tracking import log_stream
+from assay.controllers.tracking.log_stream import LogStream, Sources
+from assay.controllers.tracking.logs import LogReader
+from assay.kube.aio import ApiError, Kube
+from assay.planning.runs.starts import Start
 from assay.store import logs
 from assay.store.aio import AsyncStore
 from assay.store.client import ObjectStore
@@ -288,7 +288,7 @@ async def test_a_run_goes_on_once_the_end_of_every_log_was_seen(reading: Reading
 async def test_a_node_that_does_not_answer_holds_a_run_up_for_seconds_only(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.controllers.logs._PATIENCE", 1.0)
+    monkeypatch.setattr("assay.controllers.tracking.logs._PATIENCE", 1.0)
     reading.node.error = ApiError(500, "InternalError", "dial tcp: connection refused")
     reading.see("Failed", {"terminated": {"exitCode": 1, "containerID": "c-0"}})
     assert await reading.finished()

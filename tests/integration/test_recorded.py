@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from assay.controllers import recording
-from assay.planning import compare, reproduction
-from assay.planning.compare import Side
+from assay.controllers.tracking import records
+from assay.planning.runs import compare, reproduction
+from assay.planning.runs.compare import Side
 from assay.store import recorded
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError
@@ -37,13 +37,13 @@ def run(store: ObjectStore) -> Raw:
     template = {"spec": {"containers": [{"name": "train", "image": "train:1"}]}}
     spec = {"parameters": {"lr": 0.1}, "model": {"path": "model"}, "job": {"template": template}}
     body = {"apiVersion": "assay.dev/v1alpha1", "kind": "Run", "metadata": metadata, "spec": spec}
-    recording.open_record(store, body)
+    records.open_record(store, body)
     return body
 
 
 def leave(store: ObjectStore, run: Raw, pod: str, score: float, finished: str = "2026-03-01T12:00:00Z") -> PodManifest:
     """Leave in the store what the recorder of a pod leaves."""
-    prefix = f"{recording.prefix_of(run)}/pods/{pod}"
+    prefix = f"{records.prefix_of(run)}/pods/{pod}"
     for path, data in FILES.items():
         store.put_bytes(f"{prefix}/{path}", data)
     files = [FileEntry(path=p, size=len(d), sha256=hashlib.sha256(d).hexdigest()) for p, d in FILES.items()]
@@ -60,8 +60,8 @@ def read(store: ObjectStore, run: Raw, **other: Any) -> Raw:
     return recorded.read_run(store, "team", wanted["experiment"], wanted["name"], wanted["uid"])
 
 
-def close(store: ObjectStore, run: Raw, *pods: str, outcome: recording.Outcome = "Succeeded") -> recording.Closed:
-    return recording.close_record(store, run, outcome, "JobComplete", pods, pods[-1] if pods else "")
+def close(store: ObjectStore, run: Raw, *pods: str, outcome: records.Outcome = "Succeeded") -> records.Closed:
+    return records.close_record(store, run, outcome, "JobComplete", pods, pods[-1] if pods else "")
 
 
 def test_a_run_that_is_gone_is_what_it_was(store: ObjectStore, run: Raw) -> None:
@@ -91,7 +91,7 @@ def test_a_status_that_was_recorded_is_the_whole_story(store: ObjectStore, run: 
     leave(store, run, "p", 0.9)
     close(store, run, "p")
     said = {"phase": "Succeeded", "images": [{"container": "train", "image": "train:1", "digest": "x"}]}
-    store.put_bytes(f"{recording.prefix_of(run)}/status.json", json.dumps(said).encode())
+    store.put_bytes(f"{records.prefix_of(run)}/status.json", json.dumps(said).encode())
     assert read(store, run)["status"] == said
 
 
@@ -112,7 +112,7 @@ def test_what_is_no_record_is_told_apart_from_one_that_cannot_be_believed(store:
     with pytest.raises(RecordError, match="is missing"):
         read(store, run)
     close(store, run)
-    key = f"{recording.prefix_of(run)}/run.json"
+    key = f"{records.prefix_of(run)}/run.json"
     for damaged in (b"[]", b"{", b"[" * 100_000, b'{"metadata": {"uid": "other"}}'):
         store.put_bytes(key, damaged)
         with pytest.raises(RecordError):
@@ -125,7 +125,7 @@ def test_the_environment_of_the_pod_that_counts(store: ObjectStore, run: Raw) ->
     found = read(store, run)
     assert recorded.read_environment(store, found) == {}
     assert recorded.read_environment(store, run) == {}, "a Run without a status"
-    key = f"{recording.prefix_of(run)}/pods/p/environment.json"
+    key = f"{records.prefix_of(run)}/pods/p/environment.json"
     store.put_bytes(key, b'{"source": "image", "packages": {"numpy": "2.3.1"}}')
     environment = recorded.read_environment(store, found)
     assert environment == {"source": "image", "packages": {"numpy": "2.3.1"}}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from assay.api.run_status import CredentialsStatus, RunStatus
-from assay.controllers import recording
+from assay.controllers.tracking import records
 from assay.store import logs, verify
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreUnavailable
@@ -66,7 +66,7 @@ def leave(
 ) -> PodManifest:
     """Leave in the store what the recorder of a pod leaves."""
     files = {"metrics.parquet": b"PAR1", "artifacts/model": b"weights"} if files is None else files
-    prefix = f"{recording.prefix_of(run)}/pods/{pod}"
+    prefix = f"{records.prefix_of(run)}/pods/{pod}"
     for path, data in files.items():
         store.put_bytes(f"{prefix}/{path}", data)
     summary = Summary(pod=pod, updated=finished, points=points)
@@ -84,23 +84,23 @@ def leave(
 
 
 def close(
-    store: ObjectStore, run: Raw, *succeeded: str, outcome: recording.Outcome = "Succeeded", last: str | None = None
-) -> recording.Closed:
+    store: ObjectStore, run: Raw, *succeeded: str, outcome: records.Outcome = "Succeeded", last: str | None = None
+) -> records.Closed:
     newest = last if last is not None else (succeeded[-1] if succeeded else "")
-    return recording.close_record(store, run, outcome, "JobComplete", succeeded, newest)
+    return records.close_record(store, run, outcome, "JobComplete", succeeded, newest)
 
 
 def written(store: ObjectStore, run: Raw) -> RunManifest:
     """Return the manifest that the operator wrote, every byte of it checked."""
-    return verify.verify_run(store, recording.prefix_of(run), deep=True)
+    return verify.verify_run(store, records.prefix_of(run), deep=True)
 
 
 # The recipe
 
 
 def test_the_recipe_is_written_before_anything_runs(store: ObjectStore, run: Raw) -> None:
-    recording.open_record(store, run)
-    prefix = recording.prefix_of(run)
+    records.open_record(store, run)
+    prefix = records.prefix_of(run)
     assert prefix == f"runs/team/sweep/{run['metadata']['name']}/{run['metadata']['uid']}"
     kept = json.loads(store.get_bytes(f"{prefix}/run.json", 1 << 20))
     assert kept["spec"] == run["spec"]
@@ -112,14 +112,14 @@ def test_the_recipe_is_written_before_anything_runs(store: ObjectStore, run: Raw
 
 def test_a_run_of_its_own_has_a_place_of_its_own(run: Raw) -> None:
     run["metadata"]["labels"] = {}
-    assert recording.prefix_of(run).startswith("runs/team/_/")
+    assert records.prefix_of(run).startswith("runs/team/_/")
 
 
 # A record that is whole
 
 
 def test_a_whole_record_is_verified_and_written(store: ObjectStore, run: Raw) -> None:
-    recording.open_record(store, run)
+    records.open_record(store, run)
     leave(store, run, "pod-a")
     closed = close(store, run, "pod-a")
     assert (closed.outcome, closed.problem, closed.pod) == ("Succeeded", None, "pod-a")
@@ -135,7 +135,7 @@ def test_a_whole_record_is_verified_and_written(store: ObjectStore, run: Raw) ->
         "pods/pod-a/artifacts/model",
     }
     assert (closed.files, closed.bytes) == (len(manifest.files), sum(entry.size for entry in manifest.files))
-    data = store.get_bytes(f"{recording.prefix_of(run)}/manifest.json", 1 << 20)
+    data = store.get_bytes(f"{records.prefix_of(run)}/manifest.json", 1 << 20)
     assert closed.manifest_digest == "sha256:" + digest(data)
     assert (manifest.experiment, manifest.outcome, manifest.reason) == ("sweep", "Succeeded", "JobComplete")
     assert [(pod.name, pod.complete) for pod in manifest.pods] == [("pod-a", True)]
@@ -143,7 +143,7 @@ def test_a_whole_record_is_verified_and_written(store: ObjectStore, run: Raw) ->
 
 def test_closing_twice_gives_the_same_record(store: ObjectStore, run: Raw) -> None:
     """The operator may be killed between writing the manifest and writing the status."""
-    recording.open_record(store, run)
+    records.open_record(store, run)
     leave(store, run, "pod-a")
     first, second = close(store, run, "pod-a"), close(store, run, "pod-a")
     assert (first.files, first.bytes, first.problem) == (second.files, second.bytes, second.problem)
@@ -151,18 +151,18 @@ def test_closing_twice_gives_the_same_record(store: ObjectStore, run: Raw) -> No
 
 
 def test_the_status_that_a_run_ends_with_is_part_of_its_record(store: ObjectStore, run: Raw) -> None:
-    recording.open_record(store, run)
+    records.open_record(store, run)
     leave(store, run, "pod-a")
 
-    def ended(closed: recording.Closed) -> RunStatus:
+    def ended(closed: records.Closed) -> RunStatus:
         told = RunStatus(phase="Succeeded", reason=closed.pod, credentials=CredentialsStatus(secret="s"))
         assert (closed.manifest_digest, closed.model_size) == ("", 7)
         return told
 
-    closed = recording.close_record(store, run, "Succeeded", "JobComplete", ["pod-a"], "pod-a", ended)
+    closed = records.close_record(store, run, "Succeeded", "JobComplete", ["pod-a"], "pod-a", ended)
     assert closed.manifest_digest
     assert "status.json" in {entry.path for entry in written(store, run).files}
-    kept = json.loads(store.get_bytes(f"{recording.prefix_of(run)}/status.json", 1 << 20))
+    kept = json.loads(store.get_bytes(f"{records.prefix_of(run)}/status.json", 1 << 20))
     assert (kept["phase"], kept["reason"]) == ("Succeeded", "pod-a")
     assert "credentials" not in kept
 
@@ -186,7 +186,7 @@ def test_a_run_without_a_model_needs_none(store: ObjectStore, run: Raw) -> None:
 
 def test_a_manifest_that_is_missing(store: ObjectStore, run: Raw) -> None:
     closed = close(store, run, "pod-a")
-    prefix = recording.prefix_of(run)
+    prefix = records.prefix_of(run)
     assert closed.outcome == "Failed"
     assert closed.problem == (
         "ManifestMissing",
@@ -220,7 +220,7 @@ def test_a_file_that_is_not_what_the_manifest_says(
     store: ObjectStore, run: Raw, change: Callable[[ObjectStore, str], None], message: str
 ) -> None:
     leave(store, run, "pod-a")
-    key = f"{recording.prefix_of(run)}/pods/pod-a/artifacts/model"
+    key = f"{records.prefix_of(run)}/pods/pod-a/artifacts/model"
     change(store, key)
     closed = close(store, run, "pod-a")
     assert closed.outcome == "Failed"
@@ -290,7 +290,7 @@ def test_after_a_retry_the_pod_that_succeeded_counts(store: ObjectStore, run: Ra
 
 
 def test_an_attempt_that_was_killed_does_not_spoil_the_one_that_succeeded(store: ObjectStore, run: Raw) -> None:
-    store.put_bytes(f"{recording.prefix_of(run)}/pods/pod-a/metrics/part-00001.jsonl.gz", b"x")
+    store.put_bytes(f"{records.prefix_of(run)}/pods/pod-a/metrics/part-00001.jsonl.gz", b"x")
     leave(store, run, "pod-b")
     closed = close(store, run, "pod-b")
     assert (closed.outcome, closed.problem) == ("Succeeded", None)
@@ -315,7 +315,7 @@ def test_of_indexed_pods_each_must_be_whole_and_the_first_counts(store: ObjectSt
     assert closed.summary is not None
     assert closed.summary.points == 0
     assert len(written(store, run).pods) == 3
-    remove(store, f"{recording.prefix_of(run)}/pods/pod-1/manifest.json")
+    remove(store, f"{records.prefix_of(run)}/pods/pod-1/manifest.json")
     spoiled = close(store, run, *pods)
     assert spoiled.outcome == "Failed"
     assert spoiled.problem is not None
@@ -326,10 +326,10 @@ def test_of_indexed_pods_each_must_be_whole_and_the_first_counts(store: ObjectSt
 
 
 def test_the_record_of_a_deleted_run_is_what_there_was(store: ObjectStore, run: Raw) -> None:
-    recording.open_record(store, run)
+    records.open_record(store, run)
     leave(store, run, "pod-a", finished="2026-03-01T12:00:00Z")
     leave(store, run, "pod-b", finished="2026-03-01T13:00:00Z")
-    closed = recording.close_record(store, run, "Deleted", "the Run was deleted before it ended", [], "")
+    closed = records.close_record(store, run, "Deleted", "the Run was deleted before it ended", [], "")
     assert (closed.outcome, closed.pod) == ("Deleted", "pod-b")
     manifest = written(store, run)
     assert (manifest.outcome, manifest.reason) == ("Deleted", "the Run was deleted before it ended")
@@ -337,7 +337,7 @@ def test_the_record_of_a_deleted_run_is_what_there_was(store: ObjectStore, run: 
 
 
 def test_a_run_that_was_deleted_before_anything_was_recorded(store: ObjectStore, run: Raw) -> None:
-    closed = recording.close_record(store, run, "Deleted", "gone", [], "")
+    closed = records.close_record(store, run, "Deleted", "gone", [], "")
     assert (closed.outcome, closed.files, closed.pod) == ("Deleted", 0, "")
     assert written(store, run).files == []
 
@@ -345,9 +345,9 @@ def test_a_run_that_was_deleted_before_anything_was_recorded(store: ObjectStore,
 # What a pod could leave on purpose
 
 
-def hostile(store: ObjectStore, run: Raw, manifest: Raw | bytes, pod: str = "pod-a") -> recording.Closed:
+def hostile(store: ObjectStore, run: Raw, manifest: Raw | bytes, pod: str = "pod-a") -> records.Closed:
     data = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
-    store.put_bytes(f"{recording.prefix_of(run)}/pods/{pod}/manifest.json", data)
+    store.put_bytes(f"{records.prefix_of(run)}/pods/{pod}/manifest.json", data)
     closed = close(store, run, "pod-a")
     assert closed.outcome == "Failed"
     assert closed.problem is not None
@@ -394,7 +394,7 @@ def test_a_manifest_that_lies_is_not_believed(store: ObjectStore, run: Raw, mani
 
 
 def test_a_file_that_is_listed_twice(store: ObjectStore, run: Raw) -> None:
-    store.put_bytes(f"{recording.prefix_of(run)}/pods/pod-a/a", b"1")
+    store.put_bytes(f"{records.prefix_of(run)}/pods/pod-a/a", b"1")
     closed = hostile(store, run, good(files=[entry("a"), entry("a")]))
     assert closed.problem is not None
     assert "lists 'a' twice" in closed.problem[1]
@@ -403,27 +403,27 @@ def test_a_file_that_is_listed_twice(store: ObjectStore, run: Raw) -> None:
 @pytest.mark.parametrize("name", ["x" * 254, "UPPER", "a..b", "-", "ä", "a b"])
 @pytest.mark.parametrize("outcome", ["Succeeded", "Deleted"])
 def test_folders_that_no_pod_can_have_do_not_keep_the_record_open(
-    store: ObjectStore, run: Raw, name: str, outcome: recording.Outcome
+    store: ObjectStore, run: Raw, name: str, outcome: records.Outcome
 ) -> None:
     leave(store, run, "pod-a")
-    store.put_bytes(f"{recording.prefix_of(run)}/pods/{name}/manifest.json", b"{}")
-    store.put_bytes(f"{recording.prefix_of(run)}/pods/{name}", b"not even a folder") if "." in name else None
+    store.put_bytes(f"{records.prefix_of(run)}/pods/{name}/manifest.json", b"{}")
+    store.put_bytes(f"{records.prefix_of(run)}/pods/{name}", b"not even a folder") if "." in name else None
     closed = close(store, run, "pod-a", outcome=outcome)
     assert (closed.outcome, closed.pod) == (outcome, "pod-a")
     assert [pod.name for pod in written(store, run).pods] == ["pod-a"]
 
 
 def test_only_junk_was_left_by_a_deleted_run(store: ObjectStore, run: Raw) -> None:
-    store.put_bytes(f"{recording.prefix_of(run)}/pods/UPPER/manifest.json", b"{}")
-    closed = recording.close_record(store, run, "Deleted", "gone", [], "")
+    store.put_bytes(f"{records.prefix_of(run)}/pods/UPPER/manifest.json", b"{}")
+    closed = records.close_record(store, run, "Deleted", "gone", [], "")
     assert (closed.outcome, closed.pod, closed.summary) == ("Deleted", "", None)
 
 
 def test_pods_and_files_beyond_the_bounds_of_a_manifest_leave_the_one_that_counts(
     store: ObjectStore, run: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "MAX_PODS", 4)
-    monkeypatch.setattr(recording, "MAX_FILES", 10)
+    monkeypatch.setattr(records, "MAX_PODS", 4)
+    monkeypatch.setattr(records, "MAX_FILES", 10)
     leave(store, run, "pod-z")  # three files with its manifest
     for number in range(6):
         leave(store, run, f"pod-{number}")
@@ -437,10 +437,10 @@ def test_pods_and_files_beyond_the_bounds_of_a_manifest_leave_the_one_that_count
 
 
 def test_the_live_summary(store: ObjectStore, run: Raw) -> None:
-    assert recording.live_summary(store, run, "pod-a") is None
-    assert recording.live_summary(store, run, "") is None
+    assert records.live_summary(store, run, "pod-a") is None
+    assert records.live_summary(store, run, "") is None
     leave(store, run, "pod-a", points=3)
-    found = recording.live_summary(store, run, "pod-a")
+    found = records.live_summary(store, run, "pod-a")
     assert found is not None
     assert found.points == 3
 
@@ -455,14 +455,14 @@ def test_the_live_summary(store: ObjectStore, run: Raw) -> None:
     ],
 )
 def test_when_a_recorder_was_heard_of(updated: str, said: datetime | None) -> None:
-    assert recording.said_at(Summary(pod="pod-a", updated=updated)) == said
-    assert recording.said_at(None) is None
+    assert records.said_at(Summary(pod="pod-a", updated=updated)) == said
+    assert records.said_at(None) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"pod": "pod-a", "updated": "now", "points": -1}'])
 def test_a_live_summary_that_is_none_is_ignored(store: ObjectStore, run: Raw, data: bytes) -> None:
-    store.put_bytes(f"{recording.prefix_of(run)}/pods/pod-a/summary.json", data)
-    assert recording.live_summary(store, run, "pod-a") is None
+    store.put_bytes(f"{records.prefix_of(run)}/pods/pod-a/summary.json", data)
+    assert records.live_summary(store, run, "pod-a") is None
 
 
 def test_logs_are_in_the_manifest_and_what_is_missing_of_them_is_said(store: ObjectStore, run: Raw) -> None:
@@ -472,10 +472,10 @@ def test_logs_are_in_the_manifest_and_what_is_missing_of_them_is_said(store: Obj
         {"pod": "p-1", "phase": "Succeeded", "startTime": TIME},
         {"pod": "p-never", "phase": "Failed"},
     ]
-    prefix, train, prepare = recording.prefix_of(run), LogName("p-1", "train"), LogName("p-1", "prepare")
+    prefix, train, prepare = records.prefix_of(run), LogName("p-1", "train"), LogName("p-1", "prepare")
     for name in (train, prepare):
         logs.put_part(store, prefix, name, 1, gzip.compress(b"2026-03-01T12:00:00Z a\n"))
-    closed = recording.close_record(store, run, "Succeeded", "", ["p-1"], "p-1", None, {train})
+    closed = records.close_record(store, run, "Succeeded", "", ["p-1"], "p-1", None, {train})
     assert closed.outcome == "Succeeded"
     manifest = verify.verify_run(store, prefix, deep=True)
     listed = {entry.path for entry in manifest.files}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from assay.api import names
-from assay.controllers import recording
+from assay.controllers.tracking import records
 from assay.store import audit
 from assay.store.restore.__main__ import main
 from tests import operators, registry
@@ -64,12 +64,12 @@ def record_of_a_run(models: Models) -> Raw:
     template = {"spec": {"containers": [{"name": "train", "image": "train:1"}]}}
     spec = {"parameters": {"lr": 0.1}, "model": {"path": "model"}, "job": {"template": template}}
     run = {"apiVersion": names.API_VERSION, "kind": names.RUN, "metadata": metadata, "spec": spec}
-    recording.open_record(models.store, run)
+    records.open_record(models.store, run)
     leave(models.store, run, "p", 0.9)
     closed = close(models.store, run, "p")
     artifact = {
         "digest": closed.model_digest,
-        "uri": f"s3://{models.store.config.bucket}/{recording.prefix_of(run)}/pods/p/artifacts/model",
+        "uri": f"s3://{models.store.config.bucket}/{records.prefix_of(run)}/pods/p/artifacts/model",
     }
     return {"run": {"name": "sweep-1", "uid": UID, "experiment": "sweep"}, "artifact": artifact}
 

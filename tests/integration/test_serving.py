@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from assay.api.resources import DEPLOYMENTS, STATEFUL_SETS
-from assay.controllers.kube import ApiError, Kube
-from assay.planning import serving
-from assay.planning.serving import Served, ServingSettings
+from assay.kube.aio import ApiError, Kube
+from assay.planning.serving import injection
+from assay.planning.serving.injection import Served, ServingSettings
 from tests import operators, registry
 from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
@@ -96,7 +96,7 @@ class Space:
     def serve(self, manifest: Raw, version: int | None, file: str = "") -> Raw:
         """Have the operator set a version in a workload as it is now, or (None) give it back; return the outcome."""
         found = self.get(manifest)
-        return self.apply(serving.applied(found, served(self, version, file) if version else None, SETTINGS))
+        return self.apply(injection.applied(found, served(self, version, file) if version else None, SETTINGS))
 
     def apply(self, body: Raw) -> Raw:
         """Have the operator apply a body. Raises ApiError."""
@@ -114,7 +114,7 @@ class Space:
     def in_order(self, found: Raw, version: int | None) -> bool:
         """Whether the operator would leave a workload alone."""
         what = served(self, version) if version else None
-        return serving.up_to_date(found, serving.applied(found, what, SETTINGS))
+        return injection.up_to_date(found, injection.applied(found, what, SETTINGS))
 
 
 @pytest.fixture(scope="module")
@@ -186,11 +186,11 @@ def named(found: Raw, part: str) -> list[str]:
 def test_a_version_comes_moves_on_and_comes_back_the_same(space: Space, kind: str, how: list[str]) -> None:
     space.theirs(manifest(kind), *how)
     first = space.serve(manifest(kind), 1)
-    assert serving.in_template(first) == 1
+    assert injection.in_template(first) == 1
     assert named(first, "initContainers") == ["assay-fetch-model", "prepare"]
     assert space.in_order(first, 1)
     second = space.serve(manifest(kind), 2)
-    assert serving.in_template(second) == 2
+    assert injection.in_template(second) == 2
     assert space.in_order(second, 2)
     assert not space.in_order(second, 1)
     again = space.serve(manifest(kind), 1)
@@ -330,7 +330,7 @@ def test_a_container_that_server_side_apply_takes_away_has_to_be_removed_by_a_pa
 
 def test_a_container_that_was_just_taken_away_is_not_created_anew(space: Space) -> None:
     found = space.theirs(manifest())
-    stale = serving.applied(found, served(space, 1), SETTINGS)
+    stale = injection.applied(found, served(space, 1), SETTINGS)
     space.theirs(without_side())
     with pytest.raises(ApiError, match=r"containers\[1\]\.image: Required value") as caught:
         space.apply(stale)
@@ -357,7 +357,7 @@ def test_their_last_variable_goes_with_ours_unless_its_list_stays(space: Space, 
 
 def test_a_workload_that_is_gone_is_not_created_anew(space: Space) -> None:
     found = space.theirs(manifest())
-    bodies = [serving.applied(found, served(space, 1), SETTINGS), serving.applied(found, None, SETTINGS)]
+    bodies = [injection.applied(found, served(space, 1), SETTINGS), injection.applied(found, None, SETTINGS)]
     space.kubectl("delete", "deployment/web")
     for body in bodies:
         with pytest.raises(ApiError, match="uid mismatch") as caught:
@@ -385,7 +385,7 @@ def test_a_variable_of_theirs_is_told_from_ours(space: Space) -> None:
     other = manifest()
     other["spec"]["template"]["spec"]["containers"][1]["env"] = [{"name": "MODEL_NAME", "value": "digits"}]
     space.theirs(other)
-    with pytest.raises(serving.CannotServe, match="container side sets MODEL_NAME"):
+    with pytest.raises(injection.CannotServe, match="container side sets MODEL_NAME"):
         space.serve(other, 1)
     space.theirs(manifest())
     assert space.in_order(space.serve(manifest(), 1), 1)
@@ -394,8 +394,8 @@ def test_a_variable_of_theirs_is_told_from_ours(space: Space) -> None:
 def test_amounts_are_compared_as_the_api_server_writes_them(space: Space) -> None:
     found = space.theirs(manifest())
     amounts = {"requests": {"cpu": "0.5", "memory": "0.5Gi"}, "limits": {"cpu": "1000m", "memory": "1024Mi"}}
-    body = serving.applied(found, served(space, 1), ServingSettings("assay:1", resources=amounts))
-    assert serving.up_to_date(space.apply(body), body)
+    body = injection.applied(found, served(space, 1), ServingSettings("assay:1", resources=amounts))
+    assert injection.up_to_date(space.apply(body), body)
 
 
 # What the pods are

@@ -13,8 +13,8 @@ from securesystemslib.exceptions import VerificationError
 
 from assay.fetch.fetching import fetch
 from assay.fetch.settings import Settings
-from assay.planning import provenance
-from assay.planning.provenance import Builder
+from assay.planning.runs import provenance
+from assay.planning.runs.provenance import Builder
 from assay.signing import stored
 from assay.signing.errors import KeyUnknown, NoKey, SignatureInvalid, SignatureMissing
 from assay.signing.keygen import make_keys

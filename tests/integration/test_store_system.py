@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from assay.controllers import captured
+from assay.controllers.tracking import captured
 from assay.store import layout, system
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreError

@@ -24,8 +24,9 @@ from sklearn.naive_bayes import GaussianNB
 from assay.api.experiment import ExperimentSpec
 from assay.api.modelalias import ModelAliasSpec
 from assay.api.promotionpolicy import PromotionPolicySpec
-from assay.planning import search, verdict
-from assay.planning.policies import AliasView, policy_view
+from assay.planning.promotion import verdict
+from assay.planning.promotion.policies import AliasView, policy_view
+from assay.planning.search import space
 from tests.cluster.waiting import wait_for
 
 pytestmark = pytest.mark.unit
@@ -50,7 +51,7 @@ def test_every_example_is_listed_and_explained() -> None:
 
 def test_quickstart_asks_for_six_runs_two_at_a_time() -> None:
     spec = ExperimentSpec.model_validate(_manifest()["spec"])
-    combinations = [search.parameters_of(spec, index) for index in range(search.size(spec))]
+    combinations = [space.parameters_of(spec, index) for index in range(space.size(spec))]
     assert len(combinations) == 6
     assert len({json.dumps(one, sort_keys=True) for one in combinations}) == 6
     assert spec.parallelism == 2

@@ -8,7 +8,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from assay.controllers import metrics
-from assay.controllers.gauges import SHOWN
+from assay.controllers.runtime.gauges import SHOWN
 
 pytestmark = pytest.mark.unit
 

@@ -45,8 +45,9 @@ def test_it_starts_without_what_speaks_to_the_store(part: str) -> None:
 @pytest.mark.parametrize("part", ["recorder", "fetch"])
 def test_it_works_without_the_operators_libraries(part: str) -> None:
     """Every module of it, and those of the store that it imports when it needs them."""
-    files = sorted((OPERATOR / "assay" / part).glob("*.py"))
-    names = [f"assay.{part}.{path.stem}" for path in files if path.stem != "__init__"]
+    files = sorted((OPERATOR / "assay" / part).rglob("*.py"))
+    found = [".".join(path.relative_to(OPERATOR).with_suffix("").parts) for path in files]
+    names = [name for name in found if not name.endswith("__init__")]
     loaded = _loaded(*names, *STORE)
     assert set(names) | CLIENT <= loaded
     assert loaded & HEAVY == set()

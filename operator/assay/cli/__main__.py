@@ -32,7 +32,7 @@ def _called() -> str:
 
 
 def _complain(error: Exception) -> int:
-    from assay.cli.printing import note
+    from assay.cli.output.printing import note
 
     known = error if isinstance(error, CliError) else _of_store(error) or _of_connection(error)
     if known is None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli import completing
+from assay.cli import completion
 from assay.cli.session import Session
 
 _SHARED = {
@@ -18,12 +18,12 @@ _SHARED = {
         typer.Option(
             "--namespace",
             "-n",
-            autocompletion=completing.namespaces,
+            autocompletion=completion.namespaces,
             help="Namespace; that of the context if left out.",
         ),
     ],
     "context": Annotated[
-        str, typer.Option("--context", autocompletion=completing.contexts, help="Context of the kubeconfig.")
+        str, typer.Option("--context", autocompletion=completion.contexts, help="Context of the kubeconfig.")
     ],
     "kubeconfig": Annotated[str, typer.Option("--kubeconfig", help="The kubeconfig file; KUBECONFIG if left out.")],
     "as_user": Annotated[str, typer.Option("--as", help="Act as this user.")],

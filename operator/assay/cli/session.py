@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from assay.cli.kube import Kube
+    from assay.kube.sync import Kube
     from assay.store.client import ObjectStore
 
 
@@ -24,7 +24,7 @@ class Session:
     @cached_property
     def kube(self) -> Kube:
         """The API server, as the user. Raises CliError."""
-        from assay.cli.kube import Kube
+        from assay.kube.sync import Kube
 
         return Kube(self.kubeconfig, self.context, self.as_user, self.as_groups)
 
@@ -36,13 +36,13 @@ class Session:
     @cached_property
     def store(self) -> ObjectStore:
         """The object store, with the user's own keys. Raises CliError."""
-        from assay.cli.storing import open_store
+        from assay.queries.store_access import open_store
 
         return open_store(self)
 
     @cached_property
     def trail_store(self) -> ObjectStore:
         """Where the audit trail lies. Raises CliError."""
-        from assay.cli.storing import open_trail_store
+        from assay.queries.store_access import open_trail_store
 
         return open_trail_store(self)

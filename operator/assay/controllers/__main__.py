@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 
 from assay.controllers import tracing
-from assay.controllers.process import main
+from assay.controllers.operator import main
 from assay.controllers.settings import Settings
 from assay.store.config import ConfigError
 

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from assay.planning.datasets import StoreAddress
-from assay.planning.job import JobSettings
-from assay.planning.serving import ServingSettings
+from assay.planning.runs.datasets import StoreAddress
+from assay.planning.runs.job import JobSettings
+from assay.planning.serving.injection import ServingSettings
 from assay.signing.settings import SigningSettings
 from assay.store.audit.settings import AuditSettings
 from assay.store.config import ConfigError, StoreConfig

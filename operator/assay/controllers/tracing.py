@@ -13,7 +13,7 @@ from typing import Any
 
 import assay
 from assay.controllers import metrics
-from assay.controllers.queue import Again, Key
+from assay.controllers.runtime.queue import Again, Key
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,11 @@ import yaml
 from assay.api import crd, names
 from assay.api.experiment import Register
 from assay.api.run import Objective
-from assay.planning import job, registration, search
-from assay.planning.job import InvalidTemplate, JobSettings
-from assay.planning.search import InvalidSearch
+from assay.planning.models import registration
+from assay.planning.runs import job
+from assay.planning.runs.job import InvalidTemplate, JobSettings
+from assay.planning.search import space
+from assay.planning.search.space import InvalidSearch
 from tests.unit.planning.objects import experiment_spec, job_spec, run
 
 pytestmark = pytest.mark.unit
@@ -60,9 +62,10 @@ API = Page(
     "docs/api.md",
     (crd.EXPERIMENT, crd.RUN),
     (
-        *(f"planning/{name}.py" for name in ("facts", "outcome", "phases", "refusals", "sweep", "registration")),
-        *(f"planning/{name}.py" for name in ("recipe", "reproduction", "datasets")),
-        *(f"controllers/{name}.py" for name in ("runs", "experiments", "enrolment", "recording", "attesting")),
+        *(f"planning/runs/{name}.py" for name in ("facts", "outcome", "phases", "refusals")),
+        *(f"planning/runs/{name}.py" for name in ("recipe", "reproduction", "datasets")),
+        *("planning/search/sweep.py", "planning/models/registration.py", "controllers/registry/enrolment.py"),
+        *(f"controllers/tracking/{name}.py" for name in ("runs", "experiments", "records", "provenance")),
     ),
     frozenset(
         {
@@ -75,8 +78,9 @@ REGISTRY = Page(
     "docs/registry.md",
     (crd.MODEL_VERSION, crd.MODEL_ALIAS, crd.PROMOTION_POLICY),
     (
-        *(f"planning/{name}.py" for name in ("versions", "binding")),
-        *(f"controllers/{name}.py" for name in ("versions", "registering", "signatures", "aliases", "policies")),
+        *("planning/models/versions.py", "planning/promotion/binding.py"),
+        *(f"controllers/registry/{name}.py" for name in ("versions", "registering", "signatures")),
+        *("controllers/registry/aliases.py", "controllers/registry/policies.py"),
     ),
     frozenset(
         {
@@ -222,7 +226,7 @@ def _searched(**spec: Any) -> str:
     from assay.api.experiment import ExperimentSpec
 
     with pytest.raises(InvalidSearch) as caught:
-        search.size(ExperimentSpec.model_validate(experiment_spec(**spec)))
+        space.size(ExperimentSpec.model_validate(experiment_spec(**spec)))
     return str(caught.value)
 
 

@@ -12,7 +12,7 @@ from assay.api.experiment import ExperimentStatus
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import ModelVersionStatus
 from assay.api.run_status import RunStatus
-from assay.planning import recipe
+from assay.planning.runs import recipe
 from tests.argocd import customizations, generated, lua, scenes
 from tests.argocd.customizations import FOLDER, Customization
 from tests.argocd.scenes import DIGEST

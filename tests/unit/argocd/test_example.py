@@ -13,8 +13,8 @@ from assay.api import names
 from assay.api.crd import KINDS
 from assay.api.modelalias import ModelAliasSpec
 from assay.api.promotionpolicy import PromotionPolicySpec
-from assay.planning import verdict
-from assay.planning.policies import AliasView, policy_view
+from assay.planning.promotion import verdict
+from assay.planning.promotion.policies import AliasView, policy_view
 from tests.argocd.customizations import CHART, customizations
 from tests.argocd.syncing import WAVE
 

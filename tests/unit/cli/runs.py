@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from assay.cli import run_rows
-from assay.cli.run_rows import RunRow
+from assay.queries import run_rows
+from assay.queries.run_rows import RunRow
 
 FOUND = {"last": 0.8, "min": 0.1, "max": 0.9, "step": 7, "count": 7}
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from assay.cli import approving, candidates, model_rows
 from assay.cli.errors import CliError
+from assay.cli.models import approve, candidates
+from assay.queries import models
 
 pytestmark = pytest.mark.unit
 
@@ -56,8 +57,8 @@ def test_only_of_the_metric_that_decides_it_is_said_what_is_better() -> None:
 def test_parameters_that_are_the_same_are_left_out() -> None:
     ours, theirs = version(parameters={"a": 1, "b": True, "c": 3}), version(parameters={"a": 1, "b": 1})
 
-    def row(body: Raw) -> model_rows.Version:
-        return model_rows.version(body, None)
+    def row(body: Raw) -> models.Version:
+        return models.version(body, None)
 
     found = candidates.parameters(row(ours), row(theirs))
     assert [(each["name"], each["candidate"], each["live"]) for each in found] == [("b", True, 1), ("c", 3, None)]
@@ -75,18 +76,18 @@ def test_parameters_that_are_the_same_are_left_out() -> None:
     ],
 )
 def test_an_id_is_made_of_a_name(user: str, identity: str) -> None:
-    assert approving.annotation_name(version(), "champion", user) == f"champion.approval.assay.dev/{identity}"
+    assert approve.annotation_name(version(), "champion", user) == f"champion.approval.assay.dev/{identity}"
 
 
 def test_an_id_that_somebody_else_has_is_not_taken() -> None:
     there = version(annotations={"champion.approval.assay.dev/rita-": f"{DIGEST} x"})
-    assert approving.annotation_name(there, "champion", "rita").endswith("/rita")
+    assert approve.annotation_name(there, "champion", "rita").endswith("/rita")
     there = version(annotations={"champion.approval.assay.dev/rita": f"{DIGEST} somebody else"})
-    assert approving.annotation_name(there, "champion", "rita").endswith("/rita-2")
+    assert approve.annotation_name(there, "champion", "rita").endswith("/rita-2")
     # For another alias it is another annotation.
-    assert approving.annotation_name(there, "staging", "rita").endswith("/rita")
+    assert approve.annotation_name(there, "staging", "rita").endswith("/rita")
 
 
 def test_an_id_that_the_api_server_would_refuse_is_refused() -> None:
     with pytest.raises(CliError, match="can be no id"):
-        approving.annotation_name(version(), "champion", "rita", "a/b")
+        approve.annotation_name(version(), "champion", "rita", "a/b")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.cli.curve_drawing import Axes, Line, as_text, ticks
+from assay.cli.output.plots import Axes, Line, as_text, ticks
 
 pytestmark = pytest.mark.unit
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from assay.cli import following
 from assay.cli.errors import FAILED, NO, OK
+from assay.cli.models import following
 
 pytestmark = pytest.mark.unit
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from assay.cli import impersonation
 from assay.cli.errors import USAGE, CliError
+from assay.kube import impersonation
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.cli.log_lines import Printer, harmless
+from assay.cli.output.log_lines import Printer, harmless
 from assay.store.logs import Line
 from assay.store.seam import PIECE_BYTES, Seam
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from assay.cli import references
+from assay.queries import references
 
 pytestmark = pytest.mark.unit
 

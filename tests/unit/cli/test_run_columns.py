@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.cli import run_columns
 from assay.cli.errors import CliError
-from assay.cli.run_columns import Names
-from assay.cli.run_rows import RunRow
+from assay.queries import run_columns
+from assay.queries.run_columns import Names
+from assay.queries.run_rows import RunRow
 from tests.unit.cli.runs import FOUND, row
 
 pytestmark = pytest.mark.unit

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.cli.errors import USAGE, CliError
-from assay.cli.run_filter import Filter
+from assay.queries.run_filter import Filter
 from tests import generated
 from tests.unit.cli.runs import FOUND, row
 

@@ -12,9 +12,9 @@ import pytest
 import typer
 from jsonschema import Draft202012Validator
 
-from assay.cli import schema
-from assay.cli.answers import ANSWERS
 from assay.cli.app import app
+from assay.cli.output import schema
+from assay.cli.output.answers import ANSWERS
 from tests.cli import answering
 
 pytestmark = pytest.mark.unit
@@ -25,7 +25,7 @@ def test_the_file_is_what_the_code_says(tmp_path: Path) -> None:
     changed = tmp_path / "schema.json"
     changed.write_text(re.sub("boolean", "string", answering.SCHEMA.read_text(), count=1))
     for file, code in ((answering.SCHEMA, 0), (changed, 1)):
-        command = [sys.executable, "-m", "assay.cli.schema", str(file), "--check"]
+        command = [sys.executable, "-m", "assay.cli.output.schema", str(file), "--check"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
 

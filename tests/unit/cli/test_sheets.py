@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from assay.cli import sheets
+from assay.cli.output import sheets
 
 pytestmark = pytest.mark.unit
 

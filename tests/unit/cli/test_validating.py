@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from assay.cli.validating import Complaint, check
+from assay.cli.manifests.validate import Complaint, check
 from tests import registry
 from tests.integration.test_schema import ACCEPTED, EXPERIMENT, REFUSED, RUN, Change, changed, put
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from assay.cli import rerunning, top, watching
 from assay.cli.errors import CliError
-from assay.cli.watches import Change, State, apply
+from assay.cli.runs import rerun, top, watch
+from assay.kube.watches import Change, State, apply
 from assay.planning.conditions import parse_time
 
 pytestmark = pytest.mark.unit
@@ -47,26 +47,26 @@ RUNS = {
 
 
 def test_an_experiment_in_a_line() -> None:
-    seen = watching.view(experiment(), RUNS, NOW)
+    seen = watch.view(experiment(), RUNS, NOW)
     expected = "2/6 runs finished, 1 failed, 2 running, 1 pending, best score 0.9375 (digits-0: depth 3)"
-    assert watching.line(seen) == expected
+    assert watch.line(seen) == expected
     # The mean is 30 s. One has 20 s left, the other one 25 s; two more begin then.
     assert (seen.rate, seen.left) == (2.0, 55.0)
-    assert watching.pace(seen) == "2 runs/min, about 55s left"
+    assert watch.pace(seen) == "2 runs/min, about 55s left"
     assert [each.name for each in seen.going] == ["digits-2", "digits-3", "digits-4"]
 
 
 def test_nobody_knows_the_end_of_what_is_suspended_or_has_only_begun() -> None:
-    assert watching.view(experiment(suspend=True), RUNS, NOW).left is None
-    begun = watching.view({"metadata": {"name": "new"}, "spec": {}, "status": {}}, {}, NOW)
-    assert (begun.phase, begun.left, begun.rate, watching.line(begun)) == ("Pending", None, None, "0/0 runs finished")
-    assert watching.pace(begun) == ""
+    assert watch.view(experiment(suspend=True), RUNS, NOW).left is None
+    begun = watch.view({"metadata": {"name": "new"}, "spec": {}, "status": {}}, {}, NOW)
+    assert (begun.phase, begun.left, begun.rate, watch.line(begun)) == ("Pending", None, None, "0/0 runs finished")
+    assert watch.pace(begun) == ""
 
 
 def test_the_picture_has_no_more_lines_than_there_is_room_for() -> None:
     many = {f"r-{number:03d}": run(f"r-{number:03d}", "Running", "2026-03-01T12:00:50Z") for number in range(100)}
     console = Console(file=io.StringIO(), width=100, height=20, force_terminal=False)
-    console.print(watching.drawn(watching.view(experiment(), many, NOW), console.height))
+    console.print(watch.drawn(watch.view(experiment(), many, NOW), console.height))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) <= 20
     assert lines[0].split()[:2] == ["digits", "Running"]
@@ -78,7 +78,7 @@ def test_the_picture_has_no_more_lines_than_there_is_room_for() -> None:
 
 def test_spans_of_time_have_two_units() -> None:
     spans = {0: "0s", 45.4: "45s", 60: "1m0s", 200: "3m20s", 7500: "2h5m", 86400 * 3 + 14400: "3d4h"}
-    assert {seconds: watching.span(seconds) for seconds in spans} == spans
+    assert {seconds: watch.span(seconds) for seconds in spans} == spans
 
 
 def test_what_is_known_follows_what_was_heard() -> None:
@@ -96,10 +96,10 @@ def test_what_is_known_follows_what_was_heard() -> None:
 
 
 def test_tolerances_are_numbers_by_metric() -> None:
-    assert rerunning.tolerances(["train_seconds=2", "a=b=0.5"]) == {"train_seconds": 2.0, "a=b": 0.5}
+    assert rerun.tolerances(["train_seconds=2", "a=b=0.5"]) == {"train_seconds": 2.0, "a=b": 0.5}
     for wrong in ("seconds", "=2", "seconds=x"):
         with pytest.raises(CliError, match="is no metric and tolerance"):
-            rerunning.tolerances([wrong])
+            rerun.tolerances([wrong])
 
 
 def test_what_a_run_uses_is_the_last_of_each_container() -> None:

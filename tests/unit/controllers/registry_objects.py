@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assay.controllers.registry import DEPLOYMENT
+from assay.controllers.runtime.model_cache import DEPLOYMENT
 from tests import registry
 
 Raw = dict[str, Any]

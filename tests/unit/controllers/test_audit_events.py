@@ -11,8 +11,8 @@ import pytest
 from assay.api import names
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus, Provenance
 from assay.api.run_status import ModelStatus, RecordStatus, RunStatus
-from assay.controllers import audit_events
-from assay.controllers.audit_events import NOT_SEEN, Pointed
+from assay.controllers.audit import events as audit_events
+from assay.controllers.audit.events import NOT_SEEN, Pointed
 from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, AuditEvent, AuditRecord
 from tests import registry
 

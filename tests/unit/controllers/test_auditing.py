@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from assay.controllers.auditing import heads
+from assay.controllers.audit.recorder import heads
 from assay.store.audit import Head
 
 pytestmark = pytest.mark.unit

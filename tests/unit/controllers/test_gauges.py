@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from assay.controllers.gauges import SHOWN, Gauges
-from assay.controllers.registry import Registry
-from assay.controllers.world import World
+from assay.controllers.runtime.gauges import SHOWN, Gauges
+from assay.controllers.runtime.model_cache import Registry
+from assay.controllers.runtime.tracking_cache import World
 from tests.unit.controllers.registry_objects import alias, policy, seen, version
 from tests.unit.planning.objects import NOW, at, container, ended, job, pod, run
 

@@ -1,7 +1,7 @@
 import pytest
 
 from assay.api.resources import RUNS
-from assay.controllers.kube import ApiError, Kube
+from assay.kube.aio import ApiError, Kube
 
 pytestmark = pytest.mark.unit
 

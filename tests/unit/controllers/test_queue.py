@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from assay.controllers import queue
-from assay.controllers.queue import Again, Key, WorkQueue
+from assay.controllers.runtime import queue
+from assay.controllers.runtime.queue import Again, Key, WorkQueue
 
 pytestmark = pytest.mark.unit
 

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from assay.api import names
-from assay.controllers import registry
-from assay.controllers.queue import Key
-from assay.controllers.registry import DEPLOYMENT, STATEFUL_SET, Registry, asks_for, carries, concerns
+from assay.controllers.runtime import model_cache
+from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, Registry, asks_for, carries, concerns
+from assay.controllers.runtime.queue import Key
 from tests.unit.controllers.registry_objects import alias, policy, version, workload
 
 pytestmark = pytest.mark.unit
@@ -28,9 +28,9 @@ def names_of(bodies: list[Raw]) -> list[str]:
 
 def test_names_and_places_are_those_of_the_objects() -> None:
     for body, key in ((version(), V1), (alias(), CHAMPION), (workload(), WEB)):
-        assert registry.key_of(body) == key
-    assert registry.alias_place("ml", "digits", "champion") == CHAMPION[1:3]
-    assert registry.version_place("ml", "digits", 1) == V1[1:3]
+        assert model_cache.key_of(body) == key
+    assert model_cache.alias_place("ml", "digits", "champion") == CHAMPION[1:3]
+    assert model_cache.version_place("ml", "digits", 1) == V1[1:3]
 
 
 # What is seen

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.api import resources
-from assay.controllers import kube, statuses
-from assay.controllers.queue import Again
+from assay.controllers.runtime import statuses
+from assay.controllers.runtime.queue import Again
+from assay.kube import aio
 
 pytestmark = pytest.mark.unit
 
@@ -63,12 +64,12 @@ def test_one_condition_of_many_is_a_new_list() -> None:
 class Server:
     """Stands in for the API server where it refuses: what a real one does is tested with a real one."""
 
-    def __init__(self, answer: Raw | kube.ApiError | None = None, fresh: Raw | None = None) -> None:
+    def __init__(self, answer: Raw | aio.ApiError | None = None, fresh: Raw | None = None) -> None:
         self.answer, self.fresh, self.patches = answer, fresh, list[Any]()
 
     async def merge_patch(self, *request: Any) -> Raw | None:
         self.patches.append(request)
-        if isinstance(self.answer, kube.ApiError):
+        if isinstance(self.answer, aio.ApiError):
             raise self.answer
         return self.answer
 
@@ -115,7 +116,7 @@ async def test_an_object_that_is_gone_is_none() -> None:
 
 
 async def test_a_conflict_shows_the_object_as_it_is_and_asks_to_come_again() -> None:
-    conflict = kube.ApiError(409, "Conflict", "the object has been modified")
+    conflict = aio.ApiError(409, "Conflict", "the object has been modified")
     fresh, seen = {"metadata": {"resourceVersion": "8"}}, list[Raw]()
     with pytest.raises(Again, match="the object has been modified"):
         await write(Server(answer=conflict, fresh=fresh), {"phase": "Running"}, seen)
@@ -126,7 +127,7 @@ async def test_a_conflict_shows_the_object_as_it_is_and_asks_to_come_again() -> 
 
 
 async def test_other_refusals_are_errors() -> None:
-    refusal = kube.ApiError(422, "Invalid", "status.phase: Unsupported value")
-    with pytest.raises(kube.ApiError) as caught:
+    refusal = aio.ApiError(422, "Invalid", "status.phase: Unsupported value")
+    with pytest.raises(aio.ApiError) as caught:
         await write(Server(answer=refusal), {"phase": "Running"})
     assert caught.value.permanent

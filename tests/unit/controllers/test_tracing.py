@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.controllers import tracing
-from assay.controllers.queue import Again, Key
+from assay.controllers.runtime.queue import Again, Key
 from assay.store.aio import AsyncStore
 from assay.store.errors import NotFound, StoreUnavailable
 from tests.otlp import ERROR, Receiver
@@ -96,7 +96,8 @@ async def test_an_answer_of_the_store_is_no_error_and_a_failure_is(receiver: Rec
 )
 def test_nobody_who_has_not_asked_for_traces_pays_for_them(environment: dict[str, str]) -> None:
     program = (
-        "import sys; from assay.controllers import tracing, kube; from assay.controllers.queue import Key\n"
+        "import sys; from assay.kube import aio\n"
+        "from assay.controllers import tracing; from assay.controllers.runtime.queue import Key\n"
         "tracing.start()\n"
         "with tracing.reconcile(Key('Run', 'ml', 'a'), ''), tracing.request('GET', '/'): pass\n"
         "tracing.store_operation('get', 0.1, None); tracing.stop()\n"

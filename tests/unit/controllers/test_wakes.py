@@ -3,11 +3,11 @@ from typing import Any, cast
 
 import pytest
 
-from assay.controllers.context import Context
-from assay.controllers.queue import Key, WorkQueue
-from assay.controllers.registry import STATEFUL_SET, Registry
-from assay.controllers.wakes import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
-from assay.controllers.world import World
+from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
+from assay.controllers.runtime.model_cache import STATEFUL_SET, Registry
+from assay.controllers.runtime.queue import Key, WorkQueue
+from assay.controllers.runtime.tracking_cache import World
 from tests.unit.controllers.registry_objects import alias, policy, version, workload
 from tests.unit.planning.objects import container, job, pod, run
 

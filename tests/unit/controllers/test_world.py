@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from assay.controllers.queue import Key
-from assay.controllers.world import World, run_key
+from assay.controllers.runtime.queue import Key
+from assay.controllers.runtime.tracking_cache import World, run_key
 from tests.unit.planning.objects import NOW, container, ended, job, job_over, pod, run
 
 pytestmark = pytest.mark.unit
@@ -127,9 +127,9 @@ def test_a_name_that_was_taken_again_belongs_to_the_new_object() -> None:
 
 
 def test_what_is_remembered_of_the_deleted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from assay.controllers import sightings
+    from assay.controllers.runtime import seen_versions
 
-    monkeypatch.setattr(sightings, "_TOMBSTONES", 3)
+    monkeypatch.setattr(seen_versions, "_TOMBSTONES", 3)
     world = World()
     for number in range(9):
         world.lose_run(seen(1, uid=f"uid-{number}"))

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from assay.api.modelalias import ModelAliasStatus, ServingStatus, SetAside
-from assay.planning import binding
-from assay.planning.binding import Move
-from assay.planning.policies import Verdict
+from assay.planning.promotion import binding
+from assay.planning.promotion.binding import Move
+from assay.planning.promotion.policies import Verdict
 
 OPERATOR = "operator"
 

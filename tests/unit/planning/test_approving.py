@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.api.modelversion import ApprovalStatus, ModelVersionStatus
-from assay.planning import approving
-from assay.planning.approving import MAX_APPROVALS, MAX_OF_ONE_PERSON, Change
+from assay.planning.promotion import approvals
+from assay.planning.promotion.approvals import MAX_APPROVALS, MAX_OF_ONE_PERSON, Change
 from tests.unit.planning.objects import NOW
 
 pytestmark = pytest.mark.unit
@@ -21,7 +21,7 @@ def key(number: object = 1, alias: str = "champion") -> str:
 
 
 def look(annotations: dict[str, str], known: list[ApprovalStatus] | None = None, now: datetime = NOW) -> Change:
-    return approving.look(annotations, DIGEST, known or [], now)
+    return approvals.look(annotations, DIGEST, known or [], now)
 
 
 def people(found: list[ApprovalStatus]) -> list[str]:
@@ -114,7 +114,7 @@ def test_what_is_known_follows_what_is_given_and_gone(states: list[dict[str, str
     known: list[ApprovalStatus] = []
     for step, annotations in enumerate(states):
         at = NOW + timedelta(minutes=step)
-        change = approving.look(annotations, DIGEST, known, at)
+        change = approvals.look(annotations, DIGEST, known, at)
         before, after = ({(e.alias, e.id, e.fingerprint): e for e in part} for part in (known, change.known))
         assert [after[identity] for identity in after if identity not in before] == change.given
         assert [before[identity] for identity in before if identity not in after] == change.gone

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from assay.api.modelalias import ModelAliasStatus, ServingStatus, SetAside
-from assay.planning import binding
-from assay.planning.binding import MAX_FOLLOWERS, MAX_HISTORY, Move
-from assay.planning.policies import Requirement, Verdict
+from assay.planning.promotion import binding
+from assay.planning.promotion.binding import MAX_FOLLOWERS, MAX_HISTORY, Move
+from assay.planning.promotion.policies import Requirement, Verdict
 from tests.unit.planning.alias import Alias, digest
 from tests.unit.planning.objects import NOW
 

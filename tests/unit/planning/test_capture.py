@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from assay.planning import capture
-from assay.planning.facts import PodFacts, pod_facts
-from assay.planning.job import JobSettings, build_job
+from assay.planning.runs import capture
+from assay.planning.runs.facts import PodFacts, pod_facts
+from assay.planning.runs.job import JobSettings, build_job
 from tests.unit.planning.objects import Raw, job_spec, pod, run
 
 pytestmark = pytest.mark.unit

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.planning import compare
-from assay.planning.compare import HIDDEN, Difference, Side
+from assay.planning.runs import compare
+from assay.planning.runs.compare import HIDDEN, Difference, Side
 from tests.unit.planning.test_recipe import COMMIT, DIGEST, OTHER, known
 from tests.unit.planning.test_recipe import json_values as anything
 

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from assay.planning import datasets, entitlement
-from assay.planning.datasets import StoreAddress
-from assay.planning.facts import pod_facts
-from assay.planning.job import InvalidTemplate, JobSettings, build_job, is_ours
-from assay.planning.registration import provenance_of
+from assay.planning.models.registration import provenance_of
+from assay.planning.runs import datasets, entitlement
+from assay.planning.runs.datasets import StoreAddress
+from assay.planning.runs.facts import pod_facts
+from assay.planning.runs.job import InvalidTemplate, JobSettings, build_job, is_ours
 from tests.unit.planning.objects import Raw, container, ended, job_spec, pod, recorder, run
 
 pytestmark = pytest.mark.unit

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.planning import expression_cost, expressions
-from assay.planning.expressions import ExpressionError
+from assay.planning.promotion import expression_cost, expressions
+from assay.planning.promotion.expressions import ExpressionError
 
 pytestmark = pytest.mark.unit
 

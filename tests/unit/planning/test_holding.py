@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from assay.api.modelalias import Binding
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
-from assay.planning import holding
-from assay.planning.binding import MAX_HISTORY
-from assay.planning.holding import MAX_STRETCHES, History
+from assay.planning.promotion import pointers
+from assay.planning.promotion.binding import MAX_HISTORY
+from assay.planning.promotion.pointers import MAX_STRETCHES, History
 from tests.unit.planning.objects import NOW
 
 pytestmark = pytest.mark.unit
@@ -33,14 +33,14 @@ def stretch(alias: str, begin: int, end: int | None = None) -> HeldStatus:
 def held(
     *histories: tuple[str, list[Binding]], known: list[HeldStatus] | None = None, version: int = 1, now: int = 1000
 ) -> list[HeldStatus]:
-    return holding.held(known or [], version, DIGEST, [History(*each) for each in histories], at(now))
+    return pointers.held(known or [], version, DIGEST, [History(*each) for each in histories], at(now))
 
 
 def test_each_binding_of_the_version_is_a_stretch() -> None:
     champion = [bound(1, 0, 5), bound(2, 5, 9), bound(1, 9)]
     found = held(("champion", champion), ("staging", [bound(1, 1, 3)]))
     assert found == [stretch("champion", 0, 5), stretch("staging", 1, 3), stretch("champion", 9)]
-    assert holding.holding(found) == ["champion"]
+    assert pointers.holding(found) == ["champion"]
     assert held(("champion", champion), version=3) == []
 
 
@@ -91,7 +91,7 @@ def test_one_alias_that_moves_a_lot_does_not_push_out_what_another_holds() -> No
     known = [stretch("staging", 10 + 2 * number, 11 + 2 * number) for number in range(3 * MAX_STRETCHES)]
     known += [stretch("canary", 3, 4)]
     found = held(("champion", [bound(1, 0)]), known=known)
-    assert holding.holding(found) == ["champion"]
+    assert pointers.holding(found) == ["champion"]
     assert stretch("canary", 3, 4) in found
     assert len(found) == MAX_STRETCHES
     assert found == sorted(found, key=lambda each: each.from_)
@@ -104,7 +104,7 @@ def test_what_is_held_now_is_never_forgotten() -> None:
     """However many aliases have held the version since."""
     since = [stretch(f"a{number}", 10, 20) for number in range(2 * MAX_STRETCHES)]
     found = held(("champion", [bound(1, 0)]), known=since)
-    assert (len(found), holding.holding(found)) == (MAX_STRETCHES, ["champion"])
+    assert (len(found), pointers.holding(found)) == (MAX_STRETCHES, ["champion"])
 
 
 # Any sequence of moves, seen by the version now and then
@@ -155,7 +155,7 @@ def test_a_version_knows_all_stretches_of_all_aliases(steps: list[tuple[str, int
         if count % every == 0 or at_deletion or count + 1 == len(steps):
             histories = [History(each, ledger.history(each)) for each in ("champion", "staging")]
             for number in known:
-                known[number] = holding.held(known[number], number, DIGEST, histories, at(minute))
+                known[number] = pointers.held(known[number], number, DIGEST, histories, at(minute))
     for number, found in known.items():
         assert found == [stretch(*each) for each in ledger.spans(number)]
     ends = [(each.alias, each.from_, each.to) for found in known.values() for each in found]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.planning import job
-from assay.planning.job import InvalidTemplate, JobSettings, build_job
+from assay.planning.runs import job
+from assay.planning.runs.job import InvalidTemplate, JobSettings, build_job
 from tests.unit.planning.objects import Raw, job_spec, run
 
 pytestmark = pytest.mark.unit

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from assay.planning import judging
-from assay.planning.judging import Live
-from assay.planning.policies import AliasView, Approvals, Evidence, Held, Policy, VersionView
+from assay.planning.promotion import judging
+from assay.planning.promotion.judging import Live
+from assay.planning.promotion.policies import AliasView, Approvals, Evidence, Held, Policy, VersionView
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,9 @@ import pytest
 
 from assay.api import names
 from assay.api.run_status import RunStatus
-from assay.planning import facts, outcome
-from assay.planning.outcome import Record
-from assay.planning.phases import Verdict
+from assay.planning.runs import facts, outcome
+from assay.planning.runs.outcome import Record
+from assay.planning.runs.phases import Verdict
 from tests.unit.planning.objects import NOW, at, container, ended, job, job_over, pod, recorder
 
 pytestmark = pytest.mark.unit

@@ -7,8 +7,8 @@ import pytest
 
 from assay.api import names
 from assay.api.run_status import Attempt
-from assay.planning import facts, phases
-from assay.planning.phases import Verdict
+from assay.planning.runs import facts, phases
+from assay.planning.runs.phases import Verdict
 from tests.unit.planning.objects import Raw, at, container, ended, job, job_over, pod, recorder, run
 
 pytestmark = pytest.mark.unit

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from assay.planning import provenance
-from assay.planning.provenance import Builder
+from assay.planning.runs import provenance
+from assay.planning.runs.provenance import Builder
 from assay.signing import dsse
 from assay.signing.keys import Keyring, new_key, public_pem
 from tests.unit.planning.objects import at, run

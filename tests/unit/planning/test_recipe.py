@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from assay.api.modelversion import ArtifactStatus, ModelVersionStatus
 from assay.api.run import RunSpec
-from assay.planning import recipe, registration, versions, views
+from assay.planning.models import registration, versions
+from assay.planning.promotion import views
+from assay.planning.runs import recipe
 from tests.unit.planning.objects import NOW, job_spec, run
 
 pytestmark = pytest.mark.unit

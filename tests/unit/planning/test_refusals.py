@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from assay.planning import refusals
-from assay.planning.phases import Verdict
+from assay.planning.runs import refusals
+from assay.planning.runs.phases import Verdict
 from tests.unit.planning.objects import NOW, Raw, at
 
 pytestmark = pytest.mark.unit

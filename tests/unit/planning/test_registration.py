@@ -14,8 +14,8 @@ from assay.api import names
 from assay.api.experiment import ExperimentStatus, Register
 from assay.api.modelversion import ModelVersionSpec
 from assay.api.run import Objective
-from assay.planning import registration
 from assay.planning.conditions import conditions, flag
+from assay.planning.models import registration
 from tests.unit.planning import objects
 from tests.unit.planning.objects import NOW
 

@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from assay.api.common import Condition
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
-from assay.planning import approving, binding, holding, verdict, views
-from assay.planning.holding import History
-from assay.planning.policies import (
+from assay.planning.promotion import approvals, binding, pointers, verdict, views
+from assay.planning.promotion.pointers import History
+from assay.planning.promotion.policies import (
     AliasView,
     Approval,
     Approvals,
@@ -99,7 +99,7 @@ class Version:
 
     def take_in(self, now: datetime) -> None:
         """Do what ``controllers.versions.take_in_approvals`` does, and write it down."""
-        change = approving.look(self.annotations, digest(self.number), self.status.approvals, now)
+        change = approvals.look(self.annotations, digest(self.number), self.status.approvals, now)
         self.status = self.status.model_copy(update={"approvals": change.known})
         for key in [key for key in self.ledger if key not in self.annotations]:
             del self.ledger[key]
@@ -114,7 +114,7 @@ class Version:
         self.status = self.status.model_copy(update={"held": self.held(histories, now)})
 
     def held(self, histories: list[History], now: datetime) -> list[HeldStatus]:
-        return holding.held(self.status.held, self.number, digest(self.number), histories, now)
+        return pointers.held(self.status.held, self.number, digest(self.number), histories, now)
 
     def slow_view(self, held: list[Held]) -> VersionView:
         """Return what the rules are asked about, made from the ledger alone."""
@@ -356,7 +356,7 @@ class Namespace(RuleBasedStateMachine):
             lasting = [each for each in found if each.since != each.until]
             really = [each for each in self._stretches(number) if each.since != each.until]
             assert lasting == sorted(really, key=lambda each: (each.since, each.alias))
-            assert holding.holding(version.status.held) == sorted(
+            assert pointers.holding(version.status.held) == sorted(
                 alias.name for alias in self.aliases.values() if alias.live == number
             )
 

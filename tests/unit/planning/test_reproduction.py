@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.planning import recipe, reproduction
+from assay.planning.runs import recipe, reproduction
 from tests.unit.planning.test_recipe import COMMIT, DIGEST, OTHER, known
 
 pytestmark = pytest.mark.unit

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from assay.api import names
 from assay.api.experiment import ArchivedRuns, ExperimentSpec, ExperimentStatus
 from assay.api.run import Objective
-from assay.planning import retention, sweep
-from assay.planning.facts import RunFacts
-from assay.planning.policies import parse_duration
-from assay.planning.retention import NO_CLAIMS, EndedRun, claims_of
+from assay.planning.promotion.policies import parse_duration
+from assay.planning.runs import retention
+from assay.planning.runs.facts import RunFacts
+from assay.planning.runs.retention import NO_CLAIMS, EndedRun, claims_of
+from assay.planning.search import sweep
 from tests.unit.planning import objects
 from tests.unit.planning.objects import NOW, at, experiment_spec
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assay.planning.rollout import MAX_MESSAGE, Rollout, blocking, judge
+from assay.planning.serving.rollout import MAX_MESSAGE, Rollout, blocking, judge
 from tests.unit.planning.objects import NOW, Raw, at
 from tests.unit.planning.workloads import (
     BEFORE_INIT,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.api.experiment import ExperimentSpec
-from assay.planning import search
+from assay.planning.search import space
 from tests.unit.planning.objects import experiment_spec
 
 pytestmark = pytest.mark.unit
@@ -46,7 +46,7 @@ def spec(**fields: Any) -> ExperimentSpec:
 
 
 def all_of(found: ExperimentSpec) -> list[dict[str, Any]]:
-    return [search.parameters_of(found, index) for index in range(search.size(found))]
+    return [space.parameters_of(found, index) for index in range(space.size(found))]
 
 
 def random_spec(parameters: list[dict[str, Any]], runs: int, seed: int = 0) -> ExperimentSpec:
@@ -144,35 +144,35 @@ DRAWN = [
 def test_a_run_beyond_the_search_space_is_an_error(index: int) -> None:
     found = spec(parameters=[{"name": "a", "values": [1, 2]}, {"name": "b", "values": [1, 2]}])
     with pytest.raises(IndexError, match=re.escape(f"the search space has no run {index}")):
-        search.parameters_of(found, index)
+        space.parameters_of(found, index)
 
 
 def test_the_largest_search_is_accepted_and_one_more_is_not() -> None:
     thousand, hundred = list(range(1000)), list(range(100))
     found = spec(parameters=[{"name": "a", "values": thousand}, {"name": "b", "values": hundred}])
-    assert search.size(found) == 100_000
+    assert space.size(found) == 100_000
     too_many = [{"name": "a", "values": thousand}, {"name": "b", "values": list(range(101))}]
-    with pytest.raises(search.InvalidSearch) as caught:
-        search.size(spec(parameters=too_many))
+    with pytest.raises(space.InvalidSearch) as caught:
+        space.size(spec(parameters=too_many))
     assert str(caught.value) == (
         "the search asks for 101000 runs, and 100000 is the most: set maxRuns, or give fewer values"
     )
-    assert search.size(spec(parameters=too_many, maxRuns=5)) == 5
+    assert space.size(spec(parameters=too_many, maxRuns=5)) == 5
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a-b", "a b", "ä", "a" * 64, "a\n"])
 def test_a_name_that_no_variable_can_have_is_refused(name: str) -> None:
-    with pytest.raises(search.InvalidSearch, match=r"^spec\.search\.list\[1\]: parameter .* PARAM_<name>$"):
-        search.size(spec(search={"strategy": "list", "list": [{"a": 1}, {name: 1}]}))
+    with pytest.raises(space.InvalidSearch, match=r"^spec\.search\.list\[1\]: parameter .* PARAM_<name>$"):
+        space.size(spec(search={"strategy": "list", "list": [{"a": 1}, {name: 1}]}))
 
 
 @pytest.mark.parametrize("value", [None, [1], {"a": 1}])
 def test_a_value_that_is_no_scalar_is_refused(value: object) -> None:
-    with pytest.raises(search.InvalidSearch) as caught:
-        search.size(spec(search={"strategy": "list", "list": [{"a": value}]}))
+    with pytest.raises(space.InvalidSearch) as caught:
+        space.size(spec(search={"strategy": "list", "list": [{"a": value}]}))
     assert str(caught.value) == "spec.search.list[0]: parameter 'a': a value is a number, a string or a boolean"
-    with pytest.raises(search.InvalidSearch) as caught:
-        search.size(spec(parameters=[{"name": "a", "values": [1, value]}]))
+    with pytest.raises(space.InvalidSearch) as caught:
+        space.size(spec(parameters=[{"name": "a", "values": [1, value]}]))
     assert str(caught.value) == "spec.parameters: 'a': values[1]: a value is a number, a string or a boolean"
 
 
@@ -182,5 +182,5 @@ def test_the_name_of_a_run_fits(name: str, index: int) -> None:
     """The longest name of an Experiment gives names that a Run may have."""
     from assay.api import crd
 
-    longest = search.run_name("x" * crd.EXPERIMENT.longest_name, index)
+    longest = space.run_name("x" * crd.EXPERIMENT.longest_name, index)
     assert len(longest) <= crd.RUN.longest_name

@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 
 from assay.api import names
 from assay.fetch.settings import Settings
-from assay.planning import ownership, serving
-from assay.planning.job import CREDENTIALS_KEY
-from assay.planning.serving import CannotServe, Served, ServingSettings, applied, follows, in_template, up_to_date
+from assay.planning.runs.job import CREDENTIALS_KEY
+from assay.planning.serving import injection, ownership
+from assay.planning.serving.injection import (
+    CannotServe,
+    Served,
+    ServingSettings,
+    applied,
+    follows,
+    in_template,
+    up_to_date,
+)
 from tests.registry import POLICIES
 from tests.unit.planning.objects import Raw
 from tests.unit.planning.workloads import SETTINGS, after, served, serving_version, workload
@@ -85,7 +93,7 @@ def test_an_annotation_that_names_no_alias_is_refused_in_words(value: str) -> No
 def test_the_admission_policy_knows_the_same_names_and_parts() -> None:
     policy = next(yaml.safe_load_all((POLICIES / "serving.yaml").read_text()))
     text = json.dumps(policy["spec"])
-    assert f"'{serving.FOLLOWS}'" in text
+    assert f"'{injection.FOLLOWS}'" in text
     for name in (names.FETCH_CONTAINER, names.MODEL_VOLUME, names.MODEL_CREDENTIALS_VOLUME, *names.MODEL_VARIABLES):
         assert f"'{name}'" in text
 

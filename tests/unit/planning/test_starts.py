@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from assay.planning.facts import pod_facts
-from assay.planning.starts import Start, starts
+from assay.planning.runs.facts import pod_facts
+from assay.planning.runs.starts import Start, starts
 from tests.unit.planning.objects import container, pod
 
 pytestmark = pytest.mark.unit

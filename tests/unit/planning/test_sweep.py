@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
 from assay.api.run import Objective
-from assay.planning import registration, sweep
 from assay.planning.conditions import flag
-from assay.planning.facts import RunFacts
+from assay.planning.models import registration
+from assay.planning.runs.facts import RunFacts
+from assay.planning.search import sweep
 from tests.unit.planning.objects import NOW, experiment_spec
 
 pytestmark = pytest.mark.unit

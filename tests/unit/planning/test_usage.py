@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.planning.usage import CPU_CORES, CPU_SECONDS, MEMORY_BYTES, Point, Sample, Totals, points, samples
+from assay.planning.runs.usage import CPU_CORES, CPU_SECONDS, MEMORY_BYTES, Point, Sample, Totals, points, samples
 
 pytestmark = pytest.mark.unit
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from assay.api.promotionpolicy import PromotionPolicySpec
-from assay.planning import policies, verdict
-from assay.planning.policies import (
+from assay.planning.promotion import policies, verdict
+from assay.planning.promotion.policies import (
     AliasView,
     Approval,
     Approvals,

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from assay.planning import verdict
-from assay.planning.policies import (
+from assay.planning.promotion import verdict
+from assay.planning.promotion.policies import (
     AliasView,
     Approval,
     Approvals,

@@ -6,8 +6,8 @@ import pytest
 from assay.api import names
 from assay.api.common import Condition
 from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus, Provenance
-from assay.planning import versions
-from assay.planning.versions import MAX_ALIASES, Flag, Refused
+from assay.planning.models import versions
+from assay.planning.models.versions import MAX_ALIASES, Flag, Refused
 from tests.unit.planning.objects import NOW
 
 pytestmark = pytest.mark.unit

@@ -5,9 +5,9 @@ import pytest
 
 from assay.api.common import Condition
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
-from assay.planning import approving, verdict, views
-from assay.planning.approving import MAX_APPROVALS
-from assay.planning.policies import AliasView, Approvals, Evidence, Held, Policy, VersionView
+from assay.planning.promotion import approvals, verdict, views
+from assay.planning.promotion.approvals import MAX_APPROVALS
+from assay.planning.promotion.policies import AliasView, Approvals, Evidence, Held, Policy, VersionView
 from tests import registry
 from tests.unit.planning.objects import NOW
 
@@ -31,7 +31,7 @@ def view(body: Raw, *held: HeldStatus) -> VersionView:
 
 def annotated(annotations: dict[str, str], *, looked: bool = True) -> Raw:
     """Return a version with annotations, after the operator has looked at them or before."""
-    known = approving.look(annotations, DIGEST, [], NOW).known if looked else []
+    known = approvals.look(annotations, DIGEST, [], NOW).known if looked else []
     return version(ModelVersionStatus(approvals=known).to_dict(), metadata={"annotations": annotations})
 
 

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from assay.planning.policies import AliasView, Approvals, Once, Policy, VersionView, Weekly
+from assay.planning.promotion.policies import AliasView, Approvals, Once, Policy, VersionView, Weekly
 
 #: Gates, and what they mean. ``c`` is the candidate, ``x`` the live version or None.
 GATES = {

@@ -3,8 +3,8 @@
 import copy
 from typing import Any
 
-from assay.planning import ownership, serving
-from assay.planning.serving import Served, ServingSettings
+from assay.planning.serving import injection, ownership
+from assay.planning.serving.injection import Served, ServingSettings
 from tests.unit.planning.objects import Raw, at
 
 SETTINGS = ServingSettings(image="localhost/assay:dev", pull_policy="Never")
@@ -64,7 +64,7 @@ def after(before: Raw, body: Raw) -> Raw:
 def serving_version(version: int = 1, **fields: Any) -> Raw:
     """Return a workload with a version in its pod template."""
     before = workload(**fields)
-    return after(before, serving.applied(before, served(version), SETTINGS))
+    return after(before, injection.applied(before, served(version), SETTINGS))
 
 
 def _merged(live: Any, body: Any) -> Any:
@@ -92,7 +92,7 @@ def _tree(paths: frozenset[tuple[str, ...]]) -> Raw:
 
 def pod(name: str = "web-7d9f-abcde", *containers: Raw, version: int | None = 1, **more: Any) -> Raw:
     """Return a pod of a version (None: of no version). ``more``: created, init, ready, deleting, conditions, labels."""
-    annotations = serving.applied(workload(), served(version), SETTINGS) if version else None
+    annotations = injection.applied(workload(), served(version), SETTINGS) if version else None
     conditions = [{"type": "Ready", "status": "True" if more.get("ready") else "False"}, *more.get("conditions", [])]
     found: Raw = {
         "apiVersion": "v1",

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from assay.cli import completing
+from assay.cli import completion
 from assay.cli.options import command
-from assay.cli.printing import Document, Format
+from assay.cli.output.printing import Document, Format
 from assay.cli.session import Session
 
 _What = Annotated[
     str,
     typer.Argument(
         metavar="RUN|VERSION",
-        autocompletion=completing.runs_and_versions,
+        autocompletion=completion.runs_and_versions,
         help="A run, or a version or alias: digits-3, digits.v24, models:/digits@champion.",
     ),
 ]
@@ -39,9 +39,9 @@ def _ls(
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """List the files."""
-    from assay.cli import stored_files
+    from assay.cli.artifacts import ls
 
-    stored_files.show(session, what, everything=everything, output=output)
+    ls.show(session, what, everything=everything, output=output)
 
 
 def _get(
@@ -52,9 +52,9 @@ def _get(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Get files or whole folders; each is verified, and appears when it is whole."""
-    from assay.cli import getting
+    from assay.cli.artifacts import get
 
-    getting.get(session, what, paths or [], directory, force=force)
+    get.get(session, what, paths or [], directory, force=force)
 
 
 def _verify(
@@ -68,9 +68,9 @@ def _verify(
     output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
 ) -> None:
     """Compare every byte in the store with what was recorded. Exit code 6: it differs."""
-    from assay.cli import verifying
+    from assay.cli.artifacts import verify
 
-    verifying.verify(session, what, key, output, quick=quick)
+    verify.verify(session, what, key, output, quick=quick)
 
 
 def _pull(
@@ -78,7 +78,7 @@ def _pull(
     version: Annotated[
         str,
         typer.Argument(
-            autocompletion=completing.versions_and_aliases,
+            autocompletion=completion.versions_and_aliases,
             help="A version or an alias: digits.v24, models:/digits/24, models:/digits@champion.",
         ),
     ],
@@ -86,6 +86,6 @@ def _pull(
     output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
 ) -> None:
     """Pull the files of a version, or of the one that is live under an alias: verified, all or nothing."""
-    from assay.cli import pulling
+    from assay.cli.artifacts import pull
 
-    pulling.pull(session, version, directory, output)
+    pull.pull(session, version, directory, output)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from assay.cli.options import command
-from assay.cli.printing import Document, Format
+from assay.cli.output.printing import Document, Format
 from assay.cli.session import Session
 
 
@@ -48,7 +48,8 @@ def _lineage(
     output: Annotated[Drawing, typer.Option("--output", "-o", help="How to print it.")] = Drawing.TEXT,
 ) -> None:
     """Show what something comes from, down to code, image and data."""
-    from assay.cli import lineage, printing
+    from assay.cli.audit import lineage
+    from assay.cli.output import printing
 
     graph = lineage.trace(session, what)
     if output in (Drawing.JSON, Drawing.YAML):
@@ -66,7 +67,7 @@ def _history(
     output: _Table = Format.TABLE,
 ) -> None:
     """Show what an alias has pointed to, who moved it and who had approved, from the audit trail."""
-    from assay.cli import history
+    from assay.cli.audit import history
 
     history.show(session, alias, at, source, output)
 
@@ -80,7 +81,7 @@ def _verify(
     output: _Text = Document.TEXT,
 ) -> None:
     """Say whether any record of the trail is missing or altered; exit code 6 if so."""
-    from assay.cli import trail
+    from assay.cli.audit import trail
 
     trail.check(session, expect or [], source, output)
 
@@ -93,7 +94,7 @@ def _list(
     output: _Table = Format.TABLE,
 ) -> None:
     """List the records of the trail."""
-    from assay.cli import trail
+    from assay.cli.audit import trail
 
     trail.listed(session, name, last, source, output)
 
@@ -104,7 +105,7 @@ def _export(
     source: _Source = None,
 ) -> None:
     """Write the trail's very bytes to a file, for auditors without access to the store."""
-    from assay.cli import trail
+    from assay.cli.audit import trail
 
     trail.written(session, target, source)
 
@@ -116,6 +117,6 @@ def _export_version(
     output: Annotated[Document, typer.Option("--output", "-o", help="yaml or json.")] = Document.YAML,
 ) -> None:
     """Print a self-contained manifest of a version for another cluster's Git repository."""
-    from assay.cli import exporting
+    from assay.cli.manifests import export
 
-    exporting.show(session, version, number, output)
+    export.show(session, version, number, output)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from assay.cli.printing import Document
+from assay.cli.output.printing import Document
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +30,9 @@ def _init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Write an Experiment for the training script in this folder."""
-    from assay.cli import starting
+    from assay.cli.manifests import init
 
-    starting.write(starting.Wish(script, name, image, metric, direction or ""), target, force=force)
+    init.write(init.Wish(script, name, image, metric, direction or ""), target, force=force)
 
 
 def _validate(
@@ -40,6 +40,6 @@ def _validate(
     output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
 ) -> None:
     """Check manifests offline, as the API server and the operator would. Exit code 6: something is wrong."""
-    from assay.cli import validating
+    from assay.cli.manifests import validate
 
-    validating.validate(files, output)
+    validate.validate(files, output)

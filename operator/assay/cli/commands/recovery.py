@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from assay.cli import completing
+from assay.cli import completion
 from assay.cli.options import command
-from assay.cli.printing import Document
+from assay.cli.output.printing import Document
 from assay.cli.session import Session
 
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def _restore(
     session: Session,
     namespace: Annotated[
-        str, typer.Argument(autocompletion=completing.namespaces, help="As --namespace says it, too.")
+        str, typer.Argument(autocompletion=completion.namespaces, help="As --namespace says it, too.")
     ] = "",
     expect: Annotated[
         list[str] | None, typer.Option("--expect", help="A head kept elsewhere: 42:SHA256, @FILE.")
@@ -33,8 +33,8 @@ def _restore(
     output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
 ) -> None:
     """Make policies, versions and aliases again from the store and the audit trail; shows and asks first."""
-    from assay.cli import restoring
+    from assay.cli.manifests import restore
 
     session.namespace_option = namespace or session.namespace_option
-    wish = restoring.Wish(yes=yes, dry_run=dry_run, damaged=damaged)
-    restoring.run(session, expect or [], wish, output)
+    wish = restore.Wish(yes=yes, dry_run=dry_run, damaged=damaged)
+    restore.run(session, expect or [], wish, output)

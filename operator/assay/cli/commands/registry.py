@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from assay.cli import completing
+from assay.cli import completion
 from assay.cli.options import command
-from assay.cli.printing import Document, Format
+from assay.cli.output.printing import Document, Format
 from assay.cli.session import Session
 
 _Table = Annotated[Format, typer.Option("--output", "-o", help="How to print it.")]
 _Text = Annotated[Document, typer.Option("--output", "-o", help="How to print it.")]
-_Model = Annotated[str, typer.Argument(help="The model.", autocompletion=completing.models)]
+_Model = Annotated[str, typer.Argument(help="The model.", autocompletion=completion.models)]
 _Alias = Annotated[str, typer.Argument(help="The alias, like champion.")]
 _Approved = Annotated[
-    str, typer.Argument(help="The version, like digits.v24.", metavar="VERSION", autocompletion=completing.versions)
+    str, typer.Argument(help="The version, like digits.v24.", metavar="VERSION", autocompletion=completion.versions)
 ]
 _For = Annotated[str, typer.Option("--for", help="The alias that it is for, like champion.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Have the API server check it, and write nothing.")]
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def _models(session: Session, output: _Table = Format.TABLE) -> None:
     """List models, with what their aliases point to."""
-    from assay.cli import versions
+    from assay.cli.models import versions
 
     versions.show_models(session, output)
 
@@ -50,21 +50,21 @@ def _versions(
     output: _Table = Format.TABLE,
 ) -> None:
     """List the versions of a model, the newest first."""
-    from assay.cli import versions
+    from assay.cli.models import versions
 
     versions.show(session, model, output, everything=everything)
 
 
 def _why(
     session: Session,
-    alias: Annotated[str, typer.Argument(help="The alias, like digits.champion.", autocompletion=completing.aliases)],
+    alias: Annotated[str, typer.Argument(help="The alias, like digits.champion.", autocompletion=completion.aliases)],
     version: Annotated[
         int, typer.Option("--version", min=0, help="Ask about this version; 0 for the one that is wanted.")
     ] = 0,
     output: _Text = Document.TEXT,
 ) -> None:
     """Say what an alias's version needs, met or not; exit code 6 when something is missing."""
-    from assay.cli import why
+    from assay.cli.models import why
 
     raise typer.Exit(why.show(session, alias, version or None, output))
 
@@ -81,10 +81,10 @@ def _approve(
     output: _Text = Document.TEXT,
 ) -> None:
     """Show a version beside the one that is live, ask, and approve it."""
-    from assay.cli import approving
+    from assay.cli.models import approve
 
-    given = approving.Wish(message, identity, again=again, yes=yes, dry_run=dry_run)
-    approving.approve(session, version, alias, given, output)
+    given = approve.Wish(message, identity, again=again, yes=yes, dry_run=dry_run)
+    approve.approve(session, version, alias, given, output)
 
 
 def _revoke(
@@ -96,9 +96,9 @@ def _revoke(
     output: _Text = Document.TEXT,
 ) -> None:
     """Take an approval away."""
-    from assay.cli import approving
+    from assay.cli.models import approve
 
-    approving.revoke(session, version, alias, identity=identity, dry_run=dry_run, output=output)
+    approve.revoke(session, version, alias, identity=identity, dry_run=dry_run, output=output)
 
 
 def _promote(
@@ -113,7 +113,7 @@ def _promote(
     output: _Text = Document.TEXT,
 ) -> None:
     """Point an alias to a version, and wait until that is live and served."""
-    from assay.cli.promoting import Mover
+    from assay.cli.models.promote import Mover
 
     mover = Mover(session, model, alias, timeout=timeout, wait=wait, dry_run=dry_run, output=output)
     raise typer.Exit(mover.promote(version, message))
@@ -131,7 +131,7 @@ def _rollback(
     output: _Text = Document.TEXT,
 ) -> None:
     """Take an alias back to a version that it has pointed to before; that needs no approval."""
-    from assay.cli.promoting import Mover
+    from assay.cli.models.promote import Mover
 
     mover = Mover(session, model, alias, timeout=timeout, wait=wait, dry_run=dry_run, output=output)
     raise typer.Exit(mover.roll_back(version, message))

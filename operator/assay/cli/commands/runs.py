@@ -48,10 +48,8 @@ def _runs(
     cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep what was read; it is never stale.")] = True,
 ) -> None:
     """List runs with their parameters and metrics."""
-    from assay.cli import run_table
+    from assay.cli.runs import runs
 
     names = tuple(filter(None, columns.replace(" ", "").split(",")))
-    request = run_table.Request(
-        experiment, where, sort, reverse, limit, names, output, to, archived=archived, cached=cached
-    )
-    run_table.show(session, request)
+    request = runs.Request(experiment, where, sort, reverse, limit, names, output, to, archived=archived, cached=cached)
+    runs.show(session, request)

@@ -10,7 +10,7 @@ import typer
 
 from assay.cli.errors import NO
 from assay.cli.options import command
-from assay.cli.printing import Document, Format
+from assay.cli.output.printing import Document, Format
 from assay.cli.session import Session
 
 
@@ -42,7 +42,7 @@ def _compare(
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Show runs side by side: what differs of their parameters, metrics and the rest."""
-    from assay.cli import compare
+    from assay.cli.runs import compare
 
     compare.show(session, runs, metric or [], everything, output)
 
@@ -62,7 +62,7 @@ def _curves(
     output: Annotated[CurveFormat, typer.Option("--output", "-o", help="The curve, or its points.")] = CurveFormat.TEXT,
 ) -> None:
     """Draw the curves of metrics."""
-    from assay.cli import curves
+    from assay.cli.runs import curves
 
     curves.show(session, curves.Wanted(runs, metric or [], x, pod, smooth, log_x, log_y), save, output)
 
@@ -77,9 +77,9 @@ def _diff(
     output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
 ) -> None:
     """Show every field in which two runs differ. Exit code 0: in none; 6: in some."""
-    from assay.cli import diffing
+    from assay.cli.runs import diff
 
-    if not diffing.show(session, a, b, kind or [], output):
+    if not diff.show(session, a, b, kind or [], output):
         raise typer.Exit(NO)
 
 
@@ -101,11 +101,11 @@ def _rerun(
     output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
 ) -> None:
     """Do a run again, from its recipe. With --wait exit code 0: the same; 1: it failed; 6: not the same."""
-    from assay.cli import rerunning
+    from assay.cli.runs import rerun
 
-    tolerances = rerunning.tolerances(tolerance_of or [])
-    wanted = rerunning.Wanted(name, tolerance, tolerances, dry_run, wait, timeout)
-    raise typer.Exit(rerunning.show(session, run, wanted, output))
+    tolerances = rerun.tolerances(tolerance_of or [])
+    wanted = rerun.Wanted(name, tolerance, tolerances, dry_run, wait, timeout)
+    raise typer.Exit(rerun.show(session, run, wanted, output))
 
 
 def _logs(
@@ -119,9 +119,9 @@ def _logs(
     tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only so many lines from the end.")] = None,
 ) -> None:
     """Print what a run has printed: from its pod while there is one, else from the store."""
-    from assay.cli import run_logs
+    from assay.cli.runs import logs
 
-    run_logs.show(session, run, run_logs.Wanted(container, pod, previous, follow, timestamps, tail))
+    logs.show(session, run, logs.Wanted(container, pod, previous, follow, timestamps, tail))
 
 
 def _watch(
@@ -129,9 +129,9 @@ def _watch(
     experiment: Annotated[str, typer.Argument(help="The experiment.")],
 ) -> None:
     """Watch an experiment until it ends. Exit code 0: it has succeeded; 1: it has failed."""
-    from assay.cli import watching
+    from assay.cli.runs import watch
 
-    raise typer.Exit(watching.show(session, experiment))
+    raise typer.Exit(watch.show(session, experiment))
 
 
 def _top(
@@ -141,6 +141,6 @@ def _top(
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """List the runs that go on: where, how far, and what they use."""
-    from assay.cli import top
+    from assay.cli.runs import top
 
     top.show(session, experiment, everywhere, output)

@@ -1,4 +1,4 @@
--- A new Run by the recipe of one that has ended, as assay.planning.recipe makes it: images and datasets named by the
+-- A new Run by the recipe of one that has ended, as assay.planning.runs.recipe makes it: images and datasets named by the
 -- digests that they had. It belongs to the account by which Argo CD writes, and to no Experiment and no Application.
 
 -- Argo CD writes what is empty as a list, and a number as a double. Fields that mean the same when they are left out

@@ -1,0 +1,1 @@
+"""The commands for files of runs and versions: list, get, verify and pull."""

@@ -1,0 +1,114 @@
+"""A registered model onto this machine: the approved bytes, all of them, or no folder.
+
+Until every byte is verified, what comes lies in `.<name>.partial` beside the folder; a pull that was interrupted goes
+on there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.cli.artifacts import downloading
+from assay.cli.errors import NO, NOT_FOUND, USAGE, CliError
+from assay.cli.output import printing, sheets
+from assay.cli.output.printing import Document
+from assay.cli.session import Session
+from assay.fetch import fetching, manifest
+from assay.fetch.downloads import Item
+from assay.fetch.errors import FetchError
+from assay.fetch.manifest import File
+from assay.queries import references
+from assay.store import layout
+from assay.store.client import ObjectStore
+from assay.store.digests import bytes_digest
+from assay.store.errors import NotFound
+from assay.store.limits import MAX_MANIFEST_BYTES
+
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What was pulled: `version` is its name, `digest` that of its bytes."""
+
+    version: str
+    digest: str
+    files: int
+    bytes: int
+    directory: Path
+
+    def document(self) -> Raw:
+        """The answer as JSON: ``{"version", "digest", "files", "bytes", "directory"}``."""
+        return {
+            "version": self.version,
+            "digest": self.digest,
+            "files": self.files,
+            "bytes": self.bytes,
+            "directory": str(self.directory),
+        }
+
+
+def pull(session: Session, text: str, directory: Path, output: Document) -> None:
+    """Bring a version, or the one that is live under an alias, into a folder. Raises CliError, StoreError."""
+    body = references.version(session, text)
+    found = _pull(session, body, directory.absolute())
+    if output is not Document.TEXT:
+        printing.document(found.document(), output.value)
+        return
+    printing.write(f"{found.version}  {found.digest}")
+    printing.write(f"{found.files} files, {sheets.size(found.bytes)}, every byte verified: {printing.clean(directory)}")
+
+
+def _pull(session: Session, body: Raw, directory: Path) -> Pulled:
+    spec, name = body["spec"], body["metadata"]["name"]
+    prefix = layout.model_prefix(session.namespace, spec["model"], spec["version"])
+    digest = spec["artifact"]["digest"]
+    files = _manifest(session.store, prefix, body)
+    pulled = Pulled(name, digest, len(files), sum(file.size for file in files), directory)
+    if _is_there(directory, digest):
+        printing.note(f"{directory} held it already")
+        return pulled
+    partial = directory.with_name(f".{directory.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    targets = [file.target for file in files]
+    downloading.sweep(partial, targets)
+    items = [Item(f"{prefix}/{file.path}", file.target, file.size, file.sha256) for file in files]
+    downloading.bring(session.store, items, partial)
+    try:
+        partial.rename(directory)
+    except OSError as error:
+        raise CliError(f"cannot put the model at {directory}: {error.strerror}") from None
+    return pulled
+
+
+def _manifest(store: ObjectStore, prefix: str, body: Raw) -> list[File]:
+    """What the version consists of, as the manifest says whose digest the version names."""
+    where, copy = f"{prefix}/{layout.MANIFEST}", (body.get("status") or {}).get("artifact") or {}
+    try:
+        data = store.get_bytes(where, MAX_MANIFEST_BYTES)
+    except NotFound:
+        message = (body.get("status") or {}).get("message") or "its bytes were not copied yet"
+        raise CliError(f"{body['metadata']['name']} has no registered copy: {message}", code=NOT_FOUND) from None
+    expected, found = copy.get("manifestDigest"), bytes_digest(data)
+    if expected and expected != found:
+        hint = f"`assay artifacts verify {body['metadata']['name']}` says more"
+        raise CliError(f"{where} was changed: expected the digest {expected}, found {found}", hint=hint, code=NO)
+    try:
+        return manifest.parse(data, where, body["spec"]["artifact"]["digest"])
+    except FetchError as error:
+        raise CliError(str(error), code=NO) from None
+
+
+def _is_there(directory: Path, digest: str) -> bool:
+    """Whether a folder holds the model already. Raises CliError for one that holds something else."""
+    if not directory.is_dir() or directory.is_symlink():
+        if directory.exists() or directory.is_symlink():
+            raise CliError(f"{directory} is there, and is no folder", hint="name a new one", code=USAGE)
+        return False
+    if not any(directory.iterdir()):
+        return False
+    if fetching.holds(directory, digest):
+        return True
+    raise CliError(f"{directory} holds something else", hint="name a new folder, or an empty one", code=USAGE)

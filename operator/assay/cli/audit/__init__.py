@@ -1,0 +1,1 @@
+"""The commands for auditors: lineage, history, and the audit trail."""

@@ -1,0 +1,1 @@
+"""The commands for manifests: init, validate, export and restore."""

@@ -1,0 +1,1 @@
+"""How answers look: tables, documents, plots and files. Asks nothing itself."""

@@ -1,0 +1,81 @@
+"""The points of curves, printed: CSV, JSON or Parquet. All of them, in the order in which they were written."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+from assay.cli.output import printing
+from assay.queries.curve_shapes import smoothed
+from assay.queries.curves import Curve
+
+
+class CurvePoints(TypedDict):
+    """One item of `assay curves -o json`: arrays of the same length. ``time`` is in unix seconds."""
+
+    run: str
+    metric: str
+    pod: str
+    x: list[float]
+    step: list[int]
+    time: list[float]
+    value: list[float]
+    #: Only when it was asked for.
+    smoothed: NotRequired[list[float]]
+
+
+def write(curves: Sequence[Curve], smooth: float, kind: str) -> None:
+    """Print the points of curves as "csv", "json" or "parquet", smoothed ones as a column more."""
+    if kind == "json":
+        printing.document({"items": [document(curve, smooth) for curve in curves]}, kind)
+    elif kind == "csv":
+        printing.rows_as_csv([*_COLUMNS, *(["smoothed"] if smooth else [])], _rows(curves, smooth))
+    else:
+        _parquet(curves, smooth)
+
+
+def document(curve: Curve, smooth: float = 0.0) -> CurvePoints:
+    """Return a curve as JSON has it."""
+    found = CurvePoints(
+        run=curve.run,
+        metric=curve.metric,
+        pod=curve.pod,
+        x=curve.x.tolist(),
+        step=curve.step.tolist(),
+        time=curve.time.tolist(),
+        value=curve.value.tolist(),
+    )
+    if smooth:
+        found["smoothed"] = smoothed(curve.value, smooth).tolist()
+    return found
+
+
+_COLUMNS = ("run", "metric", "pod", "x", "step", "time", "value")
+
+
+def _rows(curves: Sequence[Curve], smooth: float) -> Iterator[tuple[object, ...]]:
+    for curve in curves:
+        columns = [each.tolist() for each in (curve.x, curve.step, curve.time, curve.value)]
+        columns += [smoothed(curve.value, smooth).tolist()] if smooth else []
+        yield from ((curve.run, curve.metric, curve.pod, *row) for row in zip(*columns, strict=True))
+
+
+def _parquet(curves: Sequence[Curve], smooth: float) -> None:
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="assay-") as folder, duckdb.connect(":memory:") as database:
+        file = Path(folder) / "points.parquet"
+        selects, parameters = [], []
+        for at, curve in enumerate(curves):
+            columns = {"x": curve.x, "step": curve.step, "time": curve.time, "value": curve.value}
+            database.register(f"curve_{at}", columns | ({"smoothed": smoothed(curve.value, smooth)} if smooth else {}))
+            selects.append(f"SELECT ? AS run, ? AS metric, ? AS pod, * FROM curve_{at}")  # noqa: S608 - a number
+            parameters += [curve.run, curve.metric, curve.pod]
+        database.execute("CREATE TABLE points AS " + " UNION ALL ".join(selects), parameters)
+        database.execute(f"COPY points TO '{file}' (FORMAT parquet, COMPRESSION zstd)")
+        with file.open("rb") as made:
+            shutil.copyfileobj(made, sys.stdout.buffer)

@@ -1,0 +1,1 @@
+"""The commands for runs and experiments: list, compare, plot, rerun, watch."""

@@ -1,0 +1,176 @@
+"""`assay runs`: runs filtered, sorted and printed."""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from assay.api.resources import EXPERIMENTS
+from assay.cli.commands.runs import RunFormat
+from assay.cli.errors import NOT_FOUND, USAGE, CliError
+from assay.cli.output import printing
+from assay.cli.output.printing import Format
+from assay.cli.session import Session
+from assay.queries import run_columns, runs
+from assay.queries.references import near
+from assay.queries.run_columns import Field, Names
+from assay.queries.run_filter import Filter
+from assay.queries.run_rows import RunRow
+
+_TABLES = (RunFormat.TABLE, RunFormat.WIDE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: which runs, in which order, and how they are printed. `columns` empty: the usual ones."""
+
+    experiment: str = ""
+    where: str = ""
+    sort: str = ""
+    reverse: bool = False
+    limit: int | None = None
+    columns: tuple[str, ...] = ()
+    output: RunFormat = RunFormat.TABLE
+    to: Path | None = None
+    archived: bool = False
+    cached: bool = True
+
+    @property
+    def streams(self) -> bool:
+        """Whether runs can be printed in the order in which they are read, before all are there."""
+        return self.sort == "name" and not self.reverse and not self.archived and self.output in _TABLES
+
+
+def show(session: Session, request: Request) -> None:
+    """Print the runs that are asked for. Raises CliError, StoreError."""
+    _check(request)
+    # What is read has no cycles and lives to the end: looking for garbage in it takes twice as long as reading it.
+    gc.disable()
+    found = _Found(session, request)
+    if request.streams:
+        _stream(found, request)
+        return
+    rows = list(chain.from_iterable(found.pages()))
+    names = Names(rows)
+    rows = run_columns.sort(rows, request.sort or "created", names, reverse=request.reverse)
+    _print(rows[: request.limit], names, request)
+
+
+def _check(request: Request) -> None:
+    """Raise CliError for options that have no use together."""
+    if request.output is RunFormat.PARQUET:
+        from assay.cli.output import run_files
+
+        run_files.check(request.to)
+    elif request.to is not None:
+        raise CliError("--to is for -o parquet", hint="send other formats into a file with >", code=USAGE)
+    if request.columns and request.output in (RunFormat.JSON, RunFormat.YAML):
+        raise CliError("--columns is for tables, csv and parquet", hint=f"-o {request.output} has it all", code=USAGE)
+
+
+class _Found:
+    """The runs that match, and what there is to say of those that do not."""
+
+    def __init__(self, session: Session, request: Request) -> None:
+        self._session, self._request = session, request
+        self._filter = Filter(request.where) if request.where else None
+        self._seen = 0
+
+    def pages(self) -> Iterator[list[RunRow]]:
+        """Yield them as they are read, none before it is known that every name in the filter is one."""
+        held: list[RunRow] = []
+        request = self._request
+        for page in runs.read(self._session, request.experiment, archived=request.archived, cached=request.cached):
+            self._seen += len(page)
+            held += [row for row in page if self._filter is None or self._filter.matches(row)]
+            if self._filter is None or not self._filter.unseen:
+                yield held
+                held = []
+        self._check()
+        yield held
+
+    def _check(self) -> None:
+        if not self._seen:
+            self._nothing()
+        elif self._filter is not None:
+            self._filter.check()
+            if self._filter.undecided:
+                printing.note(f"{self._filter.undecided} runs are left out: {self._filter.why}")
+
+    def _nothing(self) -> None:
+        wanted, namespace = self._request.experiment, self._session.namespace
+        if wanted:
+            known = [each["metadata"]["name"] for each in self._session.kube.list(EXPERIMENTS, namespace)]
+            if wanted not in known:
+                hint = near(wanted, known) or "`kubectl get experiments` lists what there is"
+                raise CliError(f"the namespace {namespace} has no experiment {wanted}", hint=hint, code=NOT_FOUND)
+        printing.note(f"there are no runs in the namespace {namespace}" + (f" of {wanted}" if wanted else ""))
+
+
+# Printing
+
+
+def _stream(found: _Found, request: Request) -> None:
+    """Print a table page by page. The first page decides about its columns."""
+    fields: list[Field] = []
+    widths: list[int] = []
+    left = request.limit
+    for page in found.pages():
+        rows = page[:left]
+        if not rows:
+            continue
+        fields = fields or _fields(rows, Names(rows), request)
+        widths = _table(fields, rows, widths)
+        sys.stdout.flush()
+        if left is not None:
+            left -= len(rows)
+            if left <= 0:
+                return
+
+
+def _print(rows: Sequence[RunRow], names: Names, request: Request) -> None:
+    if request.output in (RunFormat.JSON, RunFormat.YAML):
+        _document(rows, request.output)
+    elif request.output in _TABLES:
+        if rows:
+            _table(_fields(rows, names, request), rows)
+    else:
+        fields = [names.field(name) for name in request.columns] or run_columns.flat(names, rows)
+        titles = list(request.columns) or [field.column.title for field in fields]
+        cells = ([field.value(row) for field in fields] for row in rows)
+        if request.output is RunFormat.CSV:
+            printing.rows_as_csv(titles, cells)
+        else:
+            from assay.cli.output import run_files
+
+            run_files.write(titles, list(cells), request.to)
+
+
+def _document(rows: Sequence[RunRow], output: RunFormat) -> None:
+    """Print all there is of the runs: as JSON one a line, so that there may be many."""
+    if output is RunFormat.YAML:
+        printing.document({"items": list(rows)}, "yaml")
+        return
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    printing.write(f'{{"items": [\n{lines}\n]}}' if lines else '{"items": []}')
+
+
+def _fields(rows: Sequence[RunRow], names: Names, request: Request) -> list[Field]:
+    if request.columns:
+        return [names.field(name) for name in ("name", *request.columns)]
+    wide = request.output is RunFormat.WIDE
+    fields = run_columns.default(names, wide=wide)
+    if wide or not sys.stdout.isatty():
+        return fields
+    return run_columns.fitting(fields, rows, shutil.get_terminal_size().columns)
+
+
+def _table(fields: Sequence[Field], rows: Sequence[RunRow], above: Sequence[int] = ()) -> list[int]:
+    cells = ([field.shown(row) for field in fields] for row in rows)
+    return printing.table([field.column for field in fields], cells, Format.WIDE, above)

@@ -1,0 +1,262 @@
+"""An experiment while it goes on: how far it is, what runs, the best so far, and when it will be over."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from assay.api import names
+from assay.api.resources import EXPERIMENTS, RUNS
+from assay.api.run_status import TERMINAL
+from assay.cli.errors import FAILED, NOT_FOUND, OK, CliError
+from assay.cli.output import printing
+from assay.cli.session import Session
+from assay.kube.watches import State, Watch, apply, changes
+from assay.planning.conditions import parse_time
+from assay.queries import references
+from assay.queries.progress import rate, remaining
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Going:
+    """A run that has not ended. ``value`` is the last one of the objective's metric, ``seconds`` since it began."""
+
+    name: str
+    phase: str
+    reason: str
+    seconds: float | None
+    step: int | None
+    value: float | None
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown of an experiment. ``rate`` is in runs a minute, ``left`` in seconds; None: nobody knows."""
+
+    name: str
+    phase: str
+    message: str
+    metric: str
+    total: int
+    counts: dict[str, int]
+    best: str
+    going: list[Going] = field(default_factory=list)
+    rate: float | None = None
+    left: float | None = None
+
+    @property
+    def finished(self) -> int:
+        """How many runs have ended."""
+        return self.counts.get("succeeded", 0) + self.counts.get("failed", 0)
+
+
+def show(session: Session, name: str) -> int:
+    """Follow an experiment until it ends, and return 0 when it has succeeded, else 1. Raises CliError."""
+    references.experiment(session, name)
+    kube, namespace = session.kube, session.namespace
+    watched = (
+        Watch(EXPERIMENTS, namespace, fields=f"metadata.name={name}"),
+        Watch(RUNS, namespace, labels=f"{names.LABEL_EXPERIMENT}={name}"),
+    )
+    known: dict[Any, State] = {EXPERIMENTS: {}, RUNS: {}}
+    heard = set()
+    with _screen() as screen:
+        for change in changes(kube, *watched):
+            if change is not None:
+                apply(known[change.resource], change)
+                heard.add(change.resource)
+            if len(heard) < len(watched):
+                continue
+            experiment = known[EXPERIMENTS].get((namespace, name))
+            if experiment is None:
+                raise CliError(f"the experiment {name} was deleted", code=NOT_FOUND)
+            seen = view(experiment, known[RUNS], time.time())
+            screen.show(seen)
+            if seen.phase in TERMINAL:
+                break
+    printing.write(ended(seen))
+    return OK if seen.phase == "Succeeded" else FAILED
+
+
+# What is shown
+
+
+def view(experiment: Raw, runs: Mapping[Any, Raw], now: float) -> View:
+    """Return what is shown of an experiment and its runs, at a time in unix seconds."""
+    spec, status = experiment["spec"], experiment.get("status") or {}
+    metric = (spec.get("objective") or {}).get("metric") or ""
+    counts = {key: count for key, count in (status.get("runs") or {}).items() if key != "total"}
+    total = (status.get("runs") or {}).get("total") or 0
+    going = [_going(run, metric, now) for run in runs.values() if _phase(run) not in TERMINAL]
+    spans = [_span(run) for run in runs.values() if _phase(run) in TERMINAL]
+    ended = [(start, end) for start, end in spans if start is not None and end is not None]
+    began = _seconds(status.get("startTime")) or now
+    waiting = total - counts.get("succeeded", 0) - counts.get("failed", 0) - counts.get("running", 0)
+    left = None
+    if not spec.get("suspend"):
+        running = [each.seconds or 0.0 for each in going if each.phase == "Running"]
+        durations = [end - start for start, end in ended]
+        left = remaining(durations, running, max(0, waiting), spec.get("parallelism") or 1)
+    return View(
+        name=experiment["metadata"]["name"],
+        phase=status.get("phase") or "Pending",
+        message=status.get("message") or "",
+        metric=metric,
+        total=total,
+        counts=counts,
+        best=_best(status.get("best"), metric),
+        going=sorted(going, key=lambda each: (each.phase != "Running", each.name)),
+        rate=rate([end for _, end in ended], began, now),
+        left=left,
+    )
+
+
+def _phase(run: Raw) -> str:
+    return (run.get("status") or {}).get("phase") or "Pending"
+
+
+def _seconds(text: str | None) -> float | None:
+    moment = parse_time(text)
+    return moment.timestamp() if moment else None
+
+
+def _span(run: Raw) -> tuple[float | None, float | None]:
+    status = run.get("status") or {}
+    return _seconds(status.get("startTime")), _seconds(status.get("completionTime"))
+
+
+def _going(run: Raw, metric: str, now: float) -> Going:
+    status = run.get("status") or {}
+    found = (status.get("metrics") or {}).get(metric) or {}
+    start, _ = _span(run)
+    seconds = None if start is None else max(0.0, now - start)
+    return Going(
+        run["metadata"]["name"], _phase(run), status.get("reason") or "", seconds, found.get("step"), found.get("last")
+    )
+
+
+def _best(best: Raw | None, metric: str) -> str:
+    """Return the best run in words; "" while there is none."""
+    if not best:
+        return ""
+    parameters = ", ".join(f"{name} {value}" for name, value in (best.get("parameters") or {}).items())
+    return f"{metric} {printing.number(best['value'])} ({best['run']}{': ' if parameters else ''}{parameters})"
+
+
+def line(seen: View) -> str:
+    """Return how far an experiment is, as a line that changes when something has happened, and not with the time."""
+    parts = [f"{seen.finished}/{seen.total} runs finished"]
+    parts += [
+        f"{seen.counts[key]} {key}" for key in ("failed", "running", "pending", "suspended") if seen.counts.get(key)
+    ]
+    parts += [f"best {seen.best}"] if seen.best else []
+    return printing.clean(", ".join(parts))
+
+
+def pace(seen: View) -> str:
+    """Return how fast it goes, in words; "" when nobody knows."""
+    parts = [f"{printing.number(round(seen.rate, 2))} runs/min"] if seen.rate else []
+    if seen.left is not None and seen.phase not in TERMINAL:
+        parts.append(f"about {span(seen.left)} left")
+    return ", ".join(parts)
+
+
+def span(seconds: float) -> str:
+    """Return a time in its two largest units: 45s, 3m20s, 2h5m, 3d4h."""
+    left = round(seconds)
+    parts: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2]) or "0s"
+
+
+def ended(seen: View) -> str:
+    """Return how an experiment has ended, in one line."""
+    return printing.clean(f"{seen.name}: {seen.phase}{f', {seen.message}' if seen.message else ''}")
+
+
+# How it is shown
+
+
+class _Lines:
+    """A line for each change, where no terminal is."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, seen: View) -> None:
+        """Print what has changed."""
+        now = line(seen)
+        if now != self._last:
+            self._last = now
+            quick = pace(seen)
+            printing.write(f"{time.strftime('%H:%M:%S')}  {now}{f', {quick}' if quick else ''}")
+            sys.stdout.flush()
+
+
+class _Live:
+    """A picture that changes in its place."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._live = Live(console=printing.console(), refresh_per_second=4)
+
+    def __enter__(self) -> _Live:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def show(self, seen: View) -> None:
+        """Draw it anew."""
+        self._live.update(drawn(seen, self._live.console.height))
+
+
+def _screen() -> _Lines | _Live:
+    return _Live() if sys.stdout.isatty() else _Lines()
+
+
+def drawn(seen: View, height: int) -> RenderableType:
+    """Return the picture: a bar, the best, and a line for each run that goes on, as many as there is room for."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    head = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=max(1, seen.total), completed=seen.finished, width=30)
+    failed = seen.counts.get("failed", 0)
+    told = ", ".join(filter(None, [f"{failed} failed" if failed else "", pace(seen)]))
+    progress = f"{seen.finished}/{seen.total}"
+    head.add_row(Text(printing.clean(seen.name), style="bold"), Text(seen.phase), bar, Text(progress), Text(told))
+    parts: list[RenderableType] = [head]
+    parts += [Text(printing.clean(f"best {seen.best}"), style="green")] if seen.best else []
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
+    for title in ("RUN", "PHASE", "SINCE", "STEP", printing.clean(seen.metric.upper() or "REASON")):
+        table.add_column(title, no_wrap=True)
+    room = max(1, height - len(parts) - 4)
+    for each in seen.going[:room]:
+        last = printing.number(each.value) if each.value is not None else each.reason
+        since, step = "" if each.seconds is None else span(each.seconds), "" if each.step is None else str(each.step)
+        table.add_row(*(Text(printing.clean(text)) for text in (each.name, each.phase, since, step, last)))
+    parts += [table] if seen.going else []
+    more = len(seen.going) - room
+    return Group(*parts, *([Text(f"and {more} more")] if more > 0 else []))

@@ -1,0 +1,1 @@
+"""The audit trail: one function an event, one recorder for all trails."""

@@ -1,0 +1,210 @@
+"""One keeper of all audit trails: one trail a namespace, appended in the order in which it is told.
+
+It also keeps the end of every trail (the head) in a ConfigMap, where only the operator writes: a trail whose end was
+cut off in the store is noticed at the next append. The ConfigMap is a witness and never a gate: a record is written
+whether or not the API server can be reached. What is recorded, and with which words, is made in ``audit_events``.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from assay.api.resources import CONFIGMAPS
+from assay.controllers import metrics
+from assay.kube.aio import ApiError, Kube
+from assay.store.aio import AsyncStore
+from assay.store.audit import EMPTY, Appended, AuditEvent, AuditTrail, Head
+from assay.store.client import ObjectStore
+from assay.store.errors import StoreDenied, StoreError
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+
+CONFIG_MAP = "assay-audit-heads"
+FLUSH_SECONDS = 1.0
+_MAX_WAIT_SECONDS = 30.0
+
+
+class Auditor:
+    """Records events, and keeps the heads. One for the whole operator; for one event loop.
+
+    ``store`` lends its threads; the trail lies in ``trail_store``. ``retention`` is how long a record is locked, None
+    for not at all. ``namespace`` is where the ConfigMap is: the operator's own.
+    """
+
+    def __init__(
+        self, kube: Kube, store: AsyncStore, trail_store: ObjectStore, retention: timedelta | None, namespace: str
+    ) -> None:
+        self._kube = kube
+        self._store = store
+        self._trail_store = trail_store
+        self._retention = retention
+        self._namespace = namespace
+        #: What the ConfigMap holds; None while it could not be read.
+        self._hints: dict[str, Head] | None = None
+        self._asked = False
+        self._trails: dict[str, AuditTrail] = {}
+        #: Namespaces whose trail was begun without the ConfigMap, and is not yet checked against it.
+        self._unhinted: set[str] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._bucket_ready = False
+        self._warned: set[tuple[str, str]] = set()
+        #: Namespaces whose head may have moved on since it was written into the ConfigMap.
+        self._changed: set[str] = set()
+        self._woken = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._kube_fails = False
+
+    # Recording
+
+    async def record(self, event: AuditEvent) -> Appended:
+        """Record an event, once. Those of one namespace are recorded in the order of the calls.
+
+        Raises StoreUnavailable (tell the event again), StoreDenied, StoreError; ValueError for what is too large.
+        """
+        namespace = event.object.namespace
+        async with self._locks[namespace]:
+            try:
+                await self._ensure_bucket()
+                trail = await self._trail(namespace)
+                appended = await self._append(namespace, trail, event)
+            except StoreError as error:
+                metrics.AUDIT_ERRORS.labels(type(error).__name__).inc()
+                raise
+            self._took(namespace, trail, appended)
+            return appended
+
+    async def _append(self, namespace: str, trail: AuditTrail, event: AuditEvent) -> Appended:
+        try:
+            return await self._store.run(trail.append, event)
+        finally:  # also when the caller is cancelled: the thread goes on
+            self._changed.add(namespace)
+            self._woken.set()
+
+    async def _ensure_bucket(self) -> None:
+        """Create the trail's bucket. Locks can be had in a new bucket only, and suit one of the trail's own only."""
+        if self._bucket_ready:
+            return
+        own = self._trail_store.config.bucket != self._store.blocking.config.bucket
+        try:
+            await self._store.run(self._trail_store.ensure_bucket, object_lock=own)
+        except StoreDenied as error:  # the bucket may be there, and only the question be forbidden
+            self._warn("", "bucket", f"the bucket of the audit trail cannot be ensured: {error}")
+        self._bucket_ready = True
+
+    async def _trail(self, namespace: str) -> AuditTrail:
+        """The trail of a namespace; anew when it was begun without the ConfigMap, which has been read by now."""
+        if not self._asked:
+            await self.load()
+        if self._hints is None:
+            self._unhinted.add(namespace)
+        elif namespace in self._unhinted:
+            self._unhinted.discard(namespace)
+            if namespace in self._hints:
+                self._trails.pop(namespace, None)
+        if namespace not in self._trails:
+            hint = (self._hints or {}).get(namespace, EMPTY)
+            self._trails[namespace] = AuditTrail(self._trail_store, namespace, hint, self._retention)
+        return self._trails[namespace]
+
+    def _took(self, namespace: str, trail: AuditTrail, appended: Appended) -> None:
+        if appended.written:
+            metrics.AUDIT_RECORDS.labels(appended.record.action).inc()
+        metrics.AUDIT_DOUBT.labels(namespace).set(bool(appended.doubt))
+        if trail.exclusive is not None:
+            metrics.AUDIT_EXCLUSIVE.labels(namespace).set(trail.exclusive)
+        metrics.AUDIT_LOCKED.labels(namespace).set(trail.locked)
+        if appended.doubt:
+            self._warn(namespace, "doubt", f"the audit trail is not as the operator left it: {appended.doubt}")
+        if trail.exclusive is False:
+            self._warn(namespace, "fork", "the store ignores If-None-Match: exactly one operator may write the trail")
+        if self._retention and not trail.locked:
+            self._warn(namespace, "lock", "the audit trail's bucket has no object lock: records are not protected")
+
+    def _warn(self, namespace: str, about: str, message: str) -> None:
+        """Log a warning, once for a namespace."""
+        if (namespace, about) not in self._warned:
+            self._warned.add((namespace, about))
+            log.warning("%s", message, extra={"namespace": namespace} if namespace else {})
+
+    # The heads
+
+    async def load(self) -> None:
+        """Read the heads from the ConfigMap. When the API server cannot be asked, ``keep`` asks again."""
+        self._asked = True
+        try:
+            found = await self._kube.get(CONFIGMAPS, self._namespace, CONFIG_MAP)
+        except ApiError as error:
+            self._failed("read", error)
+            return
+        self._hints = heads((found or {}).get("data"))
+        self._unhinted &= self._hints.keys()
+
+    async def keep(self) -> None:
+        """Write heads that have changed, at most once a second. Runs until it is cancelled; ``flush`` afterwards."""
+        wait = FLUSH_SECONDS
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            await self.flush()
+            wait = min(_MAX_WAIT_SECONDS, wait * 2) if self._changed and self._kube_fails else FLUSH_SECONDS
+            await asyncio.sleep(wait)
+            if self._changed:
+                self._woken.set()
+
+    async def flush(self) -> None:
+        """Write the heads that have changed. Never raises ApiError: what could not be written is written next time."""
+        async with self._writing:
+            if self._hints is None:
+                await self.load()
+            if self._hints is not None and self._changed:
+                await self._write(self._hints)
+            metrics.AUDIT_HEADS_PENDING.set(len(self._changed))
+
+    async def _write(self, hints: dict[str, Head]) -> None:
+        # A trail that was begun without its hint is checked against it at its next record; until then the hint stays.
+        known = {name: self._trails[name].head for name in self._changed - self._unhinted}
+        self._changed -= {name for name, head in known.items() if head == hints.get(name, EMPTY)}
+        moved = {name: head for name, head in known.items() if name in self._changed}
+        try:
+            written = not moved or await self._patch(moved) or await self._create(hints | moved)
+        except ApiError as error:
+            self._failed("written", error)
+            return
+        if written:  # else somebody has created it at this moment
+            self._kube_fails = False
+            hints |= moved
+            self._changed -= {name for name, head in moved.items() if self._trails[name].head == head}
+
+    async def _patch(self, moved: Mapping[str, Head]) -> bool:
+        patch = {"data": _data(moved)}
+        return await self._kube.merge_patch(CONFIGMAPS, self._namespace, CONFIG_MAP, patch) is not None
+
+    async def _create(self, all_heads: Mapping[str, Head]) -> bool:
+        metadata = {"name": CONFIG_MAP, "namespace": self._namespace}
+        body: Raw = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": _data(all_heads)}
+        return await self._kube.create(CONFIGMAPS, self._namespace, body) is not None
+
+    def _failed(self, verb: str, error: ApiError) -> None:
+        if not self._kube_fails:
+            log.warning("ConfigMap %s/%s cannot be %s, tried again: %s", self._namespace, CONFIG_MAP, verb, error)
+        self._kube_fails = True
+
+
+def heads(data: object) -> dict[str, Head]:
+    """Return the heads by namespace from a ConfigMap's data. What cannot be read is logged and left out."""
+    found: dict[str, Head] = {}
+    for namespace, text in data.items() if isinstance(data, dict) else ():
+        try:
+            found[namespace] = Head.parse(text)
+        except (ValueError, AttributeError) as error:
+            log.warning("ConfigMap %s: the head of %s is ignored: %s", CONFIG_MAP, namespace, error)
+    return found
+
+
+def _data(found: Mapping[str, Head]) -> dict[str, str]:
+    return {namespace: str(head) for namespace, head in sorted(found.items())}

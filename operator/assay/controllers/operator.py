@@ -1,0 +1,341 @@
+"""Wires kopf to the work queue: what changes is taken into the cache, and its key put into the queue."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import kopf
+
+from assay.api import names
+from assay.api.resources import ADMISSION_POLICIES
+from assay.api.run_status import CredentialsStatus
+from assay.controllers import metrics, tracing
+from assay.controllers.audit.recorder import Auditor
+from assay.controllers.health import Health
+from assay.controllers.registry import aliases, policies, versions, workloads
+from assay.controllers.runtime import gauges, resync
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.events import Events
+from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
+from assay.controllers.runtime.leader import Leadership
+from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, Registry, key_of
+from assay.controllers.runtime.nodes import Nodes
+from assay.controllers.runtime.queue import Key, WorkQueue
+from assay.controllers.runtime.tracking_cache import World, place
+from assay.controllers.settings import Settings
+from assay.controllers.tracking import experiments, runs
+from assay.controllers.tracking.credentials import stale
+from assay.controllers.tracking.kubelets import Kubelets
+from assay.controllers.tracking.logs import LogReader
+from assay.controllers.tracking.retention import Retainer
+from assay.controllers.tracking.usage import Usage
+from assay.kube.aio import ApiError, Kube
+from assay.signing.keys import Keys
+from assay.store.aio import AsyncStore
+from assay.store.client import ObjectStore
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+_WORKERS = 50
+#: Copies of models that are under way at once.
+_COPIES = 2
+#: Parts of logs that are written, or looked through, at once.
+_LOG_WORKERS = 4
+_STOCK_SECONDS = 600.0
+
+
+RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
+    names.EXPERIMENT: experiments.reconcile,
+    names.RUN: runs.reconcile,
+    DELETED_RUN: runs.close_deleted,
+    names.MODEL_VERSION: versions.reconcile,
+    DELETED_VERSION: versions.forget,
+    DELETED_POLICY: policies.forget,
+    names.MODEL_ALIAS: aliases.reconcile,
+    names.PROMOTION_POLICY: policies.reconcile,
+    DEPLOYMENT: workloads.reconcile,
+    STATEFUL_SET: workloads.reconcile,
+}
+
+
+class Operator:
+    """One operator process: its context, its handlers, its background tasks."""
+
+    def __init__(self, settings: Settings, health: Health) -> None:
+        self.settings = settings
+        self.health = health
+        self.registry = kopf.OperatorRegistry()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.context: Context
+        self.wakes: Wakes
+        self._gauges: gauges.Gauges
+        self._register()
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Run until stopped."""
+        await kopf.operator(
+            registry=self.registry,
+            settings=_kopf_settings(),
+            standalone=True,
+            # kopf would ask for the user's name, and a container's user need not have one.
+            identity=cast(Any, self.settings.identity),
+            clusterwide=not self.settings.namespaces,
+            namespaces=self.settings.namespaces,
+            stop_flag=stop,
+        )
+
+    # Wiring
+
+    def _register(self) -> None:
+        kopf.on.login(registry=self.registry)(_login)
+        kopf.on.startup(registry=self.registry)(self._start)
+        kopf.on.cleanup(registry=self.registry)(self._stop)
+        for prefix, plural in resync.RESOURCES:
+            self._watch(prefix, plural)
+        kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._saw_namespace)
+
+    def _watch(self, prefix: str, plural: str) -> None:
+        """Take in each object that exists or changes, or is deleted, and queue what that concerns."""
+        group, version = prefix.removeprefix("/apis/").split("/") if prefix.startswith("/apis/") else ("", "v1")
+        labels: dict[str, Any] = {names.LABEL_RUN_UID: kopf.PRESENT} if plural in ("jobs", "pods") else {}
+
+        async def event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 — kopf's name
+            raw = resync.plain(dict(body))
+            if type == "DELETED":
+                self.wakes.lost(raw)
+            else:
+                self.wakes.saw(raw)
+
+        kopf.on.event(group, version, plural, id=f"queue-{plural}", registry=self.registry, labels=labels or None)(
+            event
+        )
+
+    async def _saw_namespace(self, body: kopf.Body, **_: Any) -> None:
+        self.wakes.saw_namespace(dict(body))
+
+    async def _start(self, **_: Any) -> None:
+        settings = self.settings
+        kube = Kube(settings.api_concurrency)
+        await kube.connect()
+        store = self._store(settings.store_workers)
+        queue = WorkQueue(self._reconcile, _WORKERS)
+        self.context = Context(
+            settings,
+            kube,
+            store,
+            World(),
+            Registry(),
+            queue,
+            Events(kube),
+            Auditor(kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace),
+            self._store(_COPIES),
+            keys=Keys(settings.signing),
+        )
+        logs_store = self._store(_LOG_WORKERS)
+        world, seconds = self.context.world, settings.log_seconds
+        self.context.logs = LogReader(kube, logs_store, world, seconds, queue.add)
+        self.context.nodes = Nodes(kube, settings.capture_image)
+        self.context.kubelets = Kubelets(kube, settings.namespace, settings.kubelet_ca_file)
+        self.context.usage = Usage(self.context.kubelets, store, settings.system_seconds)
+        self.wakes = Wakes(self.context, self.context.logs.wake)
+        self.context.notice = self.wakes.saw
+        self._gauges = gauges.Gauges(self.context.world, self.context.registry)
+        await self.context.audit.load()
+        await self.context.nodes.look()
+        # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
+        self.health.checks |= {"objects": "are being listed", "store": "has not answered yet"}
+        await resync.fill(kube, self._watched(), settings.namespaces)
+        self.health.checks["objects"] = ""
+        self._gauges.begin()
+        await self._look_for_policies()
+        self.wakes.everything()
+        queue.start()
+        self.context.logs.start()
+        self._tasks = [
+            asyncio.create_task(self._ensure_bucket(), name="bucket"),
+            asyncio.create_task(self._observe(), name="observer"),
+            asyncio.create_task(self._take_stock(), name="stock"),
+            asyncio.create_task(Retainer(self.context).keep(), name="retention"),
+            asyncio.create_task(self.context.audit.keep(), name="heads"),
+            asyncio.create_task(self.context.nodes.keep(), name="nodes"),
+            asyncio.create_task(self.context.usage.keep(self.context.world), name="usage"),
+        ]
+        log.info(self.context.keys.state())
+        log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
+
+    def _store(self, workers: int) -> AsyncStore:
+        return AsyncStore(ObjectStore(self.settings.store), workers, _told_of_store)
+
+    def _watched(self) -> tuple[resync.Watched, ...]:
+        return resync.watched(self.context.world, self.context.registry)
+
+    async def _stop(self, **_: Any) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._gauges.end()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.context.queue.stop()
+        await self.context.logs.stop()
+        await self.context.usage.flush()
+        await self.context.audit.flush()
+        await self.context.kubelets.close()
+        await self.context.kube.close()
+        self.context.store.close()
+        self.context.copies.close()
+
+    async def _reconcile(self, key: Key) -> None:
+        run = self.context.world.active_runs.get((key.namespace, key.name)) if key.kind == names.RUN else None
+        with tracing.reconcile(key, key.uid or (run["metadata"]["uid"] if run else "")):
+            await RECONCILERS[key.kind](self.context, key)
+
+    # In the background
+
+    async def _ensure_bucket(self) -> None:
+        """Create the bucket. The store may come up after the operator: until then every run waits for it anyway."""
+        delay = 1.0
+        while True:
+            try:
+                await self.context.store.run(self.context.store.blocking.ensure_bucket)
+            except Exception as error:  # whatever it is, it is said, and tried again
+                self.health.checks["store"] = str(error)
+                log.warning("the bucket cannot be ensured, again in %.0f s: %s", delay, error)
+                await asyncio.sleep(delay)
+                delay = min(60.0, delay * 2)
+            else:
+                self.health.checks["store"] = ""
+                return
+
+    async def _look_for_policies(self) -> None:
+        """Say what keeps people from writing what is not theirs, if some of it is missing. Nothing is gated without."""
+        try:
+            known = {each["metadata"]["name"] async for each in self.context.kube.list(ADMISSION_POLICIES, "")}
+        except ApiError as error:
+            known, wrong = set(), f"cannot be listed: {error}"
+        else:
+            missing = ", ".join(sorted(names.ADMISSION_POLICIES - known))
+            wrong = f"not installed: {missing}" if missing else ""
+        if wrong:
+            log.warning("admission policies: %s", wrong)
+        self.health.checks["policies"] = wrong if self.settings.require_policies else ""
+
+    async def _observe(self) -> None:
+        """Walk the runs that go on: read their live metrics, refresh their credentials. Finished runs cost nothing."""
+        keys = self.context.keys.state()
+        while True:
+            await asyncio.sleep(self.settings.observe_seconds)
+            if keys != (keys := self.context.keys.state()):
+                log.info(keys)
+                for version in self.context.registry.versions.values():
+                    self.context.queue.add(key_of(version))
+            world = self.context.world
+            for run in list(world.active_runs.values()):
+                status = run.get("status") or {}
+                if status.get("phase") == "Running":
+                    self.context.observe.add(run["metadata"]["uid"])
+                    self.context.queue.add(Key(names.RUN, *place(run)))
+                elif self._expiring(status):
+                    self.context.queue.add(Key(names.RUN, *place(run)))
+            for version in self.context.registry.versions.values():
+                if self._expiring(version.get("status") or {}):
+                    self.context.queue.add(key_of(version))
+
+    async def _take_stock(self) -> None:
+        """Find what was deleted unseen, while a watch was broken."""
+        while True:
+            await asyncio.sleep(_STOCK_SECONDS)
+            try:
+                found = await resync.gone(self.context.kube, self._watched(), self.settings.namespaces)
+            except ApiError as error:
+                log.warning("cannot take stock: %s", error)
+                continue
+            await self._look_for_policies()
+            for kind, body in found:
+                self.wakes.lost({**body, "kind": kind})
+
+    def _expiring(self, status: Raw) -> bool:
+        found = status.get("credentials")
+        if not found:
+            return False
+        return stale(CredentialsStatus.model_validate(found), self.settings.store.sts_duration, now())
+
+
+def _told_of_store(operation: str, seconds: float, error: BaseException | None) -> None:
+    metrics.store_operation(operation, seconds, error)
+    tracing.store_operation(operation, seconds, error)
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Nothing here asks kopf what changed, and it would copy every object at every event to find out."""
+
+    def build(self, *, body: kopf.Body, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None
+
+
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Sign in as the pod's service account inside a cluster, else by the kubeconfig, as our own client does."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 540
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.watching.label_selectors["batch", "v1", "jobs"] = names.LABEL_RUN_UID
+    settings.watching.label_selectors["", "v1", "pods"] = names.LABEL_RUN_UID
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = (1, 2, 5, 10)
+    settings.persistence.finalizer = f"{names.GROUP}/operator"
+    settings.persistence.diffbase_storage = _NoDiffs()
+    settings.execution.max_workers = 2
+    return settings
+
+
+async def main(settings: Settings) -> None:
+    """Run one operator until the process is told to stop; with a Lease, once that is held."""
+    health = Health(settings.metrics_port)
+    await health.start()
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            if settings.lease:
+                await _lead(settings, health)
+            else:
+                await Operator(settings, health).run()
+    finally:
+        await health.stop()
+
+
+async def _lead(settings: Settings, health: Health) -> None:
+    """Wait for the Lease, then work for as long as it is held. A process that has lost it does nothing more."""
+    kube = Kube(1)
+    await kube.connect()
+    leadership = Leadership(kube, settings.namespace, settings.lease, settings.identity)
+    health.checks["lease"] = ""
+    try:
+        await leadership.acquire()
+        renewing = asyncio.create_task(leadership.hold(_stop_at_once), name="lease")
+        try:
+            await Operator(settings, health).run()
+        finally:
+            renewing.cancel()
+            await leadership.release()
+    finally:
+        await kube.close()
+
+
+def _stop_at_once() -> None:
+    """End the process. Whoever takes the Lease next must find nobody else at work, not even tidying up."""
+    log.error("the Lease is lost: this process ends")
+    os._exit(3)

@@ -1,0 +1,1 @@
+"""Reconcilers of the registry: versions, aliases, policies and the workloads that follow an alias."""

@@ -1,0 +1,358 @@
+"""ModelAlias: judge the wanted version, bind it or say what is missing, go back when asked to or when it fails.
+
+Order of a binding: the version is labelled, which also makes sure that it is still the one that was judged; the audit
+trail has it; the status says it. A crash in between leaves a step that is done again.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from assay.api import names
+from assay.api.approvals import RollbackRequest, read_rollback
+from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
+from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
+from assay.controllers import metrics
+from assay.controllers.audit import events as audit_events
+from assay.controllers.audit.events import Pointed
+from assay.controllers.registry import signatures, versions
+from assay.controllers.runtime import statuses
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.model_cache import key_of, version_place
+from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.tracking_cache import place
+from assay.kube.aio import ApiError
+from assay.planning.promotion import binding, judging, verdict, views
+from assay.planning.promotion.binding import Move
+from assay.planning.promotion.judging import Live
+from assay.planning.promotion.policies import AliasView, Policy, Requirement, Verdict, VersionView
+from assay.store.audit import AuditEvent
+
+Raw = dict[str, Any]
+
+#: The clock is looked at again at least this often while something is held.
+_LONGEST_WAIT = 3600.0
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Move one ModelAlias one step."""
+    body = context.registry.get(key)
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        return
+    alias = _Alias(context, body)
+    asked = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROLLBACK)
+    if asked is not None:
+        await alias.roll_back(asked)
+        return
+    if await alias.leave_what_fails():
+        return
+    if alias.spec.version == alias.status.bound_version or alias.is_set_aside:
+        await alias.report(alias.status)
+        return
+    await alias.promote()
+
+
+class _Alias:
+    """One alias in one reconcile: what was read, and what is done with it."""
+
+    def __init__(self, context: Context, body: Raw) -> None:
+        self.context, self.body = context, body
+        self.namespace, self.name = place(body)
+        self.spec = ModelAliasSpec.model_validate(body["spec"])
+        self.status = ModelAliasStatus.model_validate(body.get("status") or {})
+        self.generation: int = body["metadata"]["generation"]
+        self.view = AliasView(self.spec.model, self.spec.alias)
+
+    @property
+    def is_set_aside(self) -> bool:
+        return binding.is_set_aside(self.status, self.spec.version, self.generation)
+
+    # Forward
+
+    async def promote(self) -> None:
+        """Judge the wanted version from the objects as they are at this moment, and bind or hold it."""
+        candidate = await self._fresh(self.spec.version)
+        if candidate is None:
+            await self._hold(judging.missing(self.view, self.spec.version).requirements)
+            return
+        judged, clock = await self._judge(candidate)
+        metrics.POLICY_VERDICTS.labels("allowed" if judged.allowed else "held").inc()
+        if not judged.allowed:
+            await self._hold(judged.requirements, judged.warnings, candidate["spec"]["artifact"]["digest"])
+            self._wake_at(judged, clock)
+            return
+        actor = audit_events.moved_by(self.body)
+        await self._bind(candidate, actor, self.spec.reason or "", warnings=judged.warnings)
+
+    async def _fresh(self, version: int) -> Raw | None:
+        """Return a version as the API server has it, with its approvals taken in."""
+        _, name = version_place(self.namespace, self.spec.model, version)
+        found = await self.context.kube.get(MODEL_VERSIONS, self.namespace, name)
+        if found is None:
+            return None
+        self.context.notice(found)
+        if found["metadata"].get("deletionTimestamp"):
+            return found
+        return await versions.take_in_approvals(self.context, found)
+
+    async def _judge(self, candidate: Raw) -> tuple[Verdict, datetime]:
+        kube, clock = self.context.kube, datetime.now(UTC)
+        policies: list[Policy] = [views.policy_of(body) async for body in kube.list(PROMOTION_POLICIES, self.namespace)]
+        namespace = await kube.get(NAMESPACES, "", self.namespace) or {"metadata": {}}
+        open_ = (namespace["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPEN) == "true"
+        view = await self._with_signature(self._view(candidate), candidate, policies)
+        live = await self._live()
+        return judging.judge(self.view, candidate, view, live, policies, clock, open_by_default=open_), clock
+
+    async def _with_signature(self, view: VersionView, candidate: Raw, policies: list[Policy]) -> VersionView:
+        """Return the view with what a signature is worth at this moment, if a policy asks for one."""
+        if not any(policy.evidence.signed and verdict.matches(policy, self.view) for policy in policies):
+            return view
+        why = await signatures.why_unsigned(self.context, candidate)
+        return replace(view, signed=not why, unsigned=why)
+
+    def _view(self, body: Raw) -> VersionView:
+        return views.version_view(body, versions.held_by(self.context, body))
+
+    async def _live(self) -> Live | None:
+        """Return what the alias points to; None when that is nothing."""
+        if self.status.bound_version is None:
+            return None
+        _, name = version_place(self.namespace, self.spec.model, self.status.bound_version)
+        body = await self.context.kube.get(MODEL_VERSIONS, self.namespace, name)
+        return Live(self.status.bound_version, None if body is None else self._view(body))
+
+    async def _hold(
+        self, requirements: tuple[Requirement, ...], warnings: tuple[str, ...] = (), digest: str | None = None
+    ) -> None:
+        held = binding.hold(self.status, requirements, warnings)
+        missing = binding.unmet(held.requirements)
+        if self.status.observed_generation != self.generation:
+            unmet = [each.message for each in requirements if not each.met]
+            event = audit_events.binding_refused(self.body, self.spec.version, digest, unmet, self.generation)
+            await self.context.audit.record(event)
+        await self.report(held)
+        if missing != binding.unmet(self.status.requirements):
+            self.context.events.post(self.body, names.HELD, f"v{self.spec.version}: {missing}")
+
+    def _wake_at(self, judged: Verdict, clock: datetime) -> None:
+        if judged.next_change is not None:
+            delay = (judged.next_change - clock).total_seconds()
+            self.context.queue.add(key_of(self.body), min(max(delay, 0.05), _LONGEST_WAIT))
+
+    # The binding itself
+
+    async def _bind(
+        self,
+        candidate: Raw,
+        actor: str,
+        reason: str,
+        *,
+        set_aside: SetAside | None = None,
+        back: bool = False,
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        move = Move(
+            version=candidate["spec"]["version"],
+            digest=candidate["spec"]["artifact"]["digest"],
+            actor=actor,
+            reason=reason,
+            at=now(),
+            generation=self.generation,
+        )
+        bound = binding.bind(self.status, move, set_aside).model_copy(update={"warnings": list(warnings)})
+        async with self.context.lock(self.namespace, self.spec.model):
+            await self._label(candidate)
+            await self._check_unchanged()
+            at = bound.bound_at or move.at
+            await self.context.audit.record(self._moved(replace(move, at=at), bound.bindings, back=back))
+            await self.report(bound)
+        self.context.events.post(
+            self.body,
+            names.ROLLED_BACK if back else names.BOUND,
+            f"v{move.version}, by {actor}: {reason or 'no reason'}",
+        )
+        for workload in self.context.registry.followers(self.namespace, self.spec.model, self.spec.alias):
+            self.context.queue.add(key_of(workload))
+        for version in (self.status.bound_version, move.version):
+            if version is not None:
+                self.context.queue.add(
+                    Key(names.MODEL_VERSION, *version_place(self.namespace, self.spec.model, version))
+                )
+
+    async def _check_unchanged(self) -> None:
+        """Raise Again when the alias is another one by now: what is recorded next is what is done."""
+        metadata = self.body["metadata"]
+        found = await self.context.kube.get(MODEL_ALIASES, self.namespace, self.name)
+        if found is None or found["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+            if found is not None:
+                self.context.notice(found)
+            raise Again(0.05, "the alias changed meanwhile")
+
+    def _moved(self, move: Move, number: int, *, back: bool) -> AuditEvent:
+        before = None
+        if self.status.bound_version is not None:
+            before = Pointed(self.status.bound_version, self.status.bound_digest or "")
+        after = Pointed(move.version, move.digest)
+        if not back:
+            return audit_events.alias_bound(self.body, before, after, move.actor, move.reason, number, at=move.at)
+        automatic = move.actor == names.OPERATOR_USER
+        return audit_events.rolled_back(
+            self.body, before, after, move.actor, move.reason, number, automatic=automatic, at=move.at
+        )
+
+    async def _label(self, candidate: Raw) -> None:
+        """Label the version, if it still is as it was judged; an approval that was taken away meanwhile changes it."""
+        metadata = candidate["metadata"]
+        guard = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
+        patch = {"metadata": {**guard, "labels": {names.LABEL_BOUND: "true"}}}
+        try:
+            written = await self.context.kube.merge_patch(MODEL_VERSIONS, self.namespace, metadata["name"], patch)
+        except ApiError as error:
+            if error.status == 409:
+                raise Again(0.05, "the version changed meanwhile") from None
+            raise
+        if written is None:
+            raise Again(0.05, "the version was just deleted")
+        self.context.notice(written)
+
+    # Back
+
+    async def roll_back(self, asked: str) -> None:
+        """Do what ``assay.dev/rollback-requested`` asks for, and clear it."""
+        request = read_rollback(asked)
+        if request is None:
+            await self._decline(f"{names.ANNOTATION_ROLLBACK} cannot be read: it is '<version> <your username>'")
+            return
+        if request.version == self.status.bound_version and self._is_done(request):
+            await self._clear_request()
+            return
+        candidate = await self._fresh(request.version)
+        if candidate is None:
+            await self._decline(f"there is no {self.spec.model}.v{request.version} any more")
+            return
+        judged = judging.judge_rollback(self.view, candidate, self._view(candidate))
+        if not judged.allowed:
+            await self._decline("; ".join(each.message for each in judged.requirements if not each.met))
+            return
+        why = f"rolled back from v{self.status.bound_version} to v{request.version} by {request.user}"
+        why = f"{why}: {request.reason}" if request.reason else why
+        aside = self._aside(names.ROLLED_BACK, why, request.version)
+        if request.version == self.status.bound_version:
+            await self._stay(candidate, request, aside)
+        else:
+            await self._bind(candidate, request.user, request.reason, set_aside=aside, back=True)
+        await self._clear_request()
+
+    async def _stay(self, candidate: Raw, request: RollbackRequest, aside: SetAside) -> None:
+        """Back to what is live: nothing moves now, and the wanted version does not move in either."""
+        live = Pointed(request.version, candidate["spec"]["artifact"]["digest"])
+        number = self.status.bindings
+        event = audit_events.rolled_back(self.body, live, live, request.user, request.reason, number)
+        event = event.model_copy(update={"event": f"{event.event}/stay"})
+        await self.context.audit.record(event)
+        await self.report(self.status.model_copy(update={"set_aside": aside}))
+
+    def _is_done(self, request: RollbackRequest) -> bool:
+        """Whether the newest binding is what the request asked for: it was bound, and then the operator died."""
+        last = self.status.history[-1] if self.status.history else None
+        return last is not None and last.actor == request.user[:512] and self.status.set_aside is not None
+
+    def _aside(self, reason: str, message: str, target: int) -> SetAside:
+        """Return what keeps the alias from going where it just came from. It holds until the spec is written anew."""
+        wanted, live = self.spec.version, self.status.bound_version or self.spec.version
+        left = live if reason == names.ROLLOUT_FAILED or wanted == target else wanted
+        return SetAside.model_validate(
+            {"version": left, "generation": self.generation, "reason": reason, "message": message[:1024], "at": now()}
+        )
+
+    async def _decline(self, why: str) -> None:
+        await self.context.audit.record(audit_events.rollback_refused(self.body, why))
+        await self._clear_request()
+        self.context.events.post(self.body, "RollbackRefused", why, warning=True)
+
+    async def _clear_request(self) -> None:
+        """Take the annotation away, unless it was written anew meanwhile."""
+        metadata = self.body["metadata"]
+        guard = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
+        patch = {"metadata": {**guard, "annotations": {names.ANNOTATION_ROLLBACK: None}}}
+        try:
+            written = await self.context.kube.merge_patch(MODEL_ALIASES, self.namespace, self.name, patch)
+        except ApiError as error:
+            if error.status == 409:
+                raise Again(0.05, "the alias changed meanwhile") from None
+            raise
+        if written is not None:
+            self.context.notice(written)
+
+    async def leave_what_fails(self) -> bool:
+        """Go back to the version that a follower served before, when its pods never came up with this one."""
+        found = binding.way_back(self.status, self._followers())
+        if found is None:
+            return False
+        failed, version = found
+        candidate = await self._fresh(version)
+        if candidate is None:
+            self._cannot_go_back(f"v{version} does not exist any more")
+            return False
+        judged = judging.judge_rollback(self.view, candidate, self._view(candidate))
+        if not judged.allowed:
+            self._cannot_go_back("; ".join(each.message for each in judged.requirements if not each.met))
+            return False
+        why = f"v{self.status.bound_version} failed in {failed.kind} {failed.name}: {failed.message}"
+        await self.context.audit.record(
+            audit_events.alias_degraded(self.body, self.status.bound_version or self.spec.version, why)
+        )
+        await self._bind(
+            candidate,
+            names.OPERATOR_USER,
+            why,
+            set_aside=self._aside(names.ROLLOUT_FAILED, f"{why}; back to v{version}", version),
+            back=True,
+        )
+        return True
+
+    def _cannot_go_back(self, why: str) -> None:
+        if self.status.phase != "Degraded":
+            self.context.events.post(self.body, "CannotGoBack", why, warning=True)
+
+    # What is said
+
+    def _followers(self) -> list[ServingStatus]:
+        """Return the workloads that follow, as far as they are."""
+        known = {(each.kind, each.name): each for each in self.status.serving}
+        found = []
+        for workload in self.context.registry.followers(self.namespace, self.spec.model, self.spec.alias):
+            before = known.get((workload["kind"], workload["metadata"]["name"]))
+            found.append(self._follower(workload, before))
+        return found
+
+    def _follower(self, workload: Raw, before: ServingStatus | None) -> ServingStatus:
+        kind, name = workload["kind"], workload["metadata"]["name"]
+        rollout = self.context.rollouts.get(key_of(workload))
+        if rollout is None:
+            return before or ServingStatus(kind=kind, name=name)
+        current = rollout.version == self.status.bound_version
+        ready = current and rollout.state == "ready"
+        proven = rollout.version if ready and rollout.some_ready else before.proven if before else None
+        return ServingStatus(
+            kind=kind,
+            name=name,
+            version=rollout.version,
+            ready=ready,
+            proven=proven,
+            failed=current and rollout.state == "failed",
+            message=None if ready else rollout.message[:1024] or None,
+        )
+
+    async def report(self, status: ModelAliasStatus) -> None:
+        """Write the status, with what follows the alias, if it differs."""
+        followers = self._followers()
+        if status.bindings != self.status.bindings:
+            followers = status.serving
+        new = binding.summarise(status, self.spec.version, followers, generation=self.generation, now=now())
+        written = await statuses.write(self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.notice)
+        if written is None:
+            raise Again(1.0, "the alias was just deleted")
+        self.context.notice(written)
+        self.body = written

@@ -1,0 +1,48 @@
+"""PromotionPolicy: say whether it can be read, and have everything judged again that it may be about."""
+
+from typing import Any
+
+from assay.api import names
+from assay.api.promotionpolicy import PromotionPolicyStatus
+from assay.api.resources import PROMOTION_POLICIES
+from assay.controllers.audit import events as audit_events
+from assay.controllers.runtime import statuses
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.queue import Key
+from assay.planning.conditions import conditions, flag
+from assay.planning.promotion import verdict, views
+
+Raw = dict[str, Any]
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Report one PromotionPolicy. It is judged by anew each time that an alias is to move; nothing is kept here."""
+    body = context.registry.get(key)
+    if body is None:
+        return
+    old = PromotionPolicyStatus.model_validate(body.get("status") or {})
+    generation = body["metadata"]["generation"]
+    if old.observed_generation != generation:
+        await context.audit.record(audit_events.policy_changed(body))
+    wrong = "; ".join(verdict.problems(views.policy_of(body)))[:4000]
+    ready = flag(False, names.CANNOT_BE_READ, wrong) if wrong else flag(True, names.COMPILED, "")
+    new = old.model_copy(
+        update={
+            "observed_generation": generation,
+            "message": f"what it matches stays shut: {wrong}"[:4096] if wrong else None,
+            "conditions": conditions(old.conditions, {names.READY: ready}, generation, now()),
+        }
+    )
+    written = await statuses.write(context.kube, PROMOTION_POLICIES, body, new.to_dict(), context.notice)
+    if written is not None:
+        context.notice(written)
+        if wrong and (old.message or "") != (new.message or ""):
+            context.events.post(body, names.CANNOT_BE_READ, wrong, warning=True)
+
+
+async def forget(context: Context, key: Key) -> None:
+    """A policy was deleted, which may open what it kept shut: that is recorded."""
+    body = context.registry.deleted.get(key.uid)
+    if body is not None:
+        await context.audit.record(audit_events.policy_changed(body, deleted=True))
+        context.registry.deleted.pop(key.uid, None)

@@ -1,0 +1,285 @@
+"""Registering: a run becomes a version, and a version gets its bytes: found, entitled to, copied, verified.
+
+A number is allocated in the store, where it stays taken when the version is deleted. What a manifest says is believed
+only as far as the store and the run bear it out.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from assay.api import names
+from assay.api.modelversion import (
+    ARTIFACT_URI,
+    ArtifactStatus,
+    ModelVersionSpec,
+    ModelVersionStatus,
+    Provenance,
+    RunReference,
+)
+from assay.api.resources import MODEL_VERSIONS, NAMESPACES, RUNS
+from assay.controllers import metrics
+from assay.controllers.audit import events as audit_events
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.tracking_cache import place
+from assay.planning.conditions import flag
+from assay.planning.models import registration, versions
+from assay.planning.models.versions import Flag, Refused
+from assay.planning.runs import recipe
+from assay.store import archive, layout, models, numbers, recorded
+from assay.store.client import ObjectStore
+from assay.store.errors import NotFound, RecordError
+from assay.store.models import RegisteredModel
+from assay.store.records import RunIdentity
+
+Raw = dict[str, Any]
+
+#: Who could take any number could take the last one.
+_LARGEST_STEP = 1_000_000
+
+
+class Origin(NamedTuple):
+    """Where a version's bytes are, and what its provenance is worth. ``provenance`` is the run's, if it is another."""
+
+    uri: str
+    run: RunIdentity | None
+    provenance: Raw | None
+    flag: Flag
+    #: Whether the run can be done again.
+    recipe: Flag
+
+
+# A run becomes a version
+
+
+async def register_run(context: Context, run: Raw, model: str) -> Raw:
+    """Create the ModelVersion of a run with the next free number; the one that there is, if it was created before.
+
+    Raises ApiError when the API server refuses it, StoreError.
+    """
+    namespace, uid = run["metadata"]["namespace"], run["metadata"]["uid"]
+    taken: set[int] = set()
+    async with context.lock(namespace, model):
+        while True:
+            known = context.registry.version_of_run(namespace, model, uid)
+            if known is not None:
+                return known
+            number = await context.store.run(
+                numbers.allocate,
+                context.store.blocking,
+                namespace,
+                model,
+                f"run/{uid}",
+                context.registry.highest(namespace, model),
+                taken,
+            )
+            version = await _create(context, _body(context, run, model, number), uid)
+            if version is not None:
+                context.notice(version)
+                return version
+            taken.add(number)
+
+
+def _body(context: Context, run: Raw, model: str, number: int) -> Raw:
+    body = registration.version_body(run, model, number)
+    uri = _uri_of(run)
+    if re.fullmatch(ARTIFACT_URI, uri):
+        # The run may be deleted before the bytes are copied. What no URI can hold is found through the run alone.
+        body["spec"]["artifact"]["uri"] = uri
+    return body
+
+
+async def _create(context: Context, body: Raw, run_uid: str) -> Raw | None:
+    """Create the version; the one that is there, if it is this run's; None when the name is somebody else's."""
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+    created = await context.kube.create(MODEL_VERSIONS, namespace, body)
+    if created is not None:
+        context.events.post(created, names.REGISTERED, f"from run {body['spec']['run']['name']}")
+        return created
+    found = await context.kube.get(MODEL_VERSIONS, namespace, name)
+    if found is None:
+        raise Again(0.5, f"{name} was just deleted")
+    return found if (found["spec"].get("run") or {}).get("uid") == run_uid else None
+
+
+def _uri_of(run: Raw) -> str:
+    status = run["status"]
+    return f"{status['record']['artifacts']}{status['model']['path']}"
+
+
+# A version gets its bytes
+
+
+async def settle(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
+    """Copy and verify the bytes of a version, and return its status; refused for good when they are not what it says.
+
+    Raises StoreError when the store cannot be asked now.
+    """
+    spec = ModelVersionSpec.model_validate(body["spec"])
+    generation = body["metadata"]["generation"]
+    try:
+        await _claim(context, body, spec)
+        origin = await _origin(context, body, spec)
+        copied = await _copy(context, body, spec, origin)
+    except Refused as refusal:
+        await context.audit.record(audit_events.registration_refused(body, refusal.message))
+        context.events.post(body, refusal.reason, refusal.message, warning=True)
+        return versions.refused(status, refusal, generation=generation, now=now())
+    artifact = _artifact(copied)
+    provenance = None if origin.provenance is None else Provenance.model_validate(origin.provenance)
+    verified = origin.flag[0] == "True"
+    await context.audit.record(audit_events.version_registered(body, artifact, provenance, verified=verified))
+    metrics.MODEL_BYTES.inc(copied.bytes)
+    context.events.post(body, names.VERIFIED, f"{copied.files} files, {copied.bytes} bytes copied to {copied.uri}")
+    return versions.registered(
+        status, artifact, provenance, origin.flag, origin.recipe, generation=generation, now=now()
+    )
+
+
+async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
+    """Take the number for good. Raises Refused when it was another version's before."""
+    namespace = body["metadata"]["namespace"]
+    highest = await context.store.run(numbers.last_number, context.store.blocking, namespace, spec.model)
+    if spec.version > highest + _LARGEST_STEP:
+        raise Refused(
+            names.NAME_TAKEN,
+            f"the number {spec.version} of {spec.model} is more than {_LARGEST_STEP} above the highest one, {highest}: "
+            f"numbers would run out",
+        )
+    claimant = f"run/{spec.run.uid}" if spec.run else f"manifest/{spec.artifact.digest}"
+    owner = await context.store.run(
+        numbers.claim, context.store.blocking, namespace, spec.model, spec.version, claimant
+    )
+    if owner != claimant:
+        raise Refused(
+            names.NAME_TAKEN,
+            f"the number {spec.version} of {spec.model} was given to {owner} before, and no number is used twice: "
+            f"choose a higher one",
+        )
+
+
+async def _origin(context: Context, body: Raw, spec: ModelVersionSpec) -> Origin:
+    """Find out where the bytes are, and whether the run that is named has made them. Raises Refused."""
+    run = await _named_run(context, body, spec)
+    identity = None
+    if spec.run is not None:
+        namespace, _ = place(body)
+        identity = RunIdentity(
+            namespace=namespace, name=spec.run.name, uid=spec.run.uid, experiment=spec.run.experiment or ""
+        )
+    if run is None:
+        if spec.artifact.uri is None:
+            named = spec.run.name if spec.run else ""
+            raise Refused(
+                names.SOURCE_MISSING,
+                f"there is no Run {named} with the UID of spec.run.uid: say in spec.artifact.uri where the bytes are",
+            )
+        await _check_entitled(context, body, spec.artifact.uri)
+        claimed = "no run of this cluster bears it out: metrics and parameters are what the manifest claims"
+        unknown = flag(False, names.CLAIMED, "no run of this cluster bears it out: its recipe is not known")
+        return Origin(spec.artifact.uri, identity, None, flag(False, names.CLAIMED, claimed), unknown)
+    found = _agree(body, spec, run)
+    provenance = None if found == body["spec"].get("provenance") else found
+    recorded = flag(True, names.FROM_RUN, f"as run {run['metadata']['name']} recorded it")
+    return Origin(_uri_of(run), identity, provenance, recorded, recipe.condition_of(run))
+
+
+async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
+    if spec.run is None:
+        return None
+    namespace, _ = place(body)
+    run = await context.kube.get(RUNS, namespace, spec.run.name)
+    if run is None or run["metadata"]["uid"] != spec.run.uid:
+        return await _archived_run(context, namespace, spec.run) or await _recorded_run(context, body, spec)
+    phase = (run.get("status") or {}).get("phase")
+    if phase not in ("Succeeded", "Failed") and spec.artifact.uri is None:
+        raise Again(5.0, f"run {spec.run.name} goes on")
+    return run
+
+
+async def _archived_run(context: Context, namespace: str, named: RunReference) -> Raw | None:
+    """Return a run whose object was removed when its time was over, as its record has it."""
+    try:
+        return await context.store.run(
+            archive.read_archived, context.store.blocking, namespace, named.experiment, named.name, named.uid
+        )
+    except (RecordError, ValueError):
+        return None
+
+
+async def _recorded_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
+    """Return a run whose object is gone and was not archived, as it ended; None if it does not bear the version out."""
+    named, (namespace, _) = spec.run, place(body)
+    if named is None:
+        return None
+    try:
+        run = await context.store.run(
+            recorded.read_run, context.store.blocking, namespace, named.experiment, named.name, named.uid
+        )
+        _agree(body, spec, run)
+    except (RecordError, NotFound, ValueError, Refused):
+        return None
+    return run
+
+
+def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
+    """Return what the run says of itself, if the version says nothing else. Raises Refused."""
+    name, status = run["metadata"]["name"], run.get("status") or {}
+    made = status.get("model") or {}
+    if (
+        status.get("phase") != "Succeeded"
+        or not made.get("digest")
+        or not (status.get("record") or {}).get("artifacts")
+    ):
+        raise Refused(
+            names.RUN_MISMATCH, f"run {name} has left no model: only a run that succeeded and names model.path has one"
+        )
+    if made["digest"] != spec.artifact.digest:
+        raise Refused(
+            names.DIGEST_MISMATCH,
+            f"expected the digest {spec.artifact.digest}, and run {name} has made {made['digest']}",
+        )
+    found = registration.provenance_of(run)
+    different = registration.disagreement(body["spec"].get("provenance"), found)
+    if different:
+        raise Refused(names.RUN_MISMATCH, f"the manifest does not agree with run {name}: {different}")
+    return found
+
+
+async def _check_entitled(context: Context, body: Raw, uri: str) -> None:
+    """The API server has asked this when the version was created, if its policies were in force."""
+    namespace, _ = place(body)
+    found = await context.kube.get(NAMESPACES, "", namespace) or {}
+    allowed = (found.get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, "")
+    if not registration.entitled(uri, namespace, context.settings.store.bucket, allowed):
+        raise Refused(names.NOT_ENTITLED, f"{uri} is outside of what this namespace may name")
+
+
+async def _copy(context: Context, body: Raw, spec: ModelVersionSpec, origin: Origin) -> RegisteredModel:
+    namespace, _ = place(body)
+    try:
+        return await context.copies.run(_copied, context.copies.blocking, namespace, spec, origin)
+    except RecordError as error:
+        raise Refused(names.DIGEST_MISMATCH, str(error)) from None
+    except (NotFound, ValueError) as error:
+        raise Refused(names.SOURCE_MISSING, str(error)) from None
+
+
+def _copied(store: ObjectStore, namespace: str, spec: ModelVersionSpec, origin: Origin) -> RegisteredModel:
+    # The object may have been lost, and rebuilt when what its bytes were copied from was kept no longer.
+    known = models.registered_model(store, namespace, spec.model, spec.version, spec.artifact.digest)
+    if known is not None:
+        return known
+    source = models.source_of_uri(store, origin.uri)
+    return models.copy_model(store, source, namespace, spec.model, spec.version, spec.artifact.digest, origin.run)
+
+
+def _artifact(copied: RegisteredModel) -> ArtifactStatus:
+    return ArtifactStatus(
+        uri=copied.uri,
+        digest=copied.manifest.digest,
+        manifest_digest=copied.manifest_digest,
+        path=copied.manifest.path.removeprefix(layout.ARTIFACT).lstrip("/") or None,
+        files=copied.files,
+        bytes=copied.bytes,
+    )

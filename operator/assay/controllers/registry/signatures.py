@@ -1,0 +1,94 @@
+"""The signature over a version's bytes: made when they are registered, and verified again when an alias is to move."""
+
+from typing import Any
+
+from assay.api import names
+from assay.api.modelversion import ModelVersionStatus, SignatureStatus
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.queue import Key
+from assay.controllers.runtime.tracking_cache import place
+from assay.planning.conditions import flag
+from assay.planning.models import versions
+from assay.planning.models.versions import Flag
+from assay.signing import stored
+from assay.signing.errors import KeyUnknown, KeyUnusable, NoKey, SigningError
+from assay.signing.keys import Keyring
+from assay.signing.stored import Signed
+from assay.store.errors import RecordError, StoreError
+from assay.store.layout import ModelKey
+
+Raw = dict[str, Any]
+
+_AGAIN_SECONDS = 15.0
+_REASONS: dict[type[Exception], str] = {
+    NoKey: names.NO_KEY,
+    KeyUnusable: names.KEY_UNUSABLE,
+    KeyUnknown: names.KEY_UNKNOWN,
+}
+
+
+async def attend(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
+    """Return the status of a version with the condition Signed as it is: what has no signature is signed now.
+
+    Never fails: a version without a signature is one all the same. A store that cannot be asked is asked again.
+    """
+    uid = body["metadata"]["uid"]
+    if status.registered is None or (uid not in context.doubted and _is_settled(context, status)):
+        return status
+    context.doubted.discard(uid)
+    try:
+        signed = await _ask(context, stored.sign_version, body)
+    except StoreError as error:
+        context.queue.add(Key(names.MODEL_VERSION, *place(body)), _AGAIN_SECONDS)
+        found: Flag = ("Unknown", names.STORE_UNREACHABLE, f"it is tried again: {error}")
+        return _told(body, status, found, status.signature)
+    except (SigningError, RecordError) as error:
+        return _told(body, status, flag(False, _REASONS.get(type(error), names.SIGNATURE_INVALID), str(error)), None)
+    text = f"{signed.uri}, key {signed.key}"
+    return _told(body, status, flag(True, names.VERIFIED, text), SignatureStatus(uri=signed.uri, key_id=signed.key))
+
+
+def _is_settled(context: Context, status: ModelVersionStatus) -> bool:
+    """Whether nothing has changed since it was looked at: the key is still known, or there is still none."""
+    try:
+        keyring = context.keys.current()
+    except KeyUnusable:
+        return False
+    known = {condition.type: condition for condition in status.conditions}.get(names.SIGNED)
+    if known is None:
+        return False
+    if known.status == "True" and status.signature is not None:
+        return status.signature.key_id in keyring.public
+    return known.reason == names.NO_KEY and keyring.private is None
+
+
+def _told(body: Raw, status: ModelVersionStatus, found: Flag, signature: SignatureStatus | None) -> ModelVersionStatus:
+    return versions.signed(status, found, signature, generation=body["metadata"]["generation"], now=now())
+
+
+async def why_unsigned(context: Context, body: Raw) -> str:
+    """Return "" when the signature over a version verifies at this moment, else why it does not, in words.
+
+    Raises StoreError when that cannot be found out.
+    """
+    try:
+        await _ask(context, stored.check_version, body)
+        why = ""
+    except SigningError as error:
+        why = str(error)
+    conditions = (body.get("status") or {}).get("conditions") or []
+    if any(each["type"] == names.SIGNED and each["status"] == "True" for each in conditions) != (not why):
+        # What the version says of itself has to be looked at anew.
+        context.doubted.add(body["metadata"]["uid"])
+        context.queue.add(Key(names.MODEL_VERSION, *place(body)))
+    return why
+
+
+async def _ask(context: Context, function: Any, body: Raw) -> Signed:
+    spec, (namespace, _) = body["spec"], place(body)
+    keyring: Keyring = context.keys.current()
+    version = ModelKey(namespace, spec["model"], spec["version"])
+    found: Signed = await context.store.run(
+        function, context.store.blocking, keyring, version, spec["artifact"]["digest"]
+    )
+    return found

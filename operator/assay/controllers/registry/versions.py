@@ -1,0 +1,238 @@
+"""ModelVersion: get its bytes registered, take in its approvals, and say what it is now: which aliases hold it.
+
+Only here the label that says so is taken away again; ``aliases`` puts it on, before it reports a binding.
+"""
+
+from typing import Any
+
+from assay.api import names
+from assay.api.modelalias import ModelAliasStatus
+from assay.api.modelversion import HeldStatus, ModelVersionStatus
+from assay.api.resources import MODEL_VERSIONS
+from assay.controllers.audit import events as audit_events
+from assay.controllers.registry import registering, signatures
+from assay.controllers.runtime import statuses
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.model_cache import key_of
+from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.tracking_cache import place
+from assay.controllers.tracking import credentials
+from assay.kube.aio import ApiError
+from assay.planning.models import versions
+from assay.planning.promotion import approvals, pointers
+from assay.planning.promotion.pointers import History
+from assay.store import layout
+from assay.store.audit import AuditEvent
+from assay.store.errors import RecordError, StoreError
+
+Raw = dict[str, Any]
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Move one ModelVersion one step."""
+    body = context.registry.get(key)
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        return
+    if not versions.is_settled(status_of(body)):
+        body = await _settle(context, body)
+    else:
+        body = await _write(context, body, await signatures.attend(context, body, status_of(body)))
+    body = await take_in_approvals(context, body)
+    await _account_for(context, body)
+    body = await _credentials(context, body)
+    await _summarise(context, body)
+
+
+def status_of(body: Raw) -> ModelVersionStatus:
+    """Return the status of a version."""
+    return ModelVersionStatus.model_validate(body.get("status") or {})
+
+
+# Its bytes
+
+
+async def _settle(context: Context, body: Raw) -> Raw:
+    """Register the bytes, or refuse them for good."""
+    status, generation = status_of(body), body["metadata"]["generation"]
+    if not status.conditions:
+        shown = versions.copying(status, "the bytes are being copied and verified", generation=generation, now=now())
+        body = await _write(context, body, _summary(context, body, shown, archived=False))
+    try:
+        new = await registering.settle(context, body, status_of(body))
+    except (StoreError, RecordError) as error:
+        waiting = versions.copying(
+            status_of(body), f"the store cannot be asked, it is tried again: {error}", generation=generation, now=now()
+        )
+        await _write(context, body, _summary(context, body, waiting, archived=False))
+        raise
+    new = await signatures.attend(context, body, new)
+    # That it is archived is for _account_for to record first.
+    return await _write(context, body, _summary(context, body, new, archived=False))
+
+
+# Its approvals
+
+
+async def take_in_approvals(context: Context, body: Raw) -> Raw:
+    """Record the approvals that were given or taken away, and since when they are there; return the version then."""
+    if not _new_approvals(body):
+        return body
+    # A version and its alias may be looked at in the same moment, and each approval is recorded once.
+    async with context.lock(body["metadata"]["namespace"], body["spec"]["model"]):
+        body = context.registry.get(key_of(body)) or body
+        change = _new_approvals(body)
+        if change is None:
+            return body
+        for given in change.given:
+            await context.audit.record(audit_events.approval_given(body, given))
+        for taken in change.gone:
+            await context.audit.record(audit_events.approval_revoked(body, taken))
+        return await _write(context, body, status_of(body).model_copy(update={"approvals": change.known}))
+
+
+def _new_approvals(body: Raw) -> approvals.Change | None:
+    annotations = body["metadata"].get("annotations") or {}
+    change = approvals.look(annotations, body["spec"]["artifact"]["digest"], status_of(body).approvals, now())
+    return change if change.given or change.gone else None
+
+
+# What it is now
+
+
+def held_by(context: Context, body: Raw) -> list[HeldStatus]:
+    """Return when which alias pointed to these bytes, as it is known now."""
+    namespace, _ = place(body)
+    spec = body["spec"]
+    histories = []
+    for alias in context.registry.aliases_of(namespace, spec["model"]):
+        status = ModelAliasStatus.model_validate(alias.get("status") or {})
+        histories.append(History(alias["spec"]["alias"], status.history))
+    histories += context.registry.histories_of(namespace, spec["model"])
+    return pointers.held(status_of(body).held, spec["version"], spec["artifact"]["digest"], histories, now())
+
+
+async def _account_for(context: Context, body: Raw) -> None:
+    """Record what only the version can tell of: that it was archived, and that an alias that held it was deleted."""
+    status, namespace = status_of(body), body["metadata"]["namespace"]
+    archived = is_archived(body)
+    if archived != (status.phase == "Archived"):
+        await context.audit.record(audit_events.version_archived(body, archived))
+    for alias in set(status.aliases) - set(pointers.holding(held_by(context, body))):
+        if (namespace, f"{body['spec']['model']}.{alias}") not in context.registry.aliases:
+            await context.audit.record(_released(body, alias))
+
+
+def _released(body: Raw, alias: str) -> AuditEvent:
+    """Return what is recorded of an alias that was deleted; the version it held remembers it, whoever was watching."""
+    metadata, spec = body["metadata"], body["spec"]
+    since = max(each.from_ for each in status_of(body).held if each.alias == alias and each.to is None)
+    last_seen = {
+        "metadata": {
+            "namespace": metadata["namespace"],
+            "name": f"{spec['model']}.{alias}",
+            "uid": metadata["uid"],
+        },
+        "status": {"boundVersion": spec["version"], "boundDigest": spec["artifact"]["digest"]},
+    }
+    event = audit_events.alias_released(last_seen)
+    name = f"{metadata['uid']}/released/{alias}/{since.isoformat()}"
+    return event.model_copy(update={"event": name, "object": event.object.model_copy(update={"uid": ""})})
+
+
+def is_archived(body: Raw) -> bool:
+    """Whether a version is hidden and barred from new bindings."""
+    return names.LABEL_ARCHIVED in (body["metadata"].get("labels") or {})
+
+
+def _summary(context: Context, body: Raw, status: ModelVersionStatus, *, archived: bool) -> ModelVersionStatus:
+    return versions.summarise(
+        status,
+        held_by(context, body),
+        archived=archived,
+        generation=body["metadata"]["generation"],
+        now=now(),
+    )
+
+
+async def _summarise(context: Context, body: Raw) -> None:
+    before = status_of(body)
+    body = await _write(context, body, _summary(context, body, before, archived=is_archived(body)))
+    await _release(context, body)
+    for alias in context.registry.aliases_of(body["metadata"]["namespace"], body["spec"]["model"]):
+        if alias["spec"]["version"] == body["spec"]["version"]:
+            context.queue.add(key_of(alias))
+
+
+async def _release(context: Context, body: Raw) -> None:
+    """Take the label away when no alias points to the version, and none is about to."""
+    namespace, name = place(body)
+    if names.LABEL_BOUND not in (body["metadata"].get("labels") or {}):
+        return
+    async with context.lock(namespace, body["spec"]["model"]):
+        if pointers.holding(held_by(context, body)) or _is_served(context, body):
+            return
+        # Only over what was read: the answer to anything else would hide from us what somebody else has written.
+        guard = {key: body["metadata"][key] for key in ("resourceVersion", "uid")}
+        patch = {"metadata": {**guard, "labels": {names.LABEL_BOUND: None}}}
+        try:
+            written = await context.kube.merge_patch(MODEL_VERSIONS, namespace, name, patch)
+        except ApiError as error:
+            if error.status == 409:
+                raise Again(0.05, "the version changed meanwhile") from None
+            raise
+        if written is not None:
+            context.notice(written)
+
+
+# What its pods need
+
+
+async def ensure_credentials(context: Context, body: Raw) -> str:
+    """Make sure that the Secret with which pods fetch the version is there and fresh; return its name."""
+    status = status_of(body)
+    fresh = status.credentials
+    if fresh is None or credentials.stale(fresh, context.settings.store.sts_duration, now()):
+        fresh = await credentials.issue_for_model(context, body, prefix_of(body))
+        await _write(context, body, status.model_copy(update={"credentials": fresh}))
+    return fresh.secret
+
+
+def prefix_of(body: Raw) -> str:
+    """Return the prefix of a version's bytes in the store, without a slash at the end."""
+    namespace, _ = place(body)
+    return layout.model_prefix(namespace, body["spec"]["model"], body["spec"]["version"])
+
+
+async def _credentials(context: Context, body: Raw) -> Raw:
+    """Refresh what pods need, and take back what none does."""
+    status = status_of(body)
+    if status.credentials is None:
+        return body
+    if _is_served(context, body):
+        await ensure_credentials(context, body)
+        return context.registry.get(key_of(body)) or body
+    await credentials.revoke_for_model(context, body)
+    return await _write(context, body, status.model_copy(update={"credentials": None}))
+
+
+def _is_served(context: Context, body: Raw) -> bool:
+    """Whether pods may need its bytes; also when the alias that gave it to them was deleted."""
+    spec = body["spec"]
+    return context.registry.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
+
+
+async def forget(context: Context, key: Key) -> None:
+    """A version was deleted: its bytes stay, and so does the record."""
+    body = context.registry.deleted.get(key.uid)
+    if body is not None:
+        await context.audit.record(audit_events.version_deleted(body))
+        context.registry.deleted.pop(key.uid, None)
+
+
+async def _write(context: Context, body: Raw, new: ModelVersionStatus) -> Raw:
+    """Write the status if it differs, and return the version as it is then."""
+    written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.notice)
+    if written is None:
+        raise Again(1.0, "the version was just deleted")
+    context.notice(written)
+    return written

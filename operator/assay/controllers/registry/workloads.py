@@ -1,0 +1,190 @@
+"""Deployments and StatefulSets that follow an alias: give them the version that it points to, and follow the rollout.
+
+What is set is applied server-side under our own name and nothing is taken from anybody. Whether a rollout that fails
+takes the alias back is decided in ``aliases``; here it is only seen.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from assay.api import names
+from assay.api.modelalias import ModelAliasStatus
+from assay.api.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, Resource
+from assay.controllers.registry import versions
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.model_cache import (
+    DEPLOYMENT,
+    STATEFUL_SET,
+    alias_place,
+    asks_for,
+    carries,
+    version_place,
+)
+from assay.controllers.runtime.queue import Again, Key
+from assay.kube.aio import ApiError
+from assay.planning.conditions import parse_time
+from assay.planning.serving import injection, rollout
+from assay.planning.serving.injection import CannotServe, Served
+from assay.planning.serving.rollout import Rollout
+
+Raw = dict[str, Any]
+
+RESOURCES: dict[str, Resource] = {DEPLOYMENT: DEPLOYMENTS, STATEFUL_SET: STATEFUL_SETS}
+_LOOK_AGAIN = 1.0
+_TRY_AGAIN = 30.0
+#: What a StatefulSet has no field for; the default of a Deployment's progressDeadlineSeconds.
+_PATIENCE = 600
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Move one workload one step."""
+    body = context.registry.get(key)
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        _say(context, key, None, body)
+        return
+    try:
+        asked = injection.follows(body)
+        if asked is None:
+            await _clean(context, key, body)
+            return
+        await _serve(context, key, body, asked)
+    except CannotServe as error:
+        _tell(context, key, body, str(error))
+        raise Again(_TRY_AGAIN, str(error)) from None
+
+
+async def _clean(context: Context, key: Key, body: Raw) -> None:
+    """Take back what was set in a workload that follows no alias any more."""
+    if carries(body) is not None:
+        await _apply(context, key, body, None)
+    _say(context, key, None, body)
+
+
+async def _serve(context: Context, key: Key, body: Raw, asked: tuple[str, str]) -> None:
+    served = await _wanted(context, key, body, asked)
+    if served is None:
+        return
+    body = await _apply(context, key, body, served)
+    began = _began(context, key, body, served)
+    found = rollout.judge(body, await _pods(context, body), now(), began, _patience(body))
+    _say(context, key, found, body)
+    if found.state == "progressing":
+        raise Again(_LOOK_AGAIN, "the rollout goes on")
+
+
+async def _wanted(context: Context, key: Key, body: Raw, asked: tuple[str, str]) -> Served | None:
+    """Return what the alias points to, None (and say so) when that is nothing."""
+    model, alias = asked
+    found = context.registry.aliases.get(alias_place(key.namespace, model, alias))
+    status = ModelAliasStatus.model_validate((found or {}).get("status") or {})
+    if status.bound_version is None:
+        why = "is not bound yet" if found else "does not exist"
+        _tell(context, key, body, f"the alias {model}.{alias} {why}: the pods have no model")
+        return None
+    version = context.registry.versions.get(version_place(key.namespace, model, status.bound_version))
+    artifact = versions.status_of(version).artifact if version else None
+    if version is None or artifact is None or artifact.digest != status.bound_digest:
+        _tell(context, key, body, f"{model}.v{status.bound_version} is gone, or holds other bytes than were bound")
+        return None
+    return Served(
+        model=model,
+        alias=alias,
+        version=status.bound_version,
+        digest=artifact.digest or "",
+        manifest_digest=artifact.manifest_digest or "",
+        prefix=versions.prefix_of(version),
+        secret=await versions.ensure_credentials(context, version),
+        file=artifact.path or "",
+    )
+
+
+async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -> Raw:
+    """Set what is to be served, unless it is set; return the workload as it is then."""
+    wanted = injection.applied(body, served, context.settings.serving)
+    if injection.up_to_date(body, wanted):
+        return body
+    try:
+        written = await context.kube.apply(RESOURCES[key.kind], key.namespace, key.name, wanted)
+    except ApiError as error:
+        if error.status == 404:
+            raise Again(1.0, "the workload was just deleted") from None
+        if error.status == 409 or error.permanent:
+            await _see_again(context, key, body)
+            raise CannotServe(f"the API server refuses what is to be set: {error.message}") from None
+        raise
+    context.notice(written)
+    if served is not None:
+        context.began[key] = (served.version, now())
+        context.events.post(
+            written, names.SERVING, f"{served.model}.v{served.version}, which {served.alias} points to, is rolled out"
+        )
+    return written
+
+
+async def _see_again(context: Context, key: Key, body: Raw) -> None:
+    """Raise Again when the workload is another one by now: what was refused was made for what it was."""
+    fresh = await context.kube.get(RESOURCES[key.kind], key.namespace, key.name)
+    if fresh is None or fresh["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+        if fresh is not None:
+            context.notice(fresh)
+        raise Again(1.0, "the workload changed meanwhile")
+
+
+async def _pods(context: Context, body: Raw) -> list[Raw]:
+    return [pod async for pod in context.kube.list(PODS, body["metadata"]["namespace"], _selector(body))]
+
+
+def _selector(body: Raw) -> str:
+    """Return a workload's selector as text."""
+    selector = body["spec"]["selector"]
+    parts = [f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items())]
+    for each in selector.get("matchExpressions") or []:
+        values = ",".join(each.get("values") or [])
+        parts.append(
+            {
+                "In": f"{each['key']} in ({values})",
+                "NotIn": f"{each['key']} notin ({values})",
+                "Exists": each["key"],
+                "DoesNotExist": f"!{each['key']}",
+            }[each["operator"]]
+        )
+    return ",".join(parts)
+
+
+def _began(context: Context, key: Key, body: Raw, served: Served) -> datetime | None:
+    """Return when the version was given to the workload; after a restart when it could have been at the earliest."""
+    known = context.began.get(key)
+    if known is not None and known[0] == served.version:
+        return known[1]
+    alias = context.registry.aliases.get(alias_place(key.namespace, served.model, served.alias))
+    bound = parse_time(((alias or {}).get("status") or {}).get("boundAt"))
+    created = parse_time(body["metadata"].get("creationTimestamp"))
+    return max(filter(None, (bound, created)), default=None)
+
+
+def _patience(body: Raw) -> timedelta:
+    return timedelta(seconds=body["spec"].get("progressDeadlineSeconds") or _PATIENCE)
+
+
+def _tell(context: Context, key: Key, body: Raw, message: str) -> None:
+    """Say why the workload is not served; its alias is not to blame, and is not taken back."""
+    marks = carries(body)
+    found = Rollout(marks[1] if marks else None, "progressing", message, False)
+    if context.rollouts.get(key) != found:
+        context.events.post(body, "CannotServe", message, warning=True)
+    _say(context, key, found, body)
+
+
+def _say(context: Context, key: Key, found: Rollout | None, body: Raw | None) -> None:
+    """Keep how far the workload is, and wake the alias if that is news."""
+    before = context.rollouts.get(key)
+    if found is None:
+        context.rollouts.pop(key, None)
+        context.began.pop(key, None)
+    else:
+        context.rollouts[key] = found
+    if found == before or body is None:
+        return
+    asked = asks_for(body)
+    if asked is not None:
+        context.queue.add(Key(names.MODEL_ALIAS, *alias_place(key.namespace, *asked)))

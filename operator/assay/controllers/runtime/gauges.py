@@ -1,0 +1,225 @@
+"""What exists, as gauges: read from the operator's cache when Prometheus asks, so they are never stale.
+
+Only the operator that works has them; one that waits for the Lease must not tell the same a second time. Nothing is
+asked of the API server or the store. Labels name namespaces, models and aliases, no runs, and only versions that are
+live.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from assay.api import names
+from assay.api.run_status import TERMINAL
+from assay.controllers.runtime.model_cache import Registry
+from assay.controllers.runtime.tracking_cache import World
+from assay.planning.conditions import parse_time
+
+Raw = dict[str, Any]
+_Labels = tuple[str, ...]
+
+RUN_PHASES: Final = ("Pending", "Running", "Suspended", *TERMINAL)
+
+
+class Shown(NamedTuple):
+    """A gauge: its help text, and what its values are told apart by."""
+
+    text: str
+    labels: _Labels = ()
+
+
+#: Every gauge of this module by name.
+SHOWN: Final[Mapping[str, Shown]] = {
+    "assay_leading": Shown("1 of the operator that works; others wait for its Lease and do not show it."),
+    "assay_runs": Shown("Runs that exist, by phase.", ("phase",)),
+    "assay_experiments": Shown("Experiments that exist, by phase.", ("phase",)),
+    "assay_runs_waiting": Shown("Runs that are Pending, by reason.", ("reason",)),
+    "assay_runs_waiting_oldest_seconds": Shown(
+        "For how long the one of them that waits longest has not run, by reason.", ("reason",)
+    ),
+    "assay_runs_without_store": Shown("Runs that go on and whose recorder, or record, cannot reach the store."),
+    "assay_recorder_lag_seconds": Shown(
+        "How old the newest word of a recorder is whose training goes on; of all of them the oldest."
+    ),
+    "assay_credentials_expired": Shown(
+        "Runs and versions whose store credentials have expired without being renewed, by kind.", ("kind",)
+    ),
+    "assay_model_versions": Shown("ModelVersions that exist, by phase.", ("phase",)),
+    "assay_model_versions_unsigned": Shown("Registered ModelVersions without a valid signature, by why.", ("reason",)),
+    "assay_promotion_policies_unreadable": Shown(
+        "PromotionPolicies that cannot be read, which hold every alias that they match.", ("namespace",)
+    ),
+    "assay_alias_info": Shown(
+        "1; which version of its model an alias points to.", ("namespace", "model", "alias", "version")
+    ),
+    "assay_alias_phase": Shown(
+        "1 for the phase that an alias is in: Pending, Held, Bound or Degraded.",
+        ("namespace", "model", "alias", "phase"),
+    ),
+    "assay_approvals_pending": Shown("Aliases that are held because approvals are missing.", ("namespace",)),
+    "assay_approvals_pending_oldest_seconds": Shown(
+        "For how long the one of them that waits longest is held.", ("namespace",)
+    ),
+}
+
+
+class Gauges(Collector):
+    """A collector of the Prometheus client, between ``begin`` and ``end``. For the thread of the event loop only."""
+
+    def __init__(self, world: World, registry: Registry, shown_by: CollectorRegistry = REGISTRY) -> None:
+        self._world, self._registry = world, registry
+        self._shown_by = shown_by
+        self._begun = False
+
+    def begin(self) -> None:
+        """Be shown from now on. Before everything has been listed there is nothing true to say."""
+        self._shown_by.register(self)
+        self._begun = True
+
+    def end(self) -> None:
+        """Be shown no more."""
+        if self._begun:
+            self._shown_by.unregister(self)
+        self._begun = False
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Return the names, for the check that nobody else has them."""
+        return [_family(name) for name in SHOWN]
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return all values as they are now."""
+        values = self.values(datetime.now(UTC))
+        families = {name: _family(name) for name in SHOWN}
+        for (name, labels), value in values.items():
+            families[name].add_metric(labels, value)
+        return families.values()
+
+    def values(self, now: datetime) -> dict[tuple[str, _Labels], float]:
+        """Return every value by the gauge's name and its labels."""
+        found: dict[tuple[str, _Labels], float] = {("assay_leading", ()): 1.0}
+        for name, labels, value in (*self._runs(now), *self._versions(now), *self._aliases(now)):
+            found[name, labels] = value
+        return found
+
+    def _runs(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
+        phases = Counter(self._world.phases())
+        for phase in RUN_PHASES:
+            yield "assay_runs", (phase,), phases[phase]
+        yield from _counted("assay_experiments", (_phase(each) for each in self._world.experiments.values()))
+        active = list(self._world.active_runs.values())
+        yield "assay_runs_without_store", (), sum(map(_lacks_store, active))
+        yield "assay_recorder_lag_seconds", (), max((self._lag(each, now) for each in active), default=0.0)
+        yield "assay_credentials_expired", (names.RUN,), sum(_expired(each, now) for each in active)
+        waiting = [each for each in active if _phase(each) == "Pending"]
+        ages = _oldest((_reason(each), _since(each, names.STARTED), now) for each in waiting)
+        yield from _counted("assay_runs_waiting", map(_reason, waiting))
+        for reason, age in ages.items():
+            yield "assay_runs_waiting_oldest_seconds", (reason,), age
+
+    def _lag(self, run: Raw, now: datetime) -> float:
+        """Return how far the record of a run is behind, in seconds; 0 when nothing is being trained."""
+        pods = self._world.pods(run)
+        if not pods or not pods[-1].running:
+            return 0.0
+        heard = self._world.heard(run, pods[-1].name)
+        return max(0.0, (now - heard).total_seconds()) if heard else 0.0
+
+    def _versions(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
+        versions = list(self._registry.versions.values())
+        yield "assay_credentials_expired", (names.MODEL_VERSION,), sum(_expired(each, now) for each in versions)
+        yield from _counted("assay_model_versions", map(_phase, versions))
+        signatures = [_condition(each, names.SIGNED) for each in versions]
+        yield from _counted(
+            "assay_model_versions_unsigned",
+            (each["reason"] for each in signatures if each and each["status"] != "True"),
+        )
+
+    def _aliases(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
+        policies = self._registry.known(names.PROMOTION_POLICY).values()
+        unreadable = (_namespace(each) for each in policies if _is(each, names.READY, "False"))
+        yield from _counted("assay_promotion_policies_unreadable", unreadable)
+        aliases = list(self._registry.aliases.values())
+        for each in aliases:
+            spec, live = each["spec"], (each.get("status") or {}).get("boundVersion")
+            labels = _namespace(each), spec["model"], spec["alias"]
+            yield "assay_alias_phase", (*labels, _phase(each)), 1
+            if live is not None:
+                yield "assay_alias_info", (*labels, str(live)), 1
+        waiting = [each for each in aliases if _lacks_approvals(each)]
+        yield from _counted("assay_approvals_pending", map(_namespace, waiting))
+        ages = _oldest((_namespace(each), _since(each, names.HELD), now) for each in waiting)
+        for namespace, age in ages.items():
+            yield "assay_approvals_pending_oldest_seconds", (namespace,), age
+
+
+def _family(name: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, SHOWN[name].text, labels=SHOWN[name].labels)
+
+
+def _counted(name: str, what: Iterable[str]) -> Iterator[tuple[str, _Labels, float]]:
+    for label, number in Counter(what).items():
+        yield name, (label,), number
+
+
+def _oldest(what: Iterable[tuple[str, datetime | None, datetime]]) -> dict[str, float]:
+    """Return by label the seconds since the earliest of its times."""
+    ages: dict[str, float] = {}
+    for label, since, now in what:
+        age = 0.0 if since is None else (now - since).total_seconds()
+        ages[label] = max(ages.get(label, 0.0), age)
+    return ages
+
+
+# One object
+
+
+def _namespace(body: Raw) -> str:
+    return str(body["metadata"]["namespace"])
+
+
+def _phase(body: Raw) -> str:
+    return str((body.get("status") or {}).get("phase") or "Pending")
+
+
+def _reason(body: Raw) -> str:
+    return str((body.get("status") or {}).get("reason") or names.WAITING_FOR_JOB)
+
+
+def _condition(body: Raw, kind: str) -> Raw | None:
+    conditions = (body.get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == kind), None)
+
+
+def _is(body: Raw, kind: str, status: str) -> bool:
+    found = _condition(body, kind)
+    return found is not None and found["status"] == status
+
+
+def _since(body: Raw, kind: str) -> datetime | None:
+    """Return when a condition became what it is; without it, when the object was created."""
+    found = _condition(body, kind) or {}
+    return parse_time(found.get("lastTransitionTime") or body["metadata"].get("creationTimestamp"))
+
+
+def _lacks_store(run: Raw) -> bool:
+    status = run.get("status") or {}
+    recorded = _condition(run, names.RECORDED) or {}
+    told = (status.get("recorder") or {}).get("storeError")
+    return _phase(run) not in TERMINAL and bool(told or recorded.get("reason") == names.STORE_UNREACHABLE)
+
+
+def _expired(body: Raw, now: datetime) -> bool:
+    expires = parse_time(((body.get("status") or {}).get("credentials") or {}).get("expires"))
+    return expires is not None and _phase(body) not in TERMINAL and expires <= now
+
+
+def _lacks_approvals(alias: Raw) -> bool:
+    """Whether an alias is held, and an approval is among what it lacks."""
+    requirements = (alias.get("status") or {}).get("requirements") or []
+    missing = any(each["requirement"] == "approvals" and not each["met"] for each in requirements)
+    return missing and _is(alias, names.HELD, "True")

@@ -1,0 +1,127 @@
+"""One operator works, the others wait: whoever holds the Lease. As Kubernetes' own controllers do it.
+
+A holder that can no longer renew stops before anybody else may begin. Times of other machines are not believed: a Lease
+has run out when it was seen unchanged for as long as it lasts.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from assay.api.resources import LEASES
+from assay.kube.aio import ApiError, Kube
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+
+LEASE_SECONDS = 10
+RENEW_SECONDS = 2.0
+#: A holder gives up this long before its Lease can be taken.
+_MARGIN = 3.0
+
+
+class Leadership:
+    """One candidate for one Lease."""
+
+    def __init__(self, kube: Kube, namespace: str, name: str, identity: str) -> None:
+        self._kube = kube
+        self._namespace, self._name, self._identity = namespace, name, identity
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._renewed = 0.0
+
+    async def acquire(self) -> None:
+        """Return when the Lease is ours."""
+        told = ""
+        while True:
+            began = time.monotonic()
+            try:
+                holder = await self._try()
+            except ApiError as error:
+                log.warning("the Lease %s cannot be asked for, again in %.0f s: %s", self._name, RENEW_SECONDS, error)
+                holder = told
+            if holder == self._identity:
+                self._renewed = began
+                log.info("leading, by the Lease %s/%s", self._namespace, self._name)
+                return
+            if holder != told:
+                log.info("waiting: %s leads", holder or "nobody yet")
+                told = holder
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def hold(self, lost: Callable[[], None]) -> None:
+        """Renew the Lease for as long as it can be; call ``lost`` when it cannot."""
+        while time.monotonic() - self._renewed < LEASE_SECONDS - _MARGIN:
+            await asyncio.sleep(RENEW_SECONDS)
+            began = time.monotonic()
+            try:
+                holder = await asyncio.wait_for(self._try(), LEASE_SECONDS - _MARGIN)
+            except (ApiError, TimeoutError) as error:
+                log.warning("the Lease %s cannot be renewed: %s", self._name, error or "no answer")
+                continue
+            if holder != self._identity:
+                log.error("%s has taken the Lease %s", holder or "somebody", self._name)
+                break
+            self._renewed = began
+        lost()
+
+    async def release(self) -> None:
+        """Let the next one begin at once. It would otherwise wait until the Lease has run out."""
+        try:
+            lease = await self._kube.get(LEASES, self._namespace, self._name)
+            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                await self._write(lease, {"holderIdentity": "", "renewTime": None, "acquireTime": None})
+        except ApiError as error:
+            log.warning("the Lease %s was not released: %s", self._name, error)
+
+    async def _try(self) -> str:
+        """Take or renew the Lease if that is possible; return who holds it now, "" when that is not known."""
+        lease = await self._kube.get(LEASES, self._namespace, self._name)
+        if lease is None:
+            return await self._create()
+        spec = lease.get("spec") or {}
+        holder, version = spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"]
+        if holder not in ("", self._identity) and not self._has_run_out(version):
+            return str(holder)
+        taken = {} if holder == self._identity else _taken(spec)
+        return self._identity if await self._write(lease, {**self._spec(), **taken}) else ""
+
+    def _has_run_out(self, version: str) -> bool:
+        """Whether the Lease was seen in this state for as long as it lasts."""
+        if self._seen[0] != version:
+            self._seen = (version, time.monotonic())
+        return time.monotonic() - self._seen[1] > LEASE_SECONDS
+
+    def _spec(self) -> Raw:
+        return {"holderIdentity": self._identity, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": _now()}
+
+    async def _create(self) -> str:
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": {**self._spec(), "acquireTime": _now(), "leaseTransitions": 0},
+        }
+        return self._identity if await self._kube.create(LEASES, self._namespace, body) is not None else ""
+
+    async def _write(self, lease: Raw, spec: Raw) -> bool:
+        """Write the Lease over what was read; False when somebody else was faster."""
+        guard = {key: lease["metadata"][key] for key in ("resourceVersion", "uid")}
+        patch = {"metadata": guard, "spec": spec}
+        try:
+            return await self._kube.merge_patch(LEASES, self._namespace, self._name, patch) is not None
+        except ApiError as error:
+            if error.status == 409:
+                return False
+            raise
+
+
+def _taken(spec: Raw) -> Raw:
+    return {"acquireTime": _now(), "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,180 @@
+"""What the watches have shown of the registry: versions, aliases, policies, and the workloads that follow an alias.
+
+Part of the operator's only cache, beside ``world``. Nothing is decided from it alone: before an alias moves, what the
+decision rests on is read again from the API server.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from assay.api import names
+from assay.api.modelalias import ModelAliasStatus
+from assay.controllers.runtime.queue import Key
+from assay.controllers.runtime.seen_versions import Sightings
+from assay.controllers.runtime.tracking_cache import Place, place
+from assay.planning.promotion.pointers import History
+from assay.planning.serving.injection import CannotServe, follows
+
+Raw = dict[str, Any]
+
+DEPLOYMENT, STATEFUL_SET = "Deployment", "StatefulSet"
+WORKLOADS = (DEPLOYMENT, STATEFUL_SET)
+_HISTORIES = 1000
+#: As in the API. Anybody may write annotations, and Python refuses to read a number of thousands of digits.
+_VERSION = re.compile("[1-9][0-9]{0,8}")
+
+
+def key_of(body: Raw) -> Key:
+    """Return the key under which an object is reconciled."""
+    return Key(body["kind"], *place(body))
+
+
+def alias_place(namespace: str, model: str, alias: str) -> Place:
+    """Return where the ModelAlias of that name is."""
+    return namespace, f"{model}.{alias}"
+
+
+def version_place(namespace: str, model: str, version: int) -> Place:
+    """Return where the ModelVersion of that number is."""
+    return namespace, f"{model}.v{version}"
+
+
+def asks_for(workload: Raw) -> tuple[str, str] | None:
+    """Return (model, alias) that a workload asks for; None when it asks for none, or cannot be understood."""
+    try:
+        return follows(workload)
+    except CannotServe:
+        return None
+
+
+def carries(workload: Raw) -> tuple[str, int] | None:
+    """Return (model, version) that the pods of a workload fetch; None when we have set nothing."""
+    marks = (workload["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    model, version = marks.get(f"{names.SERVED_PREFIX}model"), marks.get(f"{names.SERVED_PREFIX}version", "")
+    return (model, int(version)) if model and _VERSION.fullmatch(version) else None
+
+
+def concerns(workload: Raw) -> bool:
+    """Whether a workload is of our business: it asks to be served, or carries what was served."""
+    asked = names.ANNOTATION_SERVE in (workload["metadata"].get("annotations") or {})
+    return asked or carries(workload) is not None
+
+
+class Registry:
+    """Objects by kind and place. Every method is cheap and synchronous; there is one event loop."""
+
+    def __init__(self) -> None:
+        self._seen = Sightings()
+        kinds = (names.MODEL_VERSION, names.MODEL_ALIAS, names.PROMOTION_POLICY, *WORKLOADS)
+        self._objects: dict[str, dict[Place, Raw]] = {kind: {} for kind in kinds}
+        #: The annotations of each namespace that concern us.
+        self.namespaces: dict[str, dict[str, str]] = {}
+        #: Versions and policies that were deleted, by UID, until that is recorded.
+        self.deleted: dict[str, Raw] = {}
+        #: The histories of aliases that were deleted, newest last: versions may not have looked at them yet.
+        self._histories: dict[str, tuple[str, str, History]] = {}
+
+    def see(self, body: Raw) -> bool:
+        """Take in an object as it is now; False when that is no news, or none of our business."""
+        if not self._seen.is_news(body):
+            return False
+        known = self._objects[body["kind"]]
+        if body["kind"] in WORKLOADS and not concerns(body):
+            return known.pop(place(body), None) is not None
+        known[place(body)] = body
+        return True
+
+    def lose(self, body: Raw) -> None:
+        """Forget a deleted object."""
+        self._seen.forget(body["metadata"]["uid"])
+        known = self._objects[body["kind"]].get(place(body))
+        if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
+            del self._objects[body["kind"]][place(body)]
+
+    def known(self, kind: str) -> dict[str, Raw]:
+        """Return all objects of a kind by UID."""
+        return {body["metadata"]["uid"]: body for body in self._objects[kind].values()}
+
+    def get(self, key: Key) -> Raw | None:
+        """Return an object, None when it is gone."""
+        return self._objects[key.kind].get((key.namespace, key.name))
+
+    def remember(self, alias: Raw, at: datetime) -> None:
+        """Keep the history of an alias that was deleted at a time."""
+        status = ModelAliasStatus.model_validate(alias.get("status") or {})
+        ended = [each if each.to else each.model_copy(update={"to": max(at, each.from_)}) for each in status.history]
+        metadata, spec = alias["metadata"], alias["spec"]
+        self._histories[metadata["uid"]] = metadata["namespace"], spec["model"], History(spec["alias"], ended)
+        if len(self._histories) > _HISTORIES:
+            del self._histories[next(iter(self._histories))]
+
+    def histories_of(self, namespace: str, model: str) -> list[History]:
+        """Return the histories of a model's aliases that were deleted not long ago."""
+        return [history for where, what, history in self._histories.values() if (where, what) == (namespace, model)]
+
+    @property
+    def versions(self) -> dict[Place, Raw]:
+        """All ModelVersions."""
+        return self._objects[names.MODEL_VERSION]
+
+    @property
+    def aliases(self) -> dict[Place, Raw]:
+        """All ModelAliases."""
+        return self._objects[names.MODEL_ALIAS]
+
+    def aliases_of(self, namespace: str, model: str = "") -> list[Raw]:
+        """Return the aliases of a model, or of all models of a namespace."""
+        return [
+            body
+            for (where, _), body in self.aliases.items()
+            if where == namespace and model in ("", body["spec"]["model"])
+        ]
+
+    def versions_of(self, namespace: str, model: str) -> list[Raw]:
+        """Return the versions of a model."""
+        return [
+            body for (where, _), body in self.versions.items() if where == namespace and body["spec"]["model"] == model
+        ]
+
+    def version_of_run(self, namespace: str, model: str, run_uid: str) -> Raw | None:
+        """Return the version of a model that was made by a run; the one with the smallest number."""
+        found = [
+            body for body in self.versions_of(namespace, model) if (body["spec"].get("run") or {}).get("uid") == run_uid
+        ]
+        return min(found, key=lambda body: int(body["spec"]["version"]), default=None)
+
+    def highest(self, namespace: str, model: str) -> int:
+        """Return the largest number of a version of a model, 0 when there is none."""
+        return max((int(body["spec"]["version"]) for body in self.versions_of(namespace, model)), default=0)
+
+    def workloads(self) -> Iterator[Raw]:
+        """Yield the workloads that follow an alias, or carry what they followed."""
+        for kind in WORKLOADS:
+            yield from self._objects[kind].values()
+
+    def followers(self, namespace: str, model: str, alias: str) -> list[Raw]:
+        """Return the workloads that follow an alias, in the order of their names."""
+        found = [
+            body
+            for body in self.workloads()
+            if body["metadata"]["namespace"] == namespace and asks_for(body) == (model, alias)
+        ]
+        return sorted(found, key=lambda body: (body["kind"], body["metadata"]["name"]))
+
+    def serves(self, namespace: str, model: str, version: int) -> bool:
+        """Whether pods may need the bytes of a version: a template has it, or follows an alias that points to it."""
+        return any(
+            body["metadata"]["namespace"] == namespace and self._needs(body, model, version)
+            for body in self.workloads()
+        )
+
+    def _needs(self, workload: Raw, model: str, version: int) -> bool:
+        if carries(workload) == (model, version):
+            return True
+        asked = asks_for(workload)
+        if asked is None or asked[0] != model:
+            return False
+        alias = self.aliases.get(alias_place(workload["metadata"]["namespace"], *asked))
+        return bool(alias and (alias.get("status") or {}).get("boundVersion") == version)

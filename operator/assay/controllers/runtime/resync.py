@@ -1,0 +1,115 @@
+"""Takes stock by listing: once before the first reconcile, and now and then to find what is gone.
+
+kopf delivers what exists and what changes, but never says when its first listing is through, and what is deleted
+while a watch is broken it does not report at all. Its own index handlers would answer the first question at a cost
+that grows with the square of the number of objects.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+from assay.api import names
+from assay.api.resources import (
+    DEPLOYMENTS,
+    EXPERIMENTS,
+    JOBS,
+    MODEL_ALIASES,
+    MODEL_VERSIONS,
+    PODS,
+    PROMOTION_POLICIES,
+    RUNS,
+    STATEFUL_SETS,
+    Resource,
+)
+from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, WORKLOADS, Registry
+from assay.controllers.runtime.tracking_cache import World
+from assay.kube.aio import ApiError, Kube
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+
+
+#: Everything that is watched.
+RESOURCES: tuple[Resource, ...] = (
+    EXPERIMENTS,
+    RUNS,
+    JOBS,
+    PODS,
+    MODEL_VERSIONS,
+    MODEL_ALIASES,
+    PROMOTION_POLICIES,
+    DEPLOYMENTS,
+    STATEFUL_SETS,
+)
+
+
+class Watched(NamedTuple):
+    """One kind that is watched: which objects of it, and where what is seen of them is kept."""
+
+    resource: Resource
+    kind: str
+    api_version: str
+    selector: str
+    see: Callable[[Raw], bool]
+    known: Callable[[str], dict[str, Raw]]
+
+
+def watched(world: World, registry: Registry) -> tuple[Watched, ...]:
+    """Return everything that is watched, in the order in which it has to be known."""
+    ours, run = names.API_VERSION, names.LABEL_RUN_UID
+    return (
+        Watched(EXPERIMENTS, names.EXPERIMENT, ours, "", world.see_experiment, world.known),
+        Watched(RUNS, names.RUN, ours, "", world.see_run, world.known),
+        Watched(JOBS, "Job", "batch/v1", run, world.see_job, world.known),
+        Watched(PODS, "Pod", "v1", run, world.see_pod, world.known),
+        Watched(MODEL_VERSIONS, names.MODEL_VERSION, ours, "", registry.see, registry.known),
+        Watched(MODEL_ALIASES, names.MODEL_ALIAS, ours, "", registry.see, registry.known),
+        Watched(PROMOTION_POLICIES, names.PROMOTION_POLICY, ours, "", registry.see, registry.known),
+        Watched(DEPLOYMENTS, DEPLOYMENT, "apps/v1", "", registry.see, registry.known),
+        Watched(STATEFUL_SETS, STATEFUL_SET, "apps/v1", "", registry.see, registry.known),
+    )
+
+
+async def fill(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ...]) -> None:
+    """Take in everything that exists, waiting for the API server and the CRDs as long as it takes."""
+    for each in kinds:
+        while True:
+            try:
+                async for body in _listed(kube, each, namespaces):
+                    each.see(body)
+            except ApiError as error:
+                hint = ": apply crds/ first" if error.status == 404 else ""
+                log.warning("cannot list %s, again in 2 s%s: %s", each.resource[1], hint, error)
+                await asyncio.sleep(2)
+            else:
+                break
+
+
+async def gone(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ...]) -> list[tuple[str, Raw]]:
+    """Return by kind what is known and the API server no longer has, as bodies with their metadata at least."""
+    known = {each.kind: each.known(each.kind) for each in kinds}
+    lost: list[tuple[str, Raw]] = []
+    for each in kinds:
+        there = {body["metadata"]["uid"] async for body in _listed(kube, each, namespaces, metadata_only=True)}
+        lost += [(each.kind, body) for uid, body in known[each.kind].items() if uid not in there]
+    return lost
+
+
+def plain(body: Raw) -> Raw:
+    """Return an object without its managed fields, which are half of its size; of a workload they are needed."""
+    if body["kind"] in WORKLOADS:
+        return body
+    return {**body, "metadata": {key: value for key, value in body["metadata"].items() if key != "managedFields"}}
+
+
+async def _listed(
+    kube: Kube, what: Watched, namespaces: tuple[str, ...], *, metadata_only: bool = False
+) -> AsyncIterator[Raw]:
+    for namespace in namespaces or ("",):
+        async for body in kube.list(what.resource, namespace, what.selector, metadata_only=metadata_only):
+            # The items of a list do not say what they are.
+            body["kind"], body["apiVersion"] = what.kind, what.api_version
+            yield plain(body)

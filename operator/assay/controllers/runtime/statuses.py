@@ -1,0 +1,48 @@
+"""Writing a status: only when it changed, only what changed, and only over what was read."""
+
+from collections.abc import Callable
+from typing import Any
+
+from assay.api.resources import Resource
+from assay.controllers.runtime.queue import Again
+from assay.kube.aio import ApiError, Kube
+
+Raw = dict[str, Any]
+
+
+def difference(old: Raw, new: Raw) -> Raw:
+    """Return the JSON merge patch (RFC 7386) that turns ``old`` into ``new``; empty when they are equal."""
+    patch: Raw = dict.fromkeys(old.keys() - new.keys())
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = difference(before, value)
+            if inner:
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch
+
+
+async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, see: Callable[[Raw], object]) -> Raw | None:
+    """Write the status of an object if it differs, and return the object as it then is; None when it is gone.
+
+    The patch names the resourceVersion that was read, so a concurrent change is never overwritten: it raises
+    Again, after the object as it now is was given to ``see``.
+    """
+    patch = difference(body.get("status") or {}, status)
+    if not patch:
+        return body
+    metadata = body["metadata"]
+    guard = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
+    try:
+        return await kube.merge_patch(
+            resource, metadata["namespace"], metadata["name"], {"metadata": guard, "status": patch}, "status"
+        )
+    except ApiError as error:
+        if error.status == 409:
+            fresh = await kube.get(resource, metadata["namespace"], metadata["name"])
+            if fresh is not None:
+                see(fresh)
+            raise Again(0.05, f"the object changed meanwhile: {error}") from None
+        raise

@@ -1,0 +1,233 @@
+"""What the watches have shown: the operator's only cache.
+
+Bodies are kept of experiments and of runs that have not ended; of everything else only facts. It is filled before
+the first reconcile and again from the API after a restart; nothing in it needs to be saved.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from assay.api import names
+from assay.api.run_status import TERMINAL
+from assay.controllers.runtime.queue import Key
+from assay.controllers.runtime.seen_versions import Sightings
+from assay.planning.runs.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts
+from assay.planning.runs.retention import EndedRun, ended_run
+
+Raw = dict[str, Any]
+Place = tuple[str, str]
+
+
+def place(body: Raw) -> Place:
+    """Return (namespace, name) of an object."""
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+def experiment_uid(run: Raw) -> str:
+    """Return the UID of the Experiment that owns a Run, "" for a run of its own."""
+    for reference in run["metadata"].get("ownerReferences") or []:
+        if reference.get("kind") == names.EXPERIMENT and reference.get("controller"):
+            return str(reference["uid"])
+    return ""
+
+
+def _run_of(child: Raw) -> Place | None:
+    """Return (namespace, UID) of the Run that a Job or pod says it belongs to.
+
+    Anybody can write a label: a Job must also be controlled by that Run, and a pod by that Job.
+    """
+    metadata = child["metadata"]
+    uid = str((metadata.get("labels") or {}).get(names.LABEL_RUN_UID, ""))
+    return (metadata["namespace"], uid) if uid else None
+
+
+def _identity_of(run: Raw) -> Place:
+    return run["metadata"]["namespace"], run["metadata"]["uid"]
+
+
+def run_key(child: Raw) -> Key:
+    """Return the key of the Run that a Job or pod belongs to."""
+    return Key(names.RUN, child["metadata"]["namespace"], child["metadata"]["labels"].get(names.LABEL_RUN, ""))
+
+
+class World:
+    """Objects by place or UID. Every method is cheap and synchronous; there is one event loop."""
+
+    def __init__(self) -> None:
+        self.experiments: dict[Place, Raw] = {}
+        self.experiments_by_uid: dict[str, Raw] = {}
+        #: Runs that have not ended.
+        self.active_runs: dict[Place, Raw] = {}
+        #: Runs that have ended and need nothing more, by UID.
+        self.ended_runs: dict[str, EndedRun] = {}
+        #: Runs that were deleted before they ended, until their pods are gone.
+        self.deleted_runs: dict[str, Raw] = {}
+        self._phases: dict[str, str] = {}
+        self._identities: dict[str, dict[str, Raw]] = {names.RUN: {}, "Job": {}, "Pod": {}}
+        self._seen = Sightings()
+        #: By UID of the Run: its newest pod, and when the recorder of that was heard of last.
+        self._heard: dict[str, tuple[str, datetime]] = {}
+        self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
+        #: By namespace and UID of the Run.
+        self._jobs: dict[Place, JobFacts] = {}
+        self._pods: defaultdict[Place, dict[str, PodFacts]] = defaultdict(dict)
+
+    # Experiments and runs
+
+    def see_experiment(self, body: Raw) -> bool:
+        """Take in an Experiment as it is now; False when that is no news."""
+        if not self._seen.is_news(body):
+            return False
+        self.experiments[place(body)] = body
+        self.experiments_by_uid[body["metadata"]["uid"]] = body
+        return True
+
+    def lose_experiment(self, body: Raw) -> None:
+        """Forget a deleted Experiment."""
+        self._seen.forget(body["metadata"]["uid"])
+        self.experiments_by_uid.pop(body["metadata"]["uid"], None)
+        known = self.experiments.get(place(body))
+        if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
+            del self.experiments[place(body)]
+
+    def see_run(self, body: Raw) -> bool:
+        """Take in a Run as it is now; False when that is no news."""
+        if not self._seen.is_news(body):
+            return False
+        uid, facts = body["metadata"]["uid"], run_facts(body)
+        self._identities[names.RUN][uid] = _identity(body)
+        self._runs[experiment_uid(body)][uid] = facts
+        self._phases[uid] = facts.phase
+        ended = ended_run(body)
+        if ended is not None:
+            self.ended_runs[uid] = ended
+        if facts.phase in TERMINAL:
+            self._heard.pop(uid, None)
+        if facts.phase in TERMINAL and not (body.get("status") or {}).get("credentials"):
+            self.active_runs.pop(place(body), None)
+        else:
+            self.active_runs[place(body)] = body
+        return True
+
+    def lose_run(self, body: Raw) -> None:
+        """Forget a deleted Run; one that had not ended is kept among the deleted until its record is closed."""
+        uid = body["metadata"]["uid"]
+        self._identities[names.RUN].pop(uid, None)
+        self._runs[experiment_uid(body)].pop(uid, None)
+        self.ended_runs.pop(uid, None)
+        phase = self._phases.pop(uid, None)
+        self._heard.pop(uid, None)
+        self._seen.forget(uid)
+        known = self.active_runs.get(place(body))
+        if known and known["metadata"]["uid"] == uid:
+            del self.active_runs[place(body)]
+        if phase is not None and phase not in TERMINAL:
+            self.deleted_runs[uid] = body
+
+    def hear(self, run: Raw, pod: str, said: datetime | None, now: datetime) -> None:
+        """Take in when the recorder of a Run's newest pod has said something last, None when nothing can be read.
+
+        One that has said nothing yet counts from when it was asked for the first time; none is ahead of our clock.
+        """
+        heard_of, known = self._heard.get(run["metadata"]["uid"], ("", now))
+        since = known if heard_of == pod else now
+        self._heard[run["metadata"]["uid"]] = pod, min(said, now) if said else since
+
+    def heard(self, run: Raw, pod: str) -> datetime | None:
+        """Return when the recorder of a pod was heard of last, None when nobody has asked."""
+        heard_of, known = self._heard.get(run["metadata"]["uid"], ("", None))
+        return known if heard_of == pod else None
+
+    def runs_of(self, experiment: str, but: Collection[str] = ()) -> list[RunFacts]:
+        """Return the facts of all Runs of an Experiment, given its UID, but for those with some UIDs."""
+        return [facts for uid, facts in self._runs.get(experiment, {}).items() if uid not in but]
+
+    def has_run(self, experiment: str, uid: str) -> bool:
+        """Whether a Run of an Experiment still exists, as far as was seen."""
+        return uid in self._runs.get(experiment, {})
+
+    def forget_experiment_runs(self, experiment: str) -> None:
+        """Drop the empty table of an experiment that is gone."""
+        if not self._runs.get(experiment):
+            self._runs.pop(experiment, None)
+
+    def phases(self) -> list[str]:
+        """Return the phases of all Runs, for the metrics."""
+        return list(self._phases.values())
+
+    def known(self, kind: str) -> dict[str, Raw]:
+        """Return everything of a kind by UID, as bodies that have at least their identity."""
+        if kind == names.EXPERIMENT:
+            return dict(self.experiments_by_uid)
+        return dict(self._identities[kind])
+
+    # Children
+
+    def see_job(self, body: Raw) -> bool:
+        """Take in a Job as it is now; False when nothing that matters is new."""
+        run = _run_of(body)
+        if not run or controller_uid(body, names.RUN) != run[1] or not self._seen.is_news(body):
+            return False
+        facts, known = job_facts(body), self._jobs.get(run)
+        self._identities["Job"][body["metadata"]["uid"]] = _identity(body)
+        self._jobs[run] = facts
+        return facts != known
+
+    def lose_job(self, body: Raw) -> None:
+        """Forget a deleted Job."""
+        self._seen.forget(body["metadata"]["uid"])
+        self._identities["Job"].pop(body["metadata"]["uid"], None)
+        run = _run_of(body)
+        known = self._jobs.get(run) if run else None
+        if run and known and known.uid == body["metadata"]["uid"]:
+            del self._jobs[run]
+
+    def job(self, run: Raw) -> JobFacts | None:
+        """Return the Job of a Run."""
+        return self._jobs.get(_identity_of(run))
+
+    def see_pod(self, body: Raw) -> bool:
+        """Take in a pod as it is now; False when nothing that matters is new."""
+        run, name = _run_of(body), body["metadata"]["name"]
+        if not run or not controller_uid(body, "Job") or not self._seen.is_news(body):
+            return False
+        facts, known = pod_facts(body), self._pods[run].get(name)
+        self._identities["Pod"][body["metadata"]["uid"]] = _identity(body)
+        self._pods[run][name] = facts
+        return facts != known
+
+    def lose_pod(self, body: Raw) -> None:
+        """Forget a deleted pod."""
+        self._seen.forget(body["metadata"]["uid"])
+        self._identities["Pod"].pop(body["metadata"]["uid"], None)
+        run = _run_of(body)
+        pods = self._pods.get(run) if run else None
+        if run and pods is not None:
+            pods.pop(body["metadata"]["name"], None)
+            if not pods:
+                del self._pods[run]
+
+    def pods(self, run: Raw) -> list[PodFacts]:
+        """Return the pods of a Run, in order of creation: those of its Job, while that is known."""
+        found, job = self._pods.get(_identity_of(run)) or {}, self.job(run)
+        own = [pod for pod in found.values() if job is None or pod.owner == job.uid]
+        return sorted(own, key=lambda pod: (pod.created, pod.name))
+
+    def pod(self, run: Raw, name: str) -> PodFacts | None:
+        """Return one of the pods of a Run."""
+        found, job = (self._pods.get(_identity_of(run)) or {}).get(name), self.job(run)
+        return found if found and (job is None or found.owner == job.uid) else None
+
+
+def _identity(body: Raw) -> Raw:
+    """Return what is needed to lose an object: its names, labels and owners."""
+    metadata = body["metadata"]
+    kept = ("namespace", "name", "uid", "ownerReferences", "resourceVersion")
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k.startswith(names.GROUP)}
+    return {
+        "kind": body.get("kind"),
+        "apiVersion": body.get("apiVersion"),
+        "metadata": {**{key: metadata[key] for key in kept if key in metadata}, "labels": labels},
+    }

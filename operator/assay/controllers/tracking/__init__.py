@@ -1,0 +1,1 @@
+"""Reconcilers of tracking: experiments, runs, and the record of a run."""

@@ -1,0 +1,84 @@
+"""The Secrets with store credentials: of a run, to write its record and read its data sets; of a served version.
+
+Each is written before the first pod, refreshed in time, and gone when nobody needs it. None is ever read.
+"""
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from assay.api import names
+from assay.api.resources import SECRETS
+from assay.api.run_status import CredentialsStatus
+from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.tracking_cache import place
+from assay.controllers.tracking import datasets, records
+from assay.planning.runs.job import CREDENTIALS_KEY, owner_reference, run_labels, secret_name
+from assay.store.credentials import Credentials, issue_model_credentials, issue_run_credentials
+
+Raw = dict[str, Any]
+
+
+def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) -> bool:
+    """Return whether credentials have to be issued: there are none, or more than half of their life is over."""
+    if known is None:
+        return True
+    return known.expires is not None and known.expires - at < lifetime / 2
+
+
+async def issue(context: Context, run: Raw) -> CredentialsStatus:
+    """Issue credentials for a run's own prefix, and for its data sets, and put them into its Secret."""
+    more = await datasets.secret_data(context, run)
+    issued = await context.store.run(issue_run_credentials, context.settings.store, records.prefix_of(run))
+    return await _write(context, run, secret_name(run), run_labels(run), issued, more)
+
+
+async def issue_for_model(context: Context, version: Raw, prefix: str) -> CredentialsStatus:
+    """Issue credentials that can read a version's bytes, and put them into its Secret."""
+    issued = await context.store.run(issue_model_credentials, context.settings.store, prefix)
+    labels = {names.LABEL_MODEL: version["spec"]["model"]}
+    return await _write(context, version, model_secret_name(version), labels, issued)
+
+
+def model_secret_name(version: Raw) -> str:
+    """Return the name of the Secret of a version; by its UID, as with runs."""
+    return f"assay-model-{version['metadata']['uid']}"
+
+
+async def _write(
+    context: Context,
+    owner: Raw,
+    name: str,
+    labels: dict[str, str],
+    issued: Credentials,
+    more: Mapping[str, str] | None = None,
+) -> CredentialsStatus:
+    namespace, _ = place(owner)
+    texts = {CREDENTIALS_KEY: issued.to_json(), **(more or {})}
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+    metadata = {"labels": labels, "ownerReferences": [owner_reference(owner)]}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "data": data,
+    }
+    if await context.kube.create(SECRETS, namespace, secret) is None:
+        # It is this owner's, to be refreshed: its name has the owner's UID.
+        await context.kube.merge_patch(SECRETS, namespace, name, {"metadata": metadata, "data": data})
+    expires = issued.expires.replace(microsecond=0) if issued.expires else None
+    return CredentialsStatus(secret=name, expires=expires)
+
+
+async def revoke(context: Context, run: Raw) -> None:
+    """Delete a run's Secret. What it held expires by itself."""
+    namespace, _ = place(run)
+    await context.kube.delete(SECRETS, namespace, secret_name(run))
+
+
+async def revoke_for_model(context: Context, version: Raw) -> None:
+    """Delete a version's Secret: no pod fetches it any more."""
+    namespace, _ = place(version)
+    await context.kube.delete(SECRETS, namespace, model_secret_name(version))

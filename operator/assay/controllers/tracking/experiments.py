@@ -1,0 +1,119 @@
+"""Experiment: launch the runs that the plan names, and keep the status up to date."""
+
+from typing import Any
+
+from assay.api import names
+from assay.api.experiment import ExperimentSpec, ExperimentStatus
+from assay.api.resources import EXPERIMENTS, RUNS
+from assay.controllers import metrics
+from assay.controllers.registry import enrolment
+from assay.controllers.runtime import statuses
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.queue import Again, Key
+from assay.kube.aio import ApiError
+from assay.planning.runs.job import inheritable, owner_reference
+from assay.planning.search import space, sweep
+
+Raw = dict[str, Any]
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Move one Experiment one step."""
+    body = context.world.experiments.get((key.namespace, key.name))
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        return
+    spec = ExperimentSpec.model_validate(body["spec"])
+    old = ExperimentStatus.model_validate(body.get("status") or {})
+    plan = _plan(context, body, spec, old)
+    while plan.launch:
+        try:
+            await context.gather(_launch(context, body, spec, index) for index in plan.launch)
+        except ApiError as error:
+            # It is tried again, but whoever looks at the experiment must see why nothing happens.
+            message = f"a run was refused: {error.message}"[:4000]
+            await _write(
+                context, body, old, plan.status.model_copy(update={"message": message, "launched": old.launched})
+            )
+            raise
+        before, plan = plan.launch, _plan(context, body, spec, old)
+        if plan.launch and plan.launch[0] <= before[0]:
+            raise Again(1.0, "a run of that name is still being deleted")
+    await _write(context, body, old, await enrolment.of_experiment(context, body, spec, plan.status))
+
+
+async def _write(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
+    written = await statuses.write(context.kube, EXPERIMENTS, body, new.to_dict(), context.world.see_experiment)
+    if written is not None:
+        context.world.see_experiment(written)
+        _tell(context, body, old, new)
+
+
+def _plan(context: Context, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:
+    # Those that are being removed are counted among the archived.
+    runs = context.world.runs_of(body["metadata"]["uid"], old.archived.removing if old.archived else ())
+    return sweep.plan(spec, old, runs, generation=body["metadata"]["generation"], now=now())
+
+
+def run_body(experiment: Raw, spec: ExperimentSpec, index: int) -> Raw:
+    """Return the Run number ``index`` of an experiment, ready to be created."""
+    metadata = experiment["metadata"]
+    template = dict(experiment["spec"]["template"])
+    wanted = template.pop("metadata", None) or {}
+    run_spec = {**template, "parameters": space.parameters_of(spec, index)}
+    for inherited in ("objective", "owner", "retention"):
+        if inherited in experiment["spec"]:
+            run_spec[inherited] = experiment["spec"][inherited]
+    labels = {names.LABEL_EXPERIMENT: metadata["name"], names.LABEL_INDEX: str(index)}
+    annotations = inheritable(wanted.get("annotations"))
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.RUN,
+        "metadata": {
+            "name": space.run_name(metadata["name"], index),
+            "namespace": metadata["namespace"],
+            "labels": {**inheritable(wanted.get("labels")), **labels},
+            **({"annotations": annotations} if annotations else {}),
+            "ownerReferences": [owner_reference(experiment)],
+        },
+        "spec": run_spec,
+    }
+
+
+async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int) -> None:
+    """Create one Run. One that exists already is taken as it is, if it is this experiment's."""
+    wanted = run_body(body, spec, index)
+    namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+    try:
+        run = await context.kube.create(RUNS, namespace, wanted)
+    except ApiError as error:
+        if error.permanent:
+            context.events.post(body, "LaunchRefused", f"run {name} was refused: {error.message}", warning=True)
+        raise
+    if run is not None:
+        metrics.RUNS_CREATED.inc()
+    else:
+        run = await context.kube.get(RUNS, namespace, name)
+        if run is None:
+            raise Again(0.5, f"run {name} was just deleted")
+        if run["metadata"].get("labels", {}).get(names.LABEL_INDEX) != str(index) or not _owned(run, body):
+            why = f"a Run named {name} exists and does not belong to this experiment: delete it, or rename one of them"
+            context.events.post(body, names.NAME_TAKEN, why, warning=True)
+            raise Again(5.0, why)
+    context.world.see_run(run)
+    context.queue.add(Key(names.RUN, namespace, name))
+
+
+def _owned(run: Raw, experiment: Raw) -> bool:
+    references = run["metadata"].get("ownerReferences") or []
+    return any(reference.get("uid") == experiment["metadata"]["uid"] for reference in references)
+
+
+def _tell(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
+    """Post what a reader of ``kubectl describe`` wants to know of a change."""
+    if old.start_time is None and new.start_time is not None and new.runs:
+        context.events.post(body, "Started", f"the search asks for {new.runs.total} runs")
+    if new.best and (old.best is None or old.best.run != new.best.run):
+        shown = ", ".join(f"{name}={value}" for name, value in new.best.parameters.items())
+        context.events.post(body, "NewBest", f"{new.best.run}: {new.best.display} with {shown or 'no parameters'}")
+    if new.phase != old.phase and new.phase in ("Succeeded", "Failed", "Suspended"):
+        context.events.post(body, new.phase, new.message or new.progress or "", warning=new.phase == "Failed")

@@ -1,0 +1,113 @@
+"""Run: its Job, created, suspended or resumed as the experiment wants it, with what its pods need."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from assay.api import names
+from assay.api.resources import JOBS
+from assay.api.run_status import RunStatus
+from assay.controllers import metrics
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.tracking_cache import experiment_uid, place
+from assay.controllers.tracking import credentials, datasets, image_volumes, records
+from assay.planning.conditions import parse_time
+from assay.planning.runs.facts import JobFacts, job_facts
+from assay.planning.runs.job import build_job
+
+Raw = dict[str, Any]
+
+
+class NameTaken(Exception):
+    """Somebody else's Job has the name that this run's Job would have."""
+
+
+def is_held(context: Context, body: Raw) -> bool:
+    """Whether the experiment holds its runs back."""
+    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    return bool(experiment and experiment["spec"].get("suspend"))
+
+
+async def ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts | None:
+    """Return the Run's Job, created or resumed if need be; None when there is to be none, or none any more."""
+    job, held = context.world.job(body), is_held(context, body)
+    if job is None:
+        if held or (status.job_uid and not await _find_job(context, body)):
+            return None
+        return context.world.job(body) or await _create_job(context, body, status, held=held)
+    if job.outcome:
+        return job
+    if held and not job.suspended:
+        return await _suspend(context, body, job, suspend=True)
+    if not held and job.suspended and job.suspended_by:
+        await ensure_credentials(context, body, status)
+        return await _suspend(context, body, job, suspend=False)
+    return job
+
+
+async def _find_job(context: Context, body: Raw) -> bool:
+    """Ask the API whether the Job that the status names is really gone: the cache may be behind."""
+    namespace, name = place(body)
+    found = await context.kube.get(JOBS, namespace, name)
+    if found is None:
+        return False
+    context.world.see_job(found)
+    return context.world.job(body) is not None
+
+
+async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
+    namespace, name = place(body)
+    wanted = build_job(
+        body,
+        records.prefix_of(body),
+        context.settings.job,
+        suspended_by=names.EXPERIMENT if held else "",
+        unseen=image_volumes.unseen(context, status),
+    )
+    await datasets.check(context, body)
+    if not wanted["spec"].get("suspend"):
+        await ensure_credentials(context, body, status)
+    created = await context.kube.create(JOBS, namespace, wanted)
+    if created is None:
+        created = await context.kube.get(JOBS, namespace, name)
+        if created is None:
+            raise Again(0.5, "a Job of that name was just deleted")
+        if (created["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != body["metadata"]["uid"]:
+            if created["metadata"].get("deletionTimestamp") or _of_a_run(created):
+                raise Again(1.0, "the Job of an earlier run of that name is being deleted")
+            raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
+        image_volumes.check(context, created["metadata"]["uid"])
+    elif not status.job_uid and (since := parse_time(body["metadata"].get("creationTimestamp"))):
+        metrics.LAUNCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
+    context.world.see_job(created)
+    return job_facts(created)
+
+
+def _of_a_run(job: Raw) -> bool:
+    return any(r.get("kind") == names.RUN for r in job["metadata"].get("ownerReferences") or [])
+
+
+async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:
+    """Suspend or resume a Job on behalf of the experiment; who suspended it is kept on the Job."""
+    namespace, name = place(body)
+    patch = {
+        "metadata": {
+            "uid": job.uid,
+            "annotations": {names.ANNOTATION_SUSPENDED_BY: names.EXPERIMENT if suspend else None},
+        },
+        "spec": {"suspend": suspend},
+    }
+    written = await context.kube.merge_patch(JOBS, namespace, name, patch)
+    if written is None:
+        raise Again(0.2, "the Job is gone")
+    context.world.see_job(written)
+    return job_facts(written)
+
+
+async def ensure_credentials(context: Context, body: Raw, status: RunStatus) -> None:
+    """Write the recipe and the Secret that the pods need, unless the Secret is fresh; ``status`` then says so."""
+    if not credentials.stale(status.credentials, context.settings.store.sts_duration, now()):
+        return
+    if status.credentials is None:
+        await context.store.run(records.open_record, context.store.blocking, body)
+    status.credentials = await credentials.issue(context, body)

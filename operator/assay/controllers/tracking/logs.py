@@ -1,0 +1,289 @@
+"""When the logs of which pods are read: while they run every now and then, and once more when they have ended.
+
+A queue and places of its own: logs must keep neither reconciles nor their requests waiting. Nothing is written to the
+API server, and no training waits; a run ends when its logs are read, or when they could not be for some seconds.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from assay.api import names
+from assay.api.run_status import TERMINAL
+from assay.controllers import metrics
+from assay.controllers.runtime.queue import Again, Key, WorkQueue
+from assay.controllers.runtime.tracking_cache import World, place
+from assay.controllers.tracking import records
+from assay.controllers.tracking.log_stream import CHATTY_BYTES, LogStream, Sources
+from assay.kube.aio import ApiError, Kube
+from assay.planning.runs.facts import PodFacts
+from assay.planning.runs.starts import Start
+from assay.store.aio import AsyncStore
+from assay.store.errors import StoreError, StoreUnavailable
+from assay.store.layout import LogName
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+_Run = tuple[str, str, str]
+
+KIND = "Log"
+#: Pods that are attended to at once, answers that are read at once, and logs that are followed at once.
+_WORKERS, _READS, _FOLLOWS = 100, 8, 40
+#: In long runs parts become fewer and larger: after so many the interval grows by itself, up to a limit.
+_PARTS, _LONGEST = 200, 300.0
+#: When a container is looked at for the first time: one that prints a lot is to be known before its log is rotated.
+_FIRST_SECONDS = 3.0
+#: How soon a log is read again that is to be followed.
+_SOON_SECONDS = 1.0
+#: How long a node may fail to give the log of a container that has ended; shorter when it knows that it has none.
+_PATIENCE, _SHORT_PATIENCE = 15.0, 4.0
+#: How long a run waits for its logs at the most, whatever is the matter, as long as there is a store.
+_LAST_PATIENCE = 120.0
+_RETRY_SECONDS = 1.0
+_GONE = "the pod was deleted before the end of its log was read"
+#: What a node says of a container that its runtime has removed.
+_UNKNOWN = "unable to retrieve container logs"
+_LOST = "the node no longer knew the container"
+
+
+@dataclass
+class _Stream:
+    """A log, and when it is to be read next; times are of the monotonic clock."""
+
+    log: LogStream
+    due: float
+    running: bool
+    failing: float = 0.0
+    #: While it is followed.
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass
+class _Pod:
+    """The logs of one pod."""
+
+    streams: dict[LogName, _Stream] = field(default_factory=dict)
+    stopping: bool = False
+    over: bool = False
+    #: Whether the pod has ended and nothing more will come.
+    complete: bool = False
+    #: Why the store does not take what is read.
+    trouble: StoreUnavailable | None = None
+    #: When its run first waited for it.
+    wanted: float = 0.0
+
+
+class LogReader:
+    """Reads the logs of all pods of the runs that go on. ``seconds`` is how often."""
+
+    def __init__(
+        self, kube: Kube, store: AsyncStore, world: World, seconds: float, wake_run: Callable[[Key], None]
+    ) -> None:
+        self._world, self._seconds, self._wake_run = world, seconds, wake_run
+        self._sources = Sources(kube, store, asyncio.Semaphore(_READS))
+        self._follows = asyncio.Semaphore(_FOLLOWS)
+        self._queue = WorkQueue(self._attend, _WORKERS, metrics.LOG_PODS, metrics.LOG_AGE)
+        #: By run and name of the pod.
+        self._pods: dict[_Run, dict[str, _Pod]] = {}
+
+    def start(self) -> None:
+        """Begin, once everything is known."""
+        for run in (*self._world.active_runs.values(), *self._world.deleted_runs.values()):
+            self.wake_all(run)
+        self._queue.start()
+
+    async def stop(self) -> None:
+        """Stop reading. What was read and not kept is read again."""
+        await self._queue.stop()
+        tasks = [each.task for pods in self._pods.values() for pod in pods.values() for each in pod.streams.values()]
+        for task in filter(None, tasks):
+            task.cancel()
+        self._sources.store.close()
+
+    def wake(self, pod: Raw) -> None:
+        """Look at a pod that has changed or is gone. Reads nothing that is not due."""
+        labels = pod["metadata"].get("labels") or {}
+        run, uid = labels.get(names.LABEL_RUN), labels.get(names.LABEL_RUN_UID)
+        if run and uid:
+            self._queue.add(_key(pod["metadata"]["namespace"], run, uid, pod["metadata"]["name"]))
+
+    def wake_all(self, run: Raw) -> None:
+        """Look at all pods of a run."""
+        for pod in self._world.pods(run):
+            self._queue.add(_key(*place(run), run["metadata"]["uid"], pod.name))
+
+    # What a run asks
+
+    def finished(self, run: Raw, pods: Sequence[PodFacts]) -> bool:
+        """Whether all that can be had of the logs of these pods is kept; the run is woken when it is.
+
+        Raises StoreUnavailable when it is the store that is waited for.
+        """
+        known = self._pods.setdefault(_run_of(run), {})
+        waiting = [pod.name for pod in pods if self._waits_for(known.setdefault(pod.name, _Pod()))]
+        for name in waiting:
+            self._queue.add(_key(*place(run), run["metadata"]["uid"], name))
+        return not waiting
+
+    def _waits_for(self, pod: _Pod) -> bool:
+        if pod.complete:
+            return False
+        if pod.trouble is not None:
+            raise pod.trouble
+        pod.wanted = pod.wanted or time.monotonic()
+        return time.monotonic() < pod.wanted + _LAST_PATIENCE
+
+    def whole(self, run: Raw) -> frozenset[LogName]:
+        """Return the logs whose end was seen, and of which nothing is known to be missing."""
+        pods = (self._pods.get(_run_of(run)) or {}).values()
+        return frozenset(name for pod in pods for name, each in pod.streams.items() if each.log.done and each.log.whole)
+
+    def forget(self, run: Raw) -> None:
+        """A run has ended."""
+        self._pods.pop(_run_of(run), None)
+
+    # One pod
+
+    async def _attend(self, key: Key) -> None:
+        """Read what is due of one pod's logs."""
+        run = self._run(key)
+        of_run, _, name = key.name.partition("/")
+        if run is None:
+            self._pods.pop((key.namespace, of_run, key.uid), None)
+            return
+        mine = self._pods.setdefault(_run_of(run), {}).setdefault(name, _Pod())
+        pod = self._world.pod(run, name)
+        try:
+            if pod is None:
+                await self._lose(mine)
+            else:
+                await self._read(run, pod, mine)
+            mine.trouble = None
+        except StoreUnavailable as error:
+            mine.trouble = error
+            self._wake_run(Key(names.RUN, *place(run)))
+            raise
+        if mine.complete:
+            self._wake_run(Key(names.RUN, *place(run)))
+        elif pod is not None and mine.streams:
+            raise Again(self._next(pod, mine), "logs are read every now and then")
+
+    def _run(self, key: Key) -> Raw | None:
+        """Return the run, unless it has ended."""
+        run = self._world.active_runs.get((key.namespace, key.name.partition("/")[0]))
+        if run is None or run["metadata"]["uid"] != key.uid:
+            run = self._world.deleted_runs.get(key.uid)
+            return run if run and place(run) == (key.namespace, key.name.partition("/")[0]) else None
+        return None if (run.get("status") or {}).get("phase") in TERMINAL else run
+
+    async def _read(self, run: Raw, pod: PodFacts, mine: _Pod) -> None:
+        news = (pod.deleting, pod.finished) != (mine.stopping, mine.over)
+        mine.stopping, mine.over = pod.deleting, pod.finished
+        visits = []
+        for start in pod.starts:
+            stream = self._stream(run, pod, mine, start)
+            if news or (stream.running and not start.running):
+                stream.due = 0.0
+            stream.running = start.running
+            visits.append(self._visit(mine, stream, start, pod, _key(*_run_of(run), pod.name)))
+        for result in await asyncio.gather(*visits, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+        current = {LogName(pod.name, start.container, start.attempt) for start in pod.starts}
+        for name in mine.streams.keys() - current:
+            await self._end(mine, mine.streams[name], "the container was restarted before the end of its log was read")
+        mine.complete = pod.finished and all(each.log.done for each in mine.streams.values())
+
+    def _stream(self, run: Raw, pod: PodFacts, mine: _Pod, start: Start) -> _Stream:
+        name = LogName(pod.name, start.container, start.attempt)
+        if name not in mine.streams:
+            # Spread out: many pods of a sweep begin at once.
+            first = min(self._seconds, _FIRST_SECONDS) * random.uniform(0.5, 1.0) if start.running else 0.0  # noqa: S311
+            stream = LogStream(self._sources, place(run)[0], records.prefix_of(run), name)
+            mine.streams[name] = _Stream(stream, time.monotonic() + first, start.running)
+        return mine.streams[name]
+
+    async def _visit(self, mine: _Pod, stream: _Stream, start: Start, pod: PodFacts, key: Key) -> None:
+        if stream.log.done or stream.task or time.monotonic() < stream.due:
+            return
+        if not start.id and not start.running:
+            await self._end(mine, stream, _LOST)
+            return
+        try:
+            await stream.log.visit(start, over=pod.finished)
+        except ApiError as error:
+            await self._failed(mine, stream, start, error)
+            return
+        stream.failing = 0.0
+        stream.due = time.monotonic() + self._pause(stream.log, start, pod)
+        if start.running and (pod.deleting or stream.log.taken >= CHATTY_BYTES) and not self._follows.locked():
+            stream.task = asyncio.create_task(self._follow(stream, start, key))
+
+    def _pause(self, read: LogStream, start: Start, pod: PodFacts) -> float:
+        """Return the seconds until a log is read again."""
+        if read.waits:
+            return read.waits
+        if not start.running:
+            return 0.0
+        if pod.deleting or read.taken >= CHATTY_BYTES:
+            return min(self._seconds, _SOON_SECONDS)
+        return min(max(self._seconds, _LONGEST), self._seconds * (1 + read.parts // _PARTS))
+
+    async def _follow(self, stream: _Stream, start: Start, key: Key) -> None:
+        """Read what a container prints while it prints it; then the pod is looked at again."""
+        try:
+            async with self._follows:
+                await stream.log.follow(start, self._seconds)
+        except (ApiError, StoreError) as error:
+            log.debug("a log is followed no longer: %s", error)
+        finally:
+            stream.task = None
+            self._queue.add(key, _SOON_SECONDS)
+
+    async def _failed(self, mine: _Pod, stream: _Stream, start: Start, error: ApiError) -> None:
+        """Come again, in time; once the container has ended only for so long."""
+        now = time.monotonic()
+        if not stream.failing:
+            stream.failing = now
+            log.info("the log of %s cannot be read: %s", "/".join(map(str, stream.log.name)), error)
+        if start.running:
+            stream.due = now + max(_RETRY_SECONDS, min(self._seconds, _PATIENCE))
+            return
+        stream.due = now + _RETRY_SECONDS
+        certain = 400 <= error.status < 500 or _UNKNOWN in error.message
+        if now - stream.failing >= (_SHORT_PATIENCE if certain else _PATIENCE):
+            await self._end(mine, stream, f"the log cannot be read: {error}")
+
+    async def _lose(self, mine: _Pod) -> None:
+        """The pod is gone: nothing more can be read."""
+        for stream in mine.streams.values():
+            await self._end(mine, stream, _GONE)
+        mine.complete = True
+
+    async def _end(self, mine: _Pod, stream: _Stream, reason: str) -> None:
+        """Nothing more can be read. Who follows is given the time to come to the end by himself."""
+        if stream.task:
+            await asyncio.wait([stream.task], timeout=_SOON_SECONDS)
+        if stream.task:
+            stream.task.cancel()
+        if not stream.log.done:
+            others = {each.log.first for each in mine.streams.values() if each is not stream}
+            await stream.log.give_up(reason, others)
+
+    def _next(self, pod: PodFacts, mine: _Pod) -> float:
+        """Return the seconds until something of a pod is due."""
+        due = [each.due for each in mine.streams.values() if not (each.log.done or each.task)]
+        return max(0.01, min(due, default=time.monotonic() + self._seconds) - time.monotonic())
+
+
+def _run_of(run: Raw) -> _Run:
+    return *place(run), run["metadata"]["uid"]
+
+
+def _key(namespace: str, run: str, uid: str, pod: str) -> Key:
+    return Key(KIND, namespace, f"{run}/{pod}", uid)

@@ -1,0 +1,50 @@
+"""A run has left a model: sign where it came from, and put that beside the run's manifest.
+
+The training is over, and nothing here makes it a failure: what cannot be signed is said in the condition Signed.
+"""
+
+from typing import Any
+
+from assay import __version__
+from assay.api import names
+from assay.api.run_status import RunStatus
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.tracking import records
+from assay.planning.conditions import flag
+from assay.planning.runs import outcome, provenance
+from assay.planning.runs.provenance import Builder
+from assay.signing import stored
+from assay.signing.errors import KeyUnusable, NoKey, SigningError
+from assay.store.errors import StoreError, StoreUnavailable
+
+Raw = dict[str, Any]
+
+
+async def attest(context: Context, run: Raw, status: RunStatus) -> RunStatus:
+    """Return the final status of a Run with the condition Signed, if it has left a model.
+
+    Raises StoreUnavailable: then the run has not ended yet.
+    """
+    if status.phase != "Succeeded" or status.model is None:
+        return status
+    builder = Builder(context.settings.signing.builder, __version__)
+    # In the same form as it is read back, numbers too.
+    statement = provenance.statement({**run, "status": status.to_dict()}, builder)
+    try:
+        signed = await context.store.run(
+            stored.sign_provenance,
+            context.store.blocking,
+            context.keys.current(),
+            records.prefix_of(run),
+            statement,
+        )
+        found = flag(True, names.VERIFIED, f"{signed.uri}, key {signed.key}")
+    except StoreUnavailable:
+        raise
+    except NoKey as error:
+        found = flag(False, names.NO_KEY, str(error))
+    except KeyUnusable as error:
+        found = flag(False, names.KEY_UNUSABLE, str(error))
+    except (SigningError, StoreError) as error:
+        found = flag(False, names.SIGNATURE_INVALID, str(error))
+    return outcome.with_condition(status, names.SIGNED, found, generation=run["metadata"]["generation"], now=now())

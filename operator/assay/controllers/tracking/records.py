@@ -1,0 +1,293 @@
+"""Closing a run's record: check what the pods left in the store, and write the run's own manifest over it.
+
+These functions block; they are called through ``AsyncStore.run``. Writing a record twice gives the same record.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from assay.api import names
+from assay.api.run_status import RunStatus
+from assay.controllers.runtime.tracking_cache import place
+from assay.controllers.tracking import captured
+from assay.controllers.tracking.captured import Captured
+from assay.planning.conditions import parse_time
+from assay.store import layout
+from assay.store.client import ObjectStore
+from assay.store.clock import now
+from assay.store.errors import NotFound, RecordError
+from assay.store.layout import LogName
+from assay.store.limits import MAX_FILES, MAX_PODS
+from assay.store.logs import Kept
+from assay.store.logs import kept as kept_logs
+from assay.store.records import DatasetRecord, FileEntry, MissingEntry, PodManifest, PodRecord, RunManifest, Summary
+from assay.store.verify import model_digest, read_datasets, read_summary, verify_pod
+
+Raw = dict[str, Any]
+Outcome = Literal["Succeeded", "Failed", "Deleted"]
+
+#: run.json, params.json and status.json.
+_OWN_FILES = 3
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What the store holds of a run that is over. ``problem`` is (reason, sentence) when the record is not whole."""
+
+    outcome: Outcome
+    problem: tuple[str, str] | None
+    manifest_digest: str
+    files: int
+    bytes: int
+    #: The pod whose artifacts and metrics count, "" when none left anything.
+    pod: str
+    summary: Summary | None
+    model_digest: str = ""
+    model_size: int = 0
+    datasets: tuple[DatasetRecord, ...] = ()
+    #: What of the logs is known to be missing.
+    missing: tuple[MissingEntry, ...] = ()
+    captured: Captured = field(default_factory=Captured)
+
+
+@dataclass
+class _Pods:
+    """The pods' manifests by name, and what is wrong with those that have none."""
+
+    whole: dict[str, PodManifest] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self.whole.keys() | self.broken.keys())
+
+
+def prefix_of(run: Raw) -> str:
+    """Return the prefix of a Run in the store."""
+    namespace, name = place(run)
+    experiment = (run["metadata"].get("labels") or {}).get(names.LABEL_EXPERIMENT)
+    return layout.run_prefix(namespace, experiment, name, run["metadata"]["uid"])
+
+
+def open_record(store: ObjectStore, run: Raw) -> None:
+    """Write what a run is about to do, before its first pod can start."""
+    prefix = prefix_of(run)
+    metadata = {key: value for key, value in run["metadata"].items() if key != "managedFields"}
+    recipe = {**run, "metadata": metadata}
+    recipe.pop("status", None)
+    store.put_bytes(f"{prefix}/{layout.RUN}", _json(recipe), "application/json")
+    parameters = run["spec"].get("parameters") or {}
+    store.put_bytes(f"{prefix}/{layout.PARAMS}", _json(parameters), "application/json")
+
+
+def close_record(
+    store: ObjectStore,
+    run: Raw,
+    outcome: Outcome,
+    reason: str,
+    succeeded: Sequence[str],
+    last: str,
+    final: Callable[[Closed], RunStatus] | None = None,
+    logs_read: Collection[LogName] | None = None,
+) -> Closed:
+    """Check the record of a run whose Job is over and write its manifest.
+
+    ``succeeded`` names the pods that succeeded, by completion index; ``last`` the newest pod. ``final`` gives the
+    status that the run then has; it is part of the record, and so knows nothing of the manifest. ``logs_read`` are the
+    logs that were read to their end, None when nobody knows. A run whose Job
+    succeeded and whose record is not whole has the outcome Failed. Raises StoreError.
+    """
+    prefix = prefix_of(run)
+    pods = _read_pods(store, prefix, {*succeeded, *([last] if last else [])})
+    # A pod that nobody saw succeed, because it was gone by then: the newest one must have left its record.
+    problem = _problem(pods, succeeded or [name for name in [last] if name])
+    counts = _pod_that_counts(pods, succeeded, last)
+    digest, size, missing = _model(run, pods.whole.get(counts)) if outcome == "Succeeded" else ("", 0, None)
+    if outcome == "Succeeded":
+        problem = problem or missing
+        if problem:
+            outcome, reason = "Failed", problem[0]
+    summary = pods.whole[counts].summary if counts in pods.whole else _summary(store, prefix, counts)
+    datasets = _datasets(store, run, counts, pods.whole.get(counts))
+    kept = _logs(store, run, pods, logs_read)
+    seen = captured.read(store, prefix, counts, pods.whole.get(counts))
+    closed = Closed(outcome, problem, "", 0, 0, counts, summary, digest, size, datasets, tuple(kept.missing), seen)
+    if final is not None:
+        store.put_bytes(f"{prefix}/{layout.STATUS}", _recorded_status(final(closed)), "application/json")
+    manifest = _manifest(store, run, outcome, reason, pods, kept, seen)
+    data = manifest.to_json()
+    store.put_bytes(f"{prefix}/{layout.MANIFEST}", data, "application/json")
+    return replace(
+        closed,
+        manifest_digest="sha256:" + hashlib.sha256(data).hexdigest(),
+        files=len(manifest.files),
+        bytes=sum(entry.size for entry in manifest.files),
+    )
+
+
+def _recorded_status(status: RunStatus) -> bytes:
+    """Return status.json: what is known of a run once it has ended, but for what passes with it."""
+    return _json(status.model_copy(update={"credentials": None}).to_dict())
+
+
+def _datasets(store: ObjectStore, run: Raw, pod: str, manifest: PodManifest | None) -> tuple[DatasetRecord, ...]:
+    """Return what a pod has read of the run's data sets. What cannot be believed is left out."""
+    if manifest is None or not run["spec"].get("datasets"):
+        return ()
+    declared = {each["name"]: each.get("digest") for each in run["spec"]["datasets"]}
+    try:
+        found = read_datasets(store, layout.pod_prefix(prefix_of(run), pod), manifest)
+    except RecordError:
+        return ()
+    agreed = {each.name: each for each in found if declared.get(each.name, "unknown") in (None, each.digest)}
+    return tuple(agreed[name] for name in declared if name in agreed)
+
+
+def _logs(store: ObjectStore, run: Raw, pods: _Pods, logs_read: Collection[LogName] | None) -> Kept:
+    """Return what is kept of the logs of a run's pods, as far as the manifest has room for it."""
+    attempts = (run.get("status") or {}).get("attempts") or []
+    begun = [attempt["pod"] for attempt in attempts if attempt.get("startTime")]
+    room = MAX_FILES - _OWN_FILES - sum(len(manifest.files) + 1 for manifest in pods.whole.values())
+    return kept_logs(store, prefix_of(run), begun, logs_read, room)
+
+
+def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
+    """Return what the recorder of a pod has said last; None when nothing, or nothing that can be read."""
+    return _summary(store, prefix_of(run), pod)
+
+
+def said_at(summary: Summary | None) -> datetime | None:
+    """Return when a recorder has written a summary, by its own clock; None when that cannot be known."""
+    try:
+        said = parse_time(summary.updated) if summary else None
+    except ValueError:
+        return None
+    return said if said and said.tzinfo else None
+
+
+def _summary(store: ObjectStore, prefix: str, pod: str) -> Summary | None:
+    if not pod:
+        return None
+    try:
+        return read_summary(store, layout.pod_prefix(prefix, pod))
+    except RecordError:
+        return None
+
+
+def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
+    """Verify the manifest of every pod that left something in the store, or should have."""
+    start = layout.pods_prefix(prefix) + "/"
+    found = {info.key.removeprefix(start).split("/", 1)[0] for info in store.list(start)} - expected
+    others = sorted(filter(_is_pod_name, found))[: max(0, MAX_PODS - len(expected))]
+    pods = _Pods()
+    files = 0
+    # Those that count come first: what others left must not take their place.
+    for name in [*sorted(expected), *others]:
+        try:
+            manifest = verify_pod(store, layout.pod_prefix(prefix, name))
+        except RecordError as error:
+            pods.broken[name] = str(error)
+            continue
+        files += len(manifest.files) + 1
+        if files > MAX_FILES - _OWN_FILES:
+            files -= len(manifest.files) + 1
+            pods.broken[name] = f"the run would have more than {MAX_FILES} files"
+        else:
+            pods.whole[name] = manifest
+    return pods
+
+
+def _is_pod_name(name: str) -> bool:
+    """Whether this can be a pod at all: a run's credentials can write anything below ``pods/``."""
+    try:
+        layout.pod_prefix("", name)
+    except ValueError:
+        return False
+    return True
+
+
+def _problem(pods: _Pods, counting: Sequence[str]) -> tuple[str, str] | None:
+    """Return why the record of the pods that count is not whole, None when it is."""
+    if not counting and not pods.whole:
+        return names.MANIFEST_MISSING, "no pod has left a complete record in the store"
+    for name in counting:
+        if name in pods.broken:
+            return names.MANIFEST_MISSING, f"the record of pod {name} is not complete: {pods.broken[name]}"
+        lost = pods.whole[name].missing
+        if lost:
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            return names.FILES_MISSING, f"pod {name}: {lost[0].path} was not recorded: {lost[0].reason}{more}"
+    return None
+
+
+def _pod_that_counts(pods: _Pods, succeeded: Sequence[str], last: str) -> str:
+    """Return the first pod that succeeded, else the newest one, else the newest record."""
+    for name in (*succeeded[:1], last):
+        if name:
+            return name
+    newest = sorted(pods.whole.values(), key=lambda manifest: manifest.finished)
+    return newest[-1].pod if newest else next(iter(pods.names), "")
+
+
+def _model(run: Raw, manifest: PodManifest | None) -> tuple[str, int, tuple[str, str] | None]:
+    """Return digest and size of the run's model, or why there is none."""
+    path = (run["spec"].get("model") or {}).get("path")
+    if not path or manifest is None:
+        return "", 0, None
+    where = f"{layout.ARTIFACTS}/{path}"
+    try:
+        digest = model_digest(manifest.files, where)
+    except NotFound:
+        return (
+            "",
+            0,
+            (
+                names.FILES_MISSING,
+                f"the run left no model at /assay/artifacts/{path}, which spec.model.path names",
+            ),
+        )
+    size = sum(e.size for e in manifest.files if e.path == where or e.path.startswith(where + "/"))
+    return digest, size, None
+
+
+def _manifest(
+    store: ObjectStore, run: Raw, outcome: Outcome, reason: str, pods: _Pods, kept: Kept, seen: Captured
+) -> RunManifest:
+    prefix = prefix_of(run)
+    files: list[FileEntry] = []
+    for own in (layout.RUN, layout.PARAMS, layout.STATUS):
+        try:
+            size, sha256 = store.digest(f"{prefix}/{own}")
+        except NotFound:
+            continue
+        files.append(FileEntry(path=own, size=size, sha256=sha256))
+    records = [PodRecord(name=name, complete=False) for name in pods.broken]
+    for name, manifest in pods.whole.items():
+        base = f"{layout.PODS}/{name}"
+        size, sha256 = store.digest(f"{prefix}/{base}/{layout.MANIFEST}")
+        files.append(FileEntry(path=f"{base}/{layout.MANIFEST}", size=size, sha256=sha256))
+        files += [FileEntry(path=f"{base}/{e.path}", size=e.size, sha256=e.sha256) for e in manifest.files]
+        records.append(PodRecord(name=name, complete=True, manifest_sha256=sha256))
+    files += kept.files
+    files += seen.files[: max(0, MAX_FILES - len(files))]
+    namespace, name = place(run)
+    return RunManifest(
+        namespace=namespace,
+        name=name,
+        uid=run["metadata"]["uid"],
+        experiment=(run["metadata"].get("labels") or {}).get(names.LABEL_EXPERIMENT, ""),
+        outcome=outcome,
+        reason=reason[:500],
+        pods=sorted(records, key=lambda record: record.name),
+        files=files,
+        missing=kept.missing,
+        written=now(),
+    )
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()

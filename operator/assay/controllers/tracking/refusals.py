@@ -1,0 +1,39 @@
+"""Ask why a Job has no pod. Only of Jobs that have been without one for some seconds, and ever more seldom."""
+
+import logging
+from typing import Any
+
+from assay.api import names
+from assay.api.resources import EVENTS
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.queue import Key
+from assay.controllers.runtime.tracking_cache import place
+from assay.kube.aio import ApiError
+from assay.planning.conditions import parse_time
+from assay.planning.runs import refusals
+from assay.planning.runs.facts import JobFacts
+from assay.planning.runs.phases import Verdict
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+
+
+async def explain(context: Context, body: Raw, job: JobFacts | None, verdict: Verdict) -> Verdict:
+    """Return the verdict on a Run; when it waits for a pod that the API server refuses, with the server's words."""
+    since = parse_time(job.start_time) if job else None
+    if verdict.reason != names.WAITING_FOR_POD or job is None or job.active or since is None:
+        return verdict
+    waited = (now() - since).total_seconds()
+    # Nothing else would bring the Run back: neither it nor its Job changes.
+    context.queue.add(Key(names.RUN, *place(body)), delay=refusals.next_look(waited))
+    if waited < refusals.PATIENCE:
+        return verdict
+    fields = f"involvedObject.uid={job.uid},reason={refusals.EVENT_REASON}"
+    try:
+        events = [event async for event in context.kube.list(EVENTS, place(body)[0], fields=fields)]
+    except ApiError as error:
+        # It is only an explanation: the Run is followed without it.
+        log.warning("cannot ask why Job %s has no pod: %s", job.name, error, extra={"namespace": place(body)[0]})
+        return verdict
+    return refusals.explain(verdict, events, since)

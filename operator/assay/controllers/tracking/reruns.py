@@ -1,0 +1,45 @@
+"""At the end of a run: whether it could be done again, and of a rerun, whether it has given the same result."""
+
+from datetime import datetime
+from typing import Any
+
+from assay.api import names
+from assay.api.resources import RUNS
+from assay.api.run import RerunOf
+from assay.api.run_status import RunStatus
+from assay.controllers.runtime.context import Context
+from assay.planning.runs import outcome, recipe, reproduction
+from assay.store import recorded
+from assay.store.errors import NotFound, RecordError
+
+Raw = dict[str, Any]
+
+
+async def original_of(context: Context, body: Raw) -> Raw | None:
+    """Return the run that a rerun repeats: as it is, or as its record has it once it is gone; None without either.
+
+    Of a run that repeats none it is None, too. Raises ApiError and StoreError when they cannot be asked for now.
+    """
+    if not body["spec"].get("rerunOf"):
+        return None
+    namespace, wanted = body["metadata"]["namespace"], RerunOf.model_validate(body["spec"]["rerunOf"])
+    live = await context.kube.get(RUNS, namespace, wanted.name)
+    if live is not None and live["metadata"]["uid"] == wanted.uid:
+        return live
+    try:
+        return await context.store.run(
+            recorded.read_run, context.store.blocking, namespace, wanted.experiment, wanted.name, wanted.uid
+        )
+    except (NotFound, RecordError, ValueError):
+        return None
+
+
+def concluded(body: Raw, ended: RunStatus, original: Raw | None, now: datetime) -> RunStatus:
+    """Return the final status with the conditions Reproducible, and of a rerun Reproduced."""
+    generation, run = body["metadata"]["generation"], {**body, "status": ended.to_dict()}
+    found = recipe.condition(run)
+    new = outcome.with_condition(ended, names.REPRODUCIBLE, found, generation=generation, now=now)
+    if not body["spec"].get("rerunOf"):
+        return new
+    found = reproduction.judge(run, original)
+    return outcome.with_condition(new, names.REPRODUCED, found, generation=generation, now=now)

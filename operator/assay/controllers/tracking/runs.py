@@ -1,0 +1,304 @@
+"""Run: launch its Job, follow its pods, close its record, and keep the status up to date."""
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from assay.api import names
+from assay.api.resources import JOBS, RUNS
+from assay.api.run_status import TERMINAL, DatasetStatus, RunStatus, UsageStatus
+from assay.controllers import metrics
+from assay.controllers.audit import events as audit_events
+from assay.controllers.registry import enrolment
+from assay.controllers.runtime import statuses
+from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.tracking_cache import experiment_uid, place
+from assay.controllers.tracking import credentials, datasets, image_volumes, jobs, provenance, records, refusals, reruns
+from assay.kube.aio import ApiError
+from assay.planning.runs import outcome, phases, retention
+from assay.planning.runs.facts import JobFacts, PodFacts
+from assay.planning.runs.job import InvalidTemplate
+from assay.store.errors import StoreUnavailable
+from assay.store.records import Summary
+
+Raw = dict[str, Any]
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    """Move one Run one step."""
+    body = context.world.active_runs.get((key.namespace, key.name))
+    if body is None or body["metadata"].get("deletionTimestamp"):
+        return
+    status = RunStatus.model_validate(body.get("status") or {})
+    if status.phase in TERMINAL:
+        await _clean_up(context, body, status)
+        return
+    try:
+        job = await jobs.ensure_job(context, body, status)
+    except jobs.NameTaken as error:
+        await _end_unlaunched(context, body, status, names.NAME_TAKEN, str(error))
+        return
+    except datasets.NotEntitled as error:
+        await _end_unlaunched(context, body, status, names.NOT_ENTITLED, str(error))
+        return
+    except (InvalidTemplate, ApiError) as error:
+        if isinstance(error, ApiError) and not error.permanent:
+            raise
+        await _end_unlaunched(context, body, status, names.INVALID_TEMPLATE, str(error))
+        return
+    if job is None and status.job_uid and not jobs.is_held(context, body):
+        await _end_unlaunched(context, body, status, names.JOB_DELETED, "the Job was deleted before the run ended")
+        return
+    await _follow(context, body, status, job)
+
+
+# Following
+
+
+async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts | None) -> None:
+    pods = context.world.pods(body)
+    verdict = phases.judge(job, pods, held=jobs.is_held(context, body))
+    if verdict.ended and job is not None:
+        await _close(context, body, status, verdict, job, pods)
+        return
+    if job is not None and not job.suspended and not job.outcome:
+        await jobs.ensure_credentials(context, body, status)
+    verdict = await refusals.explain(context, body, job, verdict)
+    await image_volumes.relaunch(context, body, status, job, pods, verdict)
+    new = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())
+    new = await _observe(context, body, new, pods)
+    await _write(context, body, status, new)
+
+
+async def _observe(context: Context, body: Raw, status: RunStatus, pods: list[PodFacts]) -> RunStatus:
+    """Take in what the recorder has said, when the observer asked for it."""
+    uid = body["metadata"]["uid"]
+    if uid not in context.observe or not pods:
+        return status
+    context.observe.discard(uid)
+    pod = pods[-1].name
+    try:
+        summary = await context.store.run(records.live_summary, context.store.blocking, body, pod)
+    except StoreUnavailable as error:
+        context.world.hear(body, pod, None, now())
+        return outcome.store_trouble(status, str(error), generation=body["metadata"]["generation"], now=now())
+    context.world.hear(body, pod, records.said_at(summary), now())
+    return _with_summary(body, status, summary)
+
+
+def _with_summary(body: Raw, status: RunStatus, summary: Summary | None) -> RunStatus:
+    if summary is None:
+        return status
+    return outcome.with_summary(status, body["spec"].get("objective"), summary)
+
+
+async def _close(
+    context: Context,
+    body: Raw,
+    status: RunStatus,
+    verdict: phases.Verdict,
+    job: JobFacts,
+    pods: list[PodFacts],
+) -> None:
+    """The Job is over: verify what the recorder left, and let the Run end only then."""
+    succeeded = [pod.name for pod in sorted(pods, key=lambda p: (p.index, p.created)) if pod.phase == "Succeeded"]
+    last = pods[-1].name if pods else (status.attempts[-1].pod if status.attempts else "")
+    wanted: records.Outcome = "Succeeded" if verdict.phase == "Succeeded" else "Failed"
+    try:
+        if not context.logs.finished(body, pods):
+            return  # the reader of the logs brings the run back
+        original = await reruns.original_of(context, body)
+        await context.usage.finish(body)
+        ended = partial(_ended, context, body, status, verdict, job, pods, original, now())
+        closed = await context.store.run(
+            records.close_record,
+            context.store.blocking,
+            body,
+            wanted,
+            verdict.reason,
+            succeeded,
+            last,
+            ended,
+            context.logs.whole(body),
+        )
+    except StoreUnavailable as error:
+        waiting = phases.Verdict("Running", names.RECORDING, "the Job is over, the store cannot be reached")
+        new = outcome.follow(status, waiting, job, pods, generation=body["metadata"]["generation"], now=now())
+        new = outcome.store_trouble(new, str(error), generation=body["metadata"]["generation"], now=now())
+        await _write(context, body, status, new)
+        raise
+    new = ended(closed)
+    new = await provenance.attest(context, body, new)
+    await _write(context, body, status, new)
+
+
+def _ended(
+    context: Context,
+    body: Raw,
+    status: RunStatus,
+    verdict: phases.Verdict,
+    job: JobFacts | None,
+    pods: list[PodFacts],
+    original: Raw | None,
+    at: datetime,
+    closed: records.Closed,
+) -> RunStatus:
+    """Return the status of a run whose record is closed, or about to be."""
+    generation = body["metadata"]["generation"]
+    ended = outcome.follow(status, verdict, job, pods, generation=generation, now=at)
+    ended = _with_summary(body, ended, closed.summary)
+    ended = outcome.end(ended, _record(context, body, closed), job, generation=generation, now=at)
+    return reruns.concluded(body, ended, original, at)
+
+
+def _record(context: Context, body: Raw, closed: records.Closed) -> outcome.Record:
+    base = f"s3://{context.settings.store.bucket}/{records.prefix_of(body)}"
+    return outcome.Record(
+        succeeded=closed.outcome == "Succeeded",
+        problem=closed.problem,
+        uri=f"{base}/",
+        artifacts=f"{base}/pods/{closed.pod}/artifacts/" if closed.pod else None,
+        manifest_digest=closed.manifest_digest,
+        files=closed.files,
+        bytes=closed.bytes,
+        model_path=(body["spec"].get("model") or {}).get("path", ""),
+        model_digest=closed.model_digest,
+        model_size=closed.model_size,
+        missing=tuple(f"{each.path}: {each.reason}" for each in closed.missing),
+        datasets=tuple(
+            DatasetStatus(name=each.name, digest=each.digest, bytes=each.bytes, files=each.files)
+            for each in closed.datasets
+        ),
+        environment=closed.captured.environment,
+        usage=closed.captured.usage or UsageStatus(message=context.usage.why_not(body)),
+    )
+
+
+async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason: str, message: str) -> None:
+    """End a run that has no Job: what is in the store stays, and the status says that it is all there is."""
+    verdict = phases.Verdict("Failed", reason, message[:2000], ended=True)
+    pods = context.world.pods(body)
+    original = await reruns.original_of(context, body)
+    if status.job_uid:
+        last = status.attempts[-1].pod if status.attempts else ""
+        await context.usage.finish(body)
+        ended = partial(_ended, context, body, status, verdict, None, pods, original, now())
+        new = ended(
+            await context.store.run(
+                records.close_record,
+                context.store.blocking,
+                body,
+                "Failed",
+                reason,
+                [],
+                last,
+                ended,
+                context.logs.whole(body),
+            )
+        )
+    else:
+        generation = body["metadata"]["generation"]
+        new = outcome.follow(status, verdict, None, pods, generation=generation, now=now())
+        new = outcome.end(new, None, None, generation=generation, now=now())
+        new = reruns.concluded(body, new, original, now())
+    await _write(context, body, status, new)
+
+
+# After the end
+
+
+async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
+    """Take back what a run needed only while it ran, and let the Job's time to live begin."""
+    namespace, name = place(body)
+    if status.phase == "Succeeded" and status.credentials is not None:
+        # Whoever has credentials has not been here yet: so it is done once, also after a crash.
+        await enrolment.each_run(context, body)
+    ttl = _seconds_to_live(context, body)
+    job = context.world.job(body)
+    if ttl is not None and job is not None and job.ttl is None:
+        await context.kube.merge_patch(
+            JOBS, namespace, name, {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": ttl}}
+        )
+    if status.credentials is not None:
+        await credentials.revoke(context, body)
+        status.credentials = None
+        written = await statuses.write(context.kube, RUNS, body, status.to_dict(), context.world.see_run)
+        if written is not None:
+            context.world.see_run(written)
+
+
+def _seconds_to_live(context: Context, body: Raw) -> Any:
+    """Return how long the Job is kept: as the retention says, else as the template does; None without a limit."""
+    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    kept = retention.keep_of(body, experiment).jobs
+    return body["spec"]["job"].get("ttlSecondsAfterFinished") if kept is None else retention.seconds(kept)
+
+
+async def close_deleted(context: Context, key: Key) -> None:
+    """A Run was deleted before it ended: once its pods are gone, its record is closed as Deleted."""
+    body = context.world.deleted_runs.get(key.uid)
+    if body is None:
+        return
+    pods = context.world.pods(body)
+    if any(not pod.finished for pod in pods):
+        raise Again(2.0, "the pods of a deleted run are still stopping")
+    if not context.logs.finished(body, pods):
+        raise Again(1.0, "the logs of a deleted run are still being read")
+    status = RunStatus.model_validate(body.get("status") or {})
+    verdict = phases.Verdict("Failed", "Deleted", "the Run was deleted before it ended", ended=True)
+    await context.usage.finish(body)
+    await context.store.run(
+        records.close_record,
+        context.store.blocking,
+        body,
+        "Deleted",
+        verdict.message,
+        [],
+        "",
+        partial(_ended, context, body, status, verdict, None, pods, await reruns.original_of(context, body), now()),
+        context.logs.whole(body),
+    )
+    context.logs.forget(body)
+    await context.audit.record(audit_events.run_ended(body, status, "Deleted"))
+    context.world.deleted_runs.pop(key.uid, None)
+
+
+# Writing
+
+
+async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
+    if new.phase in TERMINAL and old.phase not in TERMINAL:
+        await context.audit.record(audit_events.run_ended(body, new))
+    written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.world.see_run)
+    if written is None:
+        context.world.lose_run(body)
+        return
+    context.world.see_run(written)
+    _tell(context, body, old, new)
+    if new.phase in TERMINAL:
+        context.logs.forget(body)
+        metrics.RUNS_ENDED.labels(new.phase, new.reason or "").inc()
+        metrics.RECORDED_BYTES.inc((new.record and new.record.bytes) or 0)
+        context.queue.add(Key(names.RUN, *place(body)))
+    _wake_experiment(context, body)
+
+
+def _wake_experiment(context: Context, body: Raw) -> None:
+    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    if experiment is not None:
+        context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=context.settle)
+
+
+def _tell(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
+    """Post what a reader of ``kubectl describe`` wants to know of a change."""
+    if (old.phase, old.reason) == (new.phase, new.reason):
+        return
+    quiet = {names.WAITING_FOR_POD, names.WAITING_FOR_JOB, names.STARTING, names.FETCHING_DATA, names.JOB_SUSPENDED}
+    if new.reason in quiet and new.phase != "Failed":
+        return
+    message = new.message or (f"on node {new.attempts[-1].node}" if new.attempts else "")
+    if new.phase == "Succeeded" and new.record:
+        message = f"{new.record.files} files, {new.record.bytes} bytes recorded in {new.record.uri}"
+    bad = new.phase == "Failed" or new.reason in (names.UNSCHEDULABLE, names.RETRYING) or new.phase == "Pending"
+    context.events.post(body, new.reason or new.phase, message, warning=bad)

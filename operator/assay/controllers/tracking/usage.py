@@ -1,0 +1,183 @@
+"""Samples what the containers of running pods use, and keeps it in the store. One question a node, every some seconds.
+
+It writes nothing to the API. What cannot be had is said in the Run's status when it ends, and is no reason to fail.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.tracking import records
+from assay.controllers.tracking.kubelets import Kubelets, NoStats
+from assay.planning.runs.job import is_ours
+from assay.planning.runs.usage import Point, Sample, points, samples
+from assay.store import system
+from assay.store.aio import AsyncStore
+from assay.store.errors import StoreError, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+
+#: Nodes that are asked at once.
+_NODES = 8
+#: Pods whose samples are written at once.
+_WRITES = 2
+_FLUSH_SECONDS = 60.0
+#: Of one pod, while the store takes nothing; beyond that the oldest are dropped.
+_MAX_PENDING = 3000
+#: Runs that have ended, or whose pods have: what is late of them is dropped.
+_REMEMBERED = 20_000
+OFF = "the sampling of CPU and memory is switched off"
+TOO_SHORT = "the run ended before the first sample"
+
+
+@dataclass
+class _Pod:
+    """What is known of one pod and not yet in the store."""
+
+    run: str
+    prefix: str
+    name: str
+    began: float
+    flushed: float
+    last: dict[str, Sample] = field(default_factory=dict)
+    pending: list[Point] = field(default_factory=list)
+    part: system.Part | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to write: soon at first, later every minute."""
+        return bool(self.pending) and now - self.flushed >= min(_FLUSH_SECONDS, self.flushed - self.began)
+
+
+class Usage:
+    """The samples of all runs. ``seconds`` between two looks at a node; 0: none is taken."""
+
+    def __init__(self, kubelets: Kubelets, store: AsyncStore, seconds: float) -> None:
+        self._kubelets = kubelets
+        self._store = store
+        self._seconds = seconds
+        self._slots = asyncio.Semaphore(_NODES)
+        self._writes = asyncio.Semaphore(_WRITES)
+        #: By UID.
+        self._pods: dict[str, _Pod] = {}
+        self._closed: dict[str, None] = {}
+        self._problems: dict[str, str] = {}
+        self._of_node: dict[str, str] = {}
+
+    async def keep(self, world: World) -> None:
+        """Sample for ever."""
+        while self._seconds:
+            await asyncio.sleep(self._seconds)
+            try:
+                await self.sample(world)
+            except Exception:  # one bad round must not be the last
+                log.exception("a round of samples failed")
+
+    async def sample(self, world: World) -> None:
+        """Look once at every node that has running pods of a run, and write what is due."""
+        nodes: defaultdict[str, dict[str, _Pod]] = defaultdict(dict)
+        for run in list(world.active_runs.values()):
+            for pod in world.pods(run):
+                if pod.node and pod.phase == "Running" and run["metadata"]["uid"] not in self._closed:
+                    nodes[pod.node][pod.uid] = self._pod(run, pod.uid, pod.name)
+        await asyncio.gather(*(self._look(node, pods) for node, pods in nodes.items()))
+        running = {uid for pods in nodes.values() for uid in pods}
+        now = time.monotonic()
+        await self._write(pod for uid, pod in self._pods.items() if pod.due(now) or uid not in running)
+        self._pods = {uid: pod for uid, pod in self._pods.items() if uid in running or pod.pending}
+
+    async def finish(self, run: Raw) -> None:
+        """Write what is left of a run, of which nothing is taken in or written from now on. Raises StoreUnavailable."""
+        uid = run["metadata"]["uid"]
+        self._closed[uid] = None
+        for key, pod in [(key, pod) for key, pod in self._pods.items() if pod.run == uid]:
+            try:
+                await self._flush(pod)
+            except StoreUnavailable:
+                raise
+            except (StoreError, ValueError) as error:
+                self._problems[uid] = f"the samples could not be written: {error}"
+            self._pods.pop(key, None)
+        while len(self._closed) > _REMEMBERED:
+            gone = next(iter(self._closed))
+            del self._closed[gone]
+            self._problems.pop(gone, None)
+
+    async def flush(self) -> None:
+        """Write everything."""
+        await self._write(self._pods.values())
+
+    def why_not(self, run: Raw) -> str:
+        """Return why there is no sample of a run."""
+        if not self._seconds:
+            return OFF
+        return self._problems.get(run["metadata"]["uid"], TOO_SHORT)
+
+    def _pod(self, run: Raw, uid: str, name: str) -> _Pod:
+        if uid not in self._pods:
+            now = time.monotonic()
+            self._pods[uid] = _Pod(run["metadata"]["uid"], records.prefix_of(run), name, now, now)
+        return self._pods[uid]
+
+    async def _look(self, node: str, pods: dict[str, _Pod]) -> None:
+        async with self._slots:
+            try:
+                found = samples(await self._kubelets.summary(node), pods.keys())
+            except NoStats as error:
+                self._trouble(node, str(error), pods.values())
+                return
+        if self._of_node.pop(node, ""):
+            log.info("node %s tells again what its containers use", node)
+        for uid, each in found.items():
+            self._take_in(pods[uid], [sample for sample in each if not is_ours(sample.container)])
+
+    def _trouble(self, node: str, problem: str, pods: Iterable[_Pod]) -> None:
+        """Say once that a node does not tell, and remember it for its runs."""
+        if self._of_node.get(node) != problem:
+            log.warning("what containers use is not sampled: %s", problem)
+        self._of_node[node] = problem
+        for pod in pods:
+            self._problems[pod.run] = problem
+
+    async def _write(self, pods: Iterable[_Pod]) -> None:
+        """Write what pods have used. What the store does not take is tried again; closed runs are left alone."""
+        await asyncio.gather(*(self._try(pod) for pod in pods if pod.run not in self._closed))
+
+    async def _try(self, pod: _Pod) -> None:
+        try:
+            async with self._writes:
+                await self._flush(pod)
+        except (StoreError, ValueError) as error:
+            log.warning("samples of pod %s cannot be written: %s", pod.name, error)
+
+    def _take_in(self, pod: _Pod, found: list[Sample]) -> None:
+        if pod.run in self._closed:
+            return
+        self._problems.pop(pod.run, None)
+        for sample in found:
+            pod.pending += points(sample, pod.last.get(sample.container))
+            pod.last[sample.container] = sample
+        del pod.pending[:-_MAX_PENDING]
+
+    async def _flush(self, pod: _Pod) -> None:
+        """Write what a pod's containers have used since the last time. Raises StoreError."""
+        async with pod.lock:
+            pending, pod.pending = pod.pending, []
+            if not pending:
+                return
+            rows = [point._asdict() for point in pending]
+            try:
+                pod.part = await self._store.run(
+                    system.append, self._store.blocking, pod.prefix, pod.name, pod.part, rows
+                )
+            except BaseException:
+                pod.pending = pending + pod.pending
+                raise
+            pod.flushed = time.monotonic()

@@ -1,0 +1,211 @@
+"""The Kubernetes API as a person uses it: their kubeconfig, raw JSON, one request after the other."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client as kube_client
+from kubernetes import config as kube_config
+
+from assay.api import resources
+from assay.api.resources import MERGE_PATCH, Resource
+from assay.cli.errors import FORBIDDEN, NOT_FOUND, UNREACHABLE, USAGE, CliError
+from assay.kube import impersonation
+
+Raw = dict[str, Any]
+
+FIELD_MANAGER = "assay-cli"
+_PAGE = 500
+_BUSY = 429
+_TRIES = 10
+_TIMEOUT = urllib3.Timeout(connect=10, read=60)
+
+
+class ApiError(CliError):
+    """The API server refused a request. ``status`` is the HTTP code, ``reason`` its word, the text its message."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        code = {401: FORBIDDEN, 403: FORBIDDEN, 404: NOT_FOUND, 0: UNREACHABLE}.get(status, 1)
+        super().__init__(message, hint=_HINTS.get(status, ""), code=code)
+        self.status, self.reason = status, reason
+
+
+_HINTS = {
+    0: "is the cluster running? `kubectl cluster-info` uses the same kubeconfig",
+    401: "sign in again, then `kubectl auth whoami` tells whom the cluster takes you for",
+    403: "`kubectl auth can-i --list` shows what you may do; docs/personas.md which role that needs",
+}
+
+
+class Kube:
+    """One connection to one cluster as one user. ``namespace`` is that of the context, "default" if it has none."""
+
+    def __init__(self, kubeconfig: str = "", context: str = "", as_user: str = "", as_groups: tuple[str, ...] = ()):
+        configuration = kube_client.Configuration()
+        try:
+            self.namespace, known = _load(configuration, kubeconfig, context)
+        except (kube_config.ConfigException, OSError) as error:
+            hint = "set KUBECONFIG, or name a file with --kubeconfig and one of its contexts with --context"
+            raise CliError(f"no cluster to sign in to: {error}", hint=hint, code=USAGE) from None
+        self._configuration = configuration
+        self._client = kube_client.ApiClient(configuration)
+        self._pool = self._client.rest_client.pool_manager
+        self._headers = impersonation.headers(as_user, as_groups, known)
+
+    @property
+    def server(self) -> str:
+        """The address of the API server."""
+        return str(self._configuration.host)
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Raw:
+        """Return an object. Raises ApiError, 404 when there is none."""
+        return self.request("GET", _path(resource, namespace, name))
+
+    def find(self, resource: Resource, namespace: str, name: str) -> Raw | None:
+        """Return an object, None when there is none. Raises ApiError."""
+        try:
+            return self.get(resource, namespace, name)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> Iterator[Raw]:
+        """Yield the objects of a kind page by page, in all namespaces when ``namespace`` is "". Raises ApiError."""
+        token = ""
+        while True:
+            query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields, "continue": token}
+            found = self.request("GET", _path(resource, namespace), query=query)
+            yield from found.get("items") or []
+            token = (found.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
+    def create(self, resource: Resource, namespace: str, body: Raw, *, dry_run: bool = False) -> Raw:
+        """Create an object, or with ``dry_run`` have the API server say what it would come to. Raises ApiError."""
+        return self.request("POST", _path(resource, namespace), body=body, query=_writing(dry_run))
+
+    def patch(
+        self, resource: Resource, namespace: str, name: str, patch: Raw, part: str = "", *, dry_run: bool = False
+    ) -> Raw:
+        """Merge-patch an object or its subresource. Raises ApiError."""
+        path = _path(resource, namespace, name, part)
+        return self.request("PATCH", path, body=patch, content=MERGE_PATCH, query=_writing(dry_run))
+
+    def can(self, verb: str, group: str, resource: str, namespace: str, name: str = "") -> bool:
+        """Whether the user may do something, as the API server says. Raises ApiError."""
+        about = {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": about},
+        }
+        found = self.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+        return bool((found.get("status") or {}).get("allowed"))
+
+    def whoami(self) -> str:
+        """The name that the API server knows the user by. Raises ApiError."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        found = self.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=body)
+        return str(found["status"]["userInfo"]["username"])
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Raw | None = None,
+        content: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Raw:
+        """Send one request and return the answer's JSON. Raises ApiError."""
+        data = None if body is None else json.dumps(body).encode()
+        with self.stream(method, path, body=data, content=content, query=query) as answer:
+            text = answer.read()
+        found = json.loads(text) if text else {}
+        return found if isinstance(found, dict) else {}
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        content: str = "application/json",
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        timeout: urllib3.Timeout = _TIMEOUT,
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request and return the answer, whose body is still to be read, and closed. Raises ApiError."""
+        wanted = {name: value for name, value in (query or {}).items() if value}
+        url = self.server + path + (f"?{urlencode(wanted)}" if wanted else "")
+        headers = self._headers | {"Accept": accept, "Content-Type": content} | self._authorization()
+        for _ in range(_TRIES):
+            try:
+                answer = self._pool.request(
+                    method, url, body=body, headers=headers, timeout=timeout, retries=False, preload_content=False
+                )
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise ApiError(0, "Unreachable", f"the API server {self.server} cannot be reached: {error}") from None
+            if answer.status != _BUSY:
+                break
+            _wait(answer)
+        if answer.status >= 400:
+            raise _refusal(answer)
+        return answer  # type: ignore[no-any-return]
+
+    def _authorization(self) -> dict[str, str]:
+        # Asked for every request: a token may have to be renewed.
+        found = self._configuration.get_api_key_with_prefix("authorization")
+        if found:
+            return {"Authorization": found}
+        basic = self._configuration.username and self._configuration.get_basic_auth_token()
+        return {"Authorization": basic} if basic else {}
+
+
+def _load(configuration: Any, kubeconfig: str, context: str) -> tuple[str, Mapping[str, Any]]:
+    """Fill in how to sign in, as kubectl would; return the context's namespace, and its user."""
+    if kubeconfig or context or not _in_cluster():
+        kube_config.load_kube_config(kubeconfig or None, context or None, configuration)
+        contexts, active = kube_config.list_kube_config_contexts(kubeconfig or None)
+        if context:
+            active = next(each for each in contexts if each["name"] == context)
+        known = impersonation.user_of(kubeconfig, active["context"])
+        return str(active["context"].get("namespace") or "default"), known
+    kube_config.load_incluster_config(configuration)
+    return os.environ.get("ASSAY_NAMESPACE") or "default", {}
+
+
+def _in_cluster() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+
+
+def _wait(answer: Any) -> None:
+    """Wait as long as an API server asks for that was too busy to look at a request."""
+    said = answer.headers.get("Retry-After") or ""
+    answer.drain_conn()
+    time.sleep(min(5, int(said) if said.isdigit() else 1))
+
+
+def _writing(dry_run: bool) -> dict[str, str]:
+    return {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else ""}
+
+
+def _refusal(answer: Any) -> ApiError:
+    text = answer.read()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = {}
+    return ApiError(answer.status, found.get("reason") or "", found.get("message") or f"HTTP {answer.status}")
+
+
+def _path(resource: Resource, namespace: str, name: str = "", part: str = "") -> str:
+    try:
+        return resources.path(resource, namespace, name, part)
+    except ValueError as error:
+        raise CliError(str(error), code=NOT_FOUND) from None

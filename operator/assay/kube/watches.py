@@ -1,0 +1,148 @@
+"""What changes in the cluster, as it changes: lists and watches of several kinds in one stream.
+
+Each kind is read by a thread of its own, which goes on where it was when a connection ends, and begins anew when the
+API server no longer knows what was then. The threads end with the process.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import urllib3
+
+from assay.api import resources
+from assay.api.resources import Resource
+from assay.cli.output import printing
+from assay.kube.sync import ApiError, Kube
+
+Raw = dict[str, Any]
+#: Objects by namespace and name.
+State = dict[tuple[str, str], Raw]
+
+_PAGE = 500
+_LIFE_SECONDS = 60
+_TIMEOUT = urllib3.Timeout(connect=10, read=_LIFE_SECONDS + 15)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
+_GONE = 410
+
+
+class Watch(NamedTuple):
+    """What is watched. ``fields`` are such as ``metadata.name=digits``."""
+
+    resource: Resource
+    namespace: str
+    labels: str = ""
+    fields: str = ""
+
+
+class Change(NamedTuple):
+    """What was heard of a watch: of SYNC all objects that there are, else the one that has changed."""
+
+    resource: Resource
+    kind: Literal["SYNC", "ADDED", "MODIFIED", "DELETED"]
+    objects: list[Raw]
+
+
+def apply(state: State, change: Change) -> None:
+    """Bring what is known of one kind up to date."""
+    if change.kind == "SYNC":
+        state.clear()
+    for each in change.objects:
+        key = (each["metadata"].get("namespace") or "", each["metadata"]["name"])
+        if change.kind == "DELETED":
+            state.pop(key, None)
+        else:
+            state[key] = each
+
+
+def changes(kube: Kube, *watches: Watch, tick: float = 1.0) -> Iterator[Change | None]:
+    """Yield what changes, without end; None when nothing has for ``tick`` seconds. The first of each watch is a SYNC.
+
+    Raises ApiError when the API server refuses a watch. While it cannot be reached it is tried again.
+    """
+    found: queue.SimpleQueue[Change | ApiError] = queue.SimpleQueue()
+    for watch in watches:
+        threading.Thread(target=_read, args=(kube, watch, found), daemon=True).start()
+    while True:
+        try:
+            change = found.get(timeout=tick)
+        except queue.Empty:
+            yield None
+            continue
+        if isinstance(change, ApiError):
+            raise change
+        yield change
+
+
+def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError]) -> None:
+    """Put what is heard of one watch into a queue; at last the refusal."""
+    version, pause = "", _FIRST_PAUSE
+    while True:
+        try:
+            if not version:
+                objects, version = _list(kube, watch)
+                found.put(Change(watch.resource, "SYNC", objects))
+            for change, at in _events(kube, watch, version):
+                version, pause = at, _FIRST_PAUSE
+                if change is not None:
+                    found.put(change)
+        except ApiError as error:
+            if error.status == _GONE:
+                version = ""
+            elif 400 <= error.status < 500 and error.status != 429:
+                found.put(error)
+                return
+            else:
+                printing.note(f"{error.message}; trying again")
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _list(kube: Kube, watch: Watch) -> tuple[list[Raw], str]:
+    """Return all objects, and the version from which a watch goes on."""
+    objects: list[Raw] = []
+    query = {"limit": str(_PAGE), "labelSelector": watch.labels, "fieldSelector": watch.fields}
+    while True:
+        page = kube.request("GET", resources.path(watch.resource, watch.namespace), query=query)
+        objects += page.get("items") or []
+        metadata = page["metadata"]
+        if not metadata.get("continue"):
+            return objects, metadata["resourceVersion"]
+        query["continue"] = metadata["continue"]
+
+
+def _events(kube: Kube, watch: Watch, version: str) -> Iterator[tuple[Change | None, str]]:
+    """Yield changes and the version after each, until the connection ends. Raises ApiError."""
+    query = {
+        "watch": "1",
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": str(_LIFE_SECONDS),
+        "resourceVersion": version,
+        "labelSelector": watch.labels,
+        "fieldSelector": watch.fields,
+    }
+    path = resources.path(watch.resource, watch.namespace)
+    with kube.stream("GET", path, query=query, timeout=_TIMEOUT) as answer:
+        for line in lines(answer):
+            event = json.loads(line)
+            kind, each = event["type"], event["object"]
+            if kind == "ERROR":
+                raise ApiError(each.get("code") or 0, each.get("reason") or "", each.get("message") or "")
+            change = None if kind == "BOOKMARK" else Change(watch.resource, kind, [each])
+            yield change, each["metadata"]["resourceVersion"]
+
+
+def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come. A connection that breaks ends it, and so the last, unfinished line."""
+    rest = b""
+    try:
+        for data in answer.stream():
+            *whole, rest = (rest + data).split(b"\n")
+            yield from whole
+    except (urllib3.exceptions.HTTPError, OSError):
+        return

@@ -1,0 +1,332 @@
+"""Registration: which runs become versions of a model, and what a version says of the run that made it.
+
+Pure: it reads Runs as they are and returns what is to be written. It allocates no number, copies no bytes, and does
+not know whether a version exists already. docs/registry.md has the rules for people.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from assay.api import names
+from assay.api.experiment import ExperimentStatus, Register
+from assay.api.run import Objective
+from assay.planning.conditions import Status, conditions, flag
+from assay.planning.promotion import expression_cost, expressions
+from assay.planning.runs.facts import run_facts
+from assay.planning.search import sweep
+
+Raw = dict[str, Any]
+Flag = tuple[Status, str, str]
+
+RUN_VARIABLES = ("run",)
+_SUMMARY = ("last", "min", "max", "best", "step")
+_SOURCE = ("repository", "revision", "path", "dirty")
+_DATASET = ("name", "uri", "version", "digest")
+_IMAGE = ("container", "image", "digest")
+_MODEL = ("path", "digest", "size")
+#: Lists of a provenance that are keyed, and by what.
+_KEYS = {"datasets": "name", "images": "container"}
+_MAX_DIFFERENCES = 3
+_MAX_MESSAGE = 1000
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+#: As in charts/assay/policies/versions.yaml: a prefix that is no whole bucket or folder allows nothing.
+_PREFIX = re.compile(r"s3://[a-z0-9][-a-z0-9.]*[a-z0-9]/(.+/)?")
+
+
+# Which runs
+
+
+def run_values(run: Raw) -> Raw:
+    """Return what ``when`` sees as ``run``: its numbers as floats, but the parameters as they were written.
+
+    The texts are "" where nothing is known; maps have no entry for what is not there.
+    """
+    metadata, spec, status = run["metadata"], run.get("spec") or {}, run.get("status") or {}
+    source, model = spec.get("source") or {}, status.get("model") or {}
+    return {
+        "name": metadata["name"],
+        "experiment": _experiment(run),
+        "owner": spec.get("owner") or "",
+        "parameters": spec.get("parameters") or {},
+        "metrics": {
+            metric: {key: expression_cost.to_float(value) for key, value in summary.items()}
+            for metric, summary in _metrics(status).items()
+        },
+        "source": {key: source.get(key) or "" for key in _SOURCE if key != "dirty"},
+        "model": {
+            "path": model.get("path") or "",
+            "digest": model.get("digest") or "",
+            "size": expression_cost.to_float(model.get("size") or 0),
+        },
+    }
+
+
+def problem(register: Register) -> str:
+    """Return why ``when`` cannot be compiled, with the position; "" when it can, or when there is none."""
+    try:
+        if register.when is not None:
+            expressions.compile(register.when, RUN_VARIABLES)
+    except expressions.ExpressionError as error:
+        return f"spec.register.when: {error}"
+    return ""
+
+
+def qualifies(register: Register, run: Raw) -> tuple[bool, str]:
+    """Return whether the run becomes a version, and when it does not, why, in words."""
+    status = run.get("status") or {}
+    phase = status.get("phase") or "Pending"
+    if phase != "Succeeded":
+        return False, f"it has not succeeded: its phase is {phase}"
+    if not (status.get("record") or {}).get("complete"):
+        return False, "its record is not complete"
+    if not (status.get("model") or {}).get("digest"):
+        return False, "it has left no model"
+    return _wanted(register, run)
+
+
+def _wanted(register: Register, run: Raw) -> tuple[bool, str]:
+    """Return whether ``when`` is true for the run, and why it is not."""
+    if register.when is None:
+        return True, ""
+    try:
+        expression = expressions.compile(register.when, RUN_VARIABLES)
+    except expressions.ExpressionError as error:
+        return False, f"spec.register.when: {error}"
+    values = expressions.Values({"run": run_values(run)})
+    outcome = expression.evaluate(values)
+    if outcome.value:
+        return True, ""
+    why = outcome.message if outcome.value is None else expression.shown(values) or f"{register.when} is false"
+    return False, f"spec.register.when is not true: {why}"
+
+
+def pick_best(register: Register, objective: Objective | None, runs: Iterable[Raw]) -> Raw | None:
+    """Return the best of the runs that qualify, of equals the one with the smallest index; None when none does.
+
+    A run without a value of the objective is not compared, and so is never the best.
+    """
+    found = {run["metadata"]["name"]: run for run in runs if qualifies(register, run)[0]}
+    best = sweep.best_run(objective, [run_facts(run) for run in found.values()])
+    return found[best.name] if best else None
+
+
+def why_none(register: Register, objective: Objective | None, runs: Iterable[Raw]) -> str:
+    """Return why none of an experiment's runs is registered: of the one that came nearest, in words."""
+    ended = {run["metadata"]["name"]: run for run in runs if (run.get("status") or {}).get("phase") == "Succeeded"}
+    if not ended:
+        return "no run has succeeded"
+    facts = [run_facts(run) for run in ended.values()]
+    if register.pick == "every" and (wanted := [run for run in facts if qualifies(register, ended[run.name])[0]]):
+        return f"{len(wanted)} of the runs that succeeded ({len(ended)}) qualify, and are not registered yet"
+    best = sweep.best_run(objective, facts)
+    nearest = best or min(facts, key=lambda run: (run.index, run.name))
+    _, reason = qualifies(register, ended[nearest.name])
+    if not reason and objective is not None:
+        reason = f"it has no value of {objective.metric}"
+    which = f"the best, {nearest.name}" if best else nearest.name
+    return f"none of the runs that succeeded ({len(ended)}) qualifies; {which}: {reason}"
+
+
+# The Experiment's condition
+
+
+def condition(
+    register: Register,
+    *,
+    over: bool,
+    registered: tuple[str, str] | None = None,
+    refused: tuple[str, str] | None = None,
+    none: str = "",
+) -> Flag:
+    """Return (status, reason, message) of an Experiment's condition Registered.
+
+    ``over`` says that all its runs have ended; ``registered`` is the last version and the run that it is from, by
+    their names; ``refused`` the run that is to be registered and the API server's words. ``none`` is ``why_none``.
+    """
+    wrong = problem(register)
+    if wrong:
+        return flag(False, names.INVALID_EXPRESSION, wrong)
+    if refused:
+        return flag(False, names.REGISTRATION_REFUSED, f"run {refused[0]} was not registered: {refused[1]}")
+    if registered:
+        return flag(True, names.REGISTERED, f"{registered[0]} from run {registered[1]}")
+    if over:
+        return flag(False, names.NO_RUN_QUALIFIES, none)
+    each = "each run" if register.pick == "every" else "the best run, once all have ended,"
+    return "Unknown", names.NOT_YET, f"runs are active; {each} is registered if it qualifies"
+
+
+def told(
+    status: ExperimentStatus, found: Flag, version: str = "", *, generation: int, now: datetime
+) -> ExperimentStatus:
+    """Return the Experiment's status with the condition Registered, its other conditions as they were.
+
+    ``version`` is the name of the ModelVersion that was registered last; "" leaves the one that is known.
+    """
+    ours = conditions(status.conditions, {names.REGISTERED: found}, generation, now)
+    others = [each for each in status.conditions if each.type != names.REGISTERED]
+    return status.model_copy(update={"registered": version or status.registered, "conditions": [*others, *ours]})
+
+
+# The version
+
+
+def version_body(run: Raw, model: str, number: int) -> Raw:
+    """Return the ModelVersion of a run, ready to be created; raise ValueError for a run that has left no model.
+
+    Nothing owns it: deleting the run, or its experiment, deletes no version.
+    """
+    metadata, spec = run["metadata"], run.get("spec") or {}
+    made = _only((run.get("status") or {}).get("model") or {}, _MODEL)
+    if not made.get("digest"):
+        raise ValueError(f"run {metadata['name']} has left no model")
+    experiment = _experiment(run)
+    provenance = provenance_of(run)
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.MODEL_VERSION,
+        "metadata": {"name": f"{model}.v{number}", "namespace": metadata["namespace"], "labels": _labels(run, model)},
+        "spec": {
+            "model": model,
+            "version": number,
+            **({"owner": spec["owner"]} if spec.get("owner") else {}),
+            "run": {
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+                **({"experiment": experiment} if experiment else {}),
+            },
+            "artifact": made,
+            **({"provenance": provenance} if provenance else {}),
+        },
+    }
+
+
+def _labels(run: Raw, model: str) -> dict[str, str]:
+    wanted = {
+        names.LABEL_MODEL: model,
+        names.LABEL_RUN_UID: run["metadata"]["uid"],
+        names.LABEL_RUN: run["metadata"]["name"],
+        names.LABEL_EXPERIMENT: _experiment(run),
+    }
+    return {key: value for key, value in wanted.items() if _LABEL_VALUE.fullmatch(value)}
+
+
+def _experiment(run: Raw) -> str:
+    return (run["metadata"].get("labels") or {}).get(names.LABEL_EXPERIMENT) or ""
+
+
+# What a version was made from
+
+
+def provenance_of(run: Raw) -> Raw:
+    """Return what the run's record says that its model was made from; what it does not say is left out."""
+    spec, status = run.get("spec") or {}, run.get("status") or {}
+    found = {
+        "parameters": {key: value for key, value in (spec.get("parameters") or {}).items() if value is not None},
+        "metrics": {metric: each for metric, each in _metrics(status).items() if "last" in each},
+        "source": _only(spec.get("source") or {}, _SOURCE),
+        "datasets": _datasets(spec, status),
+        "images": [_only(each, _IMAGE) for each in status.get("images") or []],
+    }
+    seed = _only(spec, ("seed",))
+    return {key: value for key, value in found.items() if value} | seed
+
+
+def _datasets(spec: Raw, status: Raw) -> list[Raw]:
+    """Return a Run's data sets; the digest of one that declares none is the one that was found."""
+    found = {each.get("name"): each.get("digest") for each in status.get("datasets") or []}
+    return [
+        _only({**each, "digest": each.get("digest") or found.get(each.get("name"))}, _DATASET)
+        for each in spec.get("datasets") or []
+    ]
+
+
+def _metrics(status: Raw) -> dict[str, dict[str, float]]:
+    """Return the summaries of a Run's metrics, only what is a number."""
+    return {
+        metric: {key: summary[key] for key in _SUMMARY if _is_number(summary.get(key))}
+        for metric, summary in (status.get("metrics") or {}).items()
+    }
+
+
+def _only(found: Mapping[str, Any], keys: Iterable[str]) -> Raw:
+    return {key: found[key] for key in keys if found.get(key) is not None}
+
+
+def disagreement(spec_provenance: Raw | None, found: Raw) -> str:
+    """Return "" when a manifest's provenance says nothing else than the run's record; else what differs, in words.
+
+    ``found`` is ``provenance_of`` the run. What the manifest leaves out is no difference; what the run lacks is one.
+    Numbers are compared as numbers, as JSON has them: 1 is 1.0, but true is not 1.
+    """
+    differences = []
+    for path, said, known in _differences(spec_provenance or {}, found):
+        differences.append(f"provenance.{path} is {_text(said)}, the run's is {_text(known)}")
+        if len(differences) == _MAX_DIFFERENCES:
+            break
+    return "; ".join(differences)[:_MAX_MESSAGE]
+
+
+_Difference = tuple[str, Any, Any]
+
+
+def _differences(said: Raw, found: Raw) -> Iterator[_Difference]:
+    for name, value in (said.get("parameters") or {}).items():
+        known = (found.get("parameters") or {}).get(name)
+        if value is not None and not _equal(value, known):
+            yield f"parameters.{name}", value, known
+    for name, value in (said.get("metrics") or {}).items():
+        yield from _fields(f"metrics.{name}", value, (found.get("metrics") or {}).get(name))
+    yield from _fields("source", said.get("source"), found.get("source"))
+    if said.get("seed") is not None and not _equal(said["seed"], found.get("seed")):
+        yield "seed", said["seed"], found.get("seed")
+    for part, key in _KEYS.items():
+        known = {each.get(key): each for each in found.get(part) or []}
+        for each in said.get(part) or []:
+            yield from _fields(f"{part}[{each.get(key)}]", each, known.get(each.get(key)))
+
+
+def _fields(path: str, said: Raw | None, found: Raw | None) -> Iterator[_Difference]:
+    """Yield the fields of one part that differ. A field that is empty says nothing."""
+    for field, value in (said or {}).items():
+        known = (found or {}).get(field)
+        if value not in (None, "") and not _equal(value, known):
+            yield f"{path}.{field}", value, known
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if _is_number(a) and _is_number(b):
+        # Beyond 64 bits the API server keeps a float: so many digits, and no more, can be compared.
+        exact = all(isinstance(each, int) and -(2**63) <= each < 2**63 for each in (a, b))
+        return bool(a == b) if exact else expression_cost.to_float(a) == expression_cost.to_float(b)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return type(a) is type(b) and bool(a == b)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    """Return a value for people: as in JSON, so that text is not taken for a number."""
+    return "not there" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:100]
+
+
+# What a namespace may name
+
+
+def entitled(uri: str, namespace: str, bucket: str, allowed: str) -> bool:
+    """Return whether a namespace may name these bytes: the rule of charts/assay/policies/versions.yaml.
+
+    ``allowed`` is the namespace's annotation assay.dev/allowed-prefixes, "" when it has none. ``uri`` is one that the
+    schema of ModelVersion lets through: without '..', empty parts or escapes.
+    """
+    own = [f"s3://{bucket}/runs/{namespace}/", f"s3://{bucket}/models/{namespace}/"]
+    others = [prefix for prefix in allowed.split(" ") if _PREFIX.fullmatch(prefix)]
+    return uri.startswith((*own, *others))

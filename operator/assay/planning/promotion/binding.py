@@ -1,0 +1,199 @@
+"""The status of an alias: bound, held, taken back, and what follows it. Nothing here decides whether it may move."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from assay.api import names
+from assay.api.modelalias import Binding, ModelAliasStatus, RequirementStatus, ServingStatus, SetAside
+from assay.planning.conditions import Status, conditions, flag
+from assay.planning.promotion.policies import Requirement
+
+MAX_HISTORY = 20
+MAX_FOLLOWERS = 20
+
+
+@dataclass(frozen=True)
+class Move:
+    """One binding: to which version and bytes, by whom and why, when, and at which generation of the spec."""
+
+    version: int
+    digest: str
+    actor: str
+    reason: str
+    at: datetime
+    generation: int
+
+
+def bind(status: ModelAliasStatus, move: Move, set_aside: SetAside | None = None) -> ModelAliasStatus:
+    """Return the status after a move. ``set_aside`` is the version that it was taken back from, if it was."""
+    # By a clock that was put back this move would come before the last one: a stretch would look longer than it was.
+    at = max([move.at, *(each.to or each.from_ for each in status.history)])
+    history = [each if each.to is not None else each.model_copy(update={"to": at}) for each in status.history]
+    history.append(
+        Binding(
+            version=move.version,
+            digest=move.digest,
+            from_=at,
+            actor=move.actor[:512],
+            reason=move.reason[:1024] or None,
+        )
+    )
+    return status.model_copy(
+        update={
+            "bound_version": move.version,
+            "bound_digest": move.digest,
+            "bound_generation": move.generation,
+            "bound_at": at,
+            "previous_version": _previous(history, move.version, set_aside),
+            "bindings": status.bindings + 1,
+            "set_aside": set_aside,
+            "requirements": [],
+            "warnings": [],
+            "history": history[-MAX_HISTORY:],
+            "serving": [_before_rollout(each) for each in status.serving],
+        }
+    )
+
+
+def _previous(history: Sequence[Binding], live: int, set_aside: SetAside | None) -> int | None:
+    """Return the version that was live before this one, and was not left because it failed or was not wanted."""
+    left = (live, set_aside.version if set_aside else None)
+    return next((each.version for each in reversed(history) if each.version not in left), None)
+
+
+def _before_rollout(follower: ServingStatus) -> ServingStatus:
+    """Return a follower as it enters a rollout. One that fails already says nothing by failing with the next one."""
+    proven = None if follower.failed else follower.proven
+    return follower.model_copy(update={"ready": False, "failed": False, "message": None, "proven": proven})
+
+
+def way_back(status: ModelAliasStatus, followers: Sequence[ServingStatus]) -> tuple[ServingStatus, int] | None:
+    """Return the follower whose failure takes the alias back, and the version to go back to; None when nothing does.
+
+    The version is to blame when the follower has served another one until then. A workload that came later or never
+    worked takes nothing back, and a version that was gone back to is not left by itself.
+    """
+    if status.set_aside is not None:
+        return None
+    for each in followers:
+        if each.failed and each.proven is not None and each.proven != status.bound_version:
+            return each, each.proven
+    return None
+
+
+def hold(
+    status: ModelAliasStatus, requirements: Sequence[Requirement], warnings: Sequence[str] = ()
+) -> ModelAliasStatus:
+    """Return the status while the wanted version may not be bound yet."""
+    shown = [
+        RequirementStatus(policy=each.policy, requirement=each.requirement, met=each.met, message=each.message[:1024])
+        for each in requirements
+    ]
+    # What is not met comes first: the list is bounded.
+    shown.sort(key=lambda each: each.met)
+    return status.model_copy(update={"requirements": shown[:100], "warnings": [text[:1024] for text in warnings][:50]})
+
+
+def unmet(requirements: Sequence[RequirementStatus]) -> str:
+    """Return in words what is missing."""
+    missing = [
+        f"{each.policy}: {each.message}" if each.policy else each.message for each in requirements if not each.met
+    ]
+    return "; ".join(missing)
+
+
+def is_set_aside(status: ModelAliasStatus, version: int, generation: int) -> bool:
+    """Whether the wanted version was left, and its spec has not been written anew since."""
+    aside = status.set_aside
+    return aside is not None and (aside.version, aside.generation) == (version, generation)
+
+
+def summarise(
+    status: ModelAliasStatus,
+    wanted: int,
+    followers: Sequence[ServingStatus],
+    *,
+    generation: int,
+    now: datetime,
+) -> ModelAliasStatus:
+    """Return the status with its phase, message and conditions. ``followers`` are the workloads as they are now."""
+    new = status.model_copy(update={"serving": list(followers)[:MAX_FOLLOWERS], "observed_generation": generation})
+    facts = _Facts(new, wanted, generation)
+    if not facts.is_held and new.requirements:
+        # They are of a version that nobody wants any more. What came with a binding has no requirements beside it.
+        new = new.model_copy(update={"requirements": [], "warnings": []})
+    flags: dict[str, tuple[Status, str, str]] = {
+        names.READY: facts.ready(),
+        names.BOUND: facts.bound(),
+        names.HELD: facts.held(),
+        names.DEGRADED: facts.degraded(),
+    }
+    return new.model_copy(
+        update={
+            "phase": facts.phase(),
+            "message": facts.message()[:4000] or None,
+            "conditions": conditions(status.conditions, flags, generation, now),
+        }
+    )
+
+
+class _Facts:
+    """What the conditions are made from."""
+
+    def __init__(self, status: ModelAliasStatus, wanted: int, generation: int) -> None:
+        self.status, self.wanted = status, wanted
+        self.live = status.bound_version
+        self.aside = status.set_aside if is_set_aside(status, wanted, generation) and self.live != wanted else None
+        self.failing = [each for each in status.serving if each.failed]
+        self.waiting = [each for each in status.serving if not each.ready and not each.failed]
+
+    @property
+    def is_held(self) -> bool:
+        return self.live != self.wanted and self.aside is None
+
+    def phase(self) -> str:
+        if self.failing or (self.aside is not None and self.aside.reason == names.ROLLOUT_FAILED):
+            return "Degraded"
+        if self.is_held:
+            return "Held"
+        return "Bound" if self.live is not None else "Pending"
+
+    def message(self) -> str:
+        parts = []
+        if self.aside is not None:
+            parts.append(self.aside.message)
+        elif self.is_held:
+            parts.append(f"v{self.wanted} is held: {unmet(self.status.requirements) or 'it has not been judged yet'}")
+        parts += [f"{each.kind} {each.name}: {each.message}" for each in self.failing or self.waiting if each.message]
+        return "; ".join(parts)
+
+    def bound(self) -> tuple[Status, str, str]:
+        if self.live is None:
+            return flag(False, names.NOTHING_BOUND, self.message())
+        if self.live == self.wanted:
+            return flag(True, names.REQUIREMENTS_MET, f"v{self.live} is live")
+        return flag(False, self.aside.reason if self.aside else names.REQUIREMENTS_UNMET, self.message())
+
+    def held(self) -> tuple[Status, str, str]:
+        if self.is_held:
+            missing = any(each.requirement == "version" for each in self.status.requirements)
+            return flag(True, names.VERSION_MISSING if missing else names.REQUIREMENTS_UNMET, self.message())
+        return flag(False, self.aside.reason if self.aside else names.REQUIREMENTS_MET, "")
+
+    def degraded(self) -> tuple[Status, str, str]:
+        if self.phase() == "Degraded":
+            return flag(True, names.ROLLOUT_FAILED, self.message())
+        return flag(False, names.SERVING if self.status.serving else names.NOTHING_FOLLOWS, "")
+
+    def ready(self) -> tuple[Status, str, str]:
+        """As kstatus and Argo CD's health mean it: what is wanted is live, and served by all that follow."""
+        if self.live is None or self.is_held:
+            return flag(False, self.held()[1], self.message())
+        if self.phase() == "Degraded":
+            return flag(False, names.ROLLOUT_FAILED, self.message())
+        if self.waiting:
+            return flag(False, names.ROLLOUT_IN_PROGRESS, self.message())
+        if self.aside is not None:
+            return flag(True, self.aside.reason, self.message())
+        return flag(True, names.SERVING if self.status.serving else names.NOTHING_FOLLOWS, f"v{self.live} is live")

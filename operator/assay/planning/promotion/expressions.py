@@ -1,0 +1,258 @@
+"""CEL expressions: gates of policies, ``register.when`` of experiments, filters.
+
+Whoever writes an expression is trusted with nothing but its result: compiling and evaluating never raise anything but
+``ExpressionError``, and never take long. What an expression may read is what it is given; it cannot reach anything
+else. This module must not know what the variables mean.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from cel_expr_python import cel
+
+from assay.planning.promotion import expression_cost, expression_tree
+from assay.planning.promotion.expression_cost import Extent
+from assay.planning.promotion.expression_tree import Path
+
+MAX_LENGTH = 4096
+_MAX_MESSAGE = 500
+
+_POSITION = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
+_NOT_APPLICABLE = re.compile(
+    r"[Nn]o matching overloads? (?:for|found :) '?(?P<name>[^\s'(]+)'?(?: applied to '| )?(?:\((?P<kinds>.*)\))?"
+)
+_MISSING = re.compile(r"Key not found in map : \"(.*)\"", re.DOTALL)
+_OPERATOR = re.compile(r"[@_]?(\W+|in)(?:_.*)?")
+_NOUNS = {"metrics": "metric", "parameters": "parameter"}
+_HINT = "write whole numbers as 1.0, or convert with double(…)"
+
+
+_SHOWN_VALUES = 4
+
+
+class ExpressionError(ValueError):
+    """An expression that cannot be compiled: what is wrong, and where (line and column count from 1)."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(f"line {line}, column {column}: {message}")
+        self.message, self.line, self.column = message, line, column
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation came to: ``value`` is None when it came to nothing, and ``message`` says why.
+
+    ``null`` is the variable or field that is null and was read all the same, as ``current`` or ``run.source``.
+    """
+
+    value: bool | None
+    message: str = ""
+    null: str = ""
+
+
+class Values:
+    """Values for expressions: measured, and handed to the library, once for any number of evaluations.
+
+    ``values`` maps each variable to a plain value: None, bool, int, float, str, list or a mapping with text as keys.
+    What is no plain value is reported by each evaluation.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.problem = ""
+        self.plain: dict[str, Any] = {}
+        self._extents: dict[Path, Extent] = {}
+        for name, value in sorted(values.items()):
+            try:
+                self.plain[name], _ = expression_cost.plain(value)
+            except expression_cost.NotPlain as error:
+                self.problem = f"{name} cannot be read: {error}"
+                return
+        self.activation = _environment(tuple(self.plain)).Activation(self.plain)
+
+    def get(self, path: Path) -> Any:
+        """Return what is at the path; raise KeyError, or TypeError when something above it is no map."""
+        value: Any = self.plain
+        for key in path:
+            if not isinstance(value, dict):
+                raise TypeError
+            value = value[key]
+        return value
+
+    def extent(self, path: Path) -> Extent:
+        """Return how large the value at the path is; that of nothing when there is none."""
+        if path not in self._extents:
+            try:
+                value = self.get(path)
+            except (KeyError, TypeError):
+                value = None
+            self._extents[path] = expression_cost.plain(value)[1].rounded()
+        return self._extents[path]
+
+
+class Expression:
+    """A compiled expression. ``paths`` are the fields that it reads, without the variables of its own macros."""
+
+    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+        self.text = text
+        self.variables = variables
+        self._compiled = _compile(text, variables)
+        try:
+            self._tree = expression_tree.decode(self._compiled.serialize())
+        except (ValueError, RecursionError, IndexError) as error:
+            raise ExpressionError("the expression is too complex") from error
+        _check_patterns(self._tree, variables)
+        self.paths = [path for path in expression_tree.paths(self._tree) if path[0] in variables]
+
+    def evaluate(self, values: Values | Mapping[str, Any]) -> Outcome:
+        """Return whether the expression holds over the values. Never raises, whatever the values are."""
+        values = values if isinstance(values, Values) else Values(values)
+        if values.problem:
+            return Outcome(None, values.problem)
+        units = expression_cost.cost(self._tree, tuple((path, values.extent(path)) for path in self.paths))
+        if units > expression_cost.BUDGET:
+            share = units / expression_cost.BUDGET
+            return Outcome(None, f"the expression could take too long: up to {share:.3g} times what is allowed")
+        return self._outcome(values.activation, values)
+
+    def evaluate_freely(self, values: dict[str, Any]) -> Outcome:
+        """Do the same without a bound on time or memory, in a fraction of the time.
+
+        For values that come from JSON, and for people who wait for their own expressions: they harm nobody else.
+        """
+        try:
+            activation = _environment(self.variables).Activation(values)
+        except (RuntimeError, TypeError, ValueError, OverflowError):
+            return self.evaluate(values)
+        return self._outcome(activation, values)
+
+    def _outcome(self, activation: Any, values: Values | dict[str, Any]) -> Outcome:
+        try:
+            result = self._compiled.eval(activation)
+        except RuntimeError as error:
+            return self._failed(str(error), values)
+        if result.type() == cel.Type.BOOL:
+            return Outcome(bool(result.value()))
+        if result.type() == cel.Type.ERROR:
+            return self._failed(str(result.value()), values)
+        return Outcome(None, f"the result is {result.type().name().lower()}, it has to be true or false")
+
+    def shown(self, values: Values) -> str:
+        """Return the first values that the expression has read, by their names; "" when there are none to show."""
+        found = []
+        for path in self.paths:
+            try:
+                value = values.get(path)
+            except (KeyError, TypeError):
+                continue
+            if isinstance(value, bool | int | float | str):
+                found.append(f"{'.'.join(path)} is {_text(value)}")
+        return ", ".join(found[:_SHOWN_VALUES])
+
+    def _failed(self, error: str, values: Values | dict[str, Any]) -> Outcome:
+        values = values if isinstance(values, Values) else Values(values)
+        missing = _MISSING.search(error)
+        for path in self.paths:
+            for end in range(1, len(path)):
+                above = _get(values, path[:end])
+                if above is None:
+                    null = ".".join(path[:end])
+                    return Outcome(None, f"{null} is null, so {'.'.join(path)} cannot be read", null)
+                if missing and isinstance(above, dict) and path[end] == missing[1] and path[end] not in above:
+                    return Outcome(None, _lack(path[:end], path[end]))
+        return Outcome(None, _words(error))
+
+
+@lru_cache(maxsize=2048)
+def compile(expression: str, variables: tuple[str, ...]) -> Expression:  # noqa: A001 - what it does, as in `re`
+    """Return the expression, compiled and checked; raise ExpressionError with the position of what is wrong.
+
+    The result has to be a boolean. Compiling the same text again costs nothing.
+    """
+    return Expression(expression, tuple(sorted(variables)))
+
+
+@lru_cache(maxsize=64)
+def _environment(variables: tuple[str, ...]) -> Any:
+    return cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN))
+
+
+def _compile(text: str, variables: tuple[str, ...]) -> Any:
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"the expression is longer than {MAX_LENGTH} characters")
+    if not text.isprintable() and any(ord(letter) in range(0xD800, 0xE000) for letter in text):
+        raise ExpressionError("the expression is not valid Unicode")
+    try:
+        compiled = _environment(variables).compile(text)
+    except RuntimeError as error:
+        raise _refusal(str(error), variables) from None
+    kind = compiled.return_type()
+    if kind not in (cel.Type.BOOL, cel.Type.DYN):
+        raise ExpressionError(f"the result is {kind.name().lower()}, it has to be true or false")
+    return compiled
+
+
+def _refusal(error: str, variables: tuple[str, ...]) -> ExpressionError:
+    if "recursion" in error:
+        return ExpressionError("the expression is nested too deeply")
+    found = _POSITION.search(error)
+    if not found:
+        return ExpressionError(_words(error))
+    line, column = max(1, int(found[1])), max(1, int(found[2]))
+    message = found[3].removesuffix(" (in container '')").removesuffix(" [INVALID_ARGUMENT]")
+    if message.startswith("undeclared reference to"):
+        message = f"{message.replace('undeclared reference to', 'there is no')}; variables: {', '.join(variables)}"
+    return ExpressionError(_words(message), line, column)
+
+
+def _check_patterns(tree: expression_tree.Node, variables: tuple[str, ...]) -> None:
+    """Refuse regular expressions that are not known here, or are none: their cost and their errors would come late."""
+    for node in expression_tree.walk(tree):
+        if isinstance(node, expression_tree.Call) and node.function == "matches":
+            pattern = node.arguments[-1]
+            if not isinstance(pattern, expression_tree.Constant) or pattern.text is None:
+                raise ExpressionError("the pattern of matches() has to be a literal text")
+            outcome = _environment(("pattern",)).compile('"".matches(pattern)').eval(data={"pattern": pattern.text})
+            if outcome.type() == cel.Type.ERROR:
+                raise ExpressionError(_words(str(outcome.value())))
+
+
+def _get(values: Values, path: Path) -> Any:
+    try:
+        return values.get(path)
+    except (KeyError, TypeError):
+        return ...
+
+
+def _lack(above: Path, key: str) -> str:
+    noun = _NOUNS.get(above[-1])
+    if noun and len(above) > 1:
+        return f"{'.'.join(above[:-1])} has no {noun} {key}"[:_MAX_MESSAGE]
+    return f"{'.'.join(above)} has no {key}"[:_MAX_MESSAGE]
+
+
+def _text(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value[:100], ensure_ascii=False)  # else one would not see an empty one
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:100]
+
+
+def _words(error: str) -> str:
+    """Return one of the library's messages as one line that its reader can act on."""
+    if "<jump_condition>" in error:
+        return "what stands before ? has to be true or false"
+    found = _NOT_APPLICABLE.search(error)
+    if found:
+        kinds = (found["kinds"] or "").replace("int64", "int").strip()
+        operator = _OPERATOR.fullmatch(found["name"])
+        what = f"{operator[1].strip('_') if operator else found['name']} cannot be used"
+        what += f" with {kinds.replace(', ', ' and ')}" if kinds else " with these values"
+        return f"{what}; {_HINT}" if {"int", "double"} <= set(kinds.split(", ")) else what
+    text = " ".join(error.split()).removesuffix(" [INVALID_ARGUMENT]")
+    text = re.sub(r" expecting .*", "", text).replace("'<EOF>'", "end of the expression")
+    return re.sub(r"^[A-Z_]+: ", "", text)[:_MAX_MESSAGE]

@@ -1,0 +1,65 @@
+"""Objects of the API → what verdicts are made from. Nothing is judged here."""
+
+from typing import Any
+
+from assay.api import names
+from assay.api.approvals import read_approval
+from assay.api.modelversion import ApprovalStatus, HeldStatus, ModelVersionSpec, ModelVersionStatus
+from assay.api.promotionpolicy import PromotionPolicySpec
+from assay.planning.promotion.approvals import fingerprint
+from assay.planning.promotion.policies import Approval, Held, Policy, VersionView, policy_view
+
+Raw = dict[str, Any]
+
+
+def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:
+    """Return the view of a ModelVersion. ``held`` are the stretches of its bytes as they are known now."""
+    metadata = body["metadata"]
+    spec = ModelVersionSpec.model_validate(body["spec"])
+    status = ModelVersionStatus.model_validate(body.get("status") or {})
+    # What the run says comes first: a manifest may leave out what a gate would ask for.
+    provenance = status.provenance or spec.provenance
+    true = {condition.type for condition in status.conditions if condition.status == "True"}
+    metrics = {name: record.model_dump() for name, record in provenance.metrics.items()} if provenance else {}
+    return VersionView(
+        name=metadata["name"],
+        model=spec.model,
+        version=spec.version,
+        digest=spec.artifact.digest,
+        owner=spec.owner or "",
+        metrics=metrics,
+        parameters=provenance.parameters if provenance else {},
+        approvals=_approvals(metadata.get("annotations") or {}, status.approvals),
+        reproducible=names.REPRODUCIBLE in true,
+        artifact_verified=names.ARTIFACT_VERIFIED in true,
+        provenance_verified=names.PROVENANCE_VERIFIED in true,
+        signed=names.SIGNED in true,
+        archived=names.LABEL_ARCHIVED in (metadata.get("labels") or {}),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        held=tuple(Held(each.alias, each.from_, each.to) for each in held),
+    )
+
+
+def _approvals(annotations: dict[str, str], seen: list[ApprovalStatus]) -> tuple[Approval, ...]:
+    """Return the approvals as they stand on the object, since when by the status.
+
+    One that the status does not know is none that was looked at: without a time it would never expire.
+    """
+    since = {(each.alias, each.id, each.fingerprint): each.since for each in seen}
+    found = []
+    for key, value in sorted(annotations.items()):
+        said = read_approval(key, value)
+        at = since.get((said.alias, said.id, fingerprint(value))) if said is not None else None
+        if said is not None and at is not None:
+            found.append(Approval(said.id, said.alias, said.digest, said.approver, said.comment, at))
+    return tuple(found)
+
+
+def policy_of(body: Raw) -> Policy:
+    """Return the view of a PromotionPolicy; one that cannot be read keeps shut all that it may be about."""
+    name = body["metadata"]["name"]
+    try:
+        spec = PromotionPolicySpec.model_validate(body["spec"])
+    except ValueError as error:
+        return Policy(name, problem=f"its spec is not understood: {' '.join(str(error).split())[:500]}")
+    return policy_view(name, spec)

@@ -1,0 +1,343 @@
+"""Run → batch/v1 Job: the user's template, with the recorder beside it and the /assay volume in it.
+
+What the user wrote stays as it is. Added are: labels, an annotation, five volumes, one native sidecar, the
+/assay mounts and the PARAM_ variables; for data sets init containers and volumes. A name that the user already took is
+an error, never overwritten.
+"""
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from assay.api import names
+from assay.api.common import Scalar
+from assay.planning.runs import capture, datasets
+from assay.planning.runs.datasets import StoreAddress
+from assay.planning.search.space import check_names
+
+Raw = dict[str, Any]
+
+RECORDER = "assay-recorder"
+_VOLUME_RUN, _VOLUME_SPOOL = "assay-run", "assay-recorder"
+_VOLUME_PARAMETERS, _VOLUME_STORE, _VOLUME_NO_TOKEN = "assay-params", "assay-store", "assay-no-token"
+ASSAY_DIR = "/assay"
+_SPOOL = "/var/lib/assay"
+_CREDENTIALS = "/var/run/assay/store"
+_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 — a path, not a secret
+CREDENTIALS_KEY = "credentials.json"
+NONROOT = 65532
+
+
+class InvalidTemplate(ValueError):
+    """A Job template that Assay cannot add its parts to."""
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What the operator's own configuration decides about a Job."""
+
+    image: str
+    pull_policy: str = "IfNotPresent"
+    #: Seconds that the recorder has for the rest of the upload when the template names no grace period.
+    grace_seconds: int = 120
+    resources: Raw = field(
+        default_factory=lambda: {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
+    )
+    store: StoreAddress = field(default_factory=StoreAddress)
+
+
+def secret_name(run: Raw) -> str:
+    """Return the name of the Secret with the run's store credentials."""
+    # By the UID: it can be nobody else's, so writing over it and deleting it are safe without ever reading a Secret.
+    return f"assay-run-{run['metadata']['uid']}"
+
+
+def build_job(
+    run: Raw,
+    record_prefix: str,
+    settings: JobSettings,
+    *,
+    suspended_by: str = "",
+    unseen: str = capture.NOT_ASKED,
+) -> Raw:
+    """Return the Job of a Run.
+
+    ``run`` is the raw object, ``record_prefix`` the run's prefix in the store without a slash at the end.
+    ``suspended_by`` names what holds the Job back, "" when nothing does; ``unseen`` says why the recorder cannot have
+    the training container's image mounted, "" when it can. Raises InvalidTemplate with one sentence for people.
+    """
+    metadata, spec = run["metadata"], run["spec"]
+    _check_shape(spec["job"]["template"])
+    job_spec = copy.deepcopy(spec["job"])
+    # Held back until the run is recorded: the Job's pods are evidence until then.
+    job_spec.pop("ttlSecondsAfterFinished", None)
+    if suspended_by:
+        job_spec["suspend"] = True
+    fetched = _fetched(run)
+    _decorate(job_spec["template"], run, record_prefix, settings, fetched)
+    _show_image(job_spec["template"]["spec"], unseen)
+    datasets.fail_fast(job_spec, fetched)
+    annotations = {names.ANNOTATION_SUSPENDED_BY: suspended_by} if suspended_by else {}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "labels": {**inheritable(metadata.get("labels")), **run_labels(run)},
+            **({"annotations": annotations} if annotations else {}),
+            "ownerReferences": [owner_reference(run)],
+        },
+        "spec": job_spec,
+    }
+
+
+def owner_reference(owner: Raw) -> Raw:
+    """Return the controller reference to an object of ours."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def inheritable(labels: dict[str, str] | None) -> dict[str, str]:
+    """Return the labels or annotations that a child may carry: all but those by which tools track objects."""
+    return {k: v for k, v in (labels or {}).items() if not k.startswith(names.TRACKING_PREFIXES)}
+
+
+def run_labels(run: Raw) -> dict[str, str]:
+    """Return the labels of everything that belongs to a Run."""
+    metadata = run["metadata"]
+    labels = {names.LABEL_RUN: metadata["name"], names.LABEL_RUN_UID: metadata["uid"]}
+    experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)
+    return labels | ({names.LABEL_EXPERIMENT: experiment} if experiment else {})
+
+
+def as_text(value: Scalar) -> str:
+    """Return a parameter's value as the container's environment has it: strings bare, the rest as in JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def is_ours(container: str) -> bool:
+    """Whether a container of a training pod is one of Assay's own."""
+    return container == RECORDER or datasets.is_fetch(container)
+
+
+def _fetched(run: Raw) -> list[datasets.Group]:
+    try:
+        return datasets.groups(run)
+    except ValueError as error:
+        raise InvalidTemplate(str(error)) from None
+
+
+def _decorate(
+    template: Raw, run: Raw, record_prefix: str, settings: JobSettings, fetched: list[datasets.Group]
+) -> None:
+    """Add Assay's parts to the pod template, in place."""
+    parameters = run["spec"].get("parameters") or {}
+    try:
+        check_names(parameters, "spec.parameters")
+    except ValueError as error:
+        raise InvalidTemplate(str(error)) from None
+    metadata = template["metadata"] = template.get("metadata") or {}
+    metadata["labels"] = {**(metadata.get("labels") or {}), **run_labels(run)}
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        names.ANNOTATION_PARAMETERS: json.dumps(parameters, sort_keys=True),
+    }
+    pod = template["spec"]
+    _check_free(pod, with_data=bool(fetched))
+    if pod.get("terminationGracePeriodSeconds") is None:
+        pod["terminationGracePeriodSeconds"] = settings.grace_seconds
+    grace = pod["terminationGracePeriodSeconds"]
+    pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run), *datasets.volumes(fetched, secret_name(run))]
+    for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
+        _equip(container, run, parameters)
+        if fetched:
+            container["volumeMounts"].append(datasets.mount())
+    frame = _frame(pod, settings)
+    recorder = _recorder(frame, record_prefix, grace)
+    fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
+    # The recorder comes first, so that there is a record also of a pod whose data is not what it should be.
+    pod["initContainers"] = [recorder, *fetches, *(pod.get("initContainers") or [])]
+
+
+def _show_image(pod: Raw, unseen: str) -> None:
+    """Tell the recorder of the training container, and mount that one's image for it unless it stays unseen."""
+    recorder = pod["initContainers"][0]
+    recorder["env"] += capture.variables(pod, unseen)
+    volumes = [] if unseen else capture.volumes(pod)
+    if volumes:
+        pod["volumes"] += volumes
+        recorder["volumeMounts"].append(capture.mount())
+
+
+def _check_shape(template: Raw) -> None:
+    """Refuse a template whose parts that Assay adds to have another type than in core/v1.
+
+    The API server would say so of the Job, in its own words; here it is said before we stumble over it.
+    """
+    where = "spec.job.template"
+    metadata, pod = _typed(template, "metadata", dict, where), template["spec"]
+    _typed(metadata, "labels", dict, f"{where}.metadata")
+    _typed(metadata, "annotations", dict, f"{where}.metadata")
+    where = f"{where}.spec"
+    _typed(pod, "terminationGracePeriodSeconds", int, where)
+    _typed(pod, "securityContext", dict, where)
+    _objects(pod, "volumes", where)
+    for part in ("initContainers", "containers"):
+        for index, container in enumerate(_objects(pod, part, where)):
+            here = f"{where}.{part}[{index}]"
+            _typed(container, "securityContext", dict, here)
+            _objects(container, "env", here)
+            _objects(container, "volumeMounts", here)
+
+
+def _typed(owner: Raw, field_name: str, kind: type, where: str) -> Any:
+    """Return a field, empty when it is absent; InvalidTemplate when it has another type."""
+    value = owner.get(field_name)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = {dict: "an object", list: "a list", int: "a whole number"}[kind]
+        raise InvalidTemplate(f"{where}.{field_name} must be {wanted}")
+    return value
+
+
+def _objects(owner: Raw, field_name: str, where: str) -> list[Raw]:
+    """Return a field that is a list of objects."""
+    found: list[Raw] = _typed(owner, field_name, list, where)
+    if any(not isinstance(item, dict) for item in found):
+        raise InvalidTemplate(f"{where}.{field_name} must be a list of objects")
+    return found
+
+
+def _check_free(pod: Raw, *, with_data: bool) -> None:
+    """Refuse a template that uses a name or a path which Assay needs."""
+    for volume in pod.get("volumes") or []:
+        if str(volume.get("name", "")).startswith("assay-"):
+            raise InvalidTemplate(f"volume {volume['name']!r}: names that begin with 'assay-' are Assay's own")
+    for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
+        if not isinstance(container.get("name"), str):
+            raise InvalidTemplate("every container needs a name")
+        if is_ours(container["name"]):
+            raise InvalidTemplate(f"container {container['name']!r}: this name is Assay's own")
+        for mount in container.get("volumeMounts") or []:
+            if str(mount.get("name", "")).startswith("assay-"):
+                raise InvalidTemplate(
+                    f"container {container['name']!r} mounts {mount['name']!r}: this volume is Assay's own"
+                )
+            path = str(mount.get("mountPath", "")).rstrip("/")
+            own = (ASSAY_DIR, f"{ASSAY_DIR}/params.json", f"{ASSAY_DIR}/artifacts")
+            if path in own or (with_data and datasets.covers(path)):
+                raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is Assay's own")
+
+
+def _volumes(run: Raw) -> list[Raw]:
+    field_path = f"metadata.annotations['{names.ANNOTATION_PARAMETERS}']"
+    return [
+        {"name": _VOLUME_RUN, "emptyDir": {}},
+        {"name": _VOLUME_SPOOL, "emptyDir": {}},
+        {
+            "name": _VOLUME_PARAMETERS,
+            "downwardAPI": {"items": [{"path": "params.json", "fieldRef": {"fieldPath": field_path}}]},
+        },
+        {
+            "name": _VOLUME_STORE,
+            # No other key: there may be credentials for data sets beside it.
+            "secret": {"secretName": secret_name(run), "items": [{"key": CREDENTIALS_KEY, "path": CREDENTIALS_KEY}]},
+        },
+        {"name": _VOLUME_NO_TOKEN, "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}},
+    ]
+
+
+def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
+    """Give a user's container the /assay volume and the parameters. Its own variables come last and win."""
+    metadata = run["metadata"]
+    env = [{"name": f"PARAM_{name}", "value": as_text(value)} for name, value in parameters.items()]
+    env.append({"name": "ASSAY_RUN", "value": metadata["name"]})
+    env.append({"name": "ASSAY_RUN_UID", "value": metadata["uid"]})
+    experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)
+    if experiment:
+        env.append({"name": "ASSAY_EXPERIMENT", "value": experiment})
+    if run["spec"].get("seed") is not None:
+        env.append({"name": "ASSAY_SEED", "value": str(run["spec"]["seed"])})
+    own = container.get("env") or []
+    taken = {variable.get("name") for variable in own}
+    container["env"] = [variable for variable in env if variable["name"] not in taken] + own
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        {"name": _VOLUME_RUN, "mountPath": ASSAY_DIR},
+        {
+            "name": _VOLUME_PARAMETERS,
+            "mountPath": f"{ASSAY_DIR}/params.json",
+            "subPath": "params.json",
+            "readOnly": True,
+        },
+    ]
+
+
+def _frame(pod: Raw, settings: JobSettings) -> Raw:
+    """Return what all containers of Assay's own have in a pod."""
+    return {
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "resources": settings.resources,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _recorder_user(pod),
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        # Where a service account's token would be mounted: there is none for them.
+        "volumeMounts": [{"name": _VOLUME_NO_TOKEN, "mountPath": _TOKEN, "readOnly": True}],
+    }
+
+
+def _recorder(frame: Raw, record_prefix: str, grace: int) -> Raw:
+    env = {
+        "ASSAY_PREFIX": f"{record_prefix}/pods/$(ASSAY_POD)",
+        "ASSAY_DIR": ASSAY_DIR,
+        "ASSAY_SPOOL": _SPOOL,
+        "ASSAY_CREDENTIALS": f"{_CREDENTIALS}/{CREDENTIALS_KEY}",
+        "ASSAY_GRACE_SECONDS": str(grace),
+        # The root file system is read-only; what needs a temporary file finds it on the spool.
+        "TMPDIR": _SPOOL,
+        "HOME": _SPOOL,
+    }
+    return {
+        **frame,
+        "name": RECORDER,
+        "restartPolicy": "Always",
+        "command": ["python", "-m", "assay.recorder"],
+        "env": [
+            {"name": "ASSAY_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            *({"name": name, "value": value} for name, value in env.items()),
+        ],
+        # The kubelet starts the training only after this hook: its first line may write an artifact.
+        "lifecycle": {"postStart": {"exec": {"command": ["mkdir", "-p", "-m", "0777", f"{ASSAY_DIR}/artifacts"]}}},
+        "volumeMounts": [
+            {"name": _VOLUME_RUN, "mountPath": ASSAY_DIR},
+            {"name": _VOLUME_SPOOL, "mountPath": _SPOOL},
+            {"name": _VOLUME_STORE, "mountPath": _CREDENTIALS, "readOnly": True},
+            *frame["volumeMounts"],
+        ],
+    }
+
+
+def _recorder_user(pod: Raw) -> int:
+    """Return the user that the recorder runs as: the training's own where the template says it, else nobody's.
+
+    With the same user, files that the training keeps to itself (mode 0600) can be recorded too.
+    """
+    declared = [(pod.get("securityContext") or {}).get("runAsUser")]
+    declared += [(c.get("securityContext") or {}).get("runAsUser") for c in pod["containers"]]
+    users = {user for user in declared if isinstance(user, int) and user > 0}
+    return users.pop() if len(users) == 1 else NONROOT

@@ -1,0 +1,235 @@
+"""The status of a Run: while it goes on, what the recorder said of it, and how it ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from assay.api import names
+from assay.api.run_status import (
+    DatasetStatus,
+    EnvironmentStatus,
+    Image,
+    MetricStatus,
+    ModelStatus,
+    RecorderStatus,
+    RecordStatus,
+    RunStatus,
+    UsageStatus,
+)
+from assay.planning.conditions import Status, conditions, flag, format_duration, format_value, parse_time
+from assay.planning.runs.facts import JobFacts, PodFacts
+from assay.planning.runs.phases import Verdict, attempts
+
+MAX_METRICS = 100
+MAX_IMAGES = 32
+
+
+class MetricLike(Protocol):
+    """One metric of a recorder's summary."""
+
+    @property
+    def last(self) -> float: ...  # noqa: D102
+    @property
+    def min(self) -> float: ...  # noqa: D102
+    @property
+    def max(self) -> float: ...  # noqa: D102
+    @property
+    def step(self) -> int: ...  # noqa: D102
+    @property
+    def count(self) -> int: ...  # noqa: D102
+
+
+class SummaryLike(Protocol):
+    """A recorder's summary."""
+
+    @property
+    def points(self) -> int: ...  # noqa: D102
+    @property
+    def rejected(self) -> int: ...  # noqa: D102
+    @property
+    def warnings(self) -> list[str]: ...  # noqa: D102
+    @property
+    def store_error(self) -> str: ...  # noqa: D102
+    @property
+    def metrics(self) -> Mapping[str, MetricLike]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the store holds of a run that is over; ``problem`` is (reason, sentence) when that is not everything."""
+
+    succeeded: bool
+    problem: tuple[str, str] | None
+    uri: str
+    artifacts: str | None
+    manifest_digest: str
+    files: int
+    bytes: int
+    model_path: str
+    model_digest: str
+    model_size: int
+    datasets: tuple[DatasetStatus, ...] = ()
+    #: What could not be captured, and why; none of it makes a record incomplete.
+    missing: tuple[str, ...] = ()
+    environment: EnvironmentStatus | None = None
+    usage: UsageStatus | None = None
+
+
+def follow(
+    old: RunStatus,
+    verdict: Verdict,
+    job: JobFacts | None,
+    pods: Sequence[PodFacts],
+    *,
+    generation: int,
+    now: datetime,
+) -> RunStatus:
+    """Return the status of a run that is in the phase of the verdict."""
+    started = old.start_time or (parse_time(job.start_time) if job else None)
+    flags: dict[str, tuple[Status, str, str]] = {
+        names.SUSPENDED: flag(verdict.phase == "Suspended", verdict.reason, verdict.message),
+        names.STARTED: flag(verdict.phase not in ("Pending", "Suspended"), verdict.reason, verdict.message),
+        names.RECORDED: ("Unknown", names.NOT_YET, "the run goes on"),
+        names.COMPLETE: flag(False, verdict.reason, ""),
+        names.FAILED: flag(False, verdict.reason, ""),
+    }
+    return old.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": verdict.phase,
+            "reason": verdict.reason,
+            "message": verdict.message or None,
+            "start_time": started,
+            "job_uid": job.uid if job else old.job_uid,
+            "attempts": attempts(old.attempts, pods),
+            "images": images(old.images, pods),
+            "conditions": conditions(old.conditions, flags, generation, now),
+        }
+    )
+
+
+def images(known: Sequence[Image], pods: Sequence[PodFacts]) -> list[Image]:
+    """Return the images of the newest pod that has begun to train; a digest once known is not forgotten.
+
+    Of a pod that still starts nothing is told: its digests come one by one, and each would be a write of the status.
+    """
+    begun = [pod for pod in pods if pod.running or pod.finished]
+    if not begun:
+        return list(known)
+    newest = max(begun, key=lambda pod: (pod.created, pod.name))
+    before = {(each.container, each.image): each.digest for each in known}
+    return [
+        Image(container=container, image=image, digest=digest or before.get((container, image)))
+        for container, image, digest in newest.images[:MAX_IMAGES]
+    ]
+
+
+def with_summary(status: RunStatus, objective: Mapping[str, Any] | None, summary: SummaryLike) -> RunStatus:
+    """Return the status with what the recorder said. ``objective`` is the raw field of the Run's spec."""
+    metric = (objective or {}).get("metric", "")
+    wanted = sorted(summary.metrics, key=lambda name: (name != metric, name))[:MAX_METRICS]
+    metrics = {name: _metric(summary.metrics[name]) for name in wanted}
+    shown = None
+    if metric in metrics:
+        mine = metrics[metric]
+        mine.best = mine.max if (objective or {}).get("direction") == "maximize" else mine.min
+        shown = format_value(mine.best)
+    return status.model_copy(
+        update={
+            "metrics": metrics or None,
+            "objective": shown,
+            "recorder": RecorderStatus(
+                points=summary.points,
+                rejected=summary.rejected,
+                warnings=[text[:600] for text in summary.warnings[:20]],
+                store_error=summary.store_error[:1024] or None,
+            ),
+        }
+    )
+
+
+def _metric(found: MetricLike) -> MetricStatus:
+    return MetricStatus(last=found.last, min=found.min, max=found.max, step=found.step, count=found.count)
+
+
+def with_condition(
+    status: RunStatus, kind: str, found: tuple[Status, str, str], *, generation: int, now: datetime
+) -> RunStatus:
+    """Return the status with one condition more, or in the place of an older one of that type."""
+    others = [condition for condition in status.conditions if condition.type != kind]
+    new = conditions(status.conditions, {kind: found}, generation, now)
+    return status.model_copy(update={"conditions": [*others, *new]})
+
+
+def store_trouble(status: RunStatus, error: str, *, generation: int, now: datetime) -> RunStatus:
+    """Return the status with the condition that the store cannot be reached."""
+    flags: dict[str, tuple[Status, str, str]] = {
+        c.type: (c.status, c.reason, c.message) for c in status.conditions if c.type != names.RECORDED
+    }
+    flags[names.RECORDED] = ("Unknown", names.STORE_UNREACHABLE, error[:4000])
+    return status.model_copy(update={"conditions": conditions(status.conditions, flags, generation, now)})
+
+
+def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, generation: int, now: datetime) -> RunStatus:
+    """Return the final status. ``status`` is that of the verdict; ``record`` None when nothing was ever launched."""
+    phase, reason, message = status.phase, status.reason or "", status.message or ""
+    if record is not None and phase == "Succeeded" and not record.succeeded:
+        phase, reason = "Failed", names.RECORD_INCOMPLETE
+        message = record.problem[1] if record.problem else ""
+    succeeded = phase == "Succeeded"
+    completed = parse_time((job.completion_time or job.ended_at) if job else None) or now
+    flags: dict[str, tuple[Status, str, str]] = {
+        names.SUSPENDED: ("False", names.NOT_SUSPENDED, ""),
+        names.STARTED: flag(status.start_time is not None, reason, ""),
+        names.RECORDED: _recorded(record),
+        names.COMPLETE: flag(succeeded, reason, message if succeeded else ""),
+        names.FAILED: flag(not succeeded, reason, "" if succeeded else message),
+    }
+    return status.model_copy(
+        update={
+            "phase": phase,
+            "reason": reason,
+            "message": message or None,
+            "completion_time": completed,
+            "duration": format_duration(status.start_time, completed),
+            "record": _record_status(record),
+            "model": _model_status(record),
+            "datasets": list(record.datasets) if record else [],
+            "environment": record.environment if record else None,
+            "usage": record.usage if record else None,
+            "conditions": conditions(status.conditions, flags, generation, now),
+        }
+    )
+
+
+def _recorded(record: Record | None) -> tuple[Status, str, str]:
+    if record is None:
+        return "False", names.MANIFEST_MISSING, "nothing was launched, so nothing was recorded"
+    if record.problem:
+        return "False", record.problem[0], record.problem[1][:4000]
+    said = f"{record.files} files, {record.bytes} bytes"
+    if record.missing:
+        more = f", and {len(record.missing) - 1} more" if len(record.missing) > 1 else ""
+        said += f"; not captured: {record.missing[0]}{more}"
+    return "True", names.VERIFIED, said[:4000]
+
+
+def _record_status(record: Record | None) -> RecordStatus | None:
+    if record is None:
+        return None
+    return RecordStatus(
+        uri=record.uri,
+        artifacts=record.artifacts,
+        complete=record.problem is None,
+        # Without a manifest, which lists the recorded status, there is nothing to say of it.
+        manifest_digest=record.manifest_digest or None,
+        files=record.files if record.manifest_digest else None,
+        bytes=record.bytes if record.manifest_digest else None,
+    )
+
+
+def _model_status(record: Record | None) -> ModelStatus | None:
+    if record is None or not record.model_digest:
+        return None
+    return ModelStatus(path=record.model_path, digest=record.model_digest, size=record.model_size)

@@ -1,0 +1,1 @@
+"""The search space of an Experiment, and which runs to launch next."""

@@ -1,0 +1,203 @@
+"""Experiment: which runs to launch now, and what its status says."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from assay.api import names
+from assay.api.common import Condition
+from assay.api.experiment import ArchivedRuns, BestRun, ExperimentSpec, ExperimentStatus, RunCounts
+from assay.api.run import Objective
+from assay.planning.conditions import Status, conditions, flag, format_duration, format_value
+from assay.planning.runs.facts import RunFacts
+from assay.planning.search import space
+
+#: Runs created in one step of the reconciler; the next step creates the next ones.
+MAX_LAUNCH = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do for an experiment. ``launch`` are indexes of runs, ``status`` what holds once they exist."""
+
+    launch: tuple[int, ...]
+    status: ExperimentStatus
+
+
+def better(objective: Objective, a: float, b: float) -> bool:
+    """Return whether value ``a`` is strictly better than ``b``."""
+    return a > b if objective.direction == "maximize" else a < b
+
+
+def best_run(objective: Objective | None, runs: Collection[RunFacts]) -> RunFacts | None:
+    """Return the best of the runs that succeeded; of equals the one with the smallest index."""
+    if objective is None:
+        return None
+    best: RunFacts | None = None
+    for run in sorted(runs, key=lambda run: (run.index, run.name)):
+        if run.phase != "Succeeded" or run.value is None:
+            continue
+        if best is None or best.value is None or better(objective, run.value, best.value):
+            best = run
+    return best
+
+
+def archived_best(archived: ArchivedRuns | None) -> list[RunFacts]:
+    """Return the best of the archived runs, as a run that can be compared with others; [] when there is none."""
+    best = archived.best if archived else None
+    return [RunFacts(best.index, best.run, "Succeeded", best.value)] if best else []
+
+
+def plan(
+    spec: ExperimentSpec,
+    status: ExperimentStatus,
+    runs: Collection[RunFacts],
+    *,
+    generation: int,
+    now: datetime,
+) -> Plan:
+    """Return the next step of an experiment.
+
+    ``runs`` are all Runs of it that exist, but for those that ``status.archived`` counts. A run is created once:
+    indexes below ``status.launched`` are never created again, also when somebody deleted their Run.
+    """
+    try:
+        total = space.size(spec)
+    except space.InvalidSearch as error:
+        flags = {
+            names.COMPLETE: flag(False, names.INVALID_SEARCH, ""),
+            names.FAILED: flag(True, names.INVALID_SEARCH, str(error)),
+            names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
+        }
+        invalid = {
+            "phase": "Failed",
+            "message": str(error),
+            "conditions": _conditions(status, flags, generation, now),
+            "observed_generation": generation,
+        }
+        return Plan((), status.model_copy(update=invalid))
+    counts = count(runs, total, status.archived)
+    best = best_run(spec.objective, [*archived_best(status.archived), *runs])
+    stop = _stop(spec, counts, best)
+    existing = {run.index for run in runs}
+    launched = status.launched or 0
+    while launched in existing:
+        launched += 1
+    launch = () if stop[0] or spec.suspend else _next(launched, total, existing, spec.parallelism, runs)
+    new = _status(spec, status, runs, counts, best, stop, launched, bool(launch), generation, now)
+    return Plan(launch, new)
+
+
+def count(runs: Collection[RunFacts], total: int, archived: ArchivedRuns | None = None) -> RunCounts:
+    """Return the number of runs in each phase, the archived ones included."""
+    phases, gone = [run.phase for run in runs], archived or ArchivedRuns()
+    return RunCounts(
+        total=total,
+        pending=phases.count("Pending"),
+        running=phases.count("Running"),
+        suspended=phases.count("Suspended"),
+        succeeded=phases.count("Succeeded") + gone.succeeded,
+        failed=phases.count("Failed") + gone.failed,
+    )
+
+
+def _next(
+    launched: int, total: int, existing: Collection[int], parallelism: int, runs: Collection[RunFacts]
+) -> tuple[int, ...]:
+    places = parallelism - sum(run.active for run in runs)
+    chosen: list[int] = []
+    index = launched
+    while index < total and len(chosen) < min(places, MAX_LAUNCH):
+        if index not in existing:
+            chosen.append(index)
+        index += 1
+    return tuple(chosen)
+
+
+def _stop(spec: ExperimentSpec, counts: RunCounts, best: RunFacts | None) -> tuple[str, str]:
+    """Return why no further run is launched, as (reason, message); ("", "") when nothing stops it."""
+    if spec.max_failed_runs is not None and counts.failed > spec.max_failed_runs:
+        return (
+            names.TOO_MANY_FAILED_RUNS,
+            f"{counts.failed} runs failed, and maxFailedRuns is {spec.max_failed_runs}",
+        )
+    objective = spec.objective
+    target = objective.target if objective else None
+    if objective and target is not None and best and best.value is not None:  # noqa: SIM102 — two questions
+        if not better(objective, target, best.value):
+            return (
+                names.TARGET_REACHED,
+                f"{best.name} reached {objective.metric} {format_value(best.value)}, "
+                f"and the target is {format_value(target)}",
+            )
+    return "", ""
+
+
+def _status(
+    spec: ExperimentSpec,
+    old: ExperimentStatus,
+    runs: Collection[RunFacts],
+    counts: RunCounts,
+    best: RunFacts | None,
+    stop: tuple[str, str],
+    launched: int,
+    launching: bool,
+    generation: int,
+    now: datetime,
+) -> ExperimentStatus:
+    active = counts.pending + counts.running + counts.suspended
+    exhausted = launched >= counts.total and not launching
+    reason, message = stop
+    over = not active and (exhausted or bool(reason))
+    failed = reason == names.TOO_MANY_FAILED_RUNS
+    finished = counts.succeeded + counts.failed
+    if over and not reason:
+        reason, message = names.ALL_RUNS_FINISHED, f"{counts.succeeded} of {finished} runs succeeded"
+        failed = finished > 0 and counts.succeeded == 0
+    started = old.start_time or (now if launching or runs else None)
+    completed = (old.completion_time or now) if over else None
+    phase = "Pending"
+    if over:
+        phase = "Failed" if failed else "Succeeded"
+    elif spec.suspend:
+        phase = "Suspended"
+    elif counts.running or finished or active or launching:
+        phase = "Running"
+    asked = {
+        names.COMPLETE: flag(over and not failed, reason or names.RUNS_ACTIVE, message),
+        names.FAILED: flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
+        names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
+    }
+    return old.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": phase,
+            "message": message or None,
+            "runs": counts,
+            "launched": launched,
+            "progress": f"{finished}/{counts.total}",
+            "best": _best(spec, best),
+            "start_time": started,
+            "completion_time": completed,
+            "duration": format_duration(started, completed),
+            "conditions": _conditions(old, asked, generation, now),
+        }
+    )
+
+
+def _conditions(
+    old: ExperimentStatus, flags: Mapping[str, tuple[Status, str, str]], generation: int, now: datetime
+) -> list[Condition]:
+    """Return the conditions of the search, and that of the registration as it is: ``registration`` writes it."""
+    others = [each for each in old.conditions if each.type == names.REGISTERED]
+    return [*conditions(old.conditions, flags, generation, now), *others]
+
+
+def _best(spec: ExperimentSpec, best: RunFacts | None) -> BestRun | None:
+    if best is None or best.value is None:
+        return None
+    try:
+        parameters = space.parameters_of(spec, best.index)
+    except IndexError:
+        parameters = {}
+    return BestRun(run=best.name, value=best.value, display=format_value(best.value), parameters=parameters)

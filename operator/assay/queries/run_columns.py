@@ -1,0 +1,216 @@
+"""What people call the values of runs, `val_f1`, `params.depth`, `datasets.digits.version`, and the columns of a table.
+
+Pure: rows in, columns and an order out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from assay.cli.output import printing, sheets
+from assay.cli.output.printing import Column
+from assay.planning.conditions import format_duration
+from assay.queries.run_filter import ALIASES, unknown
+from assay.queries.run_rows import RunRow
+
+Path = tuple[str, ...]
+
+SUMMARY: Final = ("last", "min", "max", "best", "step", "count")
+#: Fields that hold maps by name, and so are named with what is in them.
+_MAPS: Final = ("parameters", "metrics", "labels", "datasets", "source", "model", "objective")
+_PLAIN: Final = tuple(name for name in RunRow.__annotations__ if name not in _MAPS)
+_BEGIN: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_TIMES: Final = frozenset({"created", "started", "completed", "age"})
+_MORE: Final = ("experiment", "reason", "owner", "seed")
+_Get = Callable[[RunRow], Any]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value of a run by its path; () of one that is computed. `optional` ones give way where a line is too long."""
+
+    column: Column
+    path: Path
+    value: _Get
+    optional: bool = False
+
+    def shown(self, row: RunRow) -> object:
+        """The value as a table has it."""
+        found = self.value(row)
+        if isinstance(found, bool):
+            return str(found).lower()
+        if self.path == ("duration",) and found is not None:
+            return format_duration(_BEGIN, _BEGIN + timedelta(seconds=found))
+        return json.dumps(found, ensure_ascii=False) if isinstance(found, dict | list) else found
+
+
+class Names:
+    """The names that values of these runs have."""
+
+    def __init__(self, rows: Sequence[RunRow]) -> None:
+        self._rows = rows
+        self.parameters = _keys(row["parameters"] for row in rows)
+        self.metrics = _keys(row["metrics"] for row in rows)
+        self.objectives = Counter(row["objective"]["metric"] for row in rows if row["objective"])
+        self._directions = {
+            row["objective"]["metric"]: row["objective"]["direction"] for row in rows if row["objective"]
+        }
+
+    def minimized(self, metric: str) -> bool:
+        """Whether less of a metric is better, as the runs' objectives say."""
+        return self._directions.get(metric) == "minimize"
+
+    def differing(self) -> list[str]:
+        """The parameters in which the runs differ; all of them when there is one run."""
+        if len(self._rows) < 2:
+            return list(self.parameters)
+        return [name for name in self.parameters if len({repr(row["parameters"].get(name)) for row in self._rows}) > 1]
+
+    def ordered_metrics(self) -> list[str]:
+        """The metrics: objectives first, the most frequent of them before the others."""
+        first = [name for name, _ in self.objectives.most_common() if name in self.metrics]
+        return first + [name for name in self.metrics if name not in first]
+
+    def field(self, name: str) -> Field:
+        """Return what a person calls so. Raises CliError for what no run has."""
+        if name in _PLAIN or name == "age":
+            return _plain(name)
+        first, _, rest = name.partition(".")
+        first = ALIASES.get(first, first)
+        if rest and first in _MAPS:
+            return self._within(name, first, rest)
+        if name in self.metrics:
+            return metric(name)
+        if name in self.parameters:
+            return parameter(name)
+        if not self._rows:
+            return _at((name,), name)
+        raise unknown(name, name, {*_PLAIN, "age", *self.metrics, *self.parameters})
+
+    def _within(self, name: str, first: str, rest: str) -> Field:
+        known = _keys(row[first] or {} for row in self._rows)  # type: ignore[literal-required]
+        if rest in known or not self._rows:
+            return {"metrics": metric, "parameters": parameter}.get(first, lambda key: _at((first, key), name))(rest)
+        above, _, last = rest.rpartition(".")
+        if above in known:
+            return _at((first, above, last), name)
+        raise unknown(name, rest, known)
+
+
+def parameter(name: str, *, optional: bool = False) -> Field:
+    """The field of a parameter."""
+    return _at(("parameters", name), name, optional=optional)
+
+
+def metric(name: str, *, optional: bool = False) -> Field:
+    """The field of a metric: its best value where the run's objective says what that is, else the last one."""
+
+    def value(row: RunRow) -> Any:
+        summary = row["metrics"].get(name) or {}
+        best = summary.get("best")
+        found = summary.get("last") if best is None else best
+        return float(found) if isinstance(found, int) else found
+
+    return Field(Column(printing.clean(name), number=True), ("metrics", name), value, optional)
+
+
+def default(names: Names, *, wide: bool) -> list[Field]:
+    """The columns of a table whose columns nobody has named; `wide`: with all parameters and who, why and with what."""
+    parameters = names.parameters if wide else names.differing()
+    ordered = names.ordered_metrics()
+    return [
+        *(_plain(name) for name in ("name", "phase")),
+        *(_plain(name) for name in _MORE if wide),
+        *(parameter(name, optional=True) for name in parameters),
+        *(metric(name, optional=bool(at)) for at, name in enumerate(ordered)),
+        *(_plain(name) for name in ("duration", "age")),
+    ]
+
+
+def flat(names: Names, rows: Sequence[RunRow]) -> list[Field]:
+    """The columns of a file: every field by its full name, of metrics every summary that a run has."""
+    found = [_at((name,), name) for name in _PLAIN]
+    found += [_at(("parameters", name), f"params.{name}") for name in names.parameters]
+    for name in names.metrics:
+        known = _keys(row["metrics"].get(name) or {} for row in rows)
+        found += [_at(("metrics", name, part), f"metrics.{name}.{part}") for part in SUMMARY if part in known]
+    return found
+
+
+def fitting(fields: Sequence[Field], rows: Sequence[RunRow], width: int) -> list[Field]:
+    """Return the fields without the last optional ones that make lines longer than the width."""
+    widths = [
+        max([len(each.column.title), *(len(printing.cell(each.shown(row))) for row in rows)]) + 2 for each in fields
+    ]
+    kept = list(zip(fields, widths, strict=True))
+    while sum(size for _, size in kept) - 2 > width:
+        last = max((at for at, (each, _) in enumerate(kept) if each.optional), default=None)
+        if last is None:
+            break
+        del kept[last]
+    return [each for each, _ in kept]
+
+
+def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False) -> list[RunRow]:
+    """Sort runs: metrics the best first, times the newest first, all else upwards. Runs without the value come last.
+
+    With a minus before the name, or `reverse`, the other way round. Of equals the order of the names counts.
+    """
+    reverse ^= by.startswith("-")
+    field = names.field(by.removeprefix("-"))
+    downwards = field.path[0] in _TIMES or (field.path[0] == "metrics" and not names.minimized(field.path[1]))
+    by_time = field.path[0] == "age"
+    known: list[tuple[Any, RunRow]] = []
+    others: list[RunRow] = []
+    for row in sorted(rows, key=lambda row: row["name"]):
+        value = row["created"] if by_time else field.value(row)
+        if value is None or value == "":
+            others.append(row)
+        else:
+            known.append((value, row))
+    known.sort(key=lambda each: _rank(each[0]), reverse=downwards ^ reverse)
+    return [row for _, row in known] + others
+
+
+def _rank(value: Any) -> tuple[int, Any]:
+    """Numbers before texts before all else, so that everything can be compared."""
+    if isinstance(value, bool | int | float):
+        return 0, value
+    return (1, value) if isinstance(value, str) else (2, repr(value))
+
+
+def _plain(name: str) -> Field:
+    if name == "age":
+        return Field(Column("AGE"), ("age",), lambda row: sheets.age(row["created"]))
+    if name == "duration":
+        return Field(Column("DURATION"), (name,), lambda row: row["duration"])
+    title = {"name": "RUN"}.get(name, name.upper())
+    styles = printing.PHASE if name == "phase" else {}
+    return Field(Column(title, number=name == "seed", styles=styles), (name,), _getter((name,)))
+
+
+def _at(path: Path, title: str, *, optional: bool = False) -> Field:
+    return Field(Column(printing.clean(title)), path, _getter(path), optional)
+
+
+def _getter(path: Path) -> _Get:
+    def value(row: RunRow) -> Any:
+        found: Any = row
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    return value
+
+
+def _keys(maps: Iterable[Collection[str]]) -> list[str]:
+    """Return the keys of the maps, each once, sorted."""
+    found: set[str] = set()
+    for each in maps:
+        found.update(each)
+    return sorted(found)

@@ -1,0 +1,107 @@
+"""A run as a row: what the command line shows of a run, filters by, and keeps; of the cluster or of the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from assay.api import names
+from assay.planning.conditions import parse_time
+from assay.planning.runs.recipe import datasets_of
+
+if TYPE_CHECKING:
+    from assay.store.archive import RecordedRun
+
+Raw = dict[str, Any]
+
+
+class RunRow(TypedDict):
+    """One run, as `assay runs -o json` prints it.
+
+    Times are RFC 3339 texts, "" where they are not known; ``duration`` is in seconds, until now for a run that goes on;
+    ``metrics`` and ``datasets`` are by name. ``archived`` runs have no object in the cluster any more.
+    """
+
+    name: str
+    uid: str
+    experiment: str
+    phase: str
+    reason: str
+    owner: str
+    created: str
+    started: str
+    completed: str
+    duration: float | None
+    seed: int | None
+    parameters: Raw
+    metrics: Raw
+    objective: Raw | None
+    datasets: Raw
+    source: Raw
+    model: Raw
+    labels: Raw
+    archived: bool
+
+
+def of_run(run: Raw, *, archived: bool = False) -> RunRow:
+    """Return the row of a Run, but for its duration, which depends on the time."""
+    metadata, spec, status = run["metadata"], run.get("spec") or {}, run.get("status") or {}
+    labels = metadata.get("labels") or {}
+    return {
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "experiment": labels.get(names.LABEL_EXPERIMENT) or "",
+        "phase": status.get("phase") or "Pending",
+        "reason": status.get("reason") or "",
+        "owner": spec.get("owner") or "",
+        "created": metadata.get("creationTimestamp") or "",
+        "started": status.get("startTime") or "",
+        "completed": status.get("completionTime") or "",
+        "duration": None,
+        "seed": spec.get("seed"),
+        "parameters": spec.get("parameters") or {},
+        "metrics": status.get("metrics") or {},
+        "objective": spec.get("objective"),
+        "datasets": {each["name"]: each for each in datasets_of(spec, status)},
+        "source": spec.get("source") or {},
+        "model": status.get("model") or {},
+        "labels": labels,
+        "archived": archived,
+    }
+
+
+def of_record(record: RecordedRun) -> RunRow:
+    """Return the row of a run of the archive, which knows less of it."""
+    return {
+        "name": record.name,
+        "uid": record.uid,
+        "experiment": record.experiment,
+        "phase": record.outcome or "Unknown",
+        "reason": record.problem or record.reason,
+        "owner": record.owner,
+        "created": record.created,
+        "started": record.started,
+        "completed": record.completed,
+        "duration": None,
+        "seed": None,
+        "parameters": record.parameters or {},
+        "metrics": record.metrics or {},
+        "objective": record.objective,
+        "datasets": {},
+        "source": {},
+        "model": record.model or {},
+        "labels": {},
+        "archived": True,
+    }
+
+
+def timed(rows: Iterable[RunRow], now: datetime | None = None) -> list[RunRow]:
+    """Fill in how long each has taken."""
+    now = now or datetime.now(UTC)
+    found = list(rows)
+    for row in found:
+        started, completed = parse_time(row["started"]), parse_time(row["completed"])
+        end = completed or (now if row["phase"] == "Running" else None)
+        row["duration"] = (end - started).total_seconds() if started and end else None
+    return found

@@ -1,0 +1,187 @@
+"""Reads the runs of a namespace: from the API server, from what was kept of them, from the archive.
+
+What was kept is never shown for its own sake: the API server is asked, as this user, for a table of the names and
+resource versions of all runs, which is a tenth of the work of all Runs. What is unchanged by it is taken from the
+cache, the rest is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+from assay.api import names, resources
+from assay.api.resources import RUNS
+from assay.cli.errors import NOT_FOUND, CliError
+from assay.cli.session import Session
+from assay.kube.sync import Kube
+from assay.queries.run_cache import Kept, RunCache
+from assay.queries.run_rows import RunRow, of_record, of_run, timed
+
+Raw = dict[str, Any]
+
+#: Of the first page; and of all, where there are too many for one answer: 60 MB are 20,000.
+_PAGE, _AT_ONCE = 500, 50_000
+_DECODER, _SPACE = json.JSONDecoder(), re.compile(r"[\s,]*")
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+#: All at once, at 125 bytes a run: where nothing has changed for minutes, the API server takes a second page, unlike
+#: the first, out of etcd, and that is 20 times the work.
+_TABLE_PAGE = 50_000
+#: Fewer runs than this are read as quickly as compared.
+_WORTH_KEEPING = 1000
+#: As many that changed are read one by one, or one in twenty; of more, all are read.
+_FEW_CHANGES = 100
+_READERS = 8
+
+
+def read(
+    session: Session, experiment: str = "", *, archived: bool = False, cached: bool = True
+) -> Iterator[list[RunRow]]:
+    """Yield the runs of a namespace, or of one experiment, some at a time; those of the archive after the others.
+
+    Those in the cluster come in the order of their names. Raises CliError, StoreError.
+    """
+    known: set[str] = set()
+    cache = RunCache(session.kube.server, session.namespace) if cached and not experiment else None
+    for rows in _of_cluster(session.kube, session.namespace, experiment, cache):
+        known.update(row["uid"] for row in rows)
+        yield timed(rows)
+    if archived:
+        from assay.store import archive
+
+        found = archive.runs(session.store, session.namespace, experiment or None)
+        yield timed(of_record(each) for each in found if each.uid not in known)
+
+
+def _of_cluster(kube: Kube, namespace: str, experiment: str, cache: RunCache | None) -> Iterator[list[RunRow]]:
+    before, now = _kept(kube, namespace, cache) if cache and cache.there() else ({}, None)
+    if now is not None:
+        yield [row for _, row in now.values()]
+    else:
+        now = {}
+        for page in _pages(kube, namespace, experiment):
+            some = {run["metadata"]["name"]: (run["metadata"]["resourceVersion"], of_run(run)) for run in page}
+            now |= some
+            yield [row for _, row in some.values()]
+    if cache and len(now) >= _WORTH_KEEPING and now != before:
+        cache.save(now)
+
+
+# All of them
+
+
+def _pages(kube: Kube, namespace: str, experiment: str) -> Iterator[list[Raw]]:
+    """Yield the Runs, the first ones as soon as they are there.
+
+    The others come in one answer, unless they are very many: where nothing has happened for minutes, the API server has
+    all Runs in memory, and takes every page but the first out of etcd, which is several times the work.
+    """
+    first, token, left = _page(kube, namespace, experiment, _PAGE)
+    yield first
+    if token and left <= _AT_ONCE:
+        there = {run["metadata"]["uid"] for run in first}
+        rest = (run for run in _items(_text(kube, namespace, experiment)) if run["metadata"]["uid"] not in there)
+        while some := list(islice(rest, _PAGE)):
+            yield some
+        return
+    while token:
+        some, token, _ = _page(kube, namespace, experiment, _PAGE, token)
+        yield some
+
+
+def _page(kube: Kube, namespace: str, experiment: str, limit: int, token: str = "") -> tuple[list[Raw], str, int]:
+    """Return some Runs, the token of those behind them, and how many these are, as far as the API server says."""
+    found = json.loads(_text(kube, namespace, experiment, str(limit), token))
+    metadata = found.get("metadata") or {}
+    left = metadata.get("remainingItemCount")
+    return found.get("items") or [], metadata.get("continue") or "", _AT_ONCE if left is None else left
+
+
+def _text(kube: Kube, namespace: str, experiment: str, limit: str = "", token: str = "") -> str:
+    labels = f"{names.LABEL_EXPERIMENT}={experiment}" if experiment else ""
+    query = {"limit": limit, "labelSelector": labels, "continue": token}
+    with kube.stream("GET", _path(namespace), query=query) as answer:
+        return bytes(answer.read()).decode()
+
+
+def _items(text: str) -> Iterator[Raw]:
+    """Yield the items of a list one by one: all of them as objects would take five times the room of their text."""
+    at = text.find('"items":[', 0, 200) + 9
+    if at < 9:
+        yield from json.loads(text).get("items") or []
+        return
+    while True:
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
+        if text[at : at + 1] == "]":
+            return
+        item, at = _DECODER.raw_decode(text, at)
+        yield item
+
+
+# What has changed
+
+
+def _kept(kube: Kube, namespace: str, cache: RunCache) -> tuple[Kept, Kept | None]:
+    """Return the runs as they were kept, and as they are now; None when all have to be read.
+
+    The API server is asked while the file is read: either takes as long.
+    """
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(_versions, kube, namespace)
+        before = cache.load()
+        versions = asked.result()
+    return before, _renewed(kube, namespace, before, versions) if before and versions is not None else None
+
+
+def _renewed(kube: Kube, namespace: str, before: Kept, versions: dict[str, str]) -> Kept | None:
+    """Return the runs as they are now, most of them as they were kept; None when all have to be read."""
+    same = {name for name, version in versions.items() if name in before and before[name][0] == version}
+    changed = [name for name in versions if name not in same]
+    few = len(changed) <= max(_FEW_CHANGES, len(versions) // 20)
+    if not same or not few or not _same_cluster(kube, namespace, before, same):
+        return None
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = readers.map(lambda name: _one(kube, namespace, name), changed)
+    read = {run["metadata"]["name"]: (run["metadata"]["resourceVersion"], of_run(run)) for run in found if run}
+    return {name: before[name] if name in same else read[name] for name in versions if name in same or name in read}
+
+
+def _same_cluster(kube: Kube, namespace: str, before: Kept, same: set[str]) -> bool:
+    """Whether what was kept is of this cluster, not of one that had its address before: UIDs are never the same."""
+    name = min(same)
+    found = _one(kube, namespace, name)
+    return found is not None and found["metadata"]["uid"] == before[name][1]["uid"]
+
+
+def _versions(kube: Kube, namespace: str) -> dict[str, str] | None:
+    """Return the resource version of every run by its name; None when the API server's table does not have them."""
+    found: dict[str, str] = {}
+    token = ""
+    while True:
+        query = {"limit": str(_TABLE_PAGE), "includeObject": "None", "continue": token}
+        with kube.stream("GET", _path(namespace), query=query, accept=_TABLE) as answer:
+            table = json.loads(answer.read())
+        titles = [column["name"] for column in table.get("columnDefinitions") or []]
+        if not {"Name", "Resource-Version"} <= set(titles):
+            return None
+        name, version = titles.index("Name"), titles.index("Resource-Version")
+        found.update((row["cells"][name], row["cells"][version]) for row in table.get("rows") or [])
+        token = (table.get("metadata") or {}).get("continue") or ""
+        if not token:
+            return found
+
+
+def _one(kube: Kube, namespace: str, name: str) -> Raw | None:
+    """Return a Run, None when there is none; asked for in a way that takes the right to list, and no other."""
+    return next(iter(kube.list(RUNS, namespace, fields=f"metadata.name={name}")), None)
+
+
+def _path(namespace: str) -> str:
+    try:
+        return resources.path(RUNS, namespace)
+    except ValueError as error:
+        raise CliError(str(error), code=NOT_FOUND) from None
