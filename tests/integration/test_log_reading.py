@@ -12,7 +12,8 @@ from assay.controllers.runtime.tracking_cache import World
 from assay.controllers.tracking import log_stream
 from assay.controllers.tracking.log_stream import LogStream, Sources
 from assay.controllers.tracking.logs import LogReader
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 from assay.planning.runs.starts import Start
 from assay.store import logs
 from assay.store.aio import AsyncStore

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from assay.api.resources import DEPLOYMENTS, STATEFUL_SETS
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 from assay.planning.serving import injection
 from assay.planning.serving.injection import Served, ServingSettings
 from tests import operators, registry

@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NO, NOT_FOUND, UNREACHABLE, CliError
+from assay.api.errors import AssayError
+from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NO, NOT_FOUND, UNREACHABLE, CliError, exit_code
 
 
 def main() -> int:
@@ -34,14 +35,14 @@ def _called() -> str:
 def _complain(error: Exception) -> int:
     from assay.cli.output.printing import note
 
-    known = error if isinstance(error, CliError) else _of_store(error) or _of_connection(error)
+    known = error if isinstance(error, AssayError) else _of_store(error) or _of_connection(error)
     if known is None:
         if os.environ.get("ASSAY_DEBUG"):
             raise error
         note(f"error: {type(error).__name__}: {error}\n  this is a defect of assay; ASSAY_DEBUG=1 shows where it is")
         return FAILED
     note(f"error: {known.message}" + (f"\n  {known.hint}" if known.hint else ""))
-    return known.code
+    return exit_code(known)
 
 
 def _of_store(error: Exception) -> CliError | None:

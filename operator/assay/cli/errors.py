@@ -1,6 +1,14 @@
-"""What ends a command early: one line of what is wrong, one of what to do, and a code for scripts."""
+"""What ends a command early: one line that says what is wrong, one that says what to do, and a code for scripts."""
 
 from typing import Final
+
+from assay.api.errors import (
+    AssayError,
+    InvalidRequest,
+    ObjectNotFound,
+    PermissionDenied,
+    Unreachable,
+)
 
 OK: Final = 0
 #: The request was refused, or what it was about has failed.
@@ -16,10 +24,28 @@ UNREACHABLE: Final = 5
 NO: Final = 6
 INTERRUPTED: Final = 130
 
+_CODES: Final = {
+    InvalidRequest: USAGE,
+    ObjectNotFound: NOT_FOUND,
+    PermissionDenied: FORBIDDEN,
+    Unreachable: UNREACHABLE,
+}
+_STATUS_CODES: Final = {0: UNREACHABLE, 401: FORBIDDEN, 403: FORBIDDEN, 404: NOT_FOUND}
 
-class CliError(Exception):
-    """A command that cannot go on. ``hint`` says what to do next, ``code`` is the exit code."""
+
+class CliError(AssayError):
+    """A command that cannot continue. ``code`` is the exit code."""
 
     def __init__(self, message: str, *, hint: str = "", code: int = FAILED) -> None:
-        super().__init__(message)
-        self.message, self.hint, self.code = message, hint, code
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+def exit_code(error: AssayError) -> int:
+    """Return the exit code of an error."""
+    if isinstance(error, CliError):
+        return error.code
+    status = getattr(error, "status", None)  # of an ApiError, which takes time to import
+    if status is not None:
+        return _STATUS_CODES.get(status, FAILED)
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), FAILED)

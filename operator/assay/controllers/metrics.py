@@ -79,6 +79,11 @@ POLICY_VERDICTS.labels("allowed")
 POLICY_VERDICTS.labels("held")
 
 
+def count_request(method: str) -> None:
+    """Count one request to the API server."""
+    API_REQUESTS.labels(method).inc()
+
+
 def store_operation(operation: str, seconds: float, error: BaseException | None) -> None:
     """Count one operation on the store; ``error`` is what it raised. Called in the store's threads."""
     STORE_SECONDS.labels(operation).observe(seconds)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import kopf
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import ADMISSION_POLICIES
 from assay.api.run_status import CredentialsStatus
 from assay.controllers import metrics, tracing
@@ -32,14 +33,14 @@ from assay.controllers.tracking.kubelets import Kubelets
 from assay.controllers.tracking.logs import LogReader
 from assay.controllers.tracking.retention import Retainer
 from assay.controllers.tracking.usage import Usage
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 from assay.signing.keys import Keys
 from assay.store.aio import AsyncStore
 from assay.store.client import ObjectStore
 
 log = logging.getLogger(__name__)
 
-Raw = dict[str, Any]
 _WORKERS = 50
 #: Copies of models that are under way at once.
 _COPIES = 2
@@ -119,7 +120,7 @@ class Operator:
 
     async def _start(self, **_: Any) -> None:
         settings = self.settings
-        kube = Kube(settings.api_concurrency)
+        kube = Kube(settings.api_concurrency, metrics.count_request, tracing.request)
         await kube.connect()
         store = self._store(settings.store_workers)
         queue = WorkQueue(self._reconcile, _WORKERS)
@@ -319,7 +320,7 @@ async def main(settings: Settings) -> None:
 
 async def _lead(settings: Settings, health: Health) -> None:
     """Wait for the Lease, then work for as long as it is held. A process that has lost it does nothing more."""
-    kube = Kube(1)
+    kube = Kube(1, metrics.count_request)
     await kube.connect()
     leadership = Leadership(kube, settings.namespace, settings.lease, settings.identity)
     health.checks["lease"] = ""

@@ -6,7 +6,8 @@ Deserialising into the client's model classes would cost more than the requests 
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -14,11 +15,10 @@ from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
 from assay.api import names, resources
+from assay.api.objects import Raw
 from assay.api.resources import MERGE_PATCH, PODS, Resource
-from assay.controllers import metrics, tracing
+from assay.kube.errors import ApiError
 from assay.store.config import ConfigError
-
-Raw = dict[str, Any]
 
 _TIMEOUT_SECONDS = 30
 _PAGE = 500
@@ -28,28 +28,22 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
-class ApiError(Exception):
-    """The API server refused a request. ``status`` is the HTTP code, the text is the server's own message."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.message = message
-
-    @property
-    def permanent(self) -> bool:
-        """Whether the same request would be refused again: the object is invalid or forbidden, not the moment wrong."""
-        return self.status in (400, 403, 405, 413, 422)
-
-
 class Kube:
-    """One client for the whole process. ``concurrency`` bounds the requests under way."""
+    """One client for the whole process. ``concurrency`` bounds the requests under way.
 
-    def __init__(self, concurrency: int) -> None:
+    ``count`` is called with the method of each request, ``trace`` with its method and path while it is under way.
+    """
+
+    def __init__(
+        self,
+        concurrency: int,
+        count: Callable[[str], None] = lambda _: None,
+        trace: Callable[[str, str], AbstractContextManager[None]] = lambda _, __: nullcontext(),
+    ) -> None:
         self._client: Any = None
         self._session: aiohttp.ClientSession
         self._slots = asyncio.Semaphore(concurrency)
+        self._count, self._trace = count, trace
 
     async def connect(self, kubeconfig: str | None = None) -> None:
         """Sign in by a kubeconfig; by default as the pod's service account inside a cluster, else as kubectl would.
@@ -165,7 +159,7 @@ class Kube:
         ``query`` are fields of PodLogOptions. Bounded by none of the limits of other requests: the caller sees to that.
         """
         headers = {"Accept": "*/*"}
-        metrics.API_REQUESTS.labels("GET").inc()
+        self._count("GET")
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"])
             async with self._session.get(
@@ -196,7 +190,7 @@ class Kube:
         if method in ("POST", "PATCH"):
             parameters["fieldManager"] = names.FIELD_MANAGER
         data = None if body is None else json.dumps(body)
-        with tracing.request(method, path):
+        with self._trace(method, path):
             return _checked(*await self._send(method, path, headers, parameters, data))
 
     async def _send(
@@ -204,7 +198,7 @@ class Kube:
     ) -> tuple[int, bytes]:
         """Return the status and the body of the answer. Raises ApiError when there is none."""
         async with self._slots:
-            metrics.API_REQUESTS.labels(method).inc()
+            self._count(method)
             try:
                 await self._client.update_params_for_auth(headers, [], ["BearerToken"])
                 async with self._session.request(

@@ -10,16 +10,16 @@ from urllib.parse import quote
 import urllib3
 from kubernetes.config import kube_config
 
-from assay.cli.errors import USAGE, CliError
+from assay.api.errors import InvalidRequest
 
 Raw = Mapping[str, Any]
 
 
 def headers(user: str, groups: tuple[str, ...], known: Raw) -> urllib3.HTTPHeaderDict:
-    """Return the headers; what is given goes before what the kubeconfig says, as with kubectl. Raises CliError."""
+    """Return the headers; what is given goes before what the kubeconfig says, as with kubectl. Raises AssayError."""
     user, groups = user or known.get("as") or "", groups or tuple(known.get("as-groups") or ())
     if groups and not user:
-        raise CliError("--as-group needs --as", hint="name the user too: --as=jane --as-group=ml", code=USAGE)
+        raise InvalidRequest("--as-group needs --as", hint="name the user too: --as=jane --as-group=ml")
     found = urllib3.HTTPHeaderDict({"Impersonate-User": _header(user)} if user else {})
     for group in groups:
         found.add("Impersonate-Group", _header(group))

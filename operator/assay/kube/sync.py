@@ -12,33 +12,17 @@ from kubernetes import client as kube_client
 from kubernetes import config as kube_config
 
 from assay.api import resources
+from assay.api.errors import InvalidRequest, ObjectNotFound
+from assay.api.objects import Raw
 from assay.api.resources import MERGE_PATCH, Resource
-from assay.cli.errors import FORBIDDEN, NOT_FOUND, UNREACHABLE, USAGE, CliError
 from assay.kube import impersonation
-
-Raw = dict[str, Any]
+from assay.kube.errors import ApiError
 
 FIELD_MANAGER = "assay-cli"
 _PAGE = 500
 _BUSY = 429
 _TRIES = 10
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
-
-
-class ApiError(CliError):
-    """The API server refused a request. ``status`` is the HTTP code, ``reason`` its word, the text its message."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        code = {401: FORBIDDEN, 403: FORBIDDEN, 404: NOT_FOUND, 0: UNREACHABLE}.get(status, 1)
-        super().__init__(message, hint=_HINTS.get(status, ""), code=code)
-        self.status, self.reason = status, reason
-
-
-_HINTS = {
-    0: "is the cluster running? `kubectl cluster-info` uses the same kubeconfig",
-    401: "sign in again, then `kubectl auth whoami` tells whom the cluster takes you for",
-    403: "`kubectl auth can-i --list` shows what you may do; docs/personas.md which role that needs",
-}
 
 
 class Kube:
@@ -50,7 +34,7 @@ class Kube:
             self.namespace, known = _load(configuration, kubeconfig, context)
         except (kube_config.ConfigException, OSError) as error:
             hint = "set KUBECONFIG, or name a file with --kubeconfig and one of its contexts with --context"
-            raise CliError(f"no cluster to sign in to: {error}", hint=hint, code=USAGE) from None
+            raise InvalidRequest(f"no cluster to sign in to: {error}", hint=hint) from None
         self._configuration = configuration
         self._client = kube_client.ApiClient(configuration)
         self._pool = self._client.rest_client.pool_manager
@@ -208,4 +192,4 @@ def _path(resource: Resource, namespace: str, name: str = "", part: str = "") ->
     try:
         return resources.path(resource, namespace, name, part)
     except ValueError as error:
-        raise CliError(str(error), code=NOT_FOUND) from None
+        raise ObjectNotFound(str(error)) from None

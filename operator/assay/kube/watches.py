@@ -10,17 +10,17 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
 
 import urllib3
 
 from assay.api import resources
+from assay.api.objects import Raw
 from assay.api.resources import Resource
-from assay.cli.output import printing
-from assay.kube.sync import ApiError, Kube
+from assay.kube.errors import ApiError
+from assay.kube.sync import Kube
 
-Raw = dict[str, Any]
 #: Objects by namespace and name.
 State = dict[tuple[str, str], Raw]
 
@@ -60,14 +60,16 @@ def apply(state: State, change: Change) -> None:
             state[key] = each
 
 
-def changes(kube: Kube, *watches: Watch, tick: float = 1.0) -> Iterator[Change | None]:
+def changes(
+    kube: Kube, *watches: Watch, tick: float = 1.0, note: Callable[[str], None] = lambda _: None
+) -> Iterator[Change | None]:
     """Yield what changes, without end; None when nothing has for ``tick`` seconds. The first of each watch is a SYNC.
 
-    Raises ApiError when the API server refuses a watch. While it cannot be reached it is tried again.
+    Raises ApiError when the API server refuses a watch. Retries while it cannot be reached, and says so to ``note``.
     """
     found: queue.SimpleQueue[Change | ApiError] = queue.SimpleQueue()
     for watch in watches:
-        threading.Thread(target=_read, args=(kube, watch, found), daemon=True).start()
+        threading.Thread(target=_read, args=(kube, watch, found, note), daemon=True).start()
     while True:
         try:
             change = found.get(timeout=tick)
@@ -79,7 +81,7 @@ def changes(kube: Kube, *watches: Watch, tick: float = 1.0) -> Iterator[Change |
         yield change
 
 
-def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError]) -> None:
+def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError], note: Callable[[str], None]) -> None:
     """Put what is heard of one watch into a queue; at last the refusal."""
     version, pause = "", _FIRST_PAUSE
     while True:
@@ -98,7 +100,7 @@ def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError])
                 found.put(error)
                 return
             else:
-                printing.note(f"{error.message}; trying again")
+                note(f"{error.message}; trying again")
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from assay.cli.errors import NOT_FOUND, CliError
+from assay.api.errors import ObjectNotFound, RequestFailed
+from assay.api.objects import Raw
 from assay.queries import recorded_runs
 from assay.queries.references import near
 from assay.store import layout
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[numpy.float64]
     Integers = NDArray[numpy.int64]
-
-Raw = dict[str, Any]
 
 STEP, TIME = "step", "time"
 _WORKERS = 8
@@ -60,7 +59,7 @@ class Curve:
 
 
 def read_curve(store: ObjectStore, run: Raw, metric: str, x: str = STEP, pod: str = "") -> Curve:
-    """Return one curve of a raw Run; of the pod that counts, unless another one is named. Raises CliError, StoreError.
+    """Return one curve of a raw Run; of the pod that counts, unless another one is named. Raises AssayError.
 
     ``x`` is "step", "time" or the name of another metric: then points at whose step that one has no value are left out.
     """
@@ -80,12 +79,12 @@ class Points:
         self._ask(f"CREATE {kind} points AS SELECT * FROM ({numbered}) WHERE {good}")
 
     def metrics(self) -> list[str]:
-        """The names of the metrics, sorted. Raises CliError."""
+        """The names of the metrics, sorted. Raises AssayError."""
         found = self._ask("SELECT DISTINCT metric FROM points ORDER BY metric").fetchall()
         return [name for (name,) in found]
 
     def curve(self, metric: str, x: str = STEP) -> Curve:
-        """Return a metric. Raises CliError when it, or the one to draw it over, has no points."""
+        """Return a metric. Raises AssayError when it, or the one to draw it over, has no points."""
         self._check(metric)
         axis, join, parameters = "step", "", [metric]
         if x == TIME:
@@ -101,7 +100,9 @@ class Points:
             parameters,
         ).fetchnumpy()
         if len(found["x"]) > _MAX_POINTS:
-            raise CliError(f"{metric} of {self._run} has more than {_MAX_POINTS} points", hint="copy the Parquet file")
+            raise RequestFailed(
+                f"{metric} of {self._run} has more than {_MAX_POINTS} points", hint="copy the Parquet file"
+            )
         return Curve(self._run, metric, self._pod, found["x"], found["step"], found["time"], found["value"])
 
     def _check(self, metric: str) -> None:
@@ -109,7 +110,7 @@ class Points:
         if metric not in known:
             said = f"it has {', '.join(known[:10])}" if known else "it has recorded no points yet"
             message = f"the run {self._run} has no metric {metric} (pod {self._pod})"
-            raise CliError(message, hint=near(metric, known) or said, code=NOT_FOUND)
+            raise ObjectNotFound(message, hint=near(metric, known) or said)
 
     def _ask(self, query: str, parameters: list[str] | None = None) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -118,12 +119,12 @@ class Points:
             return self._database.execute(query, parameters or [])
         except duckdb.Error as error:
             said = " ".join(str(error).split())[:300]
-            raise CliError(f"the points of {self._run} (pod {self._pod}) cannot be read: {said}") from None
+            raise RequestFailed(f"the points of {self._run} (pod {self._pod}) cannot be read: {said}") from None
 
 
 @contextmanager
 def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
-    """All points of the pod of a raw Run that counts, or of another one. Raises CliError, StoreError."""
+    """All points of the pod of a raw Run that counts, or of another one. Raises AssayError."""
     name, prefix = run["metadata"]["name"], recorded_runs.prefix_of(run)
     chosen = _pod(store, run, prefix, pod)
     with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database(folder) as database:
@@ -141,7 +142,7 @@ def _pod(store: ObjectStore, run: Raw, prefix: str, wanted: str) -> str:
     name = run["metadata"]["name"]
     message = f"the run {name} has no record of a pod {wanted}" if wanted else f"no pod of the run {name} has begun yet"
     hint = near(wanted, pods) or (f"it has {', '.join(pods[:10])}" if pods else "")
-    raise CliError(message, hint=hint, code=NOT_FOUND)
+    raise ObjectNotFound(message, hint=hint)
 
 
 @contextmanager

@@ -7,8 +7,12 @@ from typing import Any, TypedDict
 
 from assay.api import names
 from assay.api.approvals import read_approval
-
-Raw = dict[str, Any]
+from assay.api.errors import ObjectNotFound
+from assay.api.objects import Raw, is_archived, is_true
+from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS
+from assay.kube.errors import ApiError
+from assay.queries import references
+from assay.queries.access import Access
 
 
 class Approval(TypedDict):
@@ -99,9 +103,37 @@ def version(body: Raw, aliases: Sequence[AliasState] | None) -> Version:
         "registered": status.get("registered"),
         "digest": spec["artifact"]["digest"],
         "bytes": (status.get("artifact") or {}).get("bytes", spec["artifact"].get("size")),
-        "signed": holds(body, names.SIGNED),
-        "reproducible": holds(body, names.REPRODUCIBLE),
+        "signed": is_true(body, names.SIGNED),
+        "reproducible": is_true(body, names.REPRODUCIBLE),
     }
+
+
+def versions_of(access: Access, model: str) -> list[Raw]:
+    """Return the ModelVersions of a model, the newest first. Raises AssayError without any."""
+    found = list(access.kube.list(MODEL_VERSIONS, access.namespace, fields=f"spec.model={model}"))
+    if not found:
+        known = {each["spec"]["model"] for each in access.kube.list(MODEL_VERSIONS, access.namespace)}
+        hint = references.near(model, known) or "`assay models` lists the models that there are"
+        raise ObjectNotFound(f"the namespace {access.namespace} has no version of {model}", hint=hint)
+    return sorted(found, key=lambda body: -int(body["spec"]["version"]))
+
+
+def models_of(access: Access) -> list[Model]:
+    """Return the models of the namespace, by name. Raises AssayError."""
+    kube, namespace = access.kube, access.namespace
+    return models(kube.list(MODEL_VERSIONS, namespace), kube.list(MODEL_ALIASES, namespace))
+
+
+def states_of(access: Access, model: str) -> list[AliasState] | None:
+    """Return the aliases of a model, None when the user may not read them. Raises AssayError."""
+    try:
+        found = access.kube.list(MODEL_ALIASES, access.namespace, fields=f"spec.model={model}")
+        return [alias_state(body) for body in found]
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        access.note("you may not read ModelAliases here: which versions are wanted is not known")
+        return None
 
 
 def alias_state(body: Raw) -> AliasState:
@@ -173,14 +205,3 @@ def objective_metric(metrics: Raw) -> str | None:
 def phase(body: Raw) -> str:
     """Return the phase of a ModelVersion, also before the operator has looked at it."""
     return str((body.get("status") or {}).get("phase") or "Pending")
-
-
-def is_archived(body: Raw) -> bool:
-    """Whether a version is hidden."""
-    return names.LABEL_ARCHIVED in (body["metadata"].get("labels") or {})
-
-
-def holds(body: Raw, kind: str) -> bool:
-    """Whether a condition of an object is True."""
-    conditions = (body.get("status") or {}).get("conditions") or []
-    return any(each["type"] == kind and each["status"] == "True" for each in conditions)

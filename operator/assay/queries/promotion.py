@@ -14,26 +14,16 @@ from typing import Any, TypedDict
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import ModelVersionStatus
+from assay.api.objects import Raw
 from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
-from assay.cli.output import printing, sheets
-from assay.cli.output.printing import Column
-from assay.cli.session import Session
-from assay.kube.sync import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.promotion import approvals, expressions, judging, pointers, verdict, views
 from assay.planning.promotion.expressions import Values
 from assay.planning.promotion.judging import Live
 from assay.planning.promotion.pointers import History
 from assay.planning.promotion.policies import AliasView, Policy, Verdict, VersionView
 from assay.queries import references
-
-Raw = dict[str, Any]
-
-_COLUMNS = (
-    Column("MET", styles={"yes": "green", "no": "red"}),
-    Column("POLICY"),
-    Column("REQUIREMENT"),
-    Column("MESSAGE"),
-)
+from assay.queries.access import Access
 
 
 class Requirement(TypedDict):
@@ -48,11 +38,11 @@ class Requirement(TypedDict):
 class Case:
     """One alias of a model, with all that a verdict on it is made from. Read when it is asked for. Raises ApiError."""
 
-    def __init__(self, session: Session, model: str, alias: str) -> None:
-        self._session = session
+    def __init__(self, access: Access, model: str, alias: str) -> None:
+        self._session = access
         self.view = AliasView(model, alias)
         self.clock = datetime.now(UTC)
-        self._aliases = list(session.kube.list(MODEL_ALIASES, session.namespace, fields=f"spec.model={model}"))
+        self._aliases = list(access.kube.list(MODEL_ALIASES, access.namespace, fields=f"spec.model={model}"))
         #: The ModelAlias, None while there is none.
         self.body = next((body for body in self._aliases if body["spec"]["alias"] == alias), None)
         self.status = ModelAliasStatus.model_validate((self.body or {}).get("status") or {})
@@ -150,11 +140,3 @@ def unmet(judged: Verdict) -> str:
     """Return in words what is missing."""
     missing = (each for each in judged.requirements if not each.met)
     return "; ".join(f"{each.policy}: {each.message}" if each.policy else each.message for each in missing)
-
-
-def show(found: Sequence[Requirement], warnings: Sequence[str] = ()) -> None:
-    """Print requirements as a table, and what policies that only warn find amiss."""
-    rows = [("yes" if each["met"] else "no", each["policy"], each["requirement"], each["message"]) for each in found]
-    sheets.section(_COLUMNS, rows)
-    for warning in warnings:
-        printing.write(f"\nwarning: {sheets.line(warning)}")

@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
 
+from assay.api.errors import InvalidRequest, ObjectNotFound
+from assay.api.objects import Raw
 from assay.api.resources import EXPERIMENTS, MODEL_ALIASES, MODEL_VERSIONS, RUNS, Resource
-from assay.cli.errors import NOT_FOUND, USAGE, CliError
-from assay.cli.session import Session
-
-Raw = dict[str, Any]
+from assay.queries.access import Access
 
 _VERSION = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)(?:\.v|/)(?P<version>[1-9][0-9]*)")
 _ALIAS = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)[.@](?!v[0-9]+$)(?P<alias>[a-z0-9][a-z0-9-]*)")
@@ -40,42 +38,42 @@ def alias_name(text: str) -> str | None:
     return f"{found['model']}.{found['alias']}" if found and not version_name(text) else None
 
 
-def version(session: Session, text: str) -> Raw:
-    """Return a ModelVersion; of an alias the one that is live. Raises CliError."""
+def version(access: Access, text: str) -> Raw:
+    """Return a ModelVersion; of an alias the one that is live. Raises AssayError."""
     name = version_name(text)
     if name is None:
-        body = alias(session, text)
+        body = alias(access, text)
         live = (body.get("status") or {}).get("boundVersion")
         if not live:
             hint = f"`assay why {body['metadata']['name']}` says what it waits for"
-            raise CliError(f"{body['metadata']['name']} is bound to no version yet", hint=hint, code=NOT_FOUND)
+            raise ObjectNotFound(f"{body['metadata']['name']} is bound to no version yet", hint=hint)
         name = f"{body['spec']['model']}.v{live}"
-    return _found(session, MODEL_VERSIONS, "version", name)
+    return _found(access, MODEL_VERSIONS, "version", name)
 
 
-def alias(session: Session, text: str) -> Raw:
-    """Return a ModelAlias. Raises CliError."""
+def alias(access: Access, text: str) -> Raw:
+    """Return a ModelAlias. Raises AssayError."""
     name = alias_name(text)
     if name is None:
         hint = "an alias is written digits.champion, a version digits.v24"
-        raise CliError(f"{text!r} names no alias and no version", hint=hint, code=USAGE)
-    return _found(session, MODEL_ALIASES, "alias", name)
+        raise InvalidRequest(f"{text!r} names no alias and no version", hint=hint)
+    return _found(access, MODEL_ALIASES, "alias", name)
 
 
-def experiment(session: Session, name: str) -> Raw:
-    """Return an Experiment. Raises CliError."""
-    return _found(session, EXPERIMENTS, "experiment", name)
+def experiment(access: Access, name: str) -> Raw:
+    """Return an Experiment. Raises AssayError."""
+    return _found(access, EXPERIMENTS, "experiment", name)
 
 
-def run(session: Session, name: str) -> Raw:
-    """Return a Run that is in the cluster. Raises CliError."""
-    return _found(session, RUNS, "run", name)
+def run(access: Access, name: str) -> Raw:
+    """Return a Run that is in the cluster. Raises AssayError."""
+    return _found(access, RUNS, "run", name)
 
 
-def _found(session: Session, resource: Resource, what: str, name: str) -> Raw:
-    found = session.kube.find(resource, session.namespace, name)
+def _found(access: Access, resource: Resource, what: str, name: str) -> Raw:
+    found = access.kube.find(resource, access.namespace, name)
     if found is not None:
         return found
-    known = [each["metadata"]["name"] for each in session.kube.list(resource, session.namespace)]
-    hint = near(name, known) or f"`kubectl -n {session.namespace} get {resource[1]}` lists what there is"
-    raise CliError(f"the namespace {session.namespace} has no {what} {name}", hint=hint, code=NOT_FOUND)
+    known = [each["metadata"]["name"] for each in access.kube.list(resource, access.namespace)]
+    hint = near(name, known) or f"`kubectl -n {access.namespace} get {resource[1]}` lists what there is"
+    raise ObjectNotFound(f"the namespace {access.namespace} has no {what} {name}", hint=hint)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from assay.api import names
-from assay.cli.errors import FORBIDDEN, CliError
-from assay.cli.session import Session
+from assay.api.errors import PermissionDenied
+from assay.queries.access import Access
 
 #: Which of the chart's roles has the verb; the others are granted by name.
 _ROLES = {"approve": "assay-approver", "bind": "assay-release-manager", "rollback": "assay-release-manager"}
 
 
-def may(session: Session, verb: str, model: str, alias: str) -> bool:
+def may(access: Access, verb: str, model: str, alias: str) -> bool:
     """Whether the user has a verb on an alias, of every model or of this one. Raises ApiError."""
     return any(
-        session.kube.can(verb, names.GROUP, names.VIRTUAL_ALIASES, session.namespace, name)
+        access.kube.can(verb, names.GROUP, names.VIRTUAL_ALIASES, access.namespace, name)
         for name in (alias, f"{model}.{alias}")
     )
 
 
-def require(session: Session, verb: str, model: str, alias: str) -> None:
-    """Raise CliError, which says who can grant it, when the user does not have the verb."""
-    if may(session, verb, model, alias):
+def require(access: Access, verb: str, model: str, alias: str) -> None:
+    """Raise AssayError, which says who can grant it, when the user does not have the verb."""
+    if may(access, verb, model, alias):
         return
     role = f"bind the ClusterRole {_ROLES[verb]}, or a Role" if verb in _ROLES else "write a Role"
-    raise CliError(
-        f"{session.kube.whoami()} may not {verb} for {alias} in the namespace {session.namespace}: it takes the verb "
+    raise PermissionDenied(
+        f"{access.kube.whoami()} may not {verb} for {alias} in the namespace {access.namespace}: it takes the verb "
         f"{verb} on aliases.assay.dev, resourceName {alias} or {model}.{alias}",
         hint=f"whoever manages RBAC there can {role} with that verb (docs/personas.md)",
-        code=FORBIDDEN,
     )

@@ -5,16 +5,11 @@ Pure: rows in, columns and an order out.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from assay.cli.output import printing, sheets
-from assay.cli.output.printing import Column
-from assay.planning.conditions import format_duration
 from assay.queries.run_filter import ALIASES, unknown
 from assay.queries.run_rows import RunRow
 
@@ -24,7 +19,6 @@ SUMMARY: Final = ("last", "min", "max", "best", "step", "count")
 #: Fields that hold maps by name, and so are named with what is in them.
 _MAPS: Final = ("parameters", "metrics", "labels", "datasets", "source", "model", "objective")
 _PLAIN: Final = tuple(name for name in RunRow.__annotations__ if name not in _MAPS)
-_BEGIN: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _TIMES: Final = frozenset({"created", "started", "completed", "age"})
 _MORE: Final = ("experiment", "reason", "owner", "seed")
 _Get = Callable[[RunRow], Any]
@@ -34,19 +28,10 @@ _Get = Callable[[RunRow], Any]
 class Field:
     """One value of a run by its path; () of one that is computed. `optional` ones give way where a line is too long."""
 
-    column: Column
+    title: str
     path: Path
     value: _Get
     optional: bool = False
-
-    def shown(self, row: RunRow) -> object:
-        """The value as a table has it."""
-        found = self.value(row)
-        if isinstance(found, bool):
-            return str(found).lower()
-        if self.path == ("duration",) and found is not None:
-            return format_duration(_BEGIN, _BEGIN + timedelta(seconds=found))
-        return json.dumps(found, ensure_ascii=False) if isinstance(found, dict | list) else found
 
 
 class Names:
@@ -77,7 +62,7 @@ class Names:
         return first + [name for name in self.metrics if name not in first]
 
     def field(self, name: str) -> Field:
-        """Return what a person calls so. Raises CliError for what no run has."""
+        """Return what a person calls so. Raises AssayError for what no run has."""
         if name in _PLAIN or name == "age":
             return _plain(name)
         first, _, rest = name.partition(".")
@@ -116,7 +101,7 @@ def metric(name: str, *, optional: bool = False) -> Field:
         found = summary.get("last") if best is None else best
         return float(found) if isinstance(found, int) else found
 
-    return Field(Column(printing.clean(name), number=True), ("metrics", name), value, optional)
+    return Field(name, ("metrics", name), value, optional)
 
 
 def default(names: Names, *, wide: bool) -> list[Field]:
@@ -142,20 +127,6 @@ def flat(names: Names, rows: Sequence[RunRow]) -> list[Field]:
     return found
 
 
-def fitting(fields: Sequence[Field], rows: Sequence[RunRow], width: int) -> list[Field]:
-    """Return the fields without the last optional ones that make lines longer than the width."""
-    widths = [
-        max([len(each.column.title), *(len(printing.cell(each.shown(row))) for row in rows)]) + 2 for each in fields
-    ]
-    kept = list(zip(fields, widths, strict=True))
-    while sum(size for _, size in kept) - 2 > width:
-        last = max((at for at, (each, _) in enumerate(kept) if each.optional), default=None)
-        if last is None:
-            break
-        del kept[last]
-    return [each for each, _ in kept]
-
-
 def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False) -> list[RunRow]:
     """Sort runs: metrics the best first, times the newest first, all else upwards. Runs without the value come last.
 
@@ -164,11 +135,10 @@ def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False
     reverse ^= by.startswith("-")
     field = names.field(by.removeprefix("-"))
     downwards = field.path[0] in _TIMES or (field.path[0] == "metrics" and not names.minimized(field.path[1]))
-    by_time = field.path[0] == "age"
     known: list[tuple[Any, RunRow]] = []
     others: list[RunRow] = []
     for row in sorted(rows, key=lambda row: row["name"]):
-        value = row["created"] if by_time else field.value(row)
+        value = field.value(row)
         if value is None or value == "":
             others.append(row)
         else:
@@ -186,16 +156,12 @@ def _rank(value: Any) -> tuple[int, Any]:
 
 def _plain(name: str) -> Field:
     if name == "age":
-        return Field(Column("AGE"), ("age",), lambda row: sheets.age(row["created"]))
-    if name == "duration":
-        return Field(Column("DURATION"), (name,), lambda row: row["duration"])
-    title = {"name": "RUN"}.get(name, name.upper())
-    styles = printing.PHASE if name == "phase" else {}
-    return Field(Column(title, number=name == "seed", styles=styles), (name,), _getter((name,)))
+        return Field("AGE", ("age",), lambda row: row["created"])
+    return Field({"name": "RUN"}.get(name, name.upper()), (name,), _getter((name,)))
 
 
 def _at(path: Path, title: str, *, optional: bool = False) -> Field:
-    return Field(Column(printing.clean(title)), path, _getter(path), optional)
+    return Field(title, path, _getter(path), optional)
 
 
 def _getter(path: Path) -> _Get:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from assay.cli.errors import USAGE, CliError
+from assay.api.errors import InvalidRequest
 from assay.planning.promotion import expressions
 from assay.planning.promotion.expression_cost import to_float
 from assay.queries.references import near
@@ -29,12 +29,12 @@ class Filter:
     """A compiled filter. ``undecided`` counts the runs that it could not be applied to, ``why`` says why not."""
 
     def __init__(self, text: str) -> None:
-        """Compile it; raise CliError saying where it is wrong."""
+        """Compile it; raise AssayError, which says where it is wrong."""
         try:
             self._expression = expressions.compile(text, VARIABLES)
         except expressions.ExpressionError as error:
             hint = _near_variable(error.message) or "docs/cli.md lists what it can be about"
-            raise CliError(f"--where: {error}", hint=hint, code=USAGE) from None
+            raise InvalidRequest(f"--where: {error}", hint=hint) from None
         self._paths = _longest(self._expression.paths)
         self._unseen = {path for path in self._paths if len(path) > 1}
         self._keys: dict[Path, set[str]] = {}
@@ -58,7 +58,7 @@ class Filter:
         return bool(outcome.value)
 
     def check(self) -> None:
-        """Once all runs were seen: raise CliError when no run has a field that the expression reads."""
+        """Once all runs were seen: raise AssayError when no run has a field that the expression reads."""
         for path in sorted(self._unseen):
             end = max((len(above) for above in self._keys if path[: len(above)] == above), default=1)
             known = sorted(self._keys.get(path[:end], ()))
@@ -86,13 +86,13 @@ class Filter:
         return found, lacks
 
 
-def unknown(written: str, key: str, known: Iterable[str]) -> CliError:
+def unknown(written: str, key: str, known: Iterable[str]) -> InvalidRequest:
     """Return the error for a name that no run has."""
     known = sorted(known)
     hint = near(key, known)
     if not hint and known and len(known) <= _FEW:
         hint = f"there are {', '.join(known)}"
-    return CliError(f"no run has {written}", hint=hint or "`assay runs -o json --limit 1` shows a run", code=USAGE)
+    return InvalidRequest(f"no run has {written}", hint=hint or "`assay runs -o json --limit 1` shows a run")
 
 
 def _longest(paths: list[Path]) -> list[Path]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.planning.conditions import parse_time
 from assay.planning.runs.recipe import datasets_of
 
 if TYPE_CHECKING:
     from assay.store.archive import RecordedRun
-
-Raw = dict[str, Any]
 
 
 class RunRow(TypedDict):

@@ -12,17 +12,15 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
 
 from assay.api import names, resources
+from assay.api.errors import ObjectNotFound
+from assay.api.objects import Raw
 from assay.api.resources import RUNS
-from assay.cli.errors import NOT_FOUND, CliError
-from assay.cli.session import Session
 from assay.kube.sync import Kube
+from assay.queries.access import Access
 from assay.queries.run_cache import Kept, RunCache
 from assay.queries.run_rows import RunRow, of_record, of_run, timed
-
-Raw = dict[str, Any]
 
 #: Of the first page; and of all, where there are too many for one answer: 60 MB are 20,000.
 _PAGE, _AT_ONCE = 500, 50_000
@@ -39,21 +37,21 @@ _READERS = 8
 
 
 def read(
-    session: Session, experiment: str = "", *, archived: bool = False, cached: bool = True
+    access: Access, experiment: str = "", *, archived: bool = False, cached: bool = True
 ) -> Iterator[list[RunRow]]:
     """Yield the runs of a namespace, or of one experiment, some at a time; those of the archive after the others.
 
-    Those in the cluster come in the order of their names. Raises CliError, StoreError.
+    Those in the cluster come in the order of their names. Raises AssayError, StoreError.
     """
     known: set[str] = set()
-    cache = RunCache(session.kube.server, session.namespace) if cached and not experiment else None
-    for rows in _of_cluster(session.kube, session.namespace, experiment, cache):
+    cache = RunCache(access.kube.server, access.namespace) if cached and not experiment else None
+    for rows in _of_cluster(access.kube, access.namespace, experiment, cache):
         known.update(row["uid"] for row in rows)
         yield timed(rows)
     if archived:
         from assay.store import archive
 
-        found = archive.runs(session.store, session.namespace, experiment or None)
+        found = archive.runs(access.store, access.namespace, experiment or None)
         yield timed(of_record(each) for each in found if each.uid not in known)
 
 
@@ -184,4 +182,4 @@ def _path(namespace: str) -> str:
     try:
         return resources.path(RUNS, namespace)
     except ValueError as error:
-        raise CliError(str(error), code=NOT_FOUND) from None
+        raise ObjectNotFound(str(error)) from None

@@ -13,50 +13,49 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from assay.api.errors import InvalidRequest, PermissionDenied
 from assay.api.resources import SECRETS
-from assay.cli.errors import FORBIDDEN, USAGE, CliError
 from assay.store.client import ObjectStore
 from assay.store.config import ConfigError, StoreConfig, is_endpoint
 
 if TYPE_CHECKING:
-    from assay.cli.session import Session
+    from assay.queries.access import Access
 
 SECRET = "assay-store"  # noqa: S105 - its name
 
 
-def open_store(session: Session) -> ObjectStore:
-    """Return the store that the session's namespace keeps its records in. Raises CliError, saying how to name one."""
-    return ObjectStore(_known(session)[0])
+def open_store(access: Access) -> ObjectStore:
+    """Return the store that the access's namespace keeps its records in. Raises AssayError, saying how to name one."""
+    return ObjectStore(_known(access)[0])
 
 
-def open_trail_store(session: Session) -> ObjectStore:
-    """Return the store of the audit trail: the same one, or another bucket of it. Raises CliError."""
-    config, bucket = _known(session)
+def open_trail_store(access: Access) -> ObjectStore:
+    """Return the store of the audit trail: the same one, or another bucket of it. Raises AssayError."""
+    config, bucket = _known(access)
     return ObjectStore(replace(config, bucket=bucket or config.bucket))
 
 
-def _known(session: Session) -> tuple[StoreConfig, str]:
+def _known(access: Access) -> tuple[StoreConfig, str]:
     if not os.environ.get("ASSAY_STORE_ENDPOINT"):
-        return _from_secret(session)
+        return _from_secret(access)
     try:
         return StoreConfig.from_environment(os.environ), os.environ.get("ASSAY_AUDIT_BUCKET", "").strip()
     except ConfigError as error:
-        raise CliError(str(error), hint="docs/cli.md lists the variables", code=USAGE) from None
+        raise InvalidRequest(str(error), hint="docs/cli.md lists the variables") from None
 
 
-def _from_secret(session: Session) -> tuple[StoreConfig, str]:
-    where = f"the Secret {SECRET} of the namespace {session.namespace}"
-    secret = session.kube.find(SECRETS, session.namespace, SECRET)
+def _from_secret(access: Access) -> tuple[StoreConfig, str]:
+    where = f"the Secret {SECRET} of the namespace {access.namespace}"
+    secret = access.kube.find(SECRETS, access.namespace, SECRET)
     if secret is None:
         hint = f"set ASSAY_STORE_ENDPOINT, ASSAY_STORE_ACCESS_KEY and ASSAY_STORE_SECRET_KEY, or have {where} made"
-        raise CliError("the store is not known", hint=f"{hint} (docs/cli.md)", code=USAGE)
+        raise InvalidRequest("the store is not known", hint=f"{hint} (docs/cli.md)")
     values = {key: base64.b64decode(text).decode().strip() for key, text in (secret.get("data") or {}).items()}
     missing = [key for key in ("endpoint", "accessKey", "secretKey") if not values.get(key)]
     if missing or not is_endpoint(values["endpoint"]):
-        raise CliError(
+        raise PermissionDenied(
             f"{where} has no {' and no '.join(missing) or 'address like https://store.example.com:9000 at endpoint'}",
             hint="whoever made it has to mend it; docs/cli.md shows one",
-            code=FORBIDDEN,
         )
     config = StoreConfig(
         endpoint=values["endpoint"].rstrip("/"),

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from assay.api.objects import Raw
 from assay.signing.dsse import Opened, open_envelope, read_json, seal, to_json
 from assay.signing.errors import SignatureInvalid
 from assay.signing.keys import Keyring, public_pem
@@ -20,7 +21,6 @@ MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 PASSED_OVER = (".git", ".gitattributes", ".github", ".gitignore")
 _OURS = "assay"
-Raw = dict[str, Any]
 
 
 class Model(NamedTuple):

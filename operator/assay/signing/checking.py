@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from assay.api.objects import Raw
 from assay.signing import bundle
 from assay.signing.bundle import Claim
 from assay.signing.dsse import Opened, open_envelope, read_json
 from assay.signing.errors import SignatureInvalid
 from assay.signing.keys import Keyring
 from assay.store.digests import PREFIX, folder_digest
-
-Raw = dict[str, Any]
 
 
 class Report(NamedTuple):

@@ -10,13 +10,13 @@ import binascii
 import json
 from typing import Any, NamedTuple
 
+from assay.api.objects import Raw
 from assay.signing.errors import KeyUnknown, SignatureInvalid
 from assay.signing.keys import Keyring
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _MAX_SIGNATURES = 20
-Raw = dict[str, Any]
 
 
 class Opened(NamedTuple):

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from assay.api.objects import Raw
 from assay.store import clock, layout
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError, TooLarge
 from assay.store.parallel import ordered
 from assay.store.recorded import read_run
-
-Raw = dict[str, Any]
 
 _WORKERS = 8
 #: More than the API server takes of an object.

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
+from assay.api.objects import Raw
 from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError, TooLarge
 from assay.store.limits import MAX_MANIFEST_BYTES
 from assay.store.records import PodManifest, PodRecord, RunManifest
 from assay.store.verify import model_digest, run_manifest
-
-Raw = dict[str, Any]
 
 #: More than the API server takes of an object.
 _MAX_RUN_BYTES = 4 << 20

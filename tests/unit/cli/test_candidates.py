@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from assay.cli.errors import CliError
-from assay.cli.models import approve, candidates
-from assay.queries import models
+from assay.cli.models import approve
+from assay.queries import candidates, models
 
 pytestmark = pytest.mark.unit
 

@@ -1,14 +1,14 @@
 """docs/cli.md names every command, every option of it and every exit code, and none that does not exist."""
 
 import re
-from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
-import typer
 
-from assay.cli import errors
-from assay.cli.app import app
+from assay.cli import app, errors
+from assay.cli.app import all_commands
 
 pytestmark = pytest.mark.unit
 
@@ -30,20 +30,13 @@ FOREIGN = {
 }
 
 
-def _commands(group: object, path: str = "assay") -> Iterator[tuple[str, set[frozenset[str]]]]:
-    """Yield each command with its options: the ways in which each can be spelled."""
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
-        if hasattr(command, "commands"):
-            yield from _commands(command, f"{path} {name}")
-            continue
-        options = [each for each in command.params if each.param_type_name == "option"]
-        yield (
-            f"{path} {name}",
-            {frozenset(opts) for each in options for opts in (each.opts, each.secondary_opts) if opts},
-        )
+def _options(command: Any) -> set[frozenset[str]]:
+    """Return the options of a command: the ways in which each can be spelled."""
+    options = [each for each in command.params if each.param_type_name == "option"]
+    return {frozenset(opts) for each in options for opts in (each.opts, each.secondary_opts) if opts}
 
 
-COMMANDS = dict(_commands(typer.main.get_command(app)))
+COMMANDS = {f"assay {name}": _options(command) for name, command in all_commands().items()}
 SHARED = set.intersection(*(options for options in COMMANDS.values() if frozenset({"--namespace", "-n"}) in options))
 
 
@@ -85,3 +78,11 @@ def test_formats_of_output_are_those_of_the_command(name: str) -> None:
     known = {"table", "wide", "json", "yaml", "csv", "parquet", "text", "dot", "mermaid", "experiment.yaml"}
     for said in re.findall(r"`?-o ((?:[a-z]+\\?\|)*[a-z]+)", SECTIONS[name]):
         assert set(said.replace("\\", "").split("|")) <= known, said
+
+
+@pytest.mark.parametrize("row", app.COMMANDS, ids=lambda row: row.name)
+def test_the_table_of_commands_has_the_first_line_of_each_docstring(row: app.Row) -> None:
+    """`assay --help` prints the table, and imports no command for it."""
+    text = import_module(f"assay.cli.{row.module}").command.__doc__ or ""
+    assert text.splitlines()[0] == row.help
+    assert row.module.rpartition(".")[2] == row.name.rpartition(" ")[2]

@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 
 from assay.cli.errors import CliError
-from assay.cli.runs import rerun, top, watch
+from assay.cli.runs import rerun, watch
 from assay.kube.watches import Change, State, apply
 from assay.planning.conditions import parse_time
+from assay.queries import active_runs, experiments
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +48,7 @@ RUNS = {
 
 
 def test_an_experiment_in_a_line() -> None:
-    seen = watch.view(experiment(), RUNS, NOW)
+    seen = experiments.view(experiment(), RUNS, NOW)
     expected = "2/6 runs finished, 1 failed, 2 running, 1 pending, best score 0.9375 (digits-0: depth 3)"
     assert watch.line(seen) == expected
     # The mean is 30 s. One has 20 s left, the other one 25 s; two more begin then.
@@ -57,8 +58,8 @@ def test_an_experiment_in_a_line() -> None:
 
 
 def test_nobody_knows_the_end_of_what_is_suspended_or_has_only_begun() -> None:
-    assert watch.view(experiment(suspend=True), RUNS, NOW).left is None
-    begun = watch.view({"metadata": {"name": "new"}, "spec": {}, "status": {}}, {}, NOW)
+    assert experiments.view(experiment(suspend=True), RUNS, NOW).left is None
+    begun = experiments.view({"metadata": {"name": "new"}, "spec": {}, "status": {}}, {}, NOW)
     assert (begun.phase, begun.left, begun.rate, watch.line(begun)) == ("Pending", None, None, "0/0 runs finished")
     assert watch.pace(begun) == ""
 
@@ -66,7 +67,7 @@ def test_nobody_knows_the_end_of_what_is_suspended_or_has_only_begun() -> None:
 def test_the_picture_has_no_more_lines_than_there_is_room_for() -> None:
     many = {f"r-{number:03d}": run(f"r-{number:03d}", "Running", "2026-03-01T12:00:50Z") for number in range(100)}
     console = Console(file=io.StringIO(), width=100, height=20, force_terminal=False)
-    console.print(watch.drawn(watch.view(experiment(), many, NOW), console.height))
+    console.print(watch.drawn(experiments.view(experiment(), many, NOW), console.height))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) <= 20
     assert lines[0].split()[:2] == ["digits", "Running"]
@@ -110,5 +111,5 @@ def test_what_a_run_uses_is_the_last_of_each_container() -> None:
         {"container": "train", "metric": "system.memory_bytes", "value": 20.0},
         {"container": "train", "metric": "system.cpu_seconds", "value": 99.0},
     ]
-    assert top.now_used(points) == (0.5, 25)
-    assert top.now_used([]) is None
+    assert active_runs.now_used(points) == (0.5, 25)
+    assert active_runs.now_used([]) is None

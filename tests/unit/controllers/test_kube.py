@@ -1,7 +1,8 @@
 import pytest
 
 from assay.api.resources import RUNS
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 
 pytestmark = pytest.mark.unit
 

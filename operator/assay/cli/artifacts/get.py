@@ -6,20 +6,25 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
-from assay.cli.artifacts import downloading, ls
-from assay.cli.artifacts.ls import File
+import typer
+
+from assay.cli.artifacts import downloading
 from assay.cli.errors import USAGE, CliError
+from assay.cli.options import RunOrVersion
 from assay.cli.output import printing
 from assay.cli.session import Session
 from assay.fetch.downloads import Item
+from assay.queries import files
+from assay.queries.files import File
 
 
 def get(session: Session, text: str, paths: list[str], directory: Path, *, force: bool) -> None:
     """Bring files into a folder. Raises CliError, StoreError; then none of them has appeared."""
-    stored = ls.find(session, text)
-    files = ls.chosen(stored, paths)
-    wanted = [(target, file) for target, file in files if not _has(directory / target, file, force=force)]
+    stored = files.find(session, text)
+    chosen = files.chosen(stored, paths)
+    wanted = [(target, file) for target, file in chosen if not _has(directory / target, file, force=force)]
     items = [Item(f"{stored.prefix}/{file.path}", target, file.size, file.sha256) for target, file in wanted]
     if items:
         directory.mkdir(parents=True, exist_ok=True)
@@ -32,7 +37,7 @@ def get(session: Session, text: str, paths: list[str], directory: Path, *, force
                 (temporary / target).replace(directory / target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    for target, _ in files:
+    for target, _ in chosen:
         printing.write(printing.clean(directory / target))
     if any(not file.sha256 for _, file in wanted):
         printing.note("not verified: no manifest has these files' digests yet")
@@ -49,3 +54,14 @@ def _has(path: Path, file: File, *, force: bool) -> bool:
     if force and path.is_file():
         return False
     raise CliError(f"{path} is there, and is something else", hint="--force replaces files", code=USAGE)
+
+
+def command(
+    session: Session,
+    what: RunOrVersion,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]…", help="Files or folders; all.")] = None,
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where they go.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Get files or whole folders; each is verified, and appears when it is whole."""
+    get(session, what, paths or [], directory, force=force)

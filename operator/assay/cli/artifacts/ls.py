@@ -5,108 +5,36 @@ The name of a run stands for its record, that of a version or an alias for the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated
 
-from assay.cli.errors import NOT_FOUND, CliError
+import typer
+
+from assay.api.objects import Raw
+from assay.cli.options import RunOrVersion
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries import recorded_runs, references
-from assay.store import layout
-from assay.store.client import ObjectStore
-from assay.store.errors import RecordError
-from assay.store.models import read_model
-from assay.store.verify import read_expired, run_manifest
-
-Raw = dict[str, Any]
-
-
-class File(NamedTuple):
-    """One file. `path` is relative to the prefix; `sha256` is "" where no manifest vouches for it yet."""
-
-    path: str
-    size: int
-    sha256: str
-    expired: bool = False
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The files of a run or a version. `body` is the object; `artifacts` the folder that people mean by the name."""
-
-    name: str
-    kind: str
-    prefix: str
-    artifacts: str
-    body: Raw
-    files: list[File] = field(default_factory=list)
-
-    def shown(self, path: str) -> str:
-        """A path as people write it: below the artifacts without their folder."""
-        return path.removeprefix(f"{self.artifacts}/")
-
-    @property
-    def artifact_files(self) -> list[File]:
-        """Only what lies below the artifacts."""
-        return [file for file in self.files if file.path.startswith(f"{self.artifacts}/")]
-
-
-def find(session: Session, text: str) -> Stored:
-    """Return what a run, a version or an alias has in the store. Raises CliError, StoreError."""
-    if references.version_name(text) or references.alias_name(text):
-        return _of_version(session, references.version(session, text))
-    return _of_run(session.store, recorded_runs.find(session, text))
-
-
-def _of_version(session: Session, body: Raw) -> Stored:
-    spec, name = body["spec"], body["metadata"]["name"]
-    prefix = layout.model_prefix(session.namespace, spec["model"], spec["version"])
-    if not (body.get("status") or {}).get("artifact"):
-        why = (body.get("status") or {}).get("message") or "its bytes were not copied yet"
-        raise CliError(f"{name} has no registered copy: {why}", code=NOT_FOUND)
-    found = read_model(session.store, prefix).manifest
-    files = [File(entry.path, entry.size, entry.sha256) for entry in found.files]
-    return Stored(name, "version", prefix, layout.ARTIFACT, body, files)
-
-
-def _of_run(store: ObjectStore, run: Raw) -> Stored:
-    prefix, pod = recorded_runs.prefix_of(run), recorded_runs.pod_of(run)
-    artifacts = f"{layout.PODS}/{pod or '_'}/{layout.ARTIFACTS}"
-    return Stored(run["metadata"]["name"], "run", prefix, artifacts, run, _run_files(store, prefix))
-
-
-def _run_files(store: ObjectStore, prefix: str) -> list[File]:
-    try:
-        manifest = run_manifest(store, prefix)
-    except RecordError as error:
-        # While it goes on, there is none: what has come until now is there all the same.
-        files = [File(info.key.removeprefix(prefix + "/"), info.size, "") for info in store.list(prefix + "/")]
-        printing.note(f"nothing vouches for these files yet: {error}")
-        return files
-    expired = read_expired(store, prefix)
-    gone = {file.path for file in expired.files} if expired else set()
-    return [File(each.path, each.size, each.sha256, each.path in gone) for each in manifest.files]
-
+from assay.queries import files
+from assay.queries.files import File, Stored
 
 _COLUMNS = (Column("PATH"), Column("SIZE", number=True), Column("SHA256", wide=True))
 
 
 def show(session: Session, text: str, *, everything: bool, output: Format) -> None:
     """List the files, by default only the artifacts. As JSON see `_item`."""
-    stored = find(session, text)
-    files = sorted(stored.files if everything else stored.artifact_files)
+    stored = files.find(session, text)
+    listed = sorted(stored.files if everything else stored.artifact_files)
     if output in (Format.JSON, Format.YAML):
-        items = [_item(stored, file, everything=everything) for file in files]
+        items = [_item(stored, file, everything=everything) for file in listed]
         printing.document({"name": stored.name, "kind": stored.kind, "items": items}, output.value)
         return
-    rows = [_row(stored, file, everything=everything) for file in files]
+    rows = [_row(stored, file, everything=everything) for file in listed]
     if output is Format.CSV:
         printing.rows_as_csv([column.title for column in _COLUMNS], rows)
         return
     printing.table(_COLUMNS, [(path, sheets.size(size), sha256) for path, size, sha256 in rows], output)
-    if not everything and len(files) < len(stored.files) and stored.kind == "run":
-        printing.note(f"{len(stored.files) - len(files)} more files are in the record: --all lists them")
+    if not everything and len(listed) < len(stored.files) and stored.kind == "run":
+        printing.note(f"{len(stored.files) - len(listed)} more files are in the record: --all lists them")
 
 
 def _row(stored: Stored, file: File, *, everything: bool) -> tuple[str, int, str]:
@@ -121,55 +49,11 @@ def _item(stored: Stored, file: File, *, everything: bool) -> Raw:
     return {"path": path, "size": size, "sha256": file.sha256 or None, "expired": file.expired, "key": key}
 
 
-def chosen(stored: Stored, paths: list[str]) -> list[tuple[str, File]]:
-    """Return the files at some paths (files or whole folders) with where each goes; all artifacts when none is given.
-
-    A path is one below the artifacts, or one in the record. As `cp -r` does, the last part of it is what appears.
-    Raises CliError for a path at which there is nothing, or nothing any more.
-    """
-    if not paths:
-        everything = _present(stored, stored.artifact_files, "all of it")
-        return [(stored.shown(file.path), _plain(stored, file)) for file in everything]
-    found: dict[str, File] = {}
-    for path in paths:
-        wanted = path.strip("/")
-        files = _at(stored, f"{stored.artifacts}/{wanted}") or _at(stored, wanted)
-        if not files:
-            hint = references.near(wanted, [stored.shown(file.path) for file in stored.files])
-            hint = hint or f"`assay artifacts ls {stored.name}` lists what there is"
-            raise CliError(f"{stored.name} has no file or folder {path}", hint=hint, code=NOT_FOUND)
-        _add(found, stored, files, wanted)
-    return list(found.items())
-
-
-def _at(stored: Stored, path: str) -> list[tuple[str, File]]:
-    """The files at a path, and their paths relative to the folder that it is in."""
-    above = path.rpartition("/")[0]
-    start = len(above) + 1 if above else 0
-    return [(file.path[start:], file) for file in stored.files if f"{file.path}/".startswith(f"{path}/")]
-
-
-def _plain(stored: Stored, file: File) -> File:
-    """A file whose path leads nowhere else: manifests of pods are written by whoever trains there."""
-    try:
-        layout.key(stored.prefix, file.path)
-    except ValueError as error:
-        raise CliError(f"the manifest of {stored.name} lists {file.path!r}: {error}") from None
-    return file
-
-
-def _add(found: dict[str, File], stored: Stored, files: list[tuple[str, File]], wanted: str) -> None:
-    _present(stored, [file for _, file in files], wanted)
-    for target, file in files:
-        if found.setdefault(target, _plain(stored, file)) != file:
-            hint = "get them one after the other, into folders of their own"
-            raise CliError(f"two of the files would be {target}", hint=hint)
-
-
-def _present(stored: Stored, files: list[File], what: str) -> list[File]:
-    if any(file.expired for file in files):
-        hint = "the run was kept as long as its retention says; its manifest and metrics are still there"
-        raise CliError(f"{stored.name}: {what} has expired, the files were deleted", hint=hint, code=NOT_FOUND)
-    if not files:
-        raise CliError(f"{stored.name} has left no artifacts", code=NOT_FOUND)
-    return files
+def command(
+    session: Session,
+    what: RunOrVersion,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="The whole record of a run, with logs.")] = False,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
+) -> None:
+    """List the files."""
+    show(session, what, everything=everything, output=output)

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import typer
+
+from assay.api.objects import Raw
+from assay.cli import completion
 from assay.cli.artifacts import downloading
 from assay.cli.errors import NO, NOT_FOUND, USAGE, CliError
 from assay.cli.output import printing, sheets
@@ -25,8 +29,6 @@ from assay.store.client import ObjectStore
 from assay.store.digests import bytes_digest
 from assay.store.errors import NotFound
 from assay.store.limits import MAX_MANIFEST_BYTES
-
-Raw = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,19 @@ def _is_there(directory: Path, digest: str) -> bool:
     if fetching.holds(directory, digest):
         return True
     raise CliError(f"{directory} holds something else", hint="name a new folder, or an empty one", code=USAGE)
+
+
+def command(
+    session: Session,
+    version: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.versions_and_aliases,
+            help="A version or an alias: digits.v24, models:/digits/24, models:/digits@champion.",
+        ),
+    ],
+    directory: Annotated[Path, typer.Argument(help="A new folder, or an empty one.")],
+    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+) -> None:
+    """Pull the files of a version, or of the one that is live under an alias: verified, all or nothing."""
+    pull(session, version, directory, output)

@@ -2,166 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated
 
-from assay.cli.artifacts import ls
-from assay.cli.artifacts.ls import File, Stored
-from assay.cli.errors import NO, USAGE, CliError
+import typer
+
+from assay.cli.errors import NO, CliError
+from assay.cli.options import RunOrVersion
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.signing import checking
-from assay.signing.errors import KeyUnusable, SigningError
-from assay.signing.keys import Keyring, read_public
-from assay.signing.stored import check_version
-from assay.store import layout
-from assay.store.client import ObjectStore
-from assay.store.digests import bytes_digest
-from assay.store.errors import NotFound, RecordError
-from assay.store.limits import MAX_MANIFEST_BYTES
-from assay.store.models import verify_model
-from assay.store.parallel import ordered
-from assay.store.verify import verify_run
-
-Raw = dict[str, Any]
-
-_WORKERS = 8
-
-
-class Finding(NamedTuple):
-    """One thing that is not as it was recorded. `problem` is missing, changed, unknown or signature."""
-
-    path: str
-    problem: str
-    message: str
-
-
-@dataclass
-class Report:
-    """What was looked at. `signature` says in words what is known of it; `deep` whether every byte was read."""
-
-    name: str
-    kind: str
-    deep: bool
-    files: int = 0
-    bytes: int = 0
-    expired: int = 0
-    signature: str = ""
-    findings: list[Finding] = field(default_factory=list)
-
-    def document(self) -> Raw:
-        """The answer as JSON: the fields, ``intact``, and ``findings`` as ``{"path", "problem", "message"}``."""
-        findings = [finding._asdict() for finding in self.findings]
-        return {**asdict(self), "intact": not findings, "findings": findings}
+from assay.queries import verification
+from assay.queries.verification import Report
 
 
 def verify(session: Session, text: str, key: Path | None, output: Document, *, quick: bool) -> None:
     """Compare what the store has with what the manifests say. Raises CliError with code NO when they differ."""
-    keyring = _keyring(key) if key else None
-    stored = ls.find(session, text)
-    if not any(file.sha256 for file in stored.files):
-        raise CliError(f"{stored.name} has no manifest yet: there is nothing to compare with")
-    report = Report(stored.name, stored.kind, deep=not quick)
-    _files(report, session.store, stored, quick=quick)
-    _manifest(report, session.store, stored)
-    _signature(report, session.store, stored, keyring)
+    report = verification.verify(session, text, key, quick=quick)
     _tell(report, output)
     if report.findings:
         hint = "keep the store as it is, and tell whoever looks after it"
-        raise CliError(f"{stored.name} is not what was recorded", hint=hint, code=NO)
-
-
-def _keyring(path: Path) -> Keyring:
-    try:
-        keys = read_public(path)
-    except KeyUnusable as error:
-        raise CliError(str(error), hint="docs/provenance.md says what it looks like", code=USAGE) from None
-    if not keys:
-        raise CliError(f"there is no {path}, or no key in it", hint="the platform team hands it out", code=USAGE)
-    return Keyring.of(None, keys)
-
-
-def _files(report: Report, store: ObjectStore, stored: Stored, *, quick: bool) -> None:
-    present = {info.key: info.size for info in store.list(stored.prefix + "/")}
-
-    def check(file: File) -> Finding | None:
-        key = f"{stored.prefix}/{file.path}"
-        if key not in present:
-            return None if file.expired else Finding(file.path, "missing", "it is not in the store")
-        if present[key] != file.size:
-            return Finding(file.path, "changed", f"expected {file.size} bytes, found {present[key]}")
-        return None if quick else _content(store, key, file)
-
-    for file, finding in zip(stored.files, ordered(check, stored.files, _WORKERS), strict=True):
-        report.files += 1
-        report.bytes += file.size
-        report.expired += file.expired
-        report.findings += [finding] if finding else []
-
-
-def _content(store: ObjectStore, key: str, file: File) -> Finding | None:
-    try:
-        _, sha256 = store.digest(key)
-    except NotFound:
-        return Finding(file.path, "missing", "it is not in the store")
-    if sha256 == file.sha256:
-        return None
-    return Finding(file.path, "changed", f"expected the sha256 {file.sha256}, found {sha256}")
-
-
-def _manifest(report: Report, store: ObjectStore, stored: Stored) -> None:
-    """Whether the manifest is the one that the object names, and there is nothing that it does not list."""
-    status = stored.body.get("status") or {}
-    known = status.get("artifact") if stored.kind == "version" else status.get("record")
-    expected = (known or {}).get("manifestDigest")
-    found = bytes_digest(store.get_bytes(f"{stored.prefix}/{layout.MANIFEST}", MAX_MANIFEST_BYTES))
-    if expected and expected != found:
-        message = f"expected the digest {expected}, found {found}"
-        report.findings.append(Finding(layout.MANIFEST, "changed", message))
-    try:
-        other = _structure(store, stored)
-    except RecordError as error:
-        other = str(error)
-    if other and not report.findings:  # else it is one of them
-        report.findings.append(Finding(layout.MANIFEST, "unknown", other))
-
-
-def _structure(store: ObjectStore, stored: Stored) -> str:
-    """What is wrong with the manifest itself, and with what lies beside it. Raises RecordError."""
-    if stored.kind == "run":
-        verify_run(store, stored.prefix)
-        return ""
-    found, approved = verify_model(store, stored.prefix).manifest.digest, stored.body["spec"]["artifact"]["digest"]
-    return "" if found == approved else f"it is of other bytes: expected the digest {approved}, found {found}"
-
-
-def _signature(report: Report, store: ObjectStore, stored: Stored, keyring: Keyring | None) -> None:
-    if keyring is None:
-        known = (stored.body.get("status") or {}).get("signature")
-        report.signature = "not checked: --key FILE names the public keys" if known or stored.kind == "run" else ""
-        return
-    try:
-        if stored.kind == "version":
-            version = layout.parse_model_prefix(stored.prefix)
-            key = check_version(store, keyring, version, stored.body["spec"]["artifact"]["digest"]).key
-        else:
-            key = _provenance(store, stored.prefix, keyring)
-        report.signature = f"valid, by the key {key}"
-    except (SigningError, NotFound) as error:
-        report.signature = f"NOT VALID: {error}"
-        report.findings.append(Finding("", "signature", str(error)))
-
-
-def _provenance(store: ObjectStore, prefix: str, keyring: Keyring) -> str:
-    """The key that has signed the statement about a run, which names the run's manifest. Raises SigningError."""
-    signed = store.get_bytes(f"{prefix}/{layout.PROVENANCE}", MAX_MANIFEST_BYTES)
-    with tempfile.NamedTemporaryFile() as manifest:
-        manifest.write(store.get_bytes(f"{prefix}/{layout.MANIFEST}", MAX_MANIFEST_BYTES))
-        manifest.flush()
-        return checking.verify(keyring, signed, manifest=Path(manifest.name)).key
+        raise CliError(f"{report.name} is not what was recorded", hint=hint, code=NO)
 
 
 def _tell(report: Report, output: Document) -> None:
@@ -176,3 +37,17 @@ def _tell(report: Report, output: Document) -> None:
     printing.write(f"{report.name}: {report.files} files{expired}, {sheets.size(report.bytes)}; {looked}; {state}")
     if report.signature:
         printing.write(printing.clean(f"signature: {report.signature}"))
+
+
+def command(
+    session: Session,
+    what: RunOrVersion,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes, and read no bytes.")] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", envvar="ASSAY_SIGNING_PUBLIC_KEYS_FILE", help="Public keys, to check the signature."),
+    ] = None,
+    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+) -> None:
+    """Compare every byte in the store with what was recorded. Exit code 6: it differs."""
+    verify(session, what, key, output, quick=quick)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from assay.cli.audit.trail import records
+import typer
+
+from assay.api.objects import Raw
 from assay.cli.errors import NO, USAGE, CliError
+from assay.cli.options import Source, Table
 from assay.cli.output import printing
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries import references
+from assay.queries import history, references
 from assay.store.audit import Binding
-from assay.store.audit.queries import at, bindings, instant
-
-Raw = dict[str, Any]
 
 _COLUMNS = (
     Column("VERSION"),
@@ -40,26 +39,16 @@ def show(session: Session, text: str, when: str, source: Path | None, output: Fo
     if name is None:
         raise CliError(f"{text!r} names no alias", hint="an alias is written digits.champion", code=USAGE)
     model, _, alias = name.rpartition(".")
-    told = list(records(session, source))
     if when:
-        found = at(told, model, alias, _moment(when))
+        found = history.binding_at(session, model, alias, when, source)
         if found is None:
             raise CliError(f"{name} held no version at {when}", code=NO)
         _one(name, when, found, output)
         return
-    every = bindings(told, model, alias)
+    every = history.bindings_of(session, model, alias, source)
     if not every:
         raise CliError(f"the trail has no binding of {name}", hint="is it the right namespace?", code=NO)
     _all(every[::-1], output)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = instant(text)
-    except ValueError:
-        hint = "write it as 2026-03-14T14:05Z; without a zone it is in UTC"
-        raise CliError(f"{text!r} is no time", hint=hint, code=USAGE) from None
-    return found.astimezone(UTC)
 
 
 def _all(found: list[Binding], output: Format) -> None:
@@ -124,3 +113,14 @@ def document(found: Binding) -> Raw:
     body["approvals"] = [each._asdict() for each in found.approvals]
     body["registeredBy"] = body.pop("registered_by")
     return body
+
+
+def command(
+    session: Session,
+    alias: Annotated[str, typer.Argument(help="The alias, like digits.champion.")],
+    at: Annotated[str, typer.Option("--at", help="What was live then, like 2026-03-14T14:05Z.")] = "",
+    source: Source = None,
+    output: Table = Format.TABLE,
+) -> None:
+    """Show what an alias has pointed to, who moved it and who had approved, from the audit trail."""
+    show(session, alias, at, source, output)

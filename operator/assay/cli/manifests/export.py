@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.cli.errors import CliError
 from assay.cli.output import printing
 from assay.cli.output.printing import Document
@@ -12,8 +15,6 @@ from assay.cli.session import Session
 from assay.queries import references
 from assay.store.restore.manifests import Restored
 from assay.store.restore.text import write
-
-Raw = dict[str, Any]
 
 
 def show(session: Session, text: str, number: int, output: Document) -> None:
@@ -67,3 +68,13 @@ def _remarks(session: Session, body: Raw, manifest: Raw) -> list[str]:
         f"and its namespace must be allowed to name it: annotation {names.ANNOTATION_ALLOWED_PREFIXES}: {prefix}",
         "What it says of its run is a claim there: a policy with provenanceVerified does not count it.",
     ]
+
+
+def command(
+    session: Session,
+    version: Annotated[str, typer.Argument(help="The version, or an alias for the one that is live.")],
+    number: Annotated[int, typer.Option("--number", min=0, help="Its number there; 0 for the same.")] = 0,
+    output: Annotated[Document, typer.Option("--output", "-o", help="yaml or json.")] = Document.YAML,
+) -> None:
+    """Print a self-contained manifest of a version for another cluster's Git repository."""
+    show(session, version, number, output)

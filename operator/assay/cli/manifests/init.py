@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import typer
 
 from assay.cli.errors import NO, USAGE, CliError
 from assay.cli.manifests import repositories, scripts, validate
@@ -233,3 +235,20 @@ def _arguments(script: Script) -> Iterator[str]:
     for option in script.options:
         if option.required and option not in given:
             yield f"            # {option.flag}=… is required, and has no default"
+
+
+def command(
+    script: Annotated[Path | None, typer.Argument(help="The training script; found, if there is only one.")] = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the Experiment; that of the folder.")] = "",
+    image: Annotated[str, typer.Option("--image", help="The image that the script is in.")] = "",
+    metric: Annotated[str, typer.Option("--metric", help="The metric that decides.")] = "",
+    direction: Annotated[
+        Literal["maximize", "minimize"] | None, typer.Option("--direction", help="Whether more or less is better.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--output", "-o", help="The file; - is the standard output.")
+    ] = "experiment.yaml",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Write an Experiment for the training script in this folder."""
+    write(Wish(script, name, image, metric, direction or ""), target, force=force)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import yaml
 
-Raw = dict[str, Any]
 #: Keys and indexes from the top of an object to one of its fields.
 Path = tuple[str | int, ...]
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+import typer
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, PROMOTION_POLICIES
-from assay.cli.audit import trail
+from assay.cli import completion
 from assay.cli.errors import FAILED, NO, USAGE, CliError
 from assay.cli.output import printing
 from assay.cli.output.printing import Column, Document
 from assay.cli.session import Session
-from assay.kube.sync import ApiError
+from assay.kube.errors import ApiError
+from assay.queries import audit
 from assay.store.audit import Head, Report, verify_store
 from assay.store.restore import Restored, restore
 
-Raw = dict[str, Any]
 Action = Literal["create", "exists", "created", "failed"]
 
 _RESOURCES = {
@@ -99,8 +102,8 @@ def run(session: Session, expect: list[str], wish: Wish, output: Document) -> No
 
 
 def _plan(session: Session, expect: list[str], *, damaged: bool) -> Plan:
-    kept = trail.kept_head(session)
-    expected: list[Head] = [trail.read_head(text) for text in expect] + ([kept] if kept else [])
+    kept = audit.kept_head(session)
+    expected: list[Head] = [audit.read_head(text) for text in expect] + ([kept] if kept else [])
     report = verify_store(session.trail_store, session.namespace, expected)
     _check(report, damaged=damaged)
     if not expected:
@@ -192,3 +195,24 @@ def _tell(plan: Plan, wanted: list[Part], output: Document, *, dry_run: bool) ->
             printing.write(f"{part.action}  {part.kind} {part.name}")
     if wanted:
         printing.note("the API server has tried it out, nothing was made" if dry_run else _APPROVALS)
+
+
+def command(
+    session: Session,
+    namespace: Annotated[
+        str, typer.Argument(autocompletion=completion.namespaces, help="As --namespace says it, too.")
+    ] = "",
+    expect: Annotated[
+        list[str] | None, typer.Option("--expect", help="A head kept elsewhere: 42:SHA256, @FILE.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Make it without asking.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Have the API server try it out, and make nothing.")
+    ] = False,
+    damaged: Annotated[bool, typer.Option("--damaged", help="Go on although the trail is not intact.")] = False,
+    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+) -> None:
+    """Make policies, versions and aliases again from the store and the audit trail; shows and asks first."""
+    session.namespace_option = namespace or session.namespace_option
+    wish = Wish(yes=yes, dry_run=dry_run, damaged=damaged)
+    run(session, expect or [], wish, output)

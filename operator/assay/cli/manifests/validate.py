@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path as File
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from assay.api import names
 from assay.api.crd import KINDS, Kind
 from assay.api.experiment import ExperimentSpec
+from assay.api.objects import Raw
 from assay.cli.errors import NO, USAGE, CliError
 from assay.cli.manifests import reading, structure
 from assay.cli.manifests.reading import Manifest, Path, Unreadable
@@ -28,8 +31,6 @@ from assay.planning.promotion import verdict, views
 from assay.planning.runs import job
 from assay.planning.search import space
 from assay.queries import references
-
-Raw = dict[str, Any]
 
 _METADATA = {
     *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences"),
@@ -271,3 +272,11 @@ _MEANING: dict[str, Callable[[Raw], Iterator[Problem]]] = {
     names.RUN: _run,
     names.PROMOTION_POLICY: _policy,
 }
+
+
+def command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Manifests; - is the standard input.")],
+    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+) -> None:
+    """Check manifests offline, as the API server and the operator would. Exit code 6: something is wrong."""
+    validate(files, output)

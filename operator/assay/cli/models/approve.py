@@ -6,23 +6,26 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
+
+import typer
 
 from assay.api import names
 from assay.api.approvals import read_approval
+from assay.api.objects import Raw, is_archived
 from assay.api.resources import MODEL_VERSIONS
-from assay.cli.errors import FAILED, NOT_FOUND, USAGE, CliError
+from assay.cli.errors import FAILED, USAGE, CliError
 from assay.cli.models import candidates
-from assay.cli.models.candidates import Candidate
+from assay.cli.options import DryRun, ForAlias, Message, Text, VersionName
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.kube.sync import ApiError
+from assay.kube.errors import ApiError
+from assay.queries import candidates as queries_candidates
 from assay.queries import models, promotion, references, rights
+from assay.queries.candidates import Candidate
 from assay.queries.models import Approval
 from assay.queries.promotion import Case
-
-Raw = dict[str, Any]
 
 _LONGEST_ID = 63
 
@@ -40,16 +43,6 @@ class Approved(TypedDict):
     candidate: Candidate
 
 
-class Revoked(TypedDict):
-    """Which approvals were taken away, or would be. ``live``: the version stays under the alias all the same."""
-
-    version: str
-    alias: str
-    outcome: Literal["revoked", "dryRun"]
-    approvals: list[Approval]
-    live: bool
-
-
 @dataclass(frozen=True)
 class Wish:
     """How an approval is to be given: with which words and id, a second time, without being asked, or not at all."""
@@ -65,7 +58,7 @@ def approve(session: Session, text: str, alias: str, wish: Wish, output: Documen
     """Show what is approved, ask, and write the approval. Raises CliError."""
     if not (wish.yes or wish.dry_run or sys.stdin.isatty()):
         raise CliError("nobody can be asked here", hint="--yes approves, --dry-run only shows it", code=USAGE)
-    body = _version(session, text)
+    body = version_of(session, text)
     name, model = body["metadata"]["name"], body["spec"]["model"]
     if references.alias_name(f"{model}.{alias}") is None:
         hint = "only its own name, for example --for champion"
@@ -96,41 +89,6 @@ def approve(session: Session, text: str, alias: str, wish: Wish, output: Documen
     _tell(_approved(shown, "dryRun" if wish.dry_run else "approved", user, (key, value), missing), output)
 
 
-def revoke(session: Session, text: str, alias: str, *, identity: str, dry_run: bool, output: Document) -> None:
-    """Take away the user's own approvals for an alias, or the one of an id. Raises CliError."""
-    body = _version(session, text)
-    name, model = body["metadata"]["name"], body["spec"]["model"]
-    user = session.kube.whoami()
-    there = models.approvals(body, alias)
-    chosen = [each for each in there if (each["id"] == identity if identity else each["approver"] == user)]
-    if not chosen:
-        raise CliError(_none(name, alias, identity, user), hint=_whose(there), code=NOT_FOUND)
-    if any(each["approver"] != user for each in chosen):
-        rights.require(session, "revoke", model, alias)
-    for each in chosen:
-        patch = {"metadata": {"annotations": {f"{alias}{names.APPROVAL_SUFFIX}{each['id']}": None}}}
-        session.kube.patch(MODEL_VERSIONS, session.namespace, name, patch, dry_run=dry_run)
-    live = alias in ((body.get("status") or {}).get("aliases") or [])
-    answer: Revoked = {
-        "version": name,
-        "alias": alias,
-        "outcome": "dryRun" if dry_run else "revoked",
-        "approvals": chosen,
-        "live": live,
-    }
-    if output is not Document.TEXT:
-        printing.document(answer, output.value)
-        return
-    done = "would be revoked" if dry_run else "revoked"
-    for each in chosen:
-        printing.write(printing.clean(f"{name}: approval of {each['approver']} for {alias} {done} (id {each['id']})"))
-    if live:
-        printing.note(
-            f"{name} stays live under {alias}: what is bound is not judged again. To take it back: "
-            f"assay rollback {model} {alias}"
-        )
-
-
 def own_approval(body: Raw, alias: str, user: str) -> Approval | None:
     """Return the approval of a user for an alias and for the bytes of the version, None when there is none."""
     given = (each for each in models.approvals(body, alias) if each["approver"] == user and each["valid"])
@@ -157,7 +115,8 @@ def _identities(user: str) -> Iterable[str]:
     yield from (f"{plain}-{number}" for number in range(2, 1000))
 
 
-def _version(session: Session, text: str) -> Raw:
+def version_of(session: Session, text: str) -> Raw:
+    """Return the ModelVersion that a text names. Raises AssayError."""
     if references.version_name(text) is None:
         hint = "an approval is for one version, for example digits.v24"
         raise CliError(f"{text!r} names no version", hint=hint, code=USAGE)
@@ -168,12 +127,12 @@ def _described(session: Session, body: Raw, alias: str) -> tuple[Candidate, Case
     """Return what is to be approved, beside what is live if the user may read that."""
     try:
         case = Case(session, body["spec"]["model"], alias)
-        found = candidates.describe(session, body, alias, case)
+        found = queries_candidates.describe(session, body, alias, case)
     except ApiError as error:
         if error.status != 403:
             raise
         printing.note(f"what is live, and what policies ask for, is not shown: {error}")
-        return candidates.describe(session, body, alias, None), None
+        return queries_candidates.describe(session, body, alias, None), None
     for text in case.notes:
         printing.note(text)
     if case.body is None:
@@ -185,7 +144,7 @@ def _warnings(body: Raw) -> Iterable[str]:
     name, phase = body["metadata"]["name"], models.phase(body)
     if body["metadata"].get("deletionTimestamp"):
         yield f"{name} is being deleted"
-    elif models.is_archived(body):
+    elif is_archived(body):
         yield f"{name} is archived, and cannot be bound"
     elif phase != "Ready":
         yield f"{name} is {phase}, and cannot be bound before it is Ready"
@@ -233,14 +192,17 @@ def _tell(answer: Approved, output: Document) -> None:
         printing.write("Nothing is missing then.")
 
 
-def _none(name: str, alias: str, identity: str, user: str) -> str:
-    if identity:
-        return f"{name} carries no approval for {alias} with the id {identity}"
-    return f"{user} has given {name} no approval for {alias}"
-
-
-def _whose(there: list[Approval]) -> str:
-    if not there:
-        return "it carries none for that alias"
-    given = ", ".join(f"{each['approver']} (--id {each['id']})" for each in there)
-    return f"there are: {given}; taking away another person's needs the verb revoke"
+def command(
+    session: Session,
+    version: VersionName,
+    alias: ForAlias,
+    message: Message = "",
+    identity: Annotated[str, typer.Option("--id", help="Id of the approval; your name if left out.")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Give it anew, for example when it has expired.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    output: Text = Document.TEXT,
+) -> None:
+    """Show a version beside the one that is live, ask, and approve it."""
+    given = Wish(message, identity, again=again, yes=yes, dry_run=dry_run)
+    approve(session, version, alias, given, output)

@@ -2,153 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any
 
-from assay.api import names
-from assay.api.resources import RUNS
-from assay.cli.output import printing, sheets
+from assay.cli.output import printing, requirements, sheets
 from assay.cli.output.printing import Column
-from assay.cli.session import Session
-from assay.kube.sync import ApiError
-from assay.queries import models, promotion
-from assay.queries.models import Version
-from assay.queries.promotion import Case, Requirement
+from assay.queries.candidates import Candidate, Metric
 
-Raw = dict[str, Any]
-Direction = Literal["maximize", "minimize"]
-
-_EVIDENCE = (names.ARTIFACT_VERIFIED, names.PROVENANCE_VERIFIED, names.REPRODUCIBLE, names.SIGNED)
 _MET = {"True": "green", "False": "red"}
 _JUDGED = {"better": "green", "worse": "red"}
-
-
-class Metric(TypedDict):
-    """One metric of both: of the objective the best value, of others the latest. ``better`` where that is known."""
-
-    name: str
-    value: Literal["best", "last"]
-    candidate: float | None
-    live: float | None
-    change: float | None
-    better: bool | None
-
-
-class Parameter(TypedDict):
-    """A parameter that differs, or every one while nothing is live. None: it is not there."""
-
-    name: str
-    candidate: Any
-    live: Any
-
-
-class Evidence(TypedDict):
-    """One condition of the version."""
-
-    condition: str
-    status: str
-    message: str
-
-
-class Candidate(TypedDict):
-    """A version, beside the one that is live under the alias, if any; ``requirements`` as they are now."""
-
-    alias: str
-    version: Version
-    live: Version | None
-    metrics: list[Metric]
-    parameters: list[Parameter]
-    evidence: list[Evidence]
-    requirements: list[Requirement]
-    warnings: list[str]
-
-
-def describe(session: Session, body: Raw, alias: str, case: Case | None) -> Candidate:
-    """Return what is known of a version that is to be approved; without a case, what can be said of it alone."""
-    live_body = case.live if case else None
-    requirements: list[Requirement] = []
-    warnings: list[str] = []
-    if case is not None:
-        judged = case.judge(body["spec"]["version"], body)
-        requirements = promotion.requirements(judged, case.values(body), case.policies)
-        warnings = list(judged.warnings)
-    version = models.version(body, None)
-    live = models.version(live_body, None) if live_body else None
-    return {
-        "alias": alias,
-        "version": version,
-        "live": live,
-        "metrics": metrics(body, live_body, objective(session, body)),
-        "parameters": parameters(version, live),
-        "evidence": _evidence(body),
-        "requirements": requirements,
-        "warnings": warnings,
-    }
-
-
-def objective(session: Session, body: Raw) -> tuple[str, Direction] | None:
-    """Return the metric that decides, and which way: as its run says, else as far as the version's summary shows."""
-    run = body["spec"].get("run")
-    try:
-        found = session.kube.find(RUNS, session.namespace, run["name"]) if run else None
-    except ApiError as error:
-        if error.status != 403:
-            raise
-        found = None
-    said = (found or {}).get("spec", {}).get("objective")
-    if run and found and said and found["metadata"]["uid"] == run["uid"]:
-        return said["metric"], said["direction"]
-    return objective_of_summary(models.provenance(body).get("metrics") or {})
-
-
-def objective_of_summary(metrics: Raw) -> tuple[str, Direction] | None:
-    """Return the metric that decides and its direction, when its best value is its largest or its smallest one."""
-    name = models.objective_metric(metrics)
-    summary = metrics[name] if name else {}
-    if name is None or summary.get("min") == summary.get("max"):
-        return None
-    return (name, "maximize" if summary["best"] == summary.get("max") else "minimize")
-
-
-def metrics(body: Raw, live: Raw | None, objective: tuple[str, Direction] | None) -> list[Metric]:
-    """Return the metrics of a version beside those of the live one, that which decides first."""
-    ours = models.provenance(body).get("metrics") or {}
-    theirs = (models.provenance(live).get("metrics") or {}) if live else {}
-    first, direction = objective or ("", None)
-    found: list[Metric] = []
-    for name in sorted({*ours, *theirs}, key=lambda name: (name != first, name)):
-        value: Literal["best", "last"] = "best" if _is_best(name, first, ours) else "last"
-        a, b = (ours.get(name) or {}).get(value), (theirs.get(name) or {}).get(value)
-        change = None if a is None or b is None else a - b
-        better = None if not change or name != first or direction is None else (change > 0) == (direction == "maximize")
-        found.append({"name": name, "value": value, "candidate": a, "live": b, "change": change, "better": better})
-    return found
-
-
-def _is_best(name: str, objective: str, metrics: Raw) -> bool:
-    return name == objective and (metrics.get(name) or {}).get("best") is not None
-
-
-def parameters(version: Version, live: Version | None) -> list[Parameter]:
-    """Return the parameters that differ; all of them while nothing is live."""
-    ours, theirs = version["parameters"], live["parameters"] if live else {}
-    found: list[Parameter] = []
-    for name in sorted({*ours, *theirs}):
-        a, b = ours.get(name), theirs.get(name)
-        if live is None or (a, type(a)) != (b, type(b)):
-            found.append({"name": name, "candidate": a, "live": b})
-    return found
-
-
-def _evidence(body: Raw) -> list[Evidence]:
-    known = {each["type"]: each for each in (body.get("status") or {}).get("conditions") or []}
-    return [
-        {
-            "condition": kind,
-            "status": known[kind]["status"] if kind in known else "Unknown",
-            "message": known[kind].get("message") or "" if kind in known else "",
-        }
-        for kind in _EVIDENCE
-    ]
 
 
 def show(found: Candidate) -> None:
@@ -197,7 +58,7 @@ def _tables(found: Candidate, ours: str, theirs: str) -> None:
         (Column("EVIDENCE"), Column("STATUS", styles=_MET), Column("MESSAGE")),
         [(each["condition"], each["status"], each["message"]) for each in found["evidence"]],
     )
-    promotion.show(found["requirements"], found["warnings"])
+    requirements.show(found["requirements"], found["warnings"])
 
 
 def _beside(columns: tuple[Column, ...], rows: list[tuple[object, ...]], *, compared: bool) -> None:

@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
+from assay.api.objects import Raw
 from assay.api.resources import EVENTS, MODEL_ALIASES
 from assay.cli.errors import FAILED, NO, NOT_FOUND, OK, CliError
 from assay.cli.output import printing, sheets
 from assay.cli.session import Session
-from assay.kube.sync import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.promotion import binding
 
-Raw = dict[str, Any]
 State = Literal["unseen", "held", "rolling", "done", "failed"]
 
 _EVERY_SECONDS = 0.5

@@ -3,55 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Annotated
 
-from assay.api.modelalias import ModelAliasStatus, RequirementStatus
+import typer
+
+from assay.cli import completion
 from assay.cli.errors import NO, OK, USAGE, CliError
-from assay.cli.output import printing, sheets
+from assay.cli.options import Text
+from assay.cli.output import printing, requirements, sheets
 from assay.cli.output.printing import Column, Document
 from assay.cli.session import Session
-from assay.planning.promotion import binding
-from assay.queries import promotion, references
+from assay.queries import references, why
 from assay.queries.promotion import Case, Requirement
-
-Raw = dict[str, Any]
+from assay.queries.why import Why, Workload
 
 _SERVING = (Column("WORKLOAD"), Column("VERSION"), Column("READY"), Column("MESSAGE"))
-
-
-class Operator(TypedDict):
-    """What the operator has written into the status; ``current``: of the spec as it is now."""
-
-    current: bool
-    phase: str | None
-    message: str | None
-    requirements: list[Requirement]
-
-
-class Workload(TypedDict):
-    """One workload that follows an alias."""
-
-    kind: str
-    name: str
-    version: int | None
-    ready: bool
-    message: str | None
-
-
-class Why(TypedDict):
-    """The answer. ``version`` is the one in question; it has no requirements when it is live: that is decided."""
-
-    alias: str
-    version: int
-    live: int | None
-    wanted: int | None
-    met: bool
-    summary: str
-    requirements: list[Requirement]
-    warnings: list[str]
-    operator: Operator | None
-    serving: list[Workload]
-    notes: list[str]
 
 
 def show(session: Session, text: str, version: int | None, output: Document) -> int:
@@ -63,7 +29,7 @@ def show(session: Session, text: str, version: int | None, output: Document) -> 
     case = Case(session, *name.split(".", 1))
     if case.body is None and version is None:
         references.alias(session, name)  # says what there is
-    found = answer(case, version)
+    found = why.answer(case, version)
     if output is Document.TEXT:
         _print(found)
     else:
@@ -71,82 +37,9 @@ def show(session: Session, text: str, version: int | None, output: Document) -> 
     return OK if found["met"] else NO
 
 
-def answer(case: Case, version: int | None = None) -> Why:
-    """Return the answer about one version, that which is wanted if none is named. Raises CliError."""
-    wanted = case.body["spec"]["version"] if case.body else None
-    number, live = version or wanted or 0, case.status.bound_version
-    candidate = None if number == live else case.version(number)
-    judged = None if number == live else case.judge(number, candidate)
-    values = case.values(candidate) if candidate else None
-    return {
-        "alias": case.name,
-        "version": number,
-        "live": live,
-        "wanted": wanted,
-        "met": judged is None or (judged.allowed and not _set_aside(case, number)),
-        "summary": _summary(case, number, judged.allowed if judged else True),
-        "requirements": promotion.requirements(judged, values, case.policies) if judged else [],
-        "warnings": list(judged.warnings if judged else case.status.warnings),
-        "operator": _operator(case) if number == wanted else None,
-        "serving": serving(case.status),
-        "notes": case.notes,
-    }
-
-
-def serving(status: ModelAliasStatus) -> list[Workload]:
-    """Return what follows an alias."""
-    return [
-        {
-            "kind": each.kind,
-            "name": each.name,
-            "version": each.version,
-            "ready": each.ready,
-            "message": each.message,
-        }
-        for each in status.serving
-    ]
-
-
-def _set_aside(case: Case, number: int) -> bool:
-    generation = case.body["metadata"]["generation"] if case.body else 0
-    return binding.is_set_aside(case.status, number, generation)
-
-
-def _summary(case: Case, number: int, allowed: bool) -> str:
-    status = case.status
-    live = f"v{status.bound_version} is live" if status.bound_version else "nothing is bound"
-    if number == status.bound_version:
-        last = status.history[-1] if status.history else None
-        since = f" since {status.bound_at:%Y-%m-%dT%H:%M:%SZ}" if status.bound_at else ""
-        who = f", moved by {last.actor}" if last and last.actor else ""
-        return live + since + who + (f": {last.reason}" if last and last.reason else "")
-    if status.set_aside and _set_aside(case, number):
-        return f"{live}, v{number} was set aside: {status.set_aside.message}"
-    needs = "has all that it needs" if allowed else "is held"
-    if case.body is None or case.body["spec"]["version"] != number:
-        needs = "would have all that it needs" if allowed else "would be held"
-    return f"{live}, v{number} {needs}"
-
-
-def _operator(case: Case) -> Operator | None:
-    if case.body is None:
-        return None
-    status = case.status
-    return {
-        "current": status.observed_generation == case.body["metadata"]["generation"],
-        "phase": status.phase,
-        "message": status.message,
-        "requirements": [_requirement(each) for each in status.requirements],
-    }
-
-
-def _requirement(each: RequirementStatus) -> Requirement:
-    return {"policy": each.policy, "requirement": each.requirement, "met": each.met, "message": each.message}
-
-
 def _print(found: Why) -> None:
     printing.write(f"{found['alias']}: {sheets.line(found['summary'])}")
-    promotion.show(found["requirements"], found["warnings"])
+    requirements.show(found["requirements"], found["warnings"])
     _print_operator(found)
     print_serving(found["serving"])
     for text in found["notes"]:
@@ -162,7 +55,7 @@ def _print_operator(found: Why) -> None:
         printing.write("\nThe operator has not judged this yet: is it running? It moves the alias, and nobody else.")
     elif not _agree(operator["requirements"], found["requirements"]):
         printing.write("\nThe operator's status says something else; it may not have caught up, or knows more:")
-        promotion.show(operator["requirements"])
+        requirements.show(operator["requirements"])
 
 
 def _agree(theirs: Sequence[Requirement], ours: Sequence[Requirement]) -> bool:
@@ -184,3 +77,15 @@ def print_serving(found: Sequence[Workload]) -> None:
         for each in found
     ]
     sheets.section(_SERVING, rows)
+
+
+def command(
+    session: Session,
+    alias: Annotated[str, typer.Argument(help="The alias, like digits.champion.", autocompletion=completion.aliases)],
+    version: Annotated[
+        int, typer.Option("--version", min=0, help="Ask about this version; 0 for the one that is wanted.")
+    ] = 0,
+    output: Text = Document.TEXT,
+) -> None:
+    """Say what an alias's version needs, met or not; exit code 6 when something is missing."""
+    raise typer.Exit(show(session, alias, version or None, output))

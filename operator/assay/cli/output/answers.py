@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict
 
+from assay.api.objects import Raw
 from assay.cli.manifests.validate import Complaint
-from assay.cli.models.approve import Approved, Revoked
-from assay.cli.models.promote import Moved
-from assay.cli.models.why import Why
+from assay.cli.models.approve import Approved
+from assay.cli.models.moving import Moved
+from assay.cli.models.revoke import Revoked
 from assay.cli.output.curve_points import CurvePoints
-from assay.cli.runs.compare import Comparison
-from assay.cli.runs.diff import Diff
 from assay.cli.runs.rerun import Rerun
-from assay.cli.runs.top import ActiveRun
+from assay.queries.active_runs import ActiveRun
+from assay.queries.comparison import Comparison
+from assay.queries.differences import Diff
 from assay.queries.models import Model, Version
 from assay.queries.run_rows import RunRow
-
-Raw = dict[str, Any]
+from assay.queries.why import Why
 
 
 class Validation(TypedDict):

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from assay.cli.errors import NOT_FOUND, USAGE, CliError
+import typer
+
+from assay.cli.errors import USAGE, CliError
 from assay.cli.output import printing
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.planning.runs.recipe import containers_of, datasets_of, digests_of
-from assay.queries import recorded_runs
-from assay.queries.references import near
+from assay.queries import comparison, recorded_runs
+from assay.queries.comparison import Comparison
 
-Raw = dict[str, Any]
-
-#: Of a metric; the first ones are shown without being asked for.
-_VALUES = ("last", "best", "min", "max", "step", "count")
 _PLAIN = ("last", "best")
-_STATUS = ("phase", "reason", "duration", "startTime", "completionTime")
 _LONGEST = 40
-
-
-class Row(TypedDict):
-    """One field of all runs: a value for each of them, None where a run does not have it."""
-
-    field: str
-    kind: str
-    same: bool
-    values: list[Any]
-
-
-class Comparison(TypedDict):
-    """`assay compare -o json`."""
-
-    runs: list[str]
-    items: list[Row]
 
 
 def show(session: Session, names: Sequence[str], metrics: Sequence[str], everything: bool, output: Format) -> None:
     """Print what differs between runs, or all of their fields. Raises CliError."""
     if len(names) < 2:
         raise CliError("there is nothing to compare with", hint="name two runs or more", code=USAGE)
-    found = compared([recorded_runs.find(session, name) for name in names], metrics)
+    found = comparison.compared([recorded_runs.find(session, name) for name in names], metrics)
     shown = [row for row in found["items"] if everything or not row["same"]]
     if output is Format.TABLE and not metrics:
         shown = [row for row in shown if row["kind"] != "metric" or row["field"].rpartition(".")[2] in _PLAIN]
@@ -60,73 +40,6 @@ def show(session: Session, names: Sequence[str], metrics: Sequence[str], everyth
         printing.note(f"{same} more {'field is' if same == 1 else 'fields are'} the same; --all shows them, too")
 
 
-def compared(runs: Sequence[Raw], metrics: Sequence[str] = ()) -> Comparison:
-    """Return all fields of runs, the parameters first; with ``metrics`` only theirs. Raises CliError, knowing none."""
-    facts = [_facts(run) for run in runs]
-    order = sorted({key for each in facts for key in each}, key=_order(facts))
-    known = {field.rpartition(".")[0].removeprefix("metrics.") for kind, field in order if kind == "metric"}
-    for name in metrics:
-        if name not in known:
-            raise CliError(f"none of these runs has a metric {name}", hint=near(name, known), code=NOT_FOUND)
-    wanted = [key for key in order if not metrics or key[1].rpartition(".")[0].removeprefix("metrics.") in metrics]
-    items = [_row(key, facts) for key in wanted]
-    return Comparison(runs=[run["metadata"]["name"] for run in runs], items=items)
-
-
-_Key = tuple[str, str]
-_KINDS = ("parameter", "metric", "outcome", "data", "code", "image", "model", "usage")
-
-
-def _order(facts: Sequence[Mapping[_Key, Any]]) -> Any:
-    """The order of the rows: by kind, then as the runs have them."""
-    places = {key: at for each in reversed(facts) for at, key in enumerate(each)}
-    return lambda key: (_KINDS.index(key[0]), places[key])
-
-
-def _row(key: _Key, facts: Sequence[Mapping[_Key, Any]]) -> Row:
-    values = [each.get(key) for each in facts]
-    same = all(value == values[0] and isinstance(value, bool) == isinstance(values[0], bool) for value in values)
-    return Row(field=key[1], kind=key[0], same=same, values=values)
-
-
-def _facts(run: Raw) -> dict[_Key, Any]:
-    return {key: value for key, value in _fields(run) if value is not None}
-
-
-def _fields(run: Raw) -> Iterator[tuple[_Key, Any]]:
-    spec, status = run["spec"], run.get("status") or {}
-    for name, value in sorted((spec.get("parameters") or {}).items()):
-        yield ("parameter", f"params.{name}"), value
-    yield ("parameter", "seed"), spec.get("seed")
-    yield from _metrics(spec, status)
-    for name in _STATUS:
-        yield ("outcome", name), status.get(name)
-    yield ("outcome", "owner"), spec.get("owner")
-    yield ("outcome", "experiment"), recorded_runs.experiment_of(run) or None
-    for dataset in datasets_of(spec, status):
-        for part in ("version", "uri", "digest"):
-            yield ("data", f"datasets.{dataset.get('name')}.{part}"), dataset.get(part)
-    for part in ("repository", "revision", "path"):
-        yield ("code", f"source.{part}"), (spec.get("source") or {}).get(part)
-    digests = digests_of(status)
-    for container in containers_of(spec):
-        name = str(container.get("name"))
-        yield ("image", f"image.{name}"), digests.get(name) or container.get("image")
-    for part in ("digest", "size"):
-        yield ("model", f"model.{part}"), (status.get("model") or {}).get(part)
-    for part in ("cpuSeconds", "maxMemoryBytes"):
-        yield ("usage", f"usage.{part}"), (status.get("usage") or {}).get(part)
-
-
-def _metrics(spec: Raw, status: Raw) -> Iterator[tuple[_Key, Any]]:
-    """Yield the objective's values first, then those of the other metrics by name."""
-    objective = (spec.get("objective") or {}).get("metric")
-    found: Raw = status.get("metrics") or {}
-    for name in sorted(found, key=lambda each: (each != objective, each)):
-        for part in _VALUES:
-            yield ("metric", f"metrics.{name}.{part}"), found[name].get(part)
-
-
 def _text(value: Any, output: Format) -> Any:
     """Return a value for a table; digests and other long ones are shortened in a plain one."""
     if value is None or (isinstance(value, float) and not isinstance(value, bool)):
@@ -138,3 +51,14 @@ def _text(value: Any, output: Format) -> Any:
         before, _, digest = text.partition("sha256:")
         text = f"{before}sha256:{digest[:12]}…"
     return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
+
+
+def command(
+    session: Session,
+    runs: Annotated[list[str], typer.Argument(help="The runs, also archived ones.")],
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; can be repeated.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is the same in all of them.")] = False,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
+) -> None:
+    """Show runs side by side: what differs of their parameters, metrics and the rest."""
+    show(session, runs, metric or [], everything, output)

@@ -7,9 +7,12 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from assay.cli.commands.tracking import CurveFormat
+import typer
+
 from assay.cli.errors import USAGE, CliError
 from assay.cli.output import plots, printing
 from assay.cli.output.plots import COLOURS, FILES, MARKS, Axes, Line
@@ -18,6 +21,16 @@ from assay.cli.session import Session
 from assay.queries import recorded_runs
 from assay.queries.curve_shapes import smoothed
 from assay.queries.curves import STEP, TIME, Curve, points_of
+
+
+class CurveFormat(StrEnum):
+    """How curves are printed: drawn, or as the points that they are made of."""
+
+    TEXT = "text"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
 
 _NARROWEST, _LOWEST = 40, 8
 
@@ -134,3 +147,21 @@ def _print(curves: Sequence[Curve], lines: Sequence[Line], axes: Axes) -> None:
     styles = {mark: COLOURS[at % len(COLOURS)] for at, mark in enumerate(MARKS)}
     columns = [Column("", styles=styles), Column(_HEADS[0]), *(Column(title, number=True) for title in _HEADS[1:])]
     printing.table(columns, rows)
+
+
+def command(
+    session: Session,
+    runs: Annotated[list[str], typer.Argument(help="The runs, also archived ones and ones that go on.")],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="The metric; can be repeated. The objective if left out.")
+    ] = None,
+    x: Annotated[str, typer.Option("--x", help="What to draw it over: step, time, or another metric.")] = "step",
+    smooth: Annotated[float, typer.Option("--smooth", help="Smooth as TensorBoard does, 0 to 0.999.")] = 0.0,
+    log_x: Annotated[bool, typer.Option("--log-x", help="A logarithmic x axis.")] = False,
+    log_y: Annotated[bool, typer.Option("--log-y", help="A logarithmic y axis.")] = False,
+    pod: Annotated[str, typer.Option("--pod", help="Another pod of the run than the one that counts.")] = "",
+    save: Annotated[Path | None, typer.Option("--save", help="Draw into this file: .png, .svg, .pdf or .html.")] = None,
+    output: Annotated[CurveFormat, typer.Option("--output", "-o", help="The curve, or its points.")] = CurveFormat.TEXT,
+) -> None:
+    """Draw the curves of metrics."""
+    show(session, Wanted(runs, metric or [], x, pod, smooth, log_x, log_y), save, output)

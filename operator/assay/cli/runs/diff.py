@@ -7,77 +7,40 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, TypedDict
+from typing import Annotated, Any
 
-from assay.cli.errors import USAGE, CliError
+import typer
+
+from assay.cli.errors import NO
 from assay.cli.output import printing
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.planning.runs.compare import KINDS, Difference, Side, compare
-from assay.queries import recorded_runs
-from assay.queries.references import near
-from assay.store.errors import StoreError
-from assay.store.recorded import read_environment
-
-Raw = dict[str, Any]
-
-
-class Differing(TypedDict):
-    """One field that differs. A side that does not have it has null, and so has none of the two nothing."""
-
-    path: str
-    kind: str
-    a: Any
-    b: Any
-
-
-class Diff(TypedDict):
-    """`assay diff -o json`."""
-
-    a: str
-    b: str
-    same: bool
-    items: list[Differing]
+from assay.queries import differences
+from assay.queries.differences import Diff
 
 
 def show(session: Session, a: str, b: str, kinds: Sequence[str], output: Document) -> bool:
     """Print what differs between two runs, and return whether they are the same. Raises CliError."""
-    for kind in kinds:
-        if kind not in KINDS:
-            hint = near(kind, KINDS) or f"there are {', '.join(KINDS)}"
-            raise CliError(f"there is no kind of difference {kind}", hint=hint, code=USAGE)
-    runs = [recorded_runs.find(session, name) for name in (a, b)]
-    sides = [Side(run, environment) for run, environment in zip(runs, _environments(session, runs), strict=True)]
-    found = [each for each in compare(*sides) if not kinds or each.kind in kinds]
+    found = differences.differences(session, a, b, kinds)
     if output is Document.TEXT:
-        _print(a, b, found)
+        _print(found)
     else:
-        items = [Differing(path=each.path, kind=each.kind, a=each.a, b=each.b) for each in found]
-        printing.document(Diff(a=a, b=b, same=not found, items=items), output.value)
-    return not found
+        printing.document(found, output.value)
+    return found["same"]
 
 
-def _environments(session: Session, runs: Sequence[Raw]) -> list[Raw]:
-    """Return what the pods of runs ran in; of none of them, when one cannot be asked for: a side would seem empty."""
-    try:
-        return [read_environment(session.store, run) for run in runs]
-    except (CliError, StoreError) as error:
-        printing.note(f"packages and hardware are not compared: {error}")
-        return [{} for _ in runs]
-
-
-def _print(a: str, b: str, found: Sequence[Difference]) -> None:
-    if not found:
-        printing.note(f"{a} and {b} do not differ")
+def _print(found: Diff) -> None:
+    if found["same"]:
+        printing.note(f"{found['a']} and {found['b']} do not differ")
         return
-    _line("-", f"-- {a}")
-    _line("+", f"++ {b}")
-    for kind, some in groupby(found, key=lambda each: each.kind):
+    _line("-", f"-- {found['a']}")
+    _line("+", f"++ {found['b']}")
+    for kind, some in groupby(found["items"], key=lambda each: each["kind"]):
         printing.write(f"\n{kind}")
         for each in some:
-            for sign, value in (("-", each.a), ("+", each.b)):
+            for sign, value in (("-", each["a"]), ("+", each["b"])):
                 if value is not None:
-                    _line(sign, f" {each.path}  {_text(value)}")
+                    _line(sign, f" {each['path']}  {_text(value)}")
 
 
 def _line(sign: str, text: str) -> None:
@@ -88,3 +51,17 @@ def _line(sign: str, text: str) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def command(
+    session: Session,
+    a: Annotated[str, typer.Argument(help="A run, also an archived one.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only this kind, such as code or data; can be repeated.")
+    ] = None,
+    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+) -> None:
+    """Show every field in which two runs differ. Exit code 0: in none; 6: in some."""
+    if not show(session, a, b, kind or [], output):
+        raise typer.Exit(NO)

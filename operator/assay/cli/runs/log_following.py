@@ -10,18 +10,18 @@ from typing import Any
 import urllib3
 
 from assay.api import names, resources
+from assay.api.objects import Raw
 from assay.api.resources import PODS, RUNS
 from assay.api.run_status import TERMINAL
 from assay.cli.errors import NOT_FOUND, CliError
 from assay.cli.output import printing
 from assay.cli.output.log_lines import Printer
-from assay.kube.sync import ApiError, Kube
+from assay.kube.errors import ApiError
+from assay.kube.sync import Kube
 from assay.kube.watches import State, Watch, apply, changes
 from assay.planning.runs.starts import Start, starts
 from assay.queries.references import near
 from assay.store.seam import Cursor, Seam, since
-
-Raw = dict[str, Any]
 
 #: How far before the last line an answer begins: what two streams of a container print is nearly in order.
 _BACK = timedelta(seconds=5)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import PODS
 from assay.cli.errors import NOT_FOUND, USAGE, CliError
 from assay.cli.output import printing
 from assay.cli.output.log_lines import Printer
 from assay.cli.runs.log_following import Follower, Reading, container_of, created
 from assay.cli.session import Session
-from assay.kube.sync import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.runs.recipe import containers_of
 from assay.queries import recorded_runs
 from assay.queries.references import near
 from assay.store import logs
 from assay.store.logs import Log
-
-Raw = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -128,3 +129,17 @@ def _chosen(run: Raw, found: Sequence[Log], wanted: Wanted) -> Log:
     if wanted.previous and len(mine) < 2:
         raise CliError(f"the container {container} was started only once", code=NOT_FOUND)
     return mine[-2 if wanted.previous else -1]
+
+
+def command(
+    session: Session,
+    run: Annotated[str, typer.Argument(help="The run, also an archived one.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends, through restarts.")] = False,
+    container: Annotated[str, typer.Option("--container", "-c", help="The container; the one that trains.")] = "",
+    pod: Annotated[str, typer.Option("--pod", help="The pod; the newest one.")] = "",
+    previous: Annotated[bool, typer.Option("--previous", "-p", help="The start of the container before.")] = False,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="With the time of each line.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only so many lines from the end.")] = None,
+) -> None:
+    """Print what a run has printed: from its pod while there is one, else from the store."""
+    show(session, run, Wanted(container, pod, previous, follow, timestamps, tail))

@@ -6,9 +6,12 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Annotated, TypedDict
+
+import typer
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.api.run_status import TERMINAL
 from assay.cli.errors import FAILED, NO, NOT_FOUND, OK, USAGE, CliError
@@ -18,8 +21,6 @@ from assay.cli.session import Session
 from assay.kube.watches import State, Watch, apply, changes
 from assay.planning.runs import recipe
 from assay.queries import recorded_runs
-
-Raw = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -164,3 +165,25 @@ def tolerances(texts: list[str]) -> dict[str, float]:
             hint = "such as --tolerance-of train_seconds=2"
             raise CliError(f"{text!r} is no metric and tolerance", hint=hint, code=USAGE)
     return found
+
+
+def command(
+    session: Session,
+    run: Annotated[str, typer.Argument(help="The run to do again, also an archived one. It has to have ended.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the new Run; the API server makes one without.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its end, and say whether it came to the same.")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait at the most; 0: for ever.")] = 0.0,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="How far metrics may be off, relative to the larger value.")
+    ] = None,
+    tolerance_of: Annotated[
+        list[str] | None, typer.Option("--tolerance-of", help="The same of one metric: METRIC=VALUE; can be repeated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only ask the API server whether it would do it.")] = False,
+    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+) -> None:
+    """Do a run again, from its recipe. With --wait exit code 0: the same; 1: it failed; 6: not the same."""
+    wanted = Wanted(name, tolerance, tolerances(tolerance_of or []), dry_run, wait, timeout)
+    raise typer.Exit(show(session, run, wanted, output))

@@ -8,13 +8,16 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from assay.api.resources import EXPERIMENTS
-from assay.cli.commands.runs import RunFormat
 from assay.cli.errors import NOT_FOUND, USAGE, CliError
-from assay.cli.output import printing
+from assay.cli.output import printing, run_cells
 from assay.cli.output.printing import Format
 from assay.cli.session import Session
 from assay.queries import run_columns, runs
@@ -22,6 +25,18 @@ from assay.queries.references import near
 from assay.queries.run_columns import Field, Names
 from assay.queries.run_filter import Filter
 from assay.queries.run_rows import RunRow
+
+
+class RunFormat(StrEnum):
+    """How runs are printed. `wide` is a table with more columns, `parquet` a file."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
+    PARQUET = "parquet"
+
 
 _TABLES = (RunFormat.TABLE, RunFormat.WIDE)
 
@@ -142,7 +157,7 @@ def _print(rows: Sequence[RunRow], names: Names, request: Request) -> None:
             _table(_fields(rows, names, request), rows)
     else:
         fields = [names.field(name) for name in request.columns] or run_columns.flat(names, rows)
-        titles = list(request.columns) or [field.column.title for field in fields]
+        titles = list(request.columns) or [field.title for field in fields]
         cells = ([field.value(row) for field in fields] for row in rows)
         if request.output is RunFormat.CSV:
             printing.rows_as_csv(titles, cells)
@@ -168,9 +183,34 @@ def _fields(rows: Sequence[RunRow], names: Names, request: Request) -> list[Fiel
     fields = run_columns.default(names, wide=wide)
     if wide or not sys.stdout.isatty():
         return fields
-    return run_columns.fitting(fields, rows, shutil.get_terminal_size().columns)
+    return run_cells.fitting(fields, rows, shutil.get_terminal_size().columns)
 
 
 def _table(fields: Sequence[Field], rows: Sequence[RunRow], above: Sequence[int] = ()) -> list[int]:
-    cells = ([field.shown(row) for field in fields] for row in rows)
-    return printing.table([field.column for field in fields], cells, Format.WIDE, above)
+    cells = ([run_cells.shown(field, row) for field in fields] for row in rows)
+    return printing.table([run_cells.column(field) for field in fields], cells, Format.WIDE, above)
+
+
+def command(
+    session: Session,
+    experiment: Annotated[str, typer.Option("--experiment", "-e", help="Only the runs of this experiment.")] = "",
+    where: Annotated[
+        str, typer.Option("--where", help="Only these, in CEL: metrics.val_f1.best > 0.9 && params.depth in [2, 3].")
+    ] = "",
+    sort: Annotated[
+        str, typer.Option("--sort", help="By a metric, the best first; or name, created, params.depth, -duration.")
+    ] = "",
+    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
+    columns: Annotated[
+        str, typer.Option("--columns", help="These, with commas: owner,params.depth,metrics.val_f1.min.")
+    ] = "",
+    archived: Annotated[bool, typer.Option("--all", help="Those of the archive too.")] = False,
+    output: Annotated[RunFormat, typer.Option("--output", "-o", help="How to print them.")] = RunFormat.TABLE,
+    to: Annotated[Path | None, typer.Option("--to", help="The file for -o parquet.")] = None,
+    cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep what was read; it is never stale.")] = True,
+) -> None:
+    """List runs with their parameters and metrics."""
+    names = tuple(filter(None, columns.replace(" ", "").split(",")))
+    request = Request(experiment, where, sort, reverse, limit, names, output, to, archived=archived, cached=cached)
+    show(session, request)

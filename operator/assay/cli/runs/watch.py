@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assay.api import names
@@ -15,47 +13,14 @@ from assay.cli.errors import FAILED, NOT_FOUND, OK, CliError
 from assay.cli.output import printing
 from assay.cli.session import Session
 from assay.kube.watches import State, Watch, apply, changes
-from assay.planning.conditions import parse_time
-from assay.queries import references
-from assay.queries.progress import rate, remaining
+from assay.queries import experiments, references
+from assay.queries.experiments import View
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+from typing import Annotated
 
-Raw = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Going:
-    """A run that has not ended. ``value`` is the last one of the objective's metric, ``seconds`` since it began."""
-
-    name: str
-    phase: str
-    reason: str
-    seconds: float | None
-    step: int | None
-    value: float | None
-
-
-@dataclass(frozen=True)
-class View:
-    """What is shown of an experiment. ``rate`` is in runs a minute, ``left`` in seconds; None: nobody knows."""
-
-    name: str
-    phase: str
-    message: str
-    metric: str
-    total: int
-    counts: dict[str, int]
-    best: str
-    going: list[Going] = field(default_factory=list)
-    rate: float | None = None
-    left: float | None = None
-
-    @property
-    def finished(self) -> int:
-        """How many runs have ended."""
-        return self.counts.get("succeeded", 0) + self.counts.get("failed", 0)
+import typer
 
 
 def show(session: Session, name: str) -> int:
@@ -69,7 +34,7 @@ def show(session: Session, name: str) -> int:
     known: dict[Any, State] = {EXPERIMENTS: {}, RUNS: {}}
     heard = set()
     with _screen() as screen:
-        for change in changes(kube, *watched):
+        for change in changes(kube, *watched, note=session.note):
             if change is not None:
                 apply(known[change.resource], change)
                 heard.add(change.resource)
@@ -78,7 +43,7 @@ def show(session: Session, name: str) -> int:
             experiment = known[EXPERIMENTS].get((namespace, name))
             if experiment is None:
                 raise CliError(f"the experiment {name} was deleted", code=NOT_FOUND)
-            seen = view(experiment, known[RUNS], time.time())
+            seen = experiments.view(experiment, known[RUNS], time.time())
             screen.show(seen)
             if seen.phase in TERMINAL:
                 break
@@ -89,66 +54,11 @@ def show(session: Session, name: str) -> int:
 # What is shown
 
 
-def view(experiment: Raw, runs: Mapping[Any, Raw], now: float) -> View:
-    """Return what is shown of an experiment and its runs, at a time in unix seconds."""
-    spec, status = experiment["spec"], experiment.get("status") or {}
-    metric = (spec.get("objective") or {}).get("metric") or ""
-    counts = {key: count for key, count in (status.get("runs") or {}).items() if key != "total"}
-    total = (status.get("runs") or {}).get("total") or 0
-    going = [_going(run, metric, now) for run in runs.values() if _phase(run) not in TERMINAL]
-    spans = [_span(run) for run in runs.values() if _phase(run) in TERMINAL]
-    ended = [(start, end) for start, end in spans if start is not None and end is not None]
-    began = _seconds(status.get("startTime")) or now
-    waiting = total - counts.get("succeeded", 0) - counts.get("failed", 0) - counts.get("running", 0)
-    left = None
-    if not spec.get("suspend"):
-        running = [each.seconds or 0.0 for each in going if each.phase == "Running"]
-        durations = [end - start for start, end in ended]
-        left = remaining(durations, running, max(0, waiting), spec.get("parallelism") or 1)
-    return View(
-        name=experiment["metadata"]["name"],
-        phase=status.get("phase") or "Pending",
-        message=status.get("message") or "",
-        metric=metric,
-        total=total,
-        counts=counts,
-        best=_best(status.get("best"), metric),
-        going=sorted(going, key=lambda each: (each.phase != "Running", each.name)),
-        rate=rate([end for _, end in ended], began, now),
-        left=left,
-    )
-
-
-def _phase(run: Raw) -> str:
-    return (run.get("status") or {}).get("phase") or "Pending"
-
-
-def _seconds(text: str | None) -> float | None:
-    moment = parse_time(text)
-    return moment.timestamp() if moment else None
-
-
-def _span(run: Raw) -> tuple[float | None, float | None]:
-    status = run.get("status") or {}
-    return _seconds(status.get("startTime")), _seconds(status.get("completionTime"))
-
-
-def _going(run: Raw, metric: str, now: float) -> Going:
-    status = run.get("status") or {}
-    found = (status.get("metrics") or {}).get(metric) or {}
-    start, _ = _span(run)
-    seconds = None if start is None else max(0.0, now - start)
-    return Going(
-        run["metadata"]["name"], _phase(run), status.get("reason") or "", seconds, found.get("step"), found.get("last")
-    )
-
-
-def _best(best: Raw | None, metric: str) -> str:
-    """Return the best run in words; "" while there is none."""
-    if not best:
-        return ""
+def _best(seen: View) -> str:
+    """Return the best run in words."""
+    best = seen.best
     parameters = ", ".join(f"{name} {value}" for name, value in (best.get("parameters") or {}).items())
-    return f"{metric} {printing.number(best['value'])} ({best['run']}{': ' if parameters else ''}{parameters})"
+    return f"{seen.metric} {printing.number(best['value'])} ({best['run']}{': ' if parameters else ''}{parameters})"
 
 
 def line(seen: View) -> str:
@@ -157,7 +67,7 @@ def line(seen: View) -> str:
     parts += [
         f"{seen.counts[key]} {key}" for key in ("failed", "running", "pending", "suspended") if seen.counts.get(key)
     ]
-    parts += [f"best {seen.best}"] if seen.best else []
+    parts += [f"best {_best(seen)}"] if seen.best else []
     return printing.clean(", ".join(parts))
 
 
@@ -248,7 +158,7 @@ def drawn(seen: View, height: int) -> RenderableType:
     progress = f"{seen.finished}/{seen.total}"
     head.add_row(Text(printing.clean(seen.name), style="bold"), Text(seen.phase), bar, Text(progress), Text(told))
     parts: list[RenderableType] = [head]
-    parts += [Text(printing.clean(f"best {seen.best}"), style="green")] if seen.best else []
+    parts += [Text(printing.clean(f"best {_best(seen)}"), style="green")] if seen.best else []
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
     for title in ("RUN", "PHASE", "SINCE", "STEP", printing.clean(seen.metric.upper() or "REASON")):
         table.add_column(title, no_wrap=True)
@@ -260,3 +170,11 @@ def drawn(seen: View, height: int) -> RenderableType:
     parts += [table] if seen.going else []
     more = len(seen.going) - room
     return Group(*parts, *([Text(f"and {more} more")] if more > 0 else []))
+
+
+def command(
+    session: Session,
+    experiment: Annotated[str, typer.Argument(help="The experiment.")],
+) -> None:
+    """Watch an experiment until it ends. Exit code 0: it has succeeded; 1: it has failed."""
+    raise typer.Exit(show(session, experiment))

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 from assay.api import names
 from assay.api.approvals import read_approval, read_rollback
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus, Provenance
+from assay.api.objects import Raw
 from assay.api.run_status import RunStatus
 from assay.store.audit import Action, AuditEvent, AuditObject
-
-Raw = dict[str, Any]
 
 UNKNOWN = "unknown"
 NOT_SEEN = "who did it is not known here; the API server's audit log knows"

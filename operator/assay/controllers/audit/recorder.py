@@ -10,19 +10,18 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
+from assay.api.objects import Raw
 from assay.api.resources import CONFIGMAPS
 from assay.controllers import metrics
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 from assay.store.aio import AsyncStore
 from assay.store.audit import EMPTY, Appended, AuditEvent, AuditTrail, Head
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreDenied, StoreError
 
 log = logging.getLogger(__name__)
-
-Raw = dict[str, Any]
 
 CONFIG_MAP = "assay-audit-heads"
 FLUSH_SECONDS = 1.0

@@ -6,11 +6,11 @@ trail has it; the status says it. A crash in between leaves a step that is done 
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from assay.api import names
 from assay.api.approvals import RollbackRequest, read_rollback
 from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
+from assay.api.objects import Raw
 from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
 from assay.controllers import metrics
 from assay.controllers.audit import events as audit_events
@@ -21,14 +21,12 @@ from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.model_cache import key_of, version_place
 from assay.controllers.runtime.queue import Again, Key
 from assay.controllers.runtime.tracking_cache import place
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.promotion import binding, judging, verdict, views
 from assay.planning.promotion.binding import Move
 from assay.planning.promotion.judging import Live
 from assay.planning.promotion.policies import AliasView, Policy, Requirement, Verdict, VersionView
 from assay.store.audit import AuditEvent
-
-Raw = dict[str, Any]
 
 #: The clock is looked at again at least this often while something is held.
 _LONGEST_WAIT = 3600.0

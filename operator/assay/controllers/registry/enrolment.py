@@ -1,19 +1,16 @@
 """``Experiment.spec.register``: the best run, or every run that qualifies, becomes a version of a model."""
 
-from typing import Any
-
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus, Register
+from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.tracking_cache import experiment_uid
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.conditions import Status
 from assay.planning.models import registration
-
-Raw = dict[str, Any]
 
 
 async def each_run(context: Context, run: Raw) -> None:

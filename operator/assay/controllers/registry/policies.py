@@ -1,7 +1,5 @@
 """PromotionPolicy: say whether it can be read, and have everything judged again that it may be about."""
 
-from typing import Any
-
 from assay.api import names
 from assay.api.promotionpolicy import PromotionPolicyStatus
 from assay.api.resources import PROMOTION_POLICIES
@@ -11,8 +9,6 @@ from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Key
 from assay.planning.conditions import conditions, flag
 from assay.planning.promotion import verdict, views
-
-Raw = dict[str, Any]
 
 
 async def reconcile(context: Context, key: Key) -> None:

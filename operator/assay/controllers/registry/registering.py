@@ -5,7 +5,7 @@ only as far as the store and the run bear it out.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from assay.api import names
 from assay.api.modelversion import (
@@ -16,6 +16,7 @@ from assay.api.modelversion import (
     Provenance,
     RunReference,
 )
+from assay.api.objects import Raw
 from assay.api.resources import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers import metrics
 from assay.controllers.audit import events as audit_events
@@ -31,8 +32,6 @@ from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError
 from assay.store.models import RegisteredModel
 from assay.store.records import RunIdentity
-
-Raw = dict[str, Any]
 
 #: Who could take any number could take the last one.
 _LARGEST_STEP = 1_000_000

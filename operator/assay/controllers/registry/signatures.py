@@ -4,6 +4,7 @@ from typing import Any
 
 from assay.api import names
 from assay.api.modelversion import ModelVersionStatus, SignatureStatus
+from assay.api.objects import Raw
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import place
@@ -16,8 +17,6 @@ from assay.signing.keys import Keyring
 from assay.signing.stored import Signed
 from assay.store.errors import RecordError, StoreError
 from assay.store.layout import ModelKey
-
-Raw = dict[str, Any]
 
 _AGAIN_SECONDS = 15.0
 _REASONS: dict[type[Exception], str] = {

@@ -3,11 +3,10 @@
 Only here the label that says so is taken away again; ``aliases`` puts it on, before it reports a binding.
 """
 
-from typing import Any
-
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
+from assay.api.objects import Raw
 from assay.api.resources import MODEL_VERSIONS
 from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering, signatures
@@ -17,15 +16,13 @@ from assay.controllers.runtime.model_cache import key_of
 from assay.controllers.runtime.queue import Again, Key
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.models import versions
 from assay.planning.promotion import approvals, pointers
 from assay.planning.promotion.pointers import History
 from assay.store import layout
 from assay.store.audit import AuditEvent
 from assay.store.errors import RecordError, StoreError
-
-Raw = dict[str, Any]
 
 
 async def reconcile(context: Context, key: Key) -> None:

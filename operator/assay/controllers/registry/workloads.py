@@ -5,10 +5,10 @@ takes the alias back is decided in ``aliases``; here it is only seen.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
+from assay.api.objects import Raw
 from assay.api.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, Resource
 from assay.controllers.registry import versions
 from assay.controllers.runtime.context import Context, now
@@ -21,13 +21,11 @@ from assay.controllers.runtime.model_cache import (
     version_place,
 )
 from assay.controllers.runtime.queue import Again, Key
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
 from assay.planning.serving import injection, rollout
 from assay.planning.serving.injection import CannotServe, Served
 from assay.planning.serving.rollout import Rollout
-
-Raw = dict[str, Any]
 
 RESOURCES: dict[str, Resource] = {DEPLOYMENT: DEPLOYMENTS, STATEFUL_SET: STATEFUL_SETS}
 _LOOK_AGAIN = 1.0

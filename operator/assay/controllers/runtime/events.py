@@ -4,15 +4,15 @@ import asyncio
 import logging
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import EVENTS
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-Raw = dict[str, Any]
 _MAX_MESSAGE = 1000
 #: Beyond this many unsent events new ones are only logged: the API server is in trouble, and they would not help.
 _MAX_UNSENT = 1000

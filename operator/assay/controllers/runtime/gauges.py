@@ -8,19 +8,19 @@ live.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
 from assay.controllers.runtime.model_cache import Registry
 from assay.controllers.runtime.tracking_cache import World
 from assay.planning.conditions import parse_time
 
-Raw = dict[str, Any]
 _Labels = tuple[str, ...]
 
 RUN_PHASES: Final = ("Pending", "Running", "Suspended", *TERMINAL)

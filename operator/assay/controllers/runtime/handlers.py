@@ -1,15 +1,13 @@
 """What is seen is taken into the cache, and what that concerns is put into the queue. Nothing is done here."""
 
 from collections.abc import Callable
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.model_cache import WORKLOADS, alias_place, asks_for, carries, key_of, version_place
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import experiment_uid, place, run_key
-
-Raw = dict[str, Any]
 
 DELETED_RUN, DELETED_VERSION, DELETED_POLICY = "DeletedRun", "DeletedVersion", "DeletedPolicy"
 #: What of a namespace decides about its aliases.

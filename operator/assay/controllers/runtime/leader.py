@@ -9,14 +9,13 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
+from assay.api.objects import Raw
 from assay.api.resources import LEASES
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
-
-Raw = dict[str, Any]
 
 LEASE_SECONDS = 10
 RENEW_SECONDS = 2.0

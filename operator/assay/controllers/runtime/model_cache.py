@@ -7,17 +7,15 @@ decision rests on is read again from the API server.
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
+from assay.api.objects import Raw
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.seen_versions import Sightings
 from assay.controllers.runtime.tracking_cache import Place, place
 from assay.planning.promotion.pointers import History
 from assay.planning.serving.injection import CannotServe, follows
-
-Raw = dict[str, Any]
 
 DEPLOYMENT, STATEFUL_SET = "Deployment", "StatefulSet"
 WORKLOADS = (DEPLOYMENT, STATEFUL_SET)

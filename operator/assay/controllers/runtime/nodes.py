@@ -5,7 +5,8 @@ import logging
 import time
 
 from assay.api.resources import NODES
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 from assay.planning.runs import capture
 
 log = logging.getLogger(__name__)

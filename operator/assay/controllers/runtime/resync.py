@@ -8,9 +8,10 @@ that grows with the square of the number of objects.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import (
     DEPLOYMENTS,
     EXPERIMENTS,
@@ -25,12 +26,10 @@ from assay.api.resources import (
 )
 from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, WORKLOADS, Registry
 from assay.controllers.runtime.tracking_cache import World
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
-
-Raw = dict[str, Any]
-
 
 #: Everything that is watched.
 RESOURCES: tuple[Resource, ...] = (

@@ -1,8 +1,6 @@
 """Which state of each object was seen last: answers and watch events come in any order, and late ones tell nothing."""
 
-from typing import Any
-
-Raw = dict[str, Any]
+from assay.api.objects import Raw
 
 #: A write that was under way when its object was deleted is answered within seconds: far fewer would do.
 _TOMBSTONES = 10_000

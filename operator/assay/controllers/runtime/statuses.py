@@ -1,13 +1,12 @@
 """Writing a status: only when it changed, only what changed, and only over what was read."""
 
 from collections.abc import Callable
-from typing import Any
 
+from assay.api.objects import Raw
 from assay.api.resources import Resource
 from assay.controllers.runtime.queue import Again
-from assay.kube.aio import ApiError, Kube
-
-Raw = dict[str, Any]
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 
 
 def difference(old: Raw, new: Raw) -> Raw:

@@ -7,16 +7,15 @@ the first reconcile and again from the API after a restart; nothing in it needs 
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.seen_versions import Sightings
 from assay.planning.runs.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts
 from assay.planning.runs.retention import EndedRun, ended_run
 
-Raw = dict[str, Any]
 Place = tuple[str, str]
 
 

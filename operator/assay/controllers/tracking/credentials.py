@@ -6,9 +6,9 @@ Each is written before the first pod, refreshed in time, and gone when nobody ne
 import base64
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import SECRETS
 from assay.api.run_status import CredentialsStatus
 from assay.controllers.runtime.context import Context
@@ -16,8 +16,6 @@ from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import datasets, records
 from assay.planning.runs.job import CREDENTIALS_KEY, owner_reference, run_labels, secret_name
 from assay.store.credentials import Credentials, issue_model_credentials, issue_run_credentials
-
-Raw = dict[str, Any]
 
 
 def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) -> bool:

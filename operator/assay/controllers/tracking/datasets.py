@@ -1,8 +1,7 @@
 """Whether a run may read its data sets, and the credentials with which its pods then do."""
 
-from typing import Any
-
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import NAMESPACES
 from assay.controllers.runtime.context import Context
 from assay.controllers.runtime.tracking_cache import place
@@ -11,8 +10,6 @@ from assay.planning.runs.job import InvalidTemplate
 from assay.store import locations
 from assay.store.credentials import dataset_policies, issue_dataset_credentials
 from assay.store.locations import Location
-
-Raw = dict[str, Any]
 
 
 class NotEntitled(Exception):

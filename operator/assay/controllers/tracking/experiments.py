@@ -1,20 +1,17 @@
 """Experiment: launch the runs that the plan names, and keep the status up to date."""
 
-from typing import Any
-
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
+from assay.api.objects import Raw
 from assay.api.resources import EXPERIMENTS, RUNS
 from assay.controllers import metrics
 from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Again, Key
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.runs.job import inheritable, owner_reference
 from assay.planning.search import space, sweep
-
-Raw = dict[str, Any]
 
 
 async def reconcile(context: Context, key: Key) -> None:

@@ -5,8 +5,8 @@ say so and cannot.
 """
 
 import logging
-from typing import Any
 
+from assay.api.objects import Raw
 from assay.api.resources import JOBS, RUNS
 from assay.api.run_status import EnvironmentStatus, RunStatus
 from assay.controllers.runtime import statuses
@@ -18,8 +18,6 @@ from assay.planning.runs.facts import JobFacts, PodFacts
 from assay.planning.runs.phases import Verdict
 
 log = logging.getLogger(__name__)
-
-Raw = dict[str, Any]
 
 
 def unseen(context: Context, status: RunStatus) -> str:

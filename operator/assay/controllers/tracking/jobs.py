@@ -1,9 +1,9 @@
 """Run: its Job, created, suspended or resumed as the experiment wants it, with what its pods need."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import JOBS
 from assay.api.run_status import RunStatus
 from assay.controllers import metrics
@@ -14,8 +14,6 @@ from assay.controllers.tracking import credentials, datasets, image_volumes, rec
 from assay.planning.conditions import parse_time
 from assay.planning.runs.facts import JobFacts, job_facts
 from assay.planning.runs.job import build_job
-
-Raw = dict[str, Any]
 
 
 class NameTaken(Exception):

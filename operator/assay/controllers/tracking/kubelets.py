@@ -9,14 +9,13 @@ import json
 import ssl
 import time
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
+from assay.api.objects import Raw
 from assay.api.resources import NODES, SERVICE_ACCOUNTS
-from assay.kube.aio import ApiError, Kube
-
-Raw = dict[str, Any]
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 
 SERVICE_ACCOUNT = "assay-node-stats"
 _PATH = "/stats/summary?only_cpu_and_memory=true"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from assay.controllers import metrics
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 from assay.planning.runs.starts import Start
 from assay.store import logs
 from assay.store.aio import AsyncStore

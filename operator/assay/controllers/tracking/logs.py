@@ -10,16 +10,17 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
 from assay.controllers import metrics
 from assay.controllers.runtime.queue import Again, Key, WorkQueue
 from assay.controllers.runtime.tracking_cache import World, place
 from assay.controllers.tracking import records
 from assay.controllers.tracking.log_stream import CHATTY_BYTES, LogStream, Sources
-from assay.kube.aio import ApiError, Kube
+from assay.kube.aio import Kube
+from assay.kube.errors import ApiError
 from assay.planning.runs.facts import PodFacts
 from assay.planning.runs.starts import Start
 from assay.store.aio import AsyncStore
@@ -28,7 +29,6 @@ from assay.store.layout import LogName
 
 log = logging.getLogger(__name__)
 
-Raw = dict[str, Any]
 _Run = tuple[str, str, str]
 
 KIND = "Log"

@@ -3,10 +3,9 @@
 The training is over, and nothing here makes it a failure: what cannot be signed is said in the condition Signed.
 """
 
-from typing import Any
-
 from assay import __version__
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.run_status import RunStatus
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.tracking import records
@@ -16,8 +15,6 @@ from assay.planning.runs.provenance import Builder
 from assay.signing import stored
 from assay.signing.errors import KeyUnusable, NoKey, SigningError
 from assay.store.errors import StoreError, StoreUnavailable
-
-Raw = dict[str, Any]
 
 
 async def attest(context: Context, run: Raw, status: RunStatus) -> RunStatus:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.run_status import RunStatus
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import captured
@@ -27,7 +28,6 @@ from assay.store.logs import kept as kept_logs
 from assay.store.records import DatasetRecord, FileEntry, MissingEntry, PodManifest, PodRecord, RunManifest, Summary
 from assay.store.verify import model_digest, read_datasets, read_summary, verify_pod
 
-Raw = dict[str, Any]
 Outcome = Literal["Succeeded", "Failed", "Deleted"]
 
 #: run.json, params.json and status.json.

@@ -1,22 +1,20 @@
 """Ask why a Job has no pod. Only of Jobs that have been without one for some seconds, and ever more seldom."""
 
 import logging
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import EVENTS
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import place
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
 from assay.planning.runs import refusals
 from assay.planning.runs.facts import JobFacts
 from assay.planning.runs.phases import Verdict
 
 log = logging.getLogger(__name__)
-
-Raw = dict[str, Any]
 
 
 async def explain(context: Context, body: Raw, job: JobFacts | None, verdict: Verdict) -> Verdict:

@@ -1,9 +1,9 @@
 """At the end of a run: whether it could be done again, and of a rerun, whether it has given the same result."""
 
 from datetime import datetime
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.api.run import RerunOf
 from assay.api.run_status import RunStatus
@@ -11,8 +11,6 @@ from assay.controllers.runtime.context import Context
 from assay.planning.runs import outcome, recipe, reproduction
 from assay.store import recorded
 from assay.store.errors import NotFound, RecordError
-
-Raw = dict[str, Any]
 
 
 async def original_of(context: Context, body: Raw) -> Raw | None:

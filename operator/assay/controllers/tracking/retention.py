@@ -10,10 +10,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from assay.api import names
 from assay.api.experiment import ArchivedRuns
+from assay.api.objects import Raw
 from assay.api.resources import EXPERIMENTS, JOBS, MODEL_VERSIONS, RUNS
 from assay.api.run import Objective
 from assay.api.run_status import RunStatus
@@ -22,7 +23,7 @@ from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Again
 from assay.controllers.tracking import records
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
 from assay.planning.runs import retention
 from assay.planning.runs.facts import RunFacts, run_facts
@@ -34,8 +35,6 @@ from assay.store.expiry import Waiting
 from assay.store.verify import verify_run
 
 log = logging.getLogger(__name__)
-
-Raw = dict[str, Any]
 
 #: Runs that are archived in one walk, and those of one experiment; no more than its status can name.
 _RUNS, _RUNS_OF_ONE = 500, 100

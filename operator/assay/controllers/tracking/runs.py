@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import JOBS, RUNS
 from assay.api.run_status import TERMINAL, DatasetStatus, RunStatus, UsageStatus
 from assay.controllers import metrics
@@ -15,14 +16,12 @@ from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Again, Key
 from assay.controllers.runtime.tracking_cache import experiment_uid, place
 from assay.controllers.tracking import credentials, datasets, image_volumes, jobs, provenance, records, refusals, reruns
-from assay.kube.aio import ApiError
+from assay.kube.errors import ApiError
 from assay.planning.runs import outcome, phases, retention
 from assay.planning.runs.facts import JobFacts, PodFacts
 from assay.planning.runs.job import InvalidTemplate
 from assay.store.errors import StoreUnavailable
 from assay.store.records import Summary
-
-Raw = dict[str, Any]
 
 
 async def reconcile(context: Context, key: Key) -> None:

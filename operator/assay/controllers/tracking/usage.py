@@ -9,8 +9,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
+from assay.api.objects import Raw
 from assay.controllers.runtime.tracking_cache import World
 from assay.controllers.tracking import records
 from assay.controllers.tracking.kubelets import Kubelets, NoStats
@@ -21,8 +21,6 @@ from assay.store.aio import AsyncStore
 from assay.store.errors import StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
-
-Raw = dict[str, Any]
 
 #: Nodes that are asked at once.
 _NODES = 8

@@ -12,13 +12,13 @@ from typing import Any
 
 from assay.api import names
 from assay.api.experiment import ExperimentStatus, Register
+from assay.api.objects import Raw
 from assay.api.run import Objective
 from assay.planning.conditions import Status, conditions, flag
 from assay.planning.promotion import expression_cost, expressions
 from assay.planning.runs.facts import run_facts
 from assay.planning.search import sweep
 
-Raw = dict[str, Any]
 Flag = tuple[Status, str, str]
 
 RUN_VARIABLES = ("run",)

@@ -6,13 +6,11 @@ The operator binds by it, and the command line foretells with it what the operat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from assay.api.modelversion import ModelVersionStatus
+from assay.api.objects import Raw
 from assay.planning.promotion import verdict
 from assay.planning.promotion.policies import AliasView, Policy, Requirement, Verdict, VersionView
-
-Raw = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """Objects of the API → what verdicts are made from. Nothing is judged here."""
 
-from typing import Any
-
 from assay.api import names
 from assay.api.approvals import read_approval
 from assay.api.modelversion import ApprovalStatus, HeldStatus, ModelVersionSpec, ModelVersionStatus
+from assay.api.objects import Raw
 from assay.api.promotionpolicy import PromotionPolicySpec
 from assay.planning.promotion.approvals import fingerprint
 from assay.planning.promotion.policies import Approval, Held, Policy, VersionView, policy_view
-
-Raw = dict[str, Any]
 
 
 def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:

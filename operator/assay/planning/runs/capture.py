@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-Raw = dict[str, Any]
+from assay.api.objects import Raw
 
 VOLUME = "assay-image"
 FOLDER = "/image"

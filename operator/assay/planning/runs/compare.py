@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from assay.api.objects import Raw
 from assay.planning.runs.recipe import datasets_of, digests_of
 
-Raw = dict[str, Any]
 Path = tuple[str, ...]
 Kind = Literal[
     "code",

@@ -6,11 +6,9 @@ that the Run names: no container sees the credentials of another. Nothing here d
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from assay.api import names
-
-Raw = dict[str, Any]
+from assay.api.objects import Raw
 
 FOLDER = "/assay/data"
 VOLUME, _VOLUME_CREDENTIALS = "assay-data", "assay-data-credentials"

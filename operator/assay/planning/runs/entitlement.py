@@ -4,13 +4,10 @@ The same rule is in charts/assay/policies/datasets.yaml; here it counts also whe
 once more at the moment of launching. Pure.
 """
 
-from typing import Any
-
 from assay.api import names
+from assay.api.objects import Raw
 from assay.planning.models import registration
 from assay.planning.runs import datasets
-
-Raw = dict[str, Any]
 
 
 def readable(run: Raw, bucket: str, allowed: str) -> dict[str, str]:

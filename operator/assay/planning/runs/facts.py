@@ -6,14 +6,12 @@ The operator keeps these in memory instead of the objects: ten thousand of them 
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.planning.runs import datasets
 from assay.planning.runs.job import RECORDER, is_ours
 from assay.planning.runs.starts import Start, starts
-
-Raw = dict[str, Any]
 
 _MAX_TEXT = 1024
 #: Of an imageID: a name that can be pulled, or nothing, and a digest.

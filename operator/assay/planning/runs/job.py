@@ -12,11 +12,10 @@ from typing import Any
 
 from assay.api import names
 from assay.api.common import Scalar
+from assay.api.objects import Raw
 from assay.planning.runs import capture, datasets
 from assay.planning.runs.datasets import StoreAddress
 from assay.planning.search.space import check_names
-
-Raw = dict[str, Any]
 
 RECORDER = "assay-recorder"
 _VOLUME_RUN, _VOLUME_SPOOL = "assay-run", "assay-recorder"

@@ -8,14 +8,13 @@ import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
 from assay.planning.conditions import Status, flag
 from assay.planning.runs.job import inheritable
 
-Raw = dict[str, Any]
 Flag = tuple[Status, str, str]
 
 #: Of git, by its full hash: sha1 or sha256.

@@ -7,13 +7,11 @@ event, and the Job's status says nothing. This module must not decide when to as
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.planning.conditions import parse_time
 from assay.planning.runs.phases import Verdict
-
-Raw = dict[str, Any]
 
 #: How long a Job may be without a pod before anybody asks why, and how seldom it is asked in the end, in seconds.
 PATIENCE, LONGEST = 5.0, 600.0

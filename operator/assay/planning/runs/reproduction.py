@@ -7,16 +7,15 @@ are no metrics.
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.run import RerunOf
 from assay.api.run_status import TERMINAL
 from assay.planning.conditions import Status, flag
 from assay.planning.runs.compare import Difference, recipe_differences
 from assay.planning.runs.outcome import MAX_METRICS
 
-Raw = dict[str, Any]
 Flag = tuple[Status, str, str]
 
 _VALUES = ("last", "min", "max")

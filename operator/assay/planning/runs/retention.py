@@ -9,18 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from assay.api import names
 from assay.api.experiment import ArchivedBest, ArchivedRuns
+from assay.api.objects import Raw
 from assay.api.run import Objective
 from assay.api.run_status import TERMINAL
 from assay.planning.conditions import parse_time
 from assay.planning.promotion.policies import parse_duration
 from assay.planning.runs.facts import RunFacts, controller_uid, run_facts
 from assay.planning.search import sweep
-
-Raw = dict[str, Any]
 
 #: What Kubernetes can write into a time to live.
 _MOST_SECONDS = 2**31 - 1

@@ -1,9 +1,8 @@
 """Which logs a pod has: one for every start of every container, as far as its node still has them. No I/O."""
 
 from dataclasses import dataclass
-from typing import Any
 
-Raw = dict[str, Any]
+from assay.api.objects import Raw
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-Raw = dict[str, Any]
+from assay.api.objects import Raw
 
 CPU_CORES, CPU_SECONDS, MEMORY_BYTES = "system.cpu_cores", "system.cpu_seconds", "system.memory_bytes"
 _NANO = 1e-9

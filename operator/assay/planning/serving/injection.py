@@ -10,14 +10,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.planning.runs.job import CREDENTIALS_KEY, NONROOT
 from assay.planning.serving import ownership
 from assay.planning.serving.ownership import Path
-
-Raw = dict[str, Any]
 
 FOLDER = "/models"
 _CREDENTIALS = "/var/run/assay/store"

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-Raw = dict[str, Any]
+from assay.api.objects import Raw
+
 Path = tuple[str, ...]
 
 #: Lists whose items are merged, and the field that identifies an item (listMapKey in core/v1).

@@ -7,13 +7,12 @@ certain, and said in words that a person can act on.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.planning.conditions import format_duration, parse_time
 from assay.planning.serving.injection import in_template
-
-Raw = dict[str, Any]
 
 MAX_MESSAGE = 1000
 MAX_RESTARTS = 3

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pydantic
 
 from assay.api import names
 from assay.api.modelversion import ModelVersionSpec
+from assay.api.objects import Raw
 from assay.store.audit.records import AuditRecord
 from assay.store.models import RegisteredModel
 from assay.store.restore.history import History
-
-Raw = dict[str, Any]
 
 _PROVENANCE = ("parameters", "metrics", "source", "datasets", "images")
 _LEFT_OUT = {"leftOut", "sha256"}  # what a record has in the place of a field that was too large for it

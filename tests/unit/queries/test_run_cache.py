@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.queries.run_cache import Kept, RunCache
-from tests.unit.cli.runs import row
+from tests.unit.queries.runs import row
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from assay.cli.errors import USAGE, CliError
+from assay.api.errors import InvalidRequest
+from assay.cli.errors import USAGE, exit_code
 from assay.kube import impersonation
 
 pytestmark = pytest.mark.unit
@@ -48,9 +49,9 @@ def test_everything_that_a_kubeconfig_says_of_it_is_sent() -> None:
 
 
 def test_groups_alone_are_nobody() -> None:
-    with pytest.raises(CliError) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         impersonation.headers("", ("ml",), {})
-    assert refused.value.code == USAGE
+    assert exit_code(refused.value) == USAGE
 
 
 def test_the_user_is_looked_for_in_all_files_of_a_kubeconfig(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.cli.errors import CliError
+from assay.api.errors import InvalidRequest
+from assay.cli.output import run_cells
 from assay.queries import run_columns
 from assay.queries.run_columns import Names
 from assay.queries.run_rows import RunRow
-from tests.unit.cli.runs import FOUND, row
+from tests.unit.queries.runs import FOUND, row
 
 pytestmark = pytest.mark.unit
 
@@ -72,12 +73,12 @@ def test_every_run_has_one_place_whatever_its_values_are(values: list[Any], reve
 
 def test_a_table_has_what_differs_and_the_objective_first() -> None:
     runs = [_run("a", 0.5, 3), _run("b", 0.9, 1, parameters={"depth": 3, "kind": "a"}, objective=DOWN)]
-    titles = [each.column.title for each in run_columns.default(Names(runs), wide=False)]
+    titles = [each.title for each in run_columns.default(Names(runs), wide=False)]
     assert titles == ["RUN", "PHASE", "depth", "f1", "loss", "DURATION", "AGE"]
-    wide = [each.column.title for each in run_columns.default(Names(runs), wide=True)]
+    wide = [each.title for each in run_columns.default(Names(runs), wide=True)]
     assert wide[2:8] == ["EXPERIMENT", "REASON", "OWNER", "SEED", "depth", "kind"]
     only_down = run_columns.default(Names(runs[1:]), wide=False)
-    assert [each.column.title for each in only_down] == [
+    assert [each.title for each in only_down] == [
         "RUN",
         "PHASE",
         "depth",
@@ -92,10 +93,10 @@ def test_a_table_has_what_differs_and_the_objective_first() -> None:
 def test_a_narrow_terminal_loses_the_last_metrics_then_parameters_never_the_objective() -> None:
     fields = run_columns.default(Names(RUNS), wide=False)
     for width in range(10, 120):
-        kept = [each.column.title for each in run_columns.fitting(fields, RUNS, width)]
+        kept = [each.title for each in run_cells.fitting(fields, RUNS, width)]
         assert {"RUN", "PHASE", "f1", "DURATION", "AGE"} <= set(kept)
-    assert "loss" not in [each.column.title for each in run_columns.fitting(fields, RUNS, 40)]
-    assert run_columns.fitting(fields, RUNS, 1000) == fields
+    assert "loss" not in [each.title for each in run_cells.fitting(fields, RUNS, 40)]
+    assert run_cells.fitting(fields, RUNS, 1000) == fields
 
 
 @pytest.mark.parametrize(
@@ -128,13 +129,13 @@ def test_values_have_names(name: str, value: object) -> None:
     ("name", "hint"), [("deepth", "depth"), ("params.deepth", "depth"), ("metrics.f2", "f1"), ("ownr", "owner")]
 )
 def test_a_name_that_no_run_has_is_answered_with_near_ones(name: str, hint: str) -> None:
-    with pytest.raises(CliError, match=f"no run has {name}") as error:
+    with pytest.raises(InvalidRequest, match=f"no run has {name}") as error:
         Names(RUNS).field(name)
     assert hint in error.value.hint
 
 
 def test_a_file_has_every_summary_that_there_is() -> None:
-    titles = [each.column.title for each in run_columns.flat(Names(RUNS), RUNS)]
+    titles = [each.title for each in run_columns.flat(Names(RUNS), RUNS)]
     assert titles[:2] == ["name", "uid"]
     assert "metrics.f1.best" in titles
     assert "metrics.loss.best" not in titles
@@ -144,13 +145,13 @@ def test_a_file_has_every_summary_that_there_is() -> None:
 def test_what_people_wrote_gives_a_terminal_no_commands() -> None:
     run = row("a", parameters={"\x1b[2Jx": "\x1b[2J"})
     field = run_columns.parameter("\x1b[2Jx")
-    assert "\x1b" not in field.column.title
+    assert "\x1b" not in run_cells.column(field).title
     assert field.value(run) == "\x1b[2J"
 
 
 def test_values_are_shown_as_people_write_them() -> None:
     run = row("a", parameters={"yes": True, "map": {"a": 1}}, duration=3723.4)
     names = Names([run])
-    assert names.field("yes").shown(run) == "true"
-    assert names.field("params.map").shown(run) == '{"a": 1}'
-    assert names.field("duration").shown(run) == "1h2m3s"
+    assert run_cells.shown(names.field("yes"), run) == "true"
+    assert run_cells.shown(names.field("params.map"), run) == '{"a": 1}'
+    assert run_cells.shown(names.field("duration"), run) == "1h2m3s"

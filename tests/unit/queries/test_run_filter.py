@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.cli.errors import USAGE, CliError
+from assay.api.errors import InvalidRequest
+from assay.cli.errors import USAGE, exit_code
 from assay.queries.run_filter import Filter
 from tests import generated
-from tests.unit.cli.runs import FOUND, row
+from tests.unit.queries.runs import FOUND, row
 
 pytestmark = pytest.mark.unit
 
@@ -86,10 +87,10 @@ def test_a_name_that_no_run_has_is_answered_with_what_there_is(text: str, messag
     found = Filter(text)
     for each in ROWS:
         found.matches(each)
-    with pytest.raises(CliError, match=f"no run has {message}$") as error:
+    with pytest.raises(InvalidRequest, match=f"no run has {message}$") as error:
         found.check()
     assert hint in error.value.hint
-    assert error.value.code == USAGE
+    assert exit_code(error.value) == USAGE
 
 
 def test_a_name_that_one_run_has_is_one() -> None:
@@ -110,7 +111,7 @@ def test_a_name_that_one_run_has_is_one() -> None:
     ],
 )
 def test_an_expression_that_is_none_is_refused_with_the_place(text: str, message: str, hint: str) -> None:
-    with pytest.raises(CliError, match="--where: ") as error:
+    with pytest.raises(InvalidRequest, match="--where: ") as error:
         Filter(text)
     assert message in error.value.message
     assert hint in error.value.hint

@@ -1,0 +1,38 @@
+"""`assay models`: models, with what their aliases point to."""
+
+from __future__ import annotations
+
+from assay.cli.options import Table
+from assay.cli.output import printing, sheets
+from assay.cli.output.printing import Column, Format
+from assay.cli.session import Session
+from assay.queries import models
+from assay.queries.models import AliasState, Model
+
+_COLUMNS = (Column("MODEL"), Column("VERSIONS", number=True), Column("LATEST"), Column("ALIASES"), Column("AGE"))
+
+
+def show(session: Session, output: Format) -> None:
+    """Print the models of a namespace. As JSON: ``{"items": [Model, …]}``, the shape of ``model_rows.Model``."""
+    items = models.models_of(session)
+    if not items:
+        printing.note(f"the namespace {session.namespace} has no models")
+    sheets.listing(items, _COLUMNS, [_model_row(each) for each in items], output)
+
+
+def _model_row(each: Model) -> tuple[object, ...]:
+    latest = f"v{each['latest']}" if each["latest"] else None
+    aliases = ", ".join(alias_text(state) for state in each["aliases"])
+    return each["model"], each["versions"], latest, aliases, sheets.age(each["created"])
+
+
+def alias_text(state: AliasState) -> str:
+    """Return what an alias points to, and what is wanted where that is another version: staging=v25 wanted v26."""
+    live = f"v{state['live']}" if state["live"] else "none"
+    wanted = "" if state["live"] == state["wanted"] else f" wanted v{state['wanted']}"
+    return f"{state['alias']}={live}{wanted}"
+
+
+def command(session: Session, output: Table = Format.TABLE) -> None:
+    """List models, with what their aliases point to."""
+    show(session, output)

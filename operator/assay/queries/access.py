@@ -1,0 +1,51 @@
+"""Who asks, and where: what every query is given. Signs in when it is first needed, and not before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.kube.sync import Kube
+    from assay.store.client import ObjectStore
+
+
+@dataclass
+class Access:
+    """One user on one cluster, in one namespace. Connections are made when they are first used."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    namespace_option: str = ""
+    as_user: str = ""
+    as_groups: tuple[str, ...] = ()
+
+    def note(self, text: str) -> None:
+        """Take in what the user should know besides the answer, such as a record that could not be read."""
+
+    @cached_property
+    def kube(self) -> Kube:
+        """The API server, as the user. Raises AssayError."""
+        from assay.kube.sync import Kube
+
+        return Kube(self.kubeconfig, self.context, self.as_user, self.as_groups)
+
+    @cached_property
+    def namespace(self) -> str:
+        """The namespace of the option, else that of the kubeconfig's context."""
+        return self.namespace_option or self.kube.namespace
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The object store, with the user's own keys. Raises AssayError."""
+        from assay.queries.store_access import open_store
+
+        return open_store(self)
+
+    @cached_property
+    def trail_store(self) -> ObjectStore:
+        """The store of the audit trail. Raises AssayError."""
+        from assay.queries.store_access import open_trail_store
+
+        return open_trail_store(self)

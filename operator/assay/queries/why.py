@@ -1,0 +1,118 @@
+"""Why an alias points to what it points to: what the requested version needs, met or not."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from assay.api.modelalias import ModelAliasStatus, RequirementStatus
+from assay.planning.promotion import binding
+from assay.queries import promotion
+from assay.queries.promotion import Case, Requirement
+
+
+class Operator(TypedDict):
+    """What the operator has written into the status; ``current``: of the spec as it is now."""
+
+    current: bool
+    phase: str | None
+    message: str | None
+    requirements: list[Requirement]
+
+
+class Workload(TypedDict):
+    """One workload that follows an alias."""
+
+    kind: str
+    name: str
+    version: int | None
+    ready: bool
+    message: str | None
+
+
+class Why(TypedDict):
+    """The answer. ``version`` is the one in question; it has no requirements when it is live: that is decided."""
+
+    alias: str
+    version: int
+    live: int | None
+    wanted: int | None
+    met: bool
+    summary: str
+    requirements: list[Requirement]
+    warnings: list[str]
+    operator: Operator | None
+    serving: list[Workload]
+    notes: list[str]
+
+
+def answer(case: Case, version: int | None = None) -> Why:
+    """Return the answer about one version, that which is wanted if none is named. Raises AssayError."""
+    wanted = case.body["spec"]["version"] if case.body else None
+    number, live = version or wanted or 0, case.status.bound_version
+    candidate = None if number == live else case.version(number)
+    judged = None if number == live else case.judge(number, candidate)
+    values = case.values(candidate) if candidate else None
+    return {
+        "alias": case.name,
+        "version": number,
+        "live": live,
+        "wanted": wanted,
+        "met": judged is None or (judged.allowed and not _set_aside(case, number)),
+        "summary": _summary(case, number, judged.allowed if judged else True),
+        "requirements": promotion.requirements(judged, values, case.policies) if judged else [],
+        "warnings": list(judged.warnings if judged else case.status.warnings),
+        "operator": _operator(case) if number == wanted else None,
+        "serving": serving(case.status),
+        "notes": case.notes,
+    }
+
+
+def serving(status: ModelAliasStatus) -> list[Workload]:
+    """Return what follows an alias."""
+    return [
+        {
+            "kind": each.kind,
+            "name": each.name,
+            "version": each.version,
+            "ready": each.ready,
+            "message": each.message,
+        }
+        for each in status.serving
+    ]
+
+
+def _set_aside(case: Case, number: int) -> bool:
+    generation = case.body["metadata"]["generation"] if case.body else 0
+    return binding.is_set_aside(case.status, number, generation)
+
+
+def _summary(case: Case, number: int, allowed: bool) -> str:
+    status = case.status
+    live = f"v{status.bound_version} is live" if status.bound_version else "nothing is bound"
+    if number == status.bound_version:
+        last = status.history[-1] if status.history else None
+        since = f" since {status.bound_at:%Y-%m-%dT%H:%M:%SZ}" if status.bound_at else ""
+        who = f", moved by {last.actor}" if last and last.actor else ""
+        return live + since + who + (f": {last.reason}" if last and last.reason else "")
+    if status.set_aside and _set_aside(case, number):
+        return f"{live}, v{number} was set aside: {status.set_aside.message}"
+    needs = "has all that it needs" if allowed else "is held"
+    if case.body is None or case.body["spec"]["version"] != number:
+        needs = "would have all that it needs" if allowed else "would be held"
+    return f"{live}, v{number} {needs}"
+
+
+def _operator(case: Case) -> Operator | None:
+    if case.body is None:
+        return None
+    status = case.status
+    return {
+        "current": status.observed_generation == case.body["metadata"]["generation"],
+        "phase": status.phase,
+        "message": status.message,
+        "requirements": [_requirement(each) for each in status.requirements],
+    }
+
+
+def _requirement(each: RequirementStatus) -> Requirement:
+    return {"policy": each.policy, "requirement": each.requirement, "met": each.met, "message": each.message}
