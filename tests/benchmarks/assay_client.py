@@ -17,7 +17,7 @@ from typing import Any
 from assay.cli.app import app
 from assay.cli.session import Session
 from assay.queries import references
-from assay.queries.curves import read_curve
+from assay.queries.curves.reading import read_curve
 
 Raw = dict[str, Any]
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import duckdb
 import pytest
 
-from assay.queries.curves import read_curve
+from assay.queries.curves.reading import read_curve
 from tests.cli import golden
 from tests.cli.conftest import PROGRAM, Answer
 from tests.cli.told import BEGUN, Point, Told

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.cli.session import Session
-from assay.queries import runs
-from assay.queries.run_rows import RunRow, of_run
+from assay.queries.runs import reading
+from assay.queries.runs.rows import RunRow, of_run
 from tests import generated, registry
 from tests.cli.conftest import Answer, run
 from tests.cluster.local import LocalCluster
@@ -140,12 +140,12 @@ class _Kept:
         """Return the rows as the command has them."""
         session = Session(kubeconfig=str(self.cluster.kubeconfig), namespace_option=self.namespace)
         self.looks += 1
-        return [row for page in runs.read(session) for row in page]
+        return [row for page in reading.read(session) for row in page]
 
     def true(self) -> list[RunRow]:
         """Return the rows as kubectl has them."""
         found = json.loads(self.cluster.kubectl("-n", self.namespace, "get", "runs.assay.dev", "--output=json"))
-        return runs.timed(of_run(each) for each in found["items"])
+        return reading.timed(of_run(each) for each in found["items"])
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def kept(governed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     name = f"kept-{secrets.token_hex(4)}"
     governed.create_namespace(name)
     found = _Kept(governed, name)
-    pages = runs._pages
+    pages = reading._pages
 
     def counted(*arguments: Any) -> Any:
         found.whole += 1
@@ -161,8 +161,8 @@ def kept(governed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(runs, "_WORTH_KEEPING", 1)
-        patch.setattr(runs, "_pages", counted)
+        patch.setattr(reading, "_WORTH_KEEPING", 1)
+        patch.setattr(reading, "_pages", counted)
         for run_ in ("always", "unchanged"):
             _change(governed, name, "create", run_)
         yield found
@@ -206,7 +206,7 @@ def test_what_another_cluster_had_at_this_address_is_not_shown(kept: _Kept, tmp_
 
 
 def test_of_many_changes_everything_is_read_again(kept: _Kept, monkeypatch: Any) -> None:
-    monkeypatch.setattr(runs, "_FEW_CHANGES", 0)
+    monkeypatch.setattr(reading, "_FEW_CHANGES", 0)
     kept.look()
     before = kept.whole
     chance = random.Random(0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from assay.kube.sync import Kube
+    from assay.queries.store_access import StoreAddress
     from assay.store.client import ObjectStore
 
 
@@ -39,13 +40,20 @@ class Access:
     @cached_property
     def store(self) -> ObjectStore:
         """The object store, with the user's own keys. Raises AssayError."""
-        from assay.queries.store_access import open_store
+        from assay.store.client import ObjectStore
 
-        return open_store(self)
+        return ObjectStore(self._store_address.config)
 
     @cached_property
     def trail_store(self) -> ObjectStore:
-        """The store of the audit trail. Raises AssayError."""
-        from assay.queries.store_access import open_trail_store
+        """The store of the audit trail: the same one, or another bucket of it. Raises AssayError."""
+        from assay.store.client import ObjectStore
 
-        return open_trail_store(self)
+        config, bucket = self._store_address
+        return ObjectStore(replace(config, bucket=bucket or config.bucket))
+
+    @cached_property
+    def _store_address(self) -> StoreAddress:
+        from assay.queries import store_access
+
+        return store_access.from_environment() or store_access.from_secret(self.kube, self.namespace)

@@ -10,43 +10,41 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay.api.errors import InvalidRequest, PermissionDenied
 from assay.api.resources import SECRETS
-from assay.store.client import ObjectStore
 from assay.store.config import ConfigError, StoreConfig, is_endpoint
 
 if TYPE_CHECKING:
-    from assay.queries.access import Access
+    from assay.kube.sync import Kube
+
+
+class StoreAddress(NamedTuple):
+    """Where the store is, with the user's keys; ``audit_bucket`` is "" where the trail lies in the same bucket."""
+
+    config: StoreConfig
+    audit_bucket: str
+
 
 SECRET = "assay-store"  # noqa: S105 - its name
 
 
-def open_store(access: Access) -> ObjectStore:
-    """Return the store that the access's namespace keeps its records in. Raises AssayError, saying how to name one."""
-    return ObjectStore(_known(access)[0])
-
-
-def open_trail_store(access: Access) -> ObjectStore:
-    """Return the store of the audit trail: the same one, or another bucket of it. Raises AssayError."""
-    config, bucket = _known(access)
-    return ObjectStore(replace(config, bucket=bucket or config.bucket))
-
-
-def _known(access: Access) -> tuple[StoreConfig, str]:
+def from_environment() -> StoreAddress | None:
+    """Return the store that the environment names, None when it names none. Raises AssayError."""
     if not os.environ.get("ASSAY_STORE_ENDPOINT"):
-        return _from_secret(access)
+        return None
     try:
-        return StoreConfig.from_environment(os.environ), os.environ.get("ASSAY_AUDIT_BUCKET", "").strip()
+        config = StoreConfig.from_environment(os.environ)
     except ConfigError as error:
         raise InvalidRequest(str(error), hint="docs/cli.md lists the variables") from None
+    return StoreAddress(config, os.environ.get("ASSAY_AUDIT_BUCKET", "").strip())
 
 
-def _from_secret(access: Access) -> tuple[StoreConfig, str]:
-    where = f"the Secret {SECRET} of the namespace {access.namespace}"
-    secret = access.kube.find(SECRETS, access.namespace, SECRET)
+def from_secret(kube: Kube, namespace: str) -> StoreAddress:
+    """Return the store that the namespace keeps its records in, as its Secret names it. Raises AssayError."""
+    where = f"the Secret {SECRET} of the namespace {namespace}"
+    secret = kube.find(SECRETS, namespace, SECRET)
     if secret is None:
         hint = f"set ASSAY_STORE_ENDPOINT, ASSAY_STORE_ACCESS_KEY and ASSAY_STORE_SECRET_KEY, or have {where} made"
         raise InvalidRequest("the store is not known", hint=f"{hint} (docs/cli.md)")
@@ -66,4 +64,4 @@ def _from_secret(access: Access) -> tuple[StoreConfig, str]:
         session_token=values.get("sessionToken", ""),
         ca_pem=values.get("ca", ""),
     )
-    return config, values.get("auditBucket", "")
+    return StoreAddress(config, values.get("auditBucket", ""))

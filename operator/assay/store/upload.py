@@ -7,15 +7,12 @@ caller's `attempt`, which may retry it or hand it a store with newer credentials
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from assay.store.errors import SourceChanged, SourceError, StoreError
-
-if TYPE_CHECKING:
-    from assay.store.client import ObjectStore
 
 T = TypeVar("T")
 
@@ -24,10 +21,34 @@ PARALLEL = 3
 MAX_PARTS = 10_000
 
 
+class Parts(Protocol):
+    """The requests of an upload, as a store offers them."""
+
+    def put_bytes(self, key: str, data: bytes) -> object:
+        """Write a whole object."""
+        ...
+
+    def begin_upload(self, key: str) -> str:
+        """Start an object that comes in parts. Gives the id of the upload."""
+        ...
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> str:
+        """Send a part. Gives its ETag."""
+        ...
+
+    def complete_upload(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
+        """Put the parts together."""
+        ...
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Forget the parts."""
+        ...
+
+
 class Attempt(Protocol):
     """Runs one request against a store, however often and with whatever credentials it takes."""
 
-    def __call__(self, request: Callable[[ObjectStore], T], /) -> T:
+    def __call__(self, request: Callable[[Parts], T], /) -> T:
         """Give the request's result, or raise its last error."""
         ...
 

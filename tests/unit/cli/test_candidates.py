@@ -6,7 +6,8 @@ import pytest
 
 from assay.cli.errors import CliError
 from assay.cli.models import approve
-from assay.queries import candidates, models
+from assay.queries import models
+from assay.queries.promotion import candidates
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from assay.cli.errors import CliError
 from assay.cli.runs import rerun, watch
 from assay.kube.watches import Change, State, apply
 from assay.planning.conditions import parse_time
-from assay.queries import active_runs, experiments
+from assay.queries.runs import active, experiments
 
 pytestmark = pytest.mark.unit
 
@@ -111,5 +111,5 @@ def test_what_a_run_uses_is_the_last_of_each_container() -> None:
         {"container": "train", "metric": "system.memory_bytes", "value": 20.0},
         {"container": "train", "metric": "system.cpu_seconds", "value": 99.0},
     ]
-    assert active_runs.now_used(points) == (0.5, 25)
-    assert active_runs.now_used([]) is None
+    assert active.now_used(points) == (0.5, 25)
+    assert active.now_used([]) is None

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from assay.queries import run_rows
-from assay.queries.run_rows import RunRow
+from assay.queries.runs import rows
+from assay.queries.runs.rows import RunRow
 
 FOUND = {"last": 0.8, "min": 0.1, "max": 0.9, "step": 7, "count": 7}
 
@@ -11,4 +11,4 @@ FOUND = {"last": 0.8, "min": 0.1, "max": 0.9, "step": 7, "count": 7}
 def row(name: str = "r-1", **fields: Any) -> RunRow:
     """Return the row of a run; `parameters`, `metrics` and whatever else of its fields are given."""
     run = {"metadata": {"name": name, "uid": f"uid of {name}", "creationTimestamp": "2026-01-01T00:00:00Z"}}
-    return {**run_rows.of_run(run), **fields}  # type: ignore[typeddict-item]
+    return {**rows.of_run(run), **fields}  # type: ignore[typeddict-item]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.queries.curve_shapes import smoothed, thinned
+from assay.queries.curves.shapes import smoothed, thinned
 
 pytestmark = pytest.mark.unit
 

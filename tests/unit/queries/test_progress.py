@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.queries.progress import rate, remaining
+from assay.queries.runs.pace import rate, remaining
 
 pytestmark = pytest.mark.unit
 

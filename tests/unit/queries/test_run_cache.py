@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.queries.run_cache import Kept, RunCache
+from assay.queries.runs.cache import Kept, RunCache
 from tests.unit.queries.runs import row
 
 pytestmark = pytest.mark.unit

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from assay.api.errors import InvalidRequest
 from assay.cli.output import run_cells
-from assay.queries import run_columns
-from assay.queries.run_columns import Names
-from assay.queries.run_rows import RunRow
+from assay.queries.runs import columns as run_columns
+from assay.queries.runs.columns import Names
+from assay.queries.runs.rows import RunRow
 from tests.unit.queries.runs import FOUND, row
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.api.errors import InvalidRequest
 from assay.cli.errors import USAGE, exit_code
-from assay.queries.run_filter import Filter
+from assay.queries.runs.filters import Filter
 from tests import generated
 from tests.unit.queries.runs import FOUND, row
 

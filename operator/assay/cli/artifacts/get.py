@@ -16,14 +16,14 @@ from assay.cli.options import RunOrVersion
 from assay.cli.output import printing
 from assay.cli.session import Session
 from assay.fetch.downloads import Item
-from assay.queries import files
-from assay.queries.files import File
+from assay.queries.files import listing
+from assay.queries.files.listing import File
 
 
 def get(session: Session, text: str, paths: list[str], directory: Path, *, force: bool) -> None:
     """Bring files into a folder. Raises CliError, StoreError; then none of them has appeared."""
-    stored = files.find(session, text)
-    chosen = files.chosen(stored, paths)
+    stored = listing.find(session, text)
+    chosen = listing.chosen(stored, paths)
     wanted = [(target, file) for target, file in chosen if not _has(directory / target, file, force=force)]
     items = [Item(f"{stored.prefix}/{file.path}", target, file.size, file.sha256) for target, file in wanted]
     if items:

@@ -14,15 +14,15 @@ from assay.cli.options import RunOrVersion
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries import files
-from assay.queries.files import File, Stored
+from assay.queries.files import listing
+from assay.queries.files.listing import File, Stored
 
 _COLUMNS = (Column("PATH"), Column("SIZE", number=True), Column("SHA256", wide=True))
 
 
 def show(session: Session, text: str, *, everything: bool, output: Format) -> None:
     """List the files, by default only the artifacts. As JSON see `_item`."""
-    stored = files.find(session, text)
+    stored = listing.find(session, text)
     listed = sorted(stored.files if everything else stored.artifact_files)
     if output in (Format.JSON, Format.YAML):
         items = [_item(stored, file, everything=everything) for file in listed]

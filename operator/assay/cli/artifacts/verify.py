@@ -12,8 +12,8 @@ from assay.cli.options import RunOrVersion
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.queries import verification
-from assay.queries.verification import Report
+from assay.queries.files import verification
+from assay.queries.files.verification import Report
 
 
 def verify(session: Session, text: str, key: Path | None, output: Document, *, quick: bool) -> None:

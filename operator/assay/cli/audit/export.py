@@ -11,14 +11,14 @@ from assay.cli.errors import USAGE, CliError
 from assay.cli.options import Source
 from assay.cli.output import printing
 from assay.cli.session import Session
-from assay.queries import audit
+from assay.queries.audit import trail
 from assay.store.audit.sources import export
 
 
 def written(session: Session, target: Path, source: Path | None) -> None:
     """Write the records' very bytes into a file, a line each, or into a folder that is there."""
     try:
-        exported = export(audit.files(session, source), target)
+        exported = export(trail.files(session, source), target)
     except OSError as error:
         raise CliError(f"{target} cannot be written: {error.strerror}", code=USAGE) from None
     for name in exported.left_out:

@@ -14,7 +14,8 @@ from assay.cli.options import Source, Table
 from assay.cli.output import printing
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries import history, references
+from assay.queries import references
+from assay.queries.audit import history
 from assay.store.audit import Binding
 
 _COLUMNS = (

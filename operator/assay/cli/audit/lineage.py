@@ -13,8 +13,8 @@ import typer
 
 from assay.api.objects import Raw
 from assay.cli.session import Session
-from assay.queries import lineage as queries
-from assay.queries.lineage import Graph, Node
+from assay.queries.audit import lineage as queries
+from assay.queries.audit.lineage import Graph, Node
 
 
 class Drawing(StrEnum):

@@ -11,7 +11,7 @@ from assay.cli.options import Source, Table
 from assay.cli.output import printing
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries import audit
+from assay.queries.audit import trail
 
 _COLUMNS = (
     Column("RECORD", number=True),
@@ -26,7 +26,7 @@ _COLUMNS = (
 
 def listed(session: Session, name: str, last: int, source: Path | None, output: Format) -> None:
     """Print records, of one object only if it is named. As JSON ``{"items": [record]}``, as docs/audit.md has them."""
-    found = [each for each in audit.records(session, source) if name in ("", each.object.name)]
+    found = [each for each in trail.records(session, source) if name in ("", each.object.name)]
     found = found[-last:] if last else found
     if output in (Format.JSON, Format.YAML):
         printing.document({"items": [each.model_dump(mode="json") for each in found]}, output.value)

@@ -13,7 +13,7 @@ from assay.cli.options import Source, Text
 from assay.cli.output import printing
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.queries import audit
+from assay.queries.audit import trail
 from assay.store.audit import Head, Report, verify, verify_store
 
 
@@ -23,11 +23,11 @@ def check(session: Session, expect: list[str], source: Path | None, output: Docu
     Raises CliError with code NO when it is not intact. As JSON ``{"namespace", "records", "head", "intact",
     "versionsChecked", "expected": [head], "findings": [{"sequence", "kind", "message"}], "more"}``.
     """
-    expected = [audit.read_head(text) for text in expect]
-    kept = None if source is not None else audit.kept_head(session)
+    expected = [trail.read_head(text) for text in expect]
+    kept = None if source is not None else trail.kept_head(session)
     expected += [kept] if kept else []
     if source is not None:
-        report = verify(session.namespace, audit.files(session, source), expected)
+        report = verify(session.namespace, trail.files(session, source), expected)
     else:
         report = verify_store(session.trail_store, session.namespace, expected)
     _tell(report, expected, output)

@@ -20,7 +20,7 @@ from assay.cli.output import printing
 from assay.cli.output.printing import Column, Document
 from assay.cli.session import Session
 from assay.kube.errors import ApiError
-from assay.queries import audit
+from assay.queries.audit import trail
 from assay.store.audit import Head, Report, verify_store
 from assay.store.restore import Restored, restore
 
@@ -102,8 +102,8 @@ def run(session: Session, expect: list[str], wish: Wish, output: Document) -> No
 
 
 def _plan(session: Session, expect: list[str], *, damaged: bool) -> Plan:
-    kept = audit.kept_head(session)
-    expected: list[Head] = [audit.read_head(text) for text in expect] + ([kept] if kept else [])
+    kept = trail.kept_head(session)
+    expected: list[Head] = [trail.read_head(text) for text in expect] + ([kept] if kept else [])
     report = verify_store(session.trail_store, session.namespace, expected)
     _check(report, damaged=damaged)
     if not expected:

@@ -21,11 +21,12 @@ from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
 from assay.kube.errors import ApiError
-from assay.queries import candidates as queries_candidates
-from assay.queries import models, promotion, references, rights
-from assay.queries.candidates import Candidate
+from assay.queries import models, references
 from assay.queries.models import Approval
-from assay.queries.promotion import Case
+from assay.queries.promotion import candidates as queries_candidates
+from assay.queries.promotion import cases, rights
+from assay.queries.promotion.candidates import Candidate
+from assay.queries.promotion.cases import Case
 
 _LONGEST_ID = 63
 
@@ -85,7 +86,7 @@ def approve(session: Session, text: str, alias: str, wish: Wish, output: Documen
         raise CliError("not approved; nothing was written", code=FAILED)
     patch = {"metadata": {"annotations": {key: value}}}
     written = session.kube.patch(MODEL_VERSIONS, session.namespace, name, patch, dry_run=wish.dry_run)
-    missing = promotion.unmet(case.judge(body["spec"]["version"], written)) if case else None
+    missing = cases.unmet(case.judge(body["spec"]["version"], written)) if case else None
     _tell(_approved(shown, "dryRun" if wish.dry_run else "approved", user, (key, value), missing), output)
 
 

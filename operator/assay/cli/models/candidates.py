@@ -6,7 +6,7 @@ from typing import Any
 
 from assay.cli.output import printing, requirements, sheets
 from assay.cli.output.printing import Column
-from assay.queries.candidates import Candidate, Metric
+from assay.queries.promotion.candidates import Candidate, Metric
 
 _MET = {"True": "green", "False": "red"}
 _JUDGED = {"better": "green", "worse": "red"}

@@ -20,9 +20,10 @@ from assay.cli.output.printing import Document
 from assay.cli.session import Session
 from assay.planning.promotion import binding
 from assay.planning.promotion.policies import Verdict, parse_duration
-from assay.queries import promotion, references, rights, why
-from assay.queries.promotion import Case, Requirement
-from assay.queries.why import Workload
+from assay.queries import references
+from assay.queries.promotion import cases, rights, why
+from assay.queries.promotion.cases import Case, Requirement
+from assay.queries.promotion.why import Workload
 
 Outcome = Literal["bound", "held", "rolling", "unseen", "failed", "requested", "dryRun"]
 
@@ -79,7 +80,7 @@ class Mover:
         rights.require(session, "rollback", case.view.model, case.view.alias)
         judged = case.judge_rollback(candidate)
         if not judged.allowed:
-            raise CliError(f"{case.name} cannot go back: {promotion.unmet(judged)}", hint=self._held_before(), code=NO)
+            raise CliError(f"{case.name} cannot go back: {cases.unmet(judged)}", hint=self._held_before(), code=NO)
         if self.output is Document.TEXT:
             live = case.status.bound_version
             printing.write(f"{case.name}: v{version} takes the place of v{live}; no approval is needed")
@@ -128,7 +129,7 @@ class Mover:
                 f"{self.case.name}: {f'v{live} is live' if live else 'nothing is bound'}, v{version} "
                 f"{'has all that it needs' if judged.allowed else 'will be held until nothing is missing'}"
             )
-            requirements.show(promotion.requirements(judged, values, self.case.policies), judged.warnings)
+            requirements.show(cases.requirements(judged, values, self.case.policies), judged.warnings)
         for text in self.case.notes:
             printing.note(text)
 
@@ -174,7 +175,7 @@ class Mover:
             "outcome": outcome,
             "message": message,
             "allowed": judged.allowed,
-            "requirements": promotion.requirements(judged),
+            "requirements": cases.requirements(judged),
             "warnings": list(judged.warnings),
             "serving": serving,
         }

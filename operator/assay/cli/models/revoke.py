@@ -14,8 +14,9 @@ from assay.cli.options import DryRun, ForAlias, Text, VersionName
 from assay.cli.output import printing
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.queries import models, rights
+from assay.queries import models
 from assay.queries.models import Approval
+from assay.queries.promotion import rights
 
 
 class Revoked(TypedDict):

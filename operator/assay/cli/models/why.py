@@ -13,9 +13,10 @@ from assay.cli.options import Text
 from assay.cli.output import printing, requirements, sheets
 from assay.cli.output.printing import Column, Document
 from assay.cli.session import Session
-from assay.queries import references, why
-from assay.queries.promotion import Case, Requirement
-from assay.queries.why import Why, Workload
+from assay.queries import references
+from assay.queries.promotion import why
+from assay.queries.promotion.cases import Case, Requirement
+from assay.queries.promotion.why import Why, Workload
 
 _SERVING = (Column("WORKLOAD"), Column("VERSION"), Column("READY"), Column("MESSAGE"))
 

@@ -11,12 +11,12 @@ from assay.cli.models.moving import Moved
 from assay.cli.models.revoke import Revoked
 from assay.cli.output.curve_points import CurvePoints
 from assay.cli.runs.rerun import Rerun
-from assay.queries.active_runs import ActiveRun
-from assay.queries.comparison import Comparison
-from assay.queries.differences import Diff
 from assay.queries.models import Model, Version
-from assay.queries.run_rows import RunRow
-from assay.queries.why import Why
+from assay.queries.promotion.why import Why
+from assay.queries.runs.active import ActiveRun
+from assay.queries.runs.comparison import Comparison
+from assay.queries.runs.differences import Diff
+from assay.queries.runs.rows import RunRow
 
 
 class Validation(TypedDict):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from assay.cli.output import printing
-from assay.queries.curve_shapes import smoothed
-from assay.queries.curves import Curve
+from assay.queries.curves.reading import Curve
+from assay.queries.curves.shapes import smoothed
 
 
 class CurvePoints(TypedDict):

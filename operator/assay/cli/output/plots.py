@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cli.output.printing import number
-from assay.queries.curve_shapes import thinned
+from assay.queries.curves.shapes import thinned
 
 if TYPE_CHECKING:
     import numpy

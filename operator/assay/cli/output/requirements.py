@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Column
-from assay.queries.promotion import Requirement
+from assay.queries.promotion.cases import Requirement
 
 _COLUMNS = (
     Column("MET", styles={"yes": "green", "no": "red"}),

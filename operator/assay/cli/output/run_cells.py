@@ -10,8 +10,8 @@ from typing import Final
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Column
 from assay.planning.conditions import format_duration
-from assay.queries.run_columns import Field
-from assay.queries.run_rows import RunRow
+from assay.queries.runs.columns import Field
+from assay.queries.runs.rows import RunRow
 
 _BEGIN: Final = datetime(2000, 1, 1, tzinfo=UTC)
 

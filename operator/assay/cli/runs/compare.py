@@ -12,8 +12,8 @@ from assay.cli.errors import USAGE, CliError
 from assay.cli.output import printing
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries import comparison, recorded_runs
-from assay.queries.comparison import Comparison
+from assay.queries.runs import comparison, recorded
+from assay.queries.runs.comparison import Comparison
 
 _PLAIN = ("last", "best")
 _LONGEST = 40
@@ -23,7 +23,7 @@ def show(session: Session, names: Sequence[str], metrics: Sequence[str], everyth
     """Print what differs between runs, or all of their fields. Raises CliError."""
     if len(names) < 2:
         raise CliError("there is nothing to compare with", hint="name two runs or more", code=USAGE)
-    found = comparison.compared([recorded_runs.find(session, name) for name in names], metrics)
+    found = comparison.compared([recorded.find(session, name) for name in names], metrics)
     shown = [row for row in found["items"] if everything or not row["same"]]
     if output is Format.TABLE and not metrics:
         shown = [row for row in shown if row["kind"] != "metric" or row["field"].rpartition(".")[2] in _PLAIN]

@@ -18,9 +18,9 @@ from assay.cli.output import plots, printing
 from assay.cli.output.plots import COLOURS, FILES, MARKS, Axes, Line
 from assay.cli.output.printing import Column
 from assay.cli.session import Session
-from assay.queries import recorded_runs
-from assay.queries.curve_shapes import smoothed
-from assay.queries.curves import STEP, TIME, Curve, points_of
+from assay.queries.curves.reading import STEP, TIME, Curve, points_of
+from assay.queries.curves.shapes import smoothed
+from assay.queries.runs import recorded
 
 
 class CurveFormat(StrEnum):
@@ -80,7 +80,7 @@ def _check(wanted: Wanted, save: Path | None, output: CurveFormat) -> None:
 
 def _read(session: Session, wanted: Wanted) -> Iterator[Curve]:
     for name in wanted.runs:
-        run = recorded_runs.find(session, name)
+        run = recorded.find(session, name)
         objective = (run["spec"].get("objective") or {}).get("metric")
         with points_of(session.store, run, wanted.pod) as points:
             metrics = wanted.metrics or ([objective] if objective else [])

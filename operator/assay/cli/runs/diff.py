@@ -15,8 +15,8 @@ from assay.cli.errors import NO
 from assay.cli.output import printing
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.queries import differences
-from assay.queries.differences import Diff
+from assay.queries.runs import differences
+from assay.queries.runs.differences import Diff
 
 
 def show(session: Session, a: str, b: str, kinds: Sequence[str], output: Document) -> bool:

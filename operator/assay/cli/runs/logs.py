@@ -18,8 +18,8 @@ from assay.cli.runs.log_following import Follower, Reading, container_of, create
 from assay.cli.session import Session
 from assay.kube.errors import ApiError
 from assay.planning.runs.recipe import containers_of
-from assay.queries import recorded_runs
 from assay.queries.references import near
+from assay.queries.runs import recorded
 from assay.store import logs
 from assay.store.logs import Log
 
@@ -40,7 +40,7 @@ def show(session: Session, name: str, wanted: Wanted) -> None:
     """Print a log. Raises CliError, StoreError."""
     if wanted.follow and wanted.previous:
         raise CliError("--follow and --previous exclude each other", hint="what has ended does not grow", code=USAGE)
-    run = recorded_runs.find(session, name)
+    run = recorded.find(session, name)
     pods = _pods(session, run)
     ongoing = (run.get("status") or {}).get("completionTime") is None
     if wanted.follow and (pods or ongoing):
@@ -93,7 +93,7 @@ def _others(pods: Sequence[Raw], wanted: Wanted) -> str:
 
 def _stored(session: Session, run: Raw, wanted: Wanted) -> None:
     name = run["metadata"]["name"]
-    found = logs.list_logs(session.store, recorded_runs.prefix_of(run), wanted.pod)
+    found = logs.list_logs(session.store, recorded.prefix_of(run), wanted.pod)
     pods = sorted({log.name.pod for log in found})
     if not found:
         message = f"nothing is kept of the logs of the run {name}" + (f", pod {wanted.pod}" if wanted.pod else "")
@@ -104,7 +104,7 @@ def _stored(session: Session, run: Raw, wanted: Wanted) -> None:
     again = f", started for the {log.name.attempt + 1}. time" if log.name.attempt else ""
     more = "" if wanted.pod or len(pods) == 1 else f"; --pod names another one: {', '.join(pods)}"
     printing.note(f"from the store: pod {pod}, container {log.name.container}{again}{more}")
-    lines = logs.read_log(session.store, recorded_runs.prefix_of(run), log.name)
+    lines = logs.read_log(session.store, recorded.prefix_of(run), log.name)
     Printer(wanted.timestamps).kept(lines, wanted.tail)
     for gap in log.gaps:
         printing.note(f"missing{f' after {gap.after}' if gap.after else ''}: {gap.reason}")
@@ -113,7 +113,7 @@ def _stored(session: Session, run: Raw, wanted: Wanted) -> None:
 def _newest(run: Raw, pods: Sequence[str]) -> str:
     """Return the newest pod of a run of which there are logs, as far as its status knows."""
     attempts = [each["pod"] for each in (run.get("status") or {}).get("attempts") or []]
-    known = [recorded_runs.pod_of(run), *attempts]
+    known = [recorded.pod_of(run), *attempts]
     return next((pod for pod in reversed(known) if pod in pods), pods[-1])
 
 

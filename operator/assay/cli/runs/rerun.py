@@ -20,7 +20,7 @@ from assay.cli.output.printing import Document
 from assay.cli.session import Session
 from assay.kube.watches import State, Watch, apply, changes
 from assay.planning.runs import recipe
-from assay.queries import recorded_runs
+from assay.queries.runs import recorded
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Rerun(TypedDict):
 
 def show(session: Session, name: str, wanted: Wanted, output: Document) -> int:
     """Create the new Run, wait for its end if that is wanted, and return the exit code. Raises CliError."""
-    original = recorded_runs.find(session, name)
+    original = recorded.find(session, name)
     created = _create(session, original, wanted)
     if output is Document.TEXT:
         printing.write(created["metadata"]["name"])

@@ -20,11 +20,12 @@ from assay.cli.errors import NOT_FOUND, USAGE, CliError
 from assay.cli.output import printing, run_cells
 from assay.cli.output.printing import Format
 from assay.cli.session import Session
-from assay.queries import run_columns, runs
 from assay.queries.references import near
-from assay.queries.run_columns import Field, Names
-from assay.queries.run_filter import Filter
-from assay.queries.run_rows import RunRow
+from assay.queries.runs import columns as run_columns
+from assay.queries.runs import reading
+from assay.queries.runs.columns import Field, Names
+from assay.queries.runs.filters import Filter
+from assay.queries.runs.rows import RunRow
 
 
 class RunFormat(StrEnum):
@@ -101,7 +102,7 @@ class _Found:
         """Yield them as they are read, none before it is known that every name in the filter is one."""
         held: list[RunRow] = []
         request = self._request
-        for page in runs.read(self._session, request.experiment, archived=request.archived, cached=request.cached):
+        for page in reading.read(self._session, request.experiment, archived=request.archived, cached=request.cached):
             self._seen += len(page)
             held += [row for row in page if self._filter is None or self._filter.matches(row)]
             if self._filter is None or not self._filter.unseen:

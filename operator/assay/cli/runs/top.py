@@ -10,8 +10,8 @@ import typer
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries import active_runs
-from assay.queries.active_runs import ActiveRun
+from assay.queries.runs import active
+from assay.queries.runs.active import ActiveRun
 
 _COLUMNS = (
     Column("NAMESPACE"),
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 def show(session: Session, experiment: str, everywhere: bool, output: Format) -> None:
     """Print the runs that go on. Raises CliError."""
-    items = active_runs.active_runs(session, experiment, everywhere=everywhere)
+    items = active.active_runs(session, experiment, everywhere=everywhere)
     columns = [column for column in _COLUMNS if everywhere or column.title != "NAMESPACE"]
     now = datetime.now(UTC)
     rows = [_row(each, now)[0 if everywhere else 1 :] for each in items]

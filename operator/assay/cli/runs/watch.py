@@ -13,8 +13,9 @@ from assay.cli.errors import FAILED, NOT_FOUND, OK, CliError
 from assay.cli.output import printing
 from assay.cli.session import Session
 from assay.kube.watches import State, Watch, apply, changes
-from assay.queries import experiments, references
-from assay.queries.experiments import View
+from assay.queries import references
+from assay.queries.runs import experiments
+from assay.queries.runs.experiments import View
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -8,10 +8,11 @@ from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.kube.errors import ApiError
-from assay.queries import models, promotion
+from assay.queries import models
 from assay.queries.access import Access
 from assay.queries.models import Version
-from assay.queries.promotion import Case, Requirement
+from assay.queries.promotion import cases
+from assay.queries.promotion.cases import Case, Requirement
 
 Direction = Literal["maximize", "minimize"]
 
@@ -66,7 +67,7 @@ def describe(access: Access, body: Raw, alias: str, case: Case | None) -> Candid
     warnings: list[str] = []
     if case is not None:
         judged = case.judge(body["spec"]["version"], body)
-        requirements = promotion.requirements(judged, case.values(body), case.policies)
+        requirements = cases.requirements(judged, case.values(body), case.policies)
         warnings = list(judged.warnings)
     version = models.version(body, None)
     live = models.version(live_body, None) if live_body else None

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from assay.api.errors import InvalidRequest, RequestFailed
 from assay.api.objects import Raw
-from assay.queries import files
 from assay.queries.access import Access
-from assay.queries.files import File, Stored
+from assay.queries.files import listing
+from assay.queries.files.listing import File, Stored
 from assay.signing import checking
 from assay.signing.errors import KeyUnusable, SigningError
 from assay.signing.keys import Keyring, read_public
@@ -58,7 +58,7 @@ class Report:
 def verify(access: Access, text: str, key: Path | None, *, quick: bool) -> Report:
     """Compare what the store has with what the manifests say; ``quick`` reads no bytes. Raises AssayError."""
     keyring = _keyring(key) if key else None
-    stored = files.find(access, text)
+    stored = listing.find(access, text)
     if not any(file.sha256 for file in stored.files):
         raise RequestFailed(f"{stored.name} has no manifest yet: there is nothing to compare with")
     report = Report(stored.name, stored.kind, deep=not quick)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from assay.queries.run_filter import ALIASES, unknown
-from assay.queries.run_rows import RunRow
+from assay.queries.runs.filters import ALIASES, unknown
+from assay.queries.runs.rows import RunRow
 
 Path = tuple[str, ...]
 

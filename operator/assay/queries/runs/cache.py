@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from assay.queries.run_rows import RunRow
+from assay.queries.runs.rows import RunRow
 
 #: By the run's name, its resource version and its row.
 Kept: TypeAlias = dict[str, tuple[str, RunRow]]

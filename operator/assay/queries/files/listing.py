@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from assay.api.errors import ObjectNotFound, RequestFailed
 from assay.api.objects import Raw
-from assay.queries import recorded_runs, references
+from assay.queries import references
 from assay.queries.access import Access
+from assay.queries.runs import recorded
 from assay.store import layout
 from assay.store.errors import RecordError
 from assay.store.models import read_model
@@ -52,7 +53,7 @@ def find(access: Access, text: str) -> Stored:
     """Return what a run, a version or an alias has in the store. Raises AssayError, StoreError."""
     if references.version_name(text) or references.alias_name(text):
         return _of_version(access, references.version(access, text))
-    return _of_run(access, recorded_runs.find(access, text))
+    return _of_run(access, recorded.find(access, text))
 
 
 def _of_version(access: Access, body: Raw) -> Stored:
@@ -67,7 +68,7 @@ def _of_version(access: Access, body: Raw) -> Stored:
 
 
 def _of_run(access: Access, run: Raw) -> Stored:
-    prefix, pod = recorded_runs.prefix_of(run), recorded_runs.pod_of(run)
+    prefix, pod = recorded.prefix_of(run), recorded.pod_of(run)
     artifacts = f"{layout.PODS}/{pod or '_'}/{layout.ARTIFACTS}"
     return Stored(run["metadata"]["name"], "run", prefix, artifacts, run, _run_files(access, prefix))
 

@@ -9,7 +9,7 @@ from typing import Any
 from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
 from assay.planning.conditions import parse_time
-from assay.queries.progress import rate, remaining
+from assay.queries.runs.pace import rate, remaining
 
 
 @dataclass(frozen=True)

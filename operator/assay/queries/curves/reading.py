@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from assay.api.errors import ObjectNotFound, RequestFailed
 from assay.api.objects import Raw
-from assay.queries import recorded_runs
 from assay.queries.references import near
+from assay.queries.runs import recorded
 from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound
@@ -125,7 +125,7 @@ class Points:
 @contextmanager
 def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
     """All points of the pod of a raw Run that counts, or of another one. Raises AssayError."""
-    name, prefix = run["metadata"]["name"], recorded_runs.prefix_of(run)
+    name, prefix = run["metadata"]["name"], recorded.prefix_of(run)
     chosen = _pod(store, run, prefix, pod)
     with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database(folder) as database:
         source = _copy(store, layout.pod_prefix(prefix, chosen), Path(folder))
@@ -133,7 +133,7 @@ def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
 
 
 def _pod(store: ObjectStore, run: Raw, prefix: str, wanted: str) -> str:
-    counting = recorded_runs.pod_of(run)
+    counting = recorded.pod_of(run)
     if not wanted and counting:
         return counting
     pods = list(store.folders(f"{layout.pods_prefix(prefix)}/"))

@@ -6,8 +6,8 @@ from typing import TypedDict
 
 from assay.api.modelalias import ModelAliasStatus, RequirementStatus
 from assay.planning.promotion import binding
-from assay.queries import promotion
-from assay.queries.promotion import Case, Requirement
+from assay.queries.promotion import cases
+from assay.queries.promotion.cases import Case, Requirement
 
 
 class Operator(TypedDict):
@@ -59,7 +59,7 @@ def answer(case: Case, version: int | None = None) -> Why:
         "wanted": wanted,
         "met": judged is None or (judged.allowed and not _set_aside(case, number)),
         "summary": _summary(case, number, judged.allowed if judged else True),
-        "requirements": promotion.requirements(judged, values, case.policies) if judged else [],
+        "requirements": cases.requirements(judged, values, case.policies) if judged else [],
         "warnings": list(judged.warnings if judged else case.status.warnings),
         "operator": _operator(case) if number == wanted else None,
         "serving": serving(case.status),

@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 from assay.api.errors import AssayError, InvalidRequest
 from assay.api.objects import Raw
 from assay.planning.runs.compare import KINDS, Side, compare
-from assay.queries import recorded_runs
 from assay.queries.access import Access
 from assay.queries.references import near
+from assay.queries.runs import recorded
 from assay.store.errors import StoreError
 from assay.store.recorded import read_environment
 
@@ -39,7 +39,7 @@ def differences(access: Access, a: str, b: str, kinds: Sequence[str] = ()) -> Di
         if kind not in KINDS:
             hint = near(kind, KINDS) or f"there are {', '.join(KINDS)}"
             raise InvalidRequest(f"there is no kind of difference {kind}", hint=hint)
-    runs = [recorded_runs.find(access, name) for name in (a, b)]
+    runs = [recorded.find(access, name) for name in (a, b)]
     sides = [Side(run, environment) for run, environment in zip(runs, _environments(access, runs), strict=True)]
     found = [each for each in compare(*sides) if not kinds or each.kind in kinds]
     items = [Differing(path=each.path, kind=each.kind, a=each.a, b=each.b) for each in found]

@@ -6,20 +6,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from assay.api.errors import InvalidRequest
-from assay.queries import audit
 from assay.queries.access import Access
+from assay.queries.audit import trail
 from assay.store.audit import Binding
 from assay.store.audit.queries import at, bindings, instant
 
 
 def bindings_of(access: Access, model: str, alias: str, source: Path | None = None) -> list[Binding]:
     """Return the bindings of an alias, the oldest first. Raises AssayError, StoreError."""
-    return bindings(audit.records(access, source), model, alias)
+    return bindings(trail.records(access, source), model, alias)
 
 
 def binding_at(access: Access, model: str, alias: str, when: str, source: Path | None = None) -> Binding | None:
     """Return what an alias pointed to at a time, None for nothing. Raises AssayError, StoreError."""
-    return at(audit.records(access, source), model, alias, _moment(when))
+    return at(trail.records(access, source), model, alias, _moment(when))
 
 
 def _moment(text: str) -> datetime:

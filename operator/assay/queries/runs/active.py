@@ -12,8 +12,8 @@ from assay.api.objects import Raw, experiment_of
 from assay.api.resources import RUNS
 from assay.api.run_status import TERMINAL
 from assay.planning.runs.usage import CPU_CORES, MEMORY_BYTES
-from assay.queries import recorded_runs
 from assay.queries.access import Access
+from assay.queries.runs import recorded
 from assay.store import system
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreError
@@ -103,7 +103,7 @@ def _of_run(store: ObjectStore, run: Raw) -> tuple[float, int] | None:
     attempts = (run.get("status") or {}).get("attempts") or []
     if not attempts:
         return None
-    return now_used(system.last(store, recorded_runs.prefix_of(run), attempts[-1]["pod"]))
+    return now_used(system.last(store, recorded.prefix_of(run), attempts[-1]["pod"]))
 
 
 def now_used(points: Sequence[Raw]) -> tuple[float, int] | None:

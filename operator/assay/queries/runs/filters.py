@@ -13,7 +13,7 @@ from assay.api.errors import InvalidRequest
 from assay.planning.promotion import expressions
 from assay.planning.promotion.expression_cost import to_float
 from assay.queries.references import near
-from assay.queries.run_rows import RunRow
+from assay.queries.runs.rows import RunRow
 
 Path = tuple[str, ...]
 

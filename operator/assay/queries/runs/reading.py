@@ -19,8 +19,8 @@ from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.kube.sync import Kube
 from assay.queries.access import Access
-from assay.queries.run_cache import Kept, RunCache
-from assay.queries.run_rows import RunRow, of_record, of_run, timed
+from assay.queries.runs.cache import Kept, RunCache
+from assay.queries.runs.rows import RunRow, of_record, of_run, timed
 
 #: Of the first page; and of all, where there are too many for one answer: 60 MB are 20,000.
 _PAGE, _AT_ONCE = 500, 50_000

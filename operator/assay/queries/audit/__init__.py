@@ -1,0 +1,1 @@
+"""Questions of auditors: the trail, the history of an alias, and lineage."""

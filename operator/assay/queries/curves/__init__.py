@@ -1,0 +1,1 @@
+"""Questions about curves: the points of metrics, smoothed and thinned."""

@@ -1,0 +1,1 @@
+"""Questions about promotion: what an alias needs, and what an approver sees."""
