@@ -70,7 +70,7 @@ crds: setup ## generate crds/ from the pydantic models, and the schema of what t
 	$(PYTHON) -m assay.cli.output.schema docs/cli.schema.json
 
 docs: setup ## the site, in .work/site; fails on a broken link
-	$(RUN)/mkdocs build --strict --quiet
+	$(RUN)/mkdocs build --strict
 
 clean: ## what the checkout has built; the cache with Kubernetes' binaries stays
 	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -9,18 +9,14 @@ import posixpath
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 #: Code, which is skipped, or the target of a link.
 _CODE_OR_LINK = re.compile(r"```.*?```|`[^`\n]*`|(?<=\]\()[^)\s]+(?=\))", re.DOTALL)
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml", ".sh": "sh"}
-
-
-class _Page(Protocol):
-    file: File
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -38,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: _Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links to paths in the repository into links between pages of the site."""
     root = Path(config.config_file_path).parent
     path, folder = _source(page.file.src_uri), posixpath.dirname(page.file.src_uri)
@@ -53,17 +49,25 @@ def on_page_markdown(markdown: str, page: _Page, config: MkDocsConfig, files: Fi
 
 
 def _over_links(markdown: str, change: Callable[[str], str]) -> str:
+    """Replace the target of every link that is a path; leave code, addresses and anchors of the same page."""
+
     def replace(found: re.Match[str]) -> str:
-        text = found[0]
-        return text if text.startswith(("`", "#")) or "://" in text else change(text)
+        return found[0] if found[0].startswith(("`", "#")) or "://" in found[0] else change(found[0])
 
     return _CODE_OR_LINK.sub(replace, markdown)
 
 
 def _links(root: Path, path: str) -> list[str]:
+    """Return the links of a page to files that exist; `--strict` reports the others."""
+    if not path.endswith(".md"):
+        return []
     found: list[str] = []
-    if path.endswith(".md") and (root / path).is_file():
-        _over_links((root / path).read_text(), lambda link: found.append(link) or link)
+
+    def collect(link: str) -> str:
+        found.append(link)
+        return link
+
+    _over_links((root / path).read_text(), collect)
     return [link for link in found if (root / _resolve(root, path, link)).is_file()]
 
 
