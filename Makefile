@@ -10,7 +10,7 @@ CLUSTER ?= local
 # What the benchmark compares with. It has an environment of its own.
 MLFLOW := mlflow>=3.17,<4
 
-.PHONY: help setup lock cluster cluster-down demo demo-down test test-fast bench lint format crds clean
+.PHONY: help setup lock cluster cluster-down demo demo-down test test-fast bench lint format crds docs clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ format: setup ## what `make lint` can mend by itself
 crds: setup ## generate crds/ from the pydantic models, and the schema of what the command line prints
 	$(PYTHON) -m assay.api crds
 	$(PYTHON) -m assay.cli.output.schema docs/cli.schema.json
+
+docs: setup ## the site, in .work/site; fails on a broken link
+	$(RUN)/mkdocs build --strict
 
 clean: ## what the checkout has built; the cache with Kubernetes' binaries stays
 	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

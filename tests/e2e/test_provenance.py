@@ -151,7 +151,7 @@ def _write_example(folder: Path) -> None:
 
 
 def test_the_page_is_what_happens(auditor: Auditor) -> None:
-    chapter = PAGE.split("# A worked audit", 1)[1].split("\n# ", 1)[0]
+    chapter = PAGE.split("## A worked audit\n", 1)[1].split("\n## ", 1)[0]
     blocks = re.findall(r"```(sh|text)\n(.*?)```", chapter, re.DOTALL)
     address = auditor.objects.get("service", "digits")["spec"]["clusterIP"]
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
