@@ -32,7 +32,7 @@ RITA = ("--as=rita", "--as-group=system:masters")
 AGE = re.compile(r"\b\d+[smhd]\b")
 
 
-class Registry(Told):
+class ModelCache(Told):
     """A namespace with models in it, as the operator has left them."""
 
     def version(self, number: int, f1: float, run: Raw | None = None, *, archived: bool = False, **status: Any) -> None:
@@ -119,7 +119,7 @@ UNMET = {
 }
 
 
-def fill(told: Registry) -> Registry:
+def fill(told: ModelCache) -> ModelCache:
     """Versions 24 to 26 and one that is archived; champion is to move from 24 to 25, and waits for an approval."""
     told.create(policy("release", approvals={"required": 2}, gates=[BETTER]))
     digits_3 = told.run("digits-3", experiment="digits", objective={"metric": "val_f1", "direction": "maximize"})
@@ -146,16 +146,16 @@ def fill(told: Registry) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def shown(governed: Cluster) -> Iterator[Registry]:
+def shown(governed: Cluster) -> Iterator[ModelCache]:
     """A registry that no test changes."""
     namespace = f"test-{secrets.token_hex(4)}"
     governed.create_namespace(namespace)
-    yield fill(Registry(governed, namespace))
+    yield fill(ModelCache(governed, namespace))
     governed.delete_namespace(namespace)
 
 
 @pytest.fixture
-def ask(shown: Registry) -> Assay:
+def ask(shown: ModelCache) -> Assay:
     """`assay …` in that registry's namespace."""
 
     def command(*argv: str, stdin: str = "") -> Answer:
@@ -166,19 +166,19 @@ def ask(shown: Registry) -> Assay:
 
 
 @pytest.fixture
-def told(governed: Cluster, namespace: str) -> Registry:
+def told(governed: Cluster, namespace: str) -> ModelCache:
     """A registry of the test's own, empty."""
-    return Registry(governed, namespace)
+    return ModelCache(governed, namespace)
 
 
 @pytest.fixture
-def digits(told: Registry) -> Registry:
+def digits(told: ModelCache) -> ModelCache:
     """A registry of the test's own."""
     return fill(told)
 
 
 @pytest.fixture
-def people(told: Registry) -> Registry:
+def people(told: ModelCache) -> ModelCache:
     """The personas of the attack tests, with their roles in the namespace."""
     told.kubectl("apply", "--server-side", "--filename", str(PERSONAS))
 
@@ -249,7 +249,7 @@ def test_another_version_can_be_asked_about(ask: Assay) -> None:
     assert "there is no digits.v99" in ask("why", "digits.champion", "--version", "99").out
 
 
-def test_what_the_operator_has_not_seen_yet_counts_and_is_said(assay: Assay, digits: Registry) -> None:
+def test_what_the_operator_has_not_seen_yet_counts_and_is_said(assay: Assay, digits: ModelCache) -> None:
     digits.approve(25, "rolf", "2")
     answer = assay("why", "digits.champion")
     assert answer.code == 0
@@ -259,7 +259,7 @@ def test_what_the_operator_has_not_seen_yet_counts_and_is_said(assay: Assay, dig
     assert "The operator has not judged this yet" in assay("why", "digits.champion").out
 
 
-def test_a_namespace_that_opts_out_needs_no_approval(assay: Assay, told: Registry) -> None:
+def test_a_namespace_that_opts_out_needs_no_approval(assay: Assay, told: ModelCache) -> None:
     told.version(1, 0.9)
     assert assay("why", "digits.champion", "--version", "1").code == 6
     told.cluster.kubectl("annotate", "namespace", told.namespace, "assay.dev/open-by-default=true")
@@ -277,14 +277,16 @@ def test_an_alias_that_is_not_there_is_answered_with_what_is_near(ask: Assay) ->
 # Approvals
 
 
-def test_what_is_approved_is_shown_first(ask: Assay, shown: Registry) -> None:
+def test_what_is_approved_is_shown_first(ask: Assay, shown: ModelCache) -> None:
     answer = ask("approve", "digits.v25", "--for", "champion", "-m", "RISK-12", "--dry-run", "--as=rolf", RITA[1])
     assert answer.code == 0, answer.err
     golden.check("approve", answer.out)
     assert list(shown.annotations("mv", "digits.v25")) == [f"{KEY}1"]
 
 
-def test_an_approval_is_the_annotation_that_the_policy_wants(assay: Assay, digits: Registry, people: Registry) -> None:
+def test_an_approval_is_the_annotation_that_the_policy_wants(
+    assay: Assay, digits: ModelCache, people: ModelCache
+) -> None:
     answer = assay("approve", "digits.v24", "--for", "champion", "-m", "RISK-12\nsecond line", "--yes", "--as=rita")
     assert answer.code == 0, answer.err
     digest = registry.digest("4")
@@ -296,7 +298,7 @@ def test_an_approval_is_the_annotation_that_the_policy_wants(assay: Assay, digit
     assert again["annotation"]["value"] == f"{digest} rita\nRISK-12\nsecond line"
 
 
-def test_an_approval_says_what_is_still_missing(assay: Assay, digits: Registry) -> None:
+def test_an_approval_says_what_is_still_missing(assay: Assay, digits: ModelCache) -> None:
     answer = assay("approve", "digits.v26", "--for", "champion", "--yes", *RITA)
     last = "Still missing: release: needs 1 more approval for champion: one is there; release: gate better is not met"
     assert answer.lines[-2] == "digits.v26 approved for champion by rita"
@@ -305,7 +307,7 @@ def test_an_approval_says_what_is_still_missing(assay: Assay, digits: Registry) 
     assert answer.lines[-1] == "Nothing is missing then."
 
 
-def test_an_approval_can_be_given_anew_in_other_words(assay: Assay, digits: Registry) -> None:
+def test_an_approval_can_be_given_anew_in_other_words(assay: Assay, digits: ModelCache) -> None:
     wish = ("approve", "digits.v25", "--for", "champion", "--yes", "--again", *RITA)
     assert "has to differ" in assay(*wish).err
     assert assay(*wish, "-m", "looked again").code == 0
@@ -313,7 +315,7 @@ def test_an_approval_can_be_given_anew_in_other_words(assay: Assay, digits: Regi
 
 
 def test_names_that_come_to_the_same_id_do_not_overwrite_each_other(
-    assay: Assay, digits: Registry, people: Registry
+    assay: Assay, digits: ModelCache, people: ModelCache
 ) -> None:
     for user in ("rita of risk", "rita-of-risk", "ритa"):
         done = assay("approve", "digits.v24", "--for", "champion", "--yes", f"--as={user}", RITA[1])
@@ -323,7 +325,7 @@ def test_names_that_come_to_the_same_id_do_not_overwrite_each_other(
     assert ends == {"rita-of-risk": "rita of risk", "rita-of-risk-2": "rita-of-risk", "a": "ритa"}
 
 
-def test_who_may_not_approve_is_told_which_verb_it_takes(assay: Assay, digits: Registry, people: Registry) -> None:
+def test_who_may_not_approve_is_told_which_verb_it_takes(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
     answer = assay("approve", "digits.v25", "--for", "champion", "--yes", "--as=dora")
     assert answer.code == 4
     assert "dora may not approve for champion" in answer.err
@@ -339,7 +341,7 @@ def test_nobody_is_asked_where_nobody_is(ask: Assay) -> None:
 
 
 @pytest.mark.parametrize(("typed", "code", "given"), [("y", 0, True), ("", 1, False)])
-def test_who_sits_at_a_terminal_is_asked(digits: Registry, typed: str, code: int, given: bool) -> None:
+def test_who_sits_at_a_terminal_is_asked(digits: ModelCache, typed: str, code: int, given: bool) -> None:
     person, terminal = pty.openpty()
     os.write(person, f"{typed}\n".encode())
     argv = ("approve", "digits.v24", "--for", "champion", "--namespace", digits.namespace, *RITA)
@@ -368,7 +370,7 @@ def test_what_cannot_be_approved_is_said(ask: Assay) -> None:
     assert "can be no id" in ask("approve", "digits.v24", "--for", "champion", "--yes", "--id", "a b").err
 
 
-def test_an_approval_is_taken_away_by_who_gave_it(assay: Assay, digits: Registry, people: Registry) -> None:
+def test_an_approval_is_taken_away_by_who_gave_it(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
     refused = assay("revoke", "digits.v25", "--for", "champion", "--as=rolf")
     assert refused.code == 3
     assert "rolf has given digits.v25 no approval for champion" in refused.err
@@ -385,7 +387,7 @@ def test_an_approval_is_taken_away_by_who_gave_it(assay: Assay, digits: Registry
 
 
 def test_who_may_revoke_takes_others_approvals_and_hears_that_what_is_live_stays(
-    assay: Assay, digits: Registry, people: Registry
+    assay: Assay, digits: ModelCache, people: ModelCache
 ) -> None:
     digits.approve(24, "rita")
     done = assay("revoke", "digits.v24", "--for", "champion", "--id", "1", "--as=walter")

@@ -39,7 +39,7 @@ class Supervisor:
         self.wakeup, wake = socket.socketpair()
         for end in (self.wakeup, wake):
             end.setblocking(False)
-        self._wake = wake
+        self._enqueue = wake
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from assay.controllers.runtime.queue import Key
-from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.runtime.tracking_cache import TrackingCache
 from assay.controllers.tracking import log_stream
 from assay.controllers.tracking.log_stream import LogStream, Sources
 from assay.controllers.tracking.logs import LogReader
@@ -234,12 +234,12 @@ class Reading:
     """A reader of the logs of the run `sweep-0`, whose pods are as the test says."""
 
     def __init__(self, store: ObjectStore) -> None:
-        self.node, self.world, self.store = Node(), World(), store
+        self.node, self.tracking, self.store = Node(), TrackingCache(), store
         self.woken: asyncio.Queue[Key] = asyncio.Queue()
         self.run = run()
         self.run["metadata"]["uid"] = f"uid-{uuid.uuid4()}"
-        self.world.see_run(self.run)
-        self.reader = LogReader(cast(Kube, self.node), AsyncStore(store, 2), self.world, 0.5, self.woken.put_nowait)
+        self.tracking.upsert_run(self.run)
+        self.reader = LogReader(cast(Kube, self.node), AsyncStore(store, 2), self.tracking, 0.5, self.woken.put_nowait)
 
     def see(self, phase: str, state: Raw, **more: Any) -> Raw:
         """Let a pod with one container be seen."""
@@ -250,15 +250,15 @@ class Reading:
         owner = job()
         owner["metadata"]["labels"]["assay.dev/run-uid"] = self.run["metadata"]["uid"]
         owner["metadata"]["ownerReferences"][0]["uid"] = self.run["metadata"]["uid"]
-        self.world.see_job(owner)
-        self.world.see_pod(found)
+        self.tracking.upsert_job(owner)
+        self.tracking.upsert_pod(found)
         self.reader.wake(found)
         return found
 
     async def finished(self) -> bool:
         """Ask as a run does that has ended, until it is told to go on or comes by itself."""
         async with asyncio.timeout(60):
-            while not self.reader.finished(self.run, self.world.pods(self.run)):
+            while not self.reader.finished(self.run, self.tracking.pods(self.run)):
                 await self.woken.get()
         return True
 
@@ -274,7 +274,7 @@ async def reading(minio: S3Server) -> AsyncGenerator[Reading, None]:
 async def test_a_run_goes_on_once_the_end_of_every_log_was_seen(reading: Reading) -> None:
     reading.node.file = line(1, "a")
     reading.see("Running", {"running": {}})
-    assert not reading.reader.finished(reading.run, reading.world.pods(reading.run))
+    assert not reading.reader.finished(reading.run, reading.tracking.pods(reading.run))
     reading.node.file += line(2, "b")
     reading.see("Succeeded", {"terminated": {"exitCode": 0, "containerID": "c-0"}})
     assert await reading.finished()
@@ -305,7 +305,7 @@ async def test_a_pod_that_is_gone_before_its_end_was_read_is_said(reading: Readi
     async with asyncio.timeout(30):
         while not logs.list_logs(reading.store, prefix):
             await asyncio.sleep(0.05)
-    reading.world.lose_pod(seen)
+    reading.tracking.forget_pod(seen)
     reading.reader.wake(seen)
     await asyncio.wait_for(reading.woken.get(), 30)
     [log] = logs.list_logs(reading.store, prefix)

@@ -9,8 +9,8 @@ from assay.store import logs
 from assay.store.client import ObjectStore
 from assay.store.errors import AlreadyExists, RecordError
 from assay.store.layout import LogName
+from assay.store.log_resumption import Cursor
 from assay.store.logs import Gap, Line
-from assay.store.seam import Cursor
 from tests.s3 import S3Server
 
 pytestmark = pytest.mark.integration

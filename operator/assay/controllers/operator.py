@@ -20,12 +20,12 @@ from assay.controllers.registry import aliases, policies, versions, workloads
 from assay.controllers.runtime import gauges, resync
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.events import Events
-from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
+from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, EventHandlers
 from assay.controllers.runtime.leader import Leadership
-from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, Registry, key_of
+from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, ModelCache, key_of
 from assay.controllers.runtime.nodes import Nodes
 from assay.controllers.runtime.queue import Key, WorkQueue
-from assay.controllers.runtime.tracking_cache import World, place
+from assay.controllers.runtime.tracking_cache import TrackingCache, place
 from assay.controllers.settings import Settings
 from assay.controllers.tracking import experiments, runs
 from assay.controllers.tracking.credentials import stale
@@ -46,7 +46,7 @@ _WORKERS = 50
 _COPIES = 2
 #: Parts of logs that are written, or looked through, at once.
 _LOG_WORKERS = 4
-_STOCK_SECONDS = 600.0
+_RESYNC_SECONDS = 600.0
 
 
 RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
@@ -72,7 +72,7 @@ class Operator:
         self.registry = kopf.OperatorRegistry()
         self._tasks: list[asyncio.Task[None]] = []
         self.context: Context
-        self.wakes: Wakes
+        self.handlers: EventHandlers
         self._gauges: gauges.Gauges
         self._register()
 
@@ -97,7 +97,7 @@ class Operator:
         kopf.on.cleanup(registry=self.registry)(self._stop)
         for prefix, plural in resync.RESOURCES:
             self._watch(prefix, plural)
-        kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._saw_namespace)
+        kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._ingest_namespace)
 
     def _watch(self, prefix: str, plural: str) -> None:
         """Take in each object that exists or changes, or is deleted, and queue what that concerns."""
@@ -107,16 +107,16 @@ class Operator:
         async def event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 — kopf's name
             raw = resync.plain(dict(body))
             if type == "DELETED":
-                self.wakes.lost(raw)
+                self.handlers.forget(raw)
             else:
-                self.wakes.saw(raw)
+                self.handlers.ingest(raw)
 
         kopf.on.event(group, version, plural, id=f"queue-{plural}", registry=self.registry, labels=labels or None)(
             event
         )
 
-    async def _saw_namespace(self, body: kopf.Body, **_: Any) -> None:
-        self.wakes.saw_namespace(dict(body))
+    async def _ingest_namespace(self, body: kopf.Body, **_: Any) -> None:
+        self.handlers.ingest_namespace(dict(body))
 
     async def _start(self, **_: Any) -> None:
         settings = self.settings
@@ -128,8 +128,8 @@ class Operator:
             settings,
             kube,
             store,
-            World(),
-            Registry(),
+            TrackingCache(),
+            ModelCache(),
             queue,
             Events(kube),
             Auditor(kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace),
@@ -137,14 +137,14 @@ class Operator:
             keys=Keys(settings.signing),
         )
         logs_store = self._store(_LOG_WORKERS)
-        world, seconds = self.context.world, settings.log_seconds
-        self.context.logs = LogReader(kube, logs_store, world, seconds, queue.add)
+        tracking, seconds = self.context.tracking, settings.log_seconds
+        self.context.logs = LogReader(kube, logs_store, tracking, seconds, queue.add)
         self.context.nodes = Nodes(kube, settings.capture_image)
         self.context.kubelets = Kubelets(kube, settings.namespace, settings.kubelet_ca_file)
         self.context.usage = Usage(self.context.kubelets, store, settings.system_seconds)
-        self.wakes = Wakes(self.context, self.context.logs.wake)
-        self.context.notice = self.wakes.saw
-        self._gauges = gauges.Gauges(self.context.world, self.context.registry)
+        self.handlers = EventHandlers(self.context, self.context.logs.wake)
+        self.context.ingest = self.handlers.ingest
+        self._gauges = gauges.Gauges(self.context.tracking, self.context.models)
         await self.context.audit.load()
         await self.context.nodes.look()
         # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
@@ -152,27 +152,27 @@ class Operator:
         await resync.fill(kube, self._watched(), settings.namespaces)
         self.health.checks["objects"] = ""
         self._gauges.begin()
-        await self._look_for_policies()
-        self.wakes.everything()
+        await self._check_policies()
+        self.handlers.everything()
         queue.start()
         self.context.logs.start()
         self._tasks = [
             asyncio.create_task(self._ensure_bucket(), name="bucket"),
             asyncio.create_task(self._observe(), name="observer"),
-            asyncio.create_task(self._take_stock(), name="stock"),
+            asyncio.create_task(self._resync(), name="stock"),
             asyncio.create_task(Retainer(self.context).keep(), name="retention"),
             asyncio.create_task(self.context.audit.keep(), name="heads"),
             asyncio.create_task(self.context.nodes.keep(), name="nodes"),
-            asyncio.create_task(self.context.usage.keep(self.context.world), name="usage"),
+            asyncio.create_task(self.context.usage.keep(self.context.tracking), name="usage"),
         ]
         log.info(self.context.keys.state())
         log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
 
     def _store(self, workers: int) -> AsyncStore:
-        return AsyncStore(ObjectStore(self.settings.store), workers, _told_of_store)
+        return AsyncStore(ObjectStore(self.settings.store), workers, _store_operation)
 
     def _watched(self) -> tuple[resync.Watched, ...]:
-        return resync.watched(self.context.world, self.context.registry)
+        return resync.watched(self.context.tracking, self.context.models)
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:
@@ -189,7 +189,7 @@ class Operator:
         self.context.copies.close()
 
     async def _reconcile(self, key: Key) -> None:
-        run = self.context.world.active_runs.get((key.namespace, key.name)) if key.kind == names.RUN else None
+        run = self.context.tracking.active_runs.get((key.namespace, key.name)) if key.kind == names.RUN else None
         with tracing.reconcile(key, key.uid or (run["metadata"]["uid"] if run else "")):
             await RECONCILERS[key.kind](self.context, key)
 
@@ -210,7 +210,7 @@ class Operator:
                 self.health.checks["store"] = ""
                 return
 
-    async def _look_for_policies(self) -> None:
+    async def _check_policies(self) -> None:
         """Say what keeps people from writing what is not theirs, if some of it is missing. Nothing is gated without."""
         try:
             known = {each["metadata"]["name"] async for each in self.context.kube.list(ADMISSION_POLICIES, "")}
@@ -230,32 +230,32 @@ class Operator:
             await asyncio.sleep(self.settings.observe_seconds)
             if keys != (keys := self.context.keys.state()):
                 log.info(keys)
-                for version in self.context.registry.versions.values():
+                for version in self.context.models.versions.values():
                     self.context.queue.add(key_of(version))
-            world = self.context.world
-            for run in list(world.active_runs.values()):
+            tracking = self.context.tracking
+            for run in list(tracking.active_runs.values()):
                 status = run.get("status") or {}
                 if status.get("phase") == "Running":
                     self.context.observe.add(run["metadata"]["uid"])
                     self.context.queue.add(Key(names.RUN, *place(run)))
                 elif self._expiring(status):
                     self.context.queue.add(Key(names.RUN, *place(run)))
-            for version in self.context.registry.versions.values():
+            for version in self.context.models.versions.values():
                 if self._expiring(version.get("status") or {}):
                     self.context.queue.add(key_of(version))
 
-    async def _take_stock(self) -> None:
+    async def _resync(self) -> None:
         """Find what was deleted unseen, while a watch was broken."""
         while True:
-            await asyncio.sleep(_STOCK_SECONDS)
+            await asyncio.sleep(_RESYNC_SECONDS)
             try:
                 found = await resync.gone(self.context.kube, self._watched(), self.settings.namespaces)
             except ApiError as error:
                 log.warning("cannot take stock: %s", error)
                 continue
-            await self._look_for_policies()
+            await self._check_policies()
             for kind, body in found:
-                self.wakes.lost({**body, "kind": kind})
+                self.handlers.forget({**body, "kind": kind})
 
     def _expiring(self, status: Raw) -> bool:
         found = status.get("credentials")
@@ -264,7 +264,7 @@ class Operator:
         return stale(CredentialsStatus.model_validate(found), self.settings.store.sts_duration, now())
 
 
-def _told_of_store(operation: str, seconds: float, error: BaseException | None) -> None:
+def _store_operation(operation: str, seconds: float, error: BaseException | None) -> None:
     metrics.store_operation(operation, seconds, error)
     tracing.store_operation(operation, seconds, error)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import assay
 from assay.controllers import metrics
-from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.queue import Key, Requeue
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def reconcile(key: Key, uid: str) -> Iterator[None]:
     ) as span:
         try:
             yield
-        except Again as wish:
+        except Requeue as wish:
             span.set_attributes({"assay.outcome": "again", "assay.why": str(wish)})
             raise
         except Exception as error:

@@ -50,9 +50,9 @@ class Artifacts:
     def sweep(self) -> None:
         """Upload the files that have not changed since the sweep before."""
         listing = scan(self._folder, MAX_FILES)
-        settled = [p for p, found in self._outdated(listing) if self._last.files.get(p) == found]
+        debounced = [p for p, found in self._outdated(listing) if self._last.files.get(p) == found]
         self._last = listing
-        self._upload_all(settled)
+        self._upload_all(debounced)
 
     def finish(self) -> None:
         """Upload whatever is not in the store as it is now."""

@@ -21,22 +21,22 @@ class Shipper:
         self._spool = spool
         self._state = state
         self._connection = connection
-        self._wake = threading.Condition()
+        self._enqueue = threading.Condition()
         self._offered: dict[str, Any] | None = None
         self._shipped: dict[str, Any] | None = None
         self._closing = False
 
     def offer(self, summary: dict[str, Any] | None) -> None:
         """There are new parts, or a new summary (the newest one counts), or both."""
-        with self._wake:
+        with self._enqueue:
             self._offered = summary or self._offered
-            self._wake.notify()
+            self._enqueue.notify()
 
     def close(self) -> None:
         """Ship what there is, then end."""
-        with self._wake:
+        with self._enqueue:
             self._closing = True
-            self._wake.notify()
+            self._enqueue.notify()
 
     def run(self) -> None:
         """Ship until `close`, then ship the rest. Raises GaveUp."""
@@ -46,11 +46,11 @@ class Shipper:
 
     def _wait(self) -> bool:
         """Wait for work. False when there is none and none will come."""
-        with self._wake:
+        with self._enqueue:
             while not self._has_work():
                 if self._closing:
                     return False
-                self._wake.wait()
+                self._enqueue.wait()
             return True
 
     def _has_work(self) -> bool:
@@ -69,12 +69,12 @@ class Shipper:
         shipped: dict[str, Any] = {}
 
         def newest() -> bytes:
-            with self._wake:
+            with self._enqueue:
                 shipped.update(self._offered or {})
             return dump(shipped)
 
         self.put(layout.SUMMARY, newest, "application/json")
-        with self._wake:
+        with self._enqueue:
             if self._offered == shipped:
                 self._offered = None
         self._connection.reported(str(shipped.get("store_error", "")))

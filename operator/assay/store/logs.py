@@ -1,6 +1,6 @@
 """The logs of a run: what each container of each of its pods printed, as the operator has read it of the nodes.
 
-    <run's prefix>/logs/<pod>/<container>/part-00001.log.gz …    lines: `<stamp> <text>`, see `assay.store.seam`
+    <run's prefix>/logs/<pod>/<container>/part-00001.log.gz …    lines: `<stamp> <text>`, see `log_resumption`
                                          /missing.json           where something is known to be missing, and why
                                          /restart-<n>/…          the same of the container's n-th restart in its pod
 
@@ -24,9 +24,9 @@ from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, RecordError, TooLarge
 from assay.store.layout import LogName
 from assay.store.limits import MAX_GAPS, MAX_GAPS_BYTES, MAX_MISSING, MAX_TEXT_CHARS
+from assay.store.log_resumption import Cursor, cursor_of
 from assay.store.parallel import ordered
 from assay.store.records import FileEntry, MissingEntry, Record, Text, Timestamp
-from assay.store.seam import Cursor, cursor_of
 
 #: Of one part, before compression: what the operator writes, and what it will read to go on from.
 PART_BYTES, MAX_PART_BYTES = 8 << 20, 64 << 20

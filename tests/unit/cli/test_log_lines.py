@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.cli.output.log_lines import Printer, harmless
+from assay.store.log_resumption import PIECE_BYTES, LogResumption
 from assay.store.logs import Line
-from assay.store.seam import PIECE_BYTES, Seam
 
 pytestmark = pytest.mark.unit
 
@@ -63,9 +63,9 @@ def test_lines_go_into_a_pipe_as_they_were(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_line_that_comes_in_pieces_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     long = b"x" * (3 * PIECE_BYTES)
     whole = STAMP + b" before\n" + STAMP + b" " + long + b"\n" + STAMP + b" after\n"
-    seam = Seam(None)
-    given = [seam.feed(whole[at : at + 10_000]) for at in range(0, len(whole), 10_000)]
-    assert printed(monkeypatch, *given, seam.finish(True)) == b"before\n" + long + b"\nafter\n"
+    log_resumption = LogResumption(None)
+    given = [log_resumption.feed(whole[at : at + 10_000]) for at in range(0, len(whole), 10_000)]
+    assert printed(monkeypatch, *given, log_resumption.finish(True)) == b"before\n" + long + b"\nafter\n"
 
 
 def test_the_last_kept_lines_are_those_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from assay.controllers.runtime.gauges import SHOWN, Gauges
-from assay.controllers.runtime.model_cache import Registry
-from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.runtime.model_cache import ModelCache
+from assay.controllers.runtime.tracking_cache import TrackingCache
 from tests.unit.controllers.registry_objects import alias, policy, seen, version
 from tests.unit.planning.objects import NOW, at, container, ended, job, pod, run
 
@@ -28,11 +28,11 @@ def a_run(name: str, phase: str = "Pending", reason: str = "", **status: Any) ->
     return body
 
 
-def values(*bodies: Raw, world: World | None = None) -> dict[tuple[str, tuple[str, ...]], float]:
-    registry, world = Registry(), world or World()
+def values(*bodies: Raw, tracking: TrackingCache | None = None) -> dict[tuple[str, tuple[str, ...]], float]:
+    registry, tracking = ModelCache(), tracking or TrackingCache()
     for body in bodies:
-        assert world.see_run(body) if body["kind"] == "Run" else registry.see(body)
-    return Gauges(world, registry, CollectorRegistry()).values(LATER)
+        assert tracking.upsert_run(body) if body["kind"] == "Run" else registry.upsert(body)
+    return Gauges(tracking, registry, CollectorRegistry()).values(LATER)
 
 
 def of(name: str, *bodies: Raw) -> dict[tuple[str, ...], float]:
@@ -81,20 +81,20 @@ def test_a_run_that_cannot_reach_the_store_is_counted_while_it_goes_on() -> None
     ],
 )
 def test_a_recorder_is_behind_while_its_training_goes_on(containers: list[Raw], lag: float) -> None:
-    world = World()
+    tracking = TrackingCache()
     body = a_run("sweep-0", "Running")
-    world.see_run(body)
-    world.see_job(job())
-    world.see_pod(pod("Running", *containers, name="first"))
-    assert values(world=world)["assay_recorder_lag_seconds", ()] == 0, "nobody has asked yet"
-    world.hear(body, "first", NOW + timedelta(seconds=30), LATER)
-    assert values(world=world)["assay_recorder_lag_seconds", ()] == lag
-    world.see_pod(pod("Pending", name="second", created=50))
-    assert values(world=world)["assay_recorder_lag_seconds", ()] == 0, "of the pod that counts"
+    tracking.upsert_run(body)
+    tracking.upsert_job(job())
+    tracking.upsert_pod(pod("Running", *containers, name="first"))
+    assert values(tracking=tracking)["assay_recorder_lag_seconds", ()] == 0, "nobody has asked yet"
+    tracking.record_report(body, "first", NOW + timedelta(seconds=30), LATER)
+    assert values(tracking=tracking)["assay_recorder_lag_seconds", ()] == lag
+    tracking.upsert_pod(pod("Pending", name="second", created=50))
+    assert values(tracking=tracking)["assay_recorder_lag_seconds", ()] == 0, "of the pod that counts"
 
 
 def test_the_recorder_that_is_furthest_behind_counts() -> None:
-    world = World()
+    tracking = TrackingCache()
     for name, since in (("sweep-0", 90), ("other", 40), ("third", 99)):
         body = a_run(name, "Running")
         own, its_pod = job(), pod("Running", container("running"), name=f"{name}-abcde")
@@ -105,11 +105,11 @@ def test_the_recorder_that_is_furthest_behind_counts() -> None:
             "ownerReferences": [{"kind": "Run", "uid": f"uid-{name}", "controller": True}],
         }
         its_pod["metadata"]["ownerReferences"][0]["uid"] = f"job-{name}"
-        world.see_run(body)
-        assert world.see_job(own)
-        assert world.see_pod(its_pod)
-        world.hear(body, f"{name}-abcde", NOW + timedelta(seconds=since), LATER)
-    assert values(world=world)["assay_recorder_lag_seconds", ()] == 60
+        tracking.upsert_run(body)
+        assert tracking.upsert_job(own)
+        assert tracking.upsert_pod(its_pod)
+        tracking.record_report(body, f"{name}-abcde", NOW + timedelta(seconds=since), LATER)
+    assert values(tracking=tracking)["assay_recorder_lag_seconds", ()] == 60
 
 
 def test_credentials_count_once_they_have_expired() -> None:
@@ -127,10 +127,12 @@ def test_credentials_count_once_they_have_expired() -> None:
 
 
 def test_experiments_are_counted_by_phase() -> None:
-    world = World()
+    tracking = TrackingCache()
     for name, status in (("a", {"phase": "Running"}), ("b", {}), ("c", {"phase": "Running"})):
-        world.see_experiment(seen({"metadata": {"name": name}, "spec": {}}, **status))
-    found = {labels: value for (name, labels), value in values(world=world).items() if name == "assay_experiments"}
+        tracking.upsert_experiment(seen({"metadata": {"name": name}, "spec": {}}, **status))
+    found = {
+        labels: value for (name, labels), value in values(tracking=tracking).items() if name == "assay_experiments"
+    }
     assert found == {("Running",): 2, ("Pending",): 1}
 
 
@@ -182,13 +184,13 @@ def test_a_policy_that_cannot_be_read_is_counted(status: str, found: Raw) -> Non
 
 def test_nothing_is_shown_before_the_begin_and_after_the_end() -> None:
     shown_by = CollectorRegistry()
-    gauges = Gauges(World(), Registry(), shown_by)
+    gauges = Gauges(TrackingCache(), ModelCache(), shown_by)
     assert generate_latest(shown_by) == b""
     gauges.end()
     gauges.begin()
     assert b"assay_leading 1.0" in generate_latest(shown_by)
     with pytest.raises(ValueError, match="Duplicated timeseries"):
-        Gauges(World(), Registry(), shown_by).begin()
+        Gauges(TrackingCache(), ModelCache(), shown_by).begin()
     gauges.end()
     assert generate_latest(shown_by) == b""
 
@@ -203,17 +205,17 @@ def test_every_gauge_is_collected_with_the_labels_that_it_names() -> None:
         version(1, phase="Ready", conditions=[condition("Signed", "False")]),
         broken,
     )
-    world = World()
-    world.see_experiment(seen({"metadata": {"name": "a"}, "spec": {}}))
-    found = values(*bodies, world=world)
+    tracking = TrackingCache()
+    tracking.upsert_experiment(seen({"metadata": {"name": "a"}, "spec": {}}))
+    found = values(*bodies, tracking=tracking)
     assert {name for name, _ in found} == set(SHOWN)
     assert all(len(labels) == len(SHOWN[name].labels) for name, labels in found)
 
 
 def test_ten_thousand_runs_make_no_more_series_than_one() -> None:
-    world = World()
+    tracking = TrackingCache()
     for number in range(10_000):
         body = a_run(f"r-{number}", reason="Unschedulable")
-        world.see_run(body)
-    gauges = Gauges(world, Registry(), CollectorRegistry())
+        tracking.upsert_run(body)
+    gauges = Gauges(tracking, ModelCache(), CollectorRegistry())
     assert len(gauges.values(datetime.now(UTC))) < 15

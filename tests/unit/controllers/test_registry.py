@@ -4,7 +4,7 @@ import pytest
 
 from assay.api import names
 from assay.controllers.runtime import model_cache
-from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, Registry, asks_for, carries, concerns
+from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, ModelCache, asks_for, carries, concerns
 from assay.controllers.runtime.queue import Key
 from tests.unit.controllers.registry_objects import alias, policy, version, workload
 
@@ -15,10 +15,10 @@ V1, CHAMPION = Key("ModelVersion", "ml", "digits.v1"), Key("ModelAlias", "ml", "
 WEB = Key("Deployment", "ml", "web")
 
 
-def filled(*bodies: Raw) -> Registry:
-    found = Registry()
+def filled(*bodies: Raw) -> ModelCache:
+    found = ModelCache()
     for body in bodies:
-        assert found.see(body)
+        assert found.upsert(body)
     return found
 
 
@@ -38,30 +38,30 @@ def test_names_and_places_are_those_of_the_objects() -> None:
 
 def test_an_object_is_known_as_it_was_seen_last() -> None:
     found = filled(version(), version(1, 3, phase="Ready"))
-    assert not found.see(version(1, 2, phase="Pending")), "an older state is news"
-    assert not found.see(version(1, 3, phase="Ready")), "the same state is news"
+    assert not found.upsert(version(1, 2, phase="Pending")), "an older state is news"
+    assert not found.upsert(version(1, 3, phase="Ready")), "the same state is news"
     assert (found.get(V1) or {})["status"] == {"phase": "Ready"}
 
 
 def test_what_is_gone_stays_gone() -> None:
     found = filled(version())
-    found.lose(version(1, 2))
+    found.forget(version(1, 2))
     assert found.get(V1) is None
-    assert not found.see(version(1, 3)), "the answer to a late write brings it back"
-    assert found.see(version(1, 4, uid="new"))
+    assert not found.upsert(version(1, 3)), "the answer to a late write brings it back"
+    assert found.upsert(version(1, 4, uid="new"))
 
 
 def test_the_object_that_took_the_name_of_a_deleted_one_stays() -> None:
     found = filled(alias(uid="old"), alias(uid="new", resource_version=5))
-    found.lose(alias(uid="old", resource_version=4))
+    found.forget(alias(uid="old", resource_version=4))
     assert (found.get(CHAMPION) or {})["metadata"]["uid"] == "new"
     assert list(found.known(names.MODEL_ALIAS)) == ["new"]
 
 
 def test_what_nobody_has_seen_can_be_lost() -> None:
-    found = Registry()
+    found = ModelCache()
     for body in (version(), alias(), policy(), workload()):
-        found.lose(body)
+        found.forget(body)
         assert found.known(body["kind"]) == {}
 
 
@@ -75,18 +75,18 @@ def test_kinds_are_kept_apart() -> None:
 
 
 def test_a_workload_that_has_nothing_to_do_with_us_is_not_kept() -> None:
-    found = Registry()
-    assert not found.see(workload(asks=None))
+    found = ModelCache()
+    assert not found.upsert(workload(asks=None))
     assert list(found.workloads()) == []
 
 
 def test_a_workload_is_kept_as_long_as_it_carries_what_was_served() -> None:
     found = filled(workload(carried=("digits", "1")), workload(asks=None, carried=("digits", "1"), resource_version=2))
     assert names_of(list(found.workloads())) == ["web"]
-    assert found.see(workload(asks=None, resource_version=3)), "that it follows no more is news once"
-    assert not found.see(workload(asks=None, resource_version=4))
+    assert found.upsert(workload(asks=None, resource_version=3)), "that it follows no more is news once"
+    assert not found.upsert(workload(asks=None, resource_version=4))
     assert list(found.workloads()) == []
-    assert found.see(workload(resource_version=5))
+    assert found.upsert(workload(resource_version=5))
 
 
 @pytest.mark.parametrize("asks", ["champion", "digits.champion.x", "Digits.champion", "", "digits.v1 ", "a" * 3000])
@@ -103,7 +103,7 @@ def test_a_mark_that_is_no_version_is_none_and_stops_nobody(text: str) -> None:
     """Anybody may write annotations on a workload of their own; an operator that dies of one starts no more."""
     body = workload(asks=None, carried=("digits", text))
     assert carries(body) is None
-    assert not filled(workload("other")).see(body)
+    assert not filled(workload("other")).upsert(body)
 
 
 def test_a_workload_without_annotations_is_read() -> None:

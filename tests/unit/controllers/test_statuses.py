@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from assay.api import resources
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.queue import Requeue
 from assay.kube import aio
 
 pytestmark = pytest.mark.unit
@@ -118,10 +118,10 @@ async def test_an_object_that_is_gone_is_none() -> None:
 async def test_a_conflict_shows_the_object_as_it_is_and_asks_to_come_again() -> None:
     conflict = aio.ApiError(409, "Conflict", "the object has been modified")
     fresh, seen = {"metadata": {"resourceVersion": "8"}}, list[Raw]()
-    with pytest.raises(Again, match="the object has been modified"):
+    with pytest.raises(Requeue, match="the object has been modified"):
         await write(Server(answer=conflict, fresh=fresh), {"phase": "Running"}, seen)
     assert seen == [fresh]
-    with pytest.raises(Again):
+    with pytest.raises(Requeue):
         await write(Server(answer=conflict), {"phase": "Running"}, seen)
     assert seen == [fresh], "one that is gone by now is not shown"
 

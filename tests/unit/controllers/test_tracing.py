@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.controllers import tracing
-from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.queue import Key, Requeue
 from assay.store.aio import AsyncStore
 from assay.store.errors import NotFound, StoreUnavailable
 from tests.otlp import ERROR, Receiver
@@ -63,7 +63,7 @@ async def test_a_reconcile_has_what_it_asked_for_as_its_children(receiver: Recei
 
 @pytest.mark.parametrize(
     ("error", "outcome", "is_error"),
-    [(Again(2.0, "its pods are still stopping"), "again", False), (StoreUnavailable("no answer"), "failed", True)],
+    [(Requeue(2.0, "its pods are still stopping"), "again", False), (StoreUnavailable("no answer"), "failed", True)],
 )
 def test_how_a_reconcile_ended_is_told(receiver: Receiver, error: Exception, outcome: str, is_error: bool) -> None:
     with pytest.raises(type(error)), tracing.reconcile(KEY, ""):

@@ -4,10 +4,10 @@ from typing import Any, cast
 import pytest
 
 from assay.controllers.runtime.context import Context
-from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, Wakes
-from assay.controllers.runtime.model_cache import STATEFUL_SET, Registry
+from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, EventHandlers
+from assay.controllers.runtime.model_cache import STATEFUL_SET, ModelCache
 from assay.controllers.runtime.queue import Key, WorkQueue
-from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.runtime.tracking_cache import TrackingCache
 from tests.unit.controllers.registry_objects import alias, policy, version, workload
 from tests.unit.planning.objects import container, job, pod, run
 
@@ -32,9 +32,9 @@ class Desk:
         self._queue.start()
         nothing = cast(Any, None)
         self.context = Context(
-            nothing, nothing, nothing, World(), Registry(), self._queue, nothing, nothing, nothing, settle=0
+            nothing, nothing, nothing, TrackingCache(), ModelCache(), self._queue, nothing, nothing, nothing, debounce=0
         )
-        self.wakes = Wakes(self.context)
+        self.handlers = EventHandlers(self.context)
 
     async def _take(self, key: Key) -> None:
         if key == _LAST:
@@ -53,11 +53,11 @@ class Desk:
     async def by(self, *bodies: Raw) -> set[Key]:
         """Return what is woken by what is seen."""
         for body in bodies:
-            self.wakes.saw(body)
+            self.handlers.ingest(body)
         return await self.woken()
 
     async def by_loss(self, body: Raw) -> set[Key]:
-        self.wakes.lost(body)
+        self.handlers.forget(body)
         return await self.woken()
 
 
@@ -91,17 +91,17 @@ async def test_a_version_that_was_deleted_is_recorded_and_missed(desk: Desk) -> 
     await after(desk, version(), alias(), alias(model="letters"))
     gone = Key(DELETED_VERSION, "ml", "digits.v1", "uid-digits.v1")
     assert await desk.by_loss(version(1, 2)) == {gone, CHAMPION}
-    assert list(desk.context.registry.deleted) == ["uid-digits.v1"]
-    assert desk.context.registry.get(V1) is None
+    assert list(desk.context.models.deleted) == ["uid-digits.v1"]
+    assert desk.context.models.get(V1) is None
 
 
 async def test_the_deletion_of_a_version_is_recorded_once(desk: Desk) -> None:
     """The watch tells of it, and the listing that finds what watches have missed may too."""
     await after(desk, version())
     await desk.by_loss(version())
-    desk.context.registry.deleted.clear()
+    desk.context.models.deleted.clear()
     assert await desk.by_loss(version()) == set()
-    assert desk.context.registry.deleted == {}
+    assert desk.context.models.deleted == {}
 
 
 # Aliases
@@ -134,7 +134,7 @@ async def test_an_alias_that_was_deleted_and_made_again_lets_go_too(desk: Desk) 
     await after(desk, alias(uid="old", boundVersion=1), workload())
     assert await desk.by(alias(uid="new", resource_version=5)) == {CHAMPION, V1, WEB}
     await desk.by_loss(alias(uid="old", resource_version=4))
-    assert (desk.context.registry.get(CHAMPION) or {})["metadata"]["uid"] == "new"
+    assert (desk.context.models.get(CHAMPION) or {})["metadata"]["uid"] == "new"
 
 
 # Policies and namespaces
@@ -162,7 +162,7 @@ async def test_a_namespace_that_opens_or_shuts_has_its_aliases_judged_again(desk
         ({"assay.dev/open-by-default": "true", "team": "b"}, set()),
         ({}, {CHAMPION}),
     ):
-        desk.wakes.saw_namespace(namespace(**annotations))
+        desk.handlers.ingest_namespace(namespace(**annotations))
         assert await desk.woken() == woken, annotations
 
 
@@ -264,11 +264,11 @@ async def test_an_experiment_that_was_deleted_wakes_nobody(desk: Desk) -> None:
 
 async def test_at_the_start_everything_is_looked_at_once(desk: Desk) -> None:
     """The cache is filled by listing, without the watches."""
-    world, known = desk.context.world, desk.context.registry
-    world.see_experiment(experiment())
-    world.see_run(run())
+    tracking, known = desk.context.tracking, desk.context.models
+    tracking.upsert_experiment(experiment())
+    tracking.upsert_run(run())
     for body in (version(), alias(), policy(), workload(), workload("set", kind=STATEFUL_SET), workload("no", None)):
-        known.see(body)
-    desk.wakes.everything()
+        known.upsert(body)
+    desk.handlers.everything()
     assert await desk.woken() == {SWEEP, RUN, V1, CHAMPION, POLICY, WEB, Key(STATEFUL_SET, "ml", "set")}
     assert await desk.by(version(), alias(), policy(), workload(), run(), experiment()) == set()

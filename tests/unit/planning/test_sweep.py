@@ -291,20 +291,20 @@ def test_times_are_those_of_the_first_launch_and_the_last_end() -> None:
 
 
 def test_a_second_look_at_an_unchanged_world_changes_nothing() -> None:
-    of, world = spec(9, parallelism=2), [fact(0, "Succeeded", 0.5), fact(1), fact(2, "Pending")]
-    first = plan(of, *world).status
-    assert plan(of, *world, status=first, seconds=60).status == first
+    of, tracking = spec(9, parallelism=2), [fact(0, "Succeeded", 0.5), fact(1), fact(2, "Pending")]
+    first = plan(of, *tracking).status
+    assert plan(of, *tracking, status=first, seconds=60).status == first
 
 
 @pytest.mark.parametrize("world", ["goes on", "is over", "is invalid", "is suspended"])
-def test_the_registration_is_told_by_others_and_stays(world: str) -> None:
+def test_the_registration_is_told_by_others_and_stays(tracking: str) -> None:
     told = registration.told(
         plan(spec(1)).status, flag(True, names.REGISTERED, "digits.v3"), "digits.v3", generation=2, now=NOW
     )
-    of = spec(1, suspend=world == "is suspended")
-    if world == "is invalid":
+    of = spec(1, suspend=tracking == "is suspended")
+    if tracking == "is invalid":
         of = spec(parameters=[{"name": name, "values": list(range(1000))} for name in "ab"])
-    seen = [fact(0, "Succeeded", 1.0) if world == "is over" else fact(0)]
+    seen = [fact(0, "Succeeded", 1.0) if tracking == "is over" else fact(0)]
     found = plan(of, *seen, status=told, seconds=60).status
     assert found.registered == "digits.v3"
     assert [each.type for each in found.conditions] == ["Complete", "Failed", "Suspended", "Registered"]

@@ -205,7 +205,7 @@ def _enforced(case: Case) -> bool:
     return any(policy.mode == "Enforce" and model.about(policy, case["alias"]) for policy in case["policies"])
 
 
-class Registry(RuleBasedStateMachine):
+class ModelCache(RuleBasedStateMachine):
     """A namespace with three versions and two aliases, and people who try everything."""
 
     numbers = st.integers(1, 3)
@@ -327,4 +327,4 @@ class Registry(RuleBasedStateMachine):
 
 
 def test_no_sequence_of_operations_binds_what_is_refused() -> None:
-    run_state_machine_as_test(Registry, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(ModelCache, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from assay.cli.output.printing import clean
+from assay.store.log_resumption import PIECE_BYTES
 from assay.store.logs import Line
-from assay.store.seam import PIECE_BYTES
 
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _PLAIN = "\x1b[0m"

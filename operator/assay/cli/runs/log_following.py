@@ -21,7 +21,7 @@ from assay.kube.sync import Kube
 from assay.kube.watches import State, Watch, apply, changes
 from assay.planning.runs.starts import Start, starts
 from assay.queries.references import near
-from assay.store.seam import Cursor, Seam, since
+from assay.store.log_resumption import Cursor, LogResumption, since
 
 #: How far before the last line an answer begins: what two streams of a container print is nearly in order.
 _BACK = timedelta(seconds=5)
@@ -61,14 +61,14 @@ class Reading:
             "sinceTime": since(self._cursor, _BACK) if self._cursor else "",
             "tailLines": "" if tail is None or self._cursor else str(tail),
         }
-        seam = Seam(self._cursor)
+        log_resumption = LogResumption(self._cursor)
         with self._kube.stream("GET", self._path, query=query, timeout=_TIMEOUT) as answer:
             for data in _pieces(answer):
-                self._printer.new(seam.feed(data))
-        self._printer.new(seam.finish(last=not follow))
-        self._cursor = seam.cursor
-        if seam.noise:
-            raise ApiError(404, "Unreadable", f"the node says: {seam.noise}")
+                self._printer.new(log_resumption.feed(data))
+        self._printer.new(log_resumption.finish(last=not follow))
+        self._cursor = log_resumption.cursor
+        if log_resumption.noise:
+            raise ApiError(404, "Unreadable", f"the node says: {log_resumption.noise}")
 
 
 def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

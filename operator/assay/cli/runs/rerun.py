@@ -90,9 +90,9 @@ def _ended(session: Session, created: Raw, wanted: Wanted) -> Raw:
     deadline = time.monotonic() + wanted.seconds if wanted.seconds else None
     known: State = {}
     said = ""
-    heard = changes(session.kube, Watch(RUNS, session.namespace, fields=f"metadata.name={name}"))
+    last_report = changes(session.kube, Watch(RUNS, session.namespace, fields=f"metadata.name={name}"))
     while deadline is None or time.monotonic() < deadline:
-        change = next(heard)
+        change = next(last_report)
         if change is None:
             continue
         apply(known, change)

@@ -33,13 +33,13 @@ def show(session: Session, name: str) -> int:
         Watch(RUNS, namespace, labels=f"{names.LABEL_EXPERIMENT}={name}"),
     )
     known: dict[Any, State] = {EXPERIMENTS: {}, RUNS: {}}
-    heard = set()
+    last_report = set()
     with _screen() as screen:
         for change in changes(kube, *watched, note=session.note):
             if change is not None:
                 apply(known[change.resource], change)
-                heard.add(change.resource)
-            if len(heard) < len(watched):
+                last_report.add(change.resource)
+            if len(last_report) < len(watched):
                 continue
             experiment = known[EXPERIMENTS].get((namespace, name))
             if experiment is None:

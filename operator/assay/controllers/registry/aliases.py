@@ -19,7 +19,7 @@ from assay.controllers.registry import signatures, versions
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.model_cache import key_of, version_place
-from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.kube.errors import ApiError
 from assay.planning.promotion import binding, judging, verdict, views
@@ -34,7 +34,7 @@ _LONGEST_WAIT = 3600.0
 
 async def reconcile(context: Context, key: Key) -> None:
     """Move one ModelAlias one step."""
-    body = context.registry.get(key)
+    body = context.models.get(key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
     alias = _Alias(context, body)
@@ -77,7 +77,7 @@ class _Alias:
         metrics.POLICY_VERDICTS.labels("allowed" if judged.allowed else "held").inc()
         if not judged.allowed:
             await self._hold(judged.requirements, judged.warnings, candidate["spec"]["artifact"]["digest"])
-            self._wake_at(judged, clock)
+            self._enqueue_at(judged, clock)
             return
         actor = audit_events.moved_by(self.body)
         await self._bind(candidate, actor, self.spec.reason or "", warnings=judged.warnings)
@@ -88,7 +88,7 @@ class _Alias:
         found = await self.context.kube.get(MODEL_VERSIONS, self.namespace, name)
         if found is None:
             return None
-        self.context.notice(found)
+        self.context.ingest(found)
         if found["metadata"].get("deletionTimestamp"):
             return found
         return await versions.take_in_approvals(self.context, found)
@@ -133,7 +133,7 @@ class _Alias:
         if missing != binding.unmet(self.status.requirements):
             self.context.events.post(self.body, names.HELD, f"v{self.spec.version}: {missing}")
 
-    def _wake_at(self, judged: Verdict, clock: datetime) -> None:
+    def _enqueue_at(self, judged: Verdict, clock: datetime) -> None:
         if judged.next_change is not None:
             delay = (judged.next_change - clock).total_seconds()
             self.context.queue.add(key_of(self.body), min(max(delay, 0.05), _LONGEST_WAIT))
@@ -170,7 +170,7 @@ class _Alias:
             names.ROLLED_BACK if back else names.BOUND,
             f"v{move.version}, by {actor}: {reason or 'no reason'}",
         )
-        for workload in self.context.registry.followers(self.namespace, self.spec.model, self.spec.alias):
+        for workload in self.context.models.followers(self.namespace, self.spec.model, self.spec.alias):
             self.context.queue.add(key_of(workload))
         for version in (self.status.bound_version, move.version):
             if version is not None:
@@ -184,8 +184,8 @@ class _Alias:
         found = await self.context.kube.get(MODEL_ALIASES, self.namespace, self.name)
         if found is None or found["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
             if found is not None:
-                self.context.notice(found)
-            raise Again(0.05, "the alias changed meanwhile")
+                self.context.ingest(found)
+            raise Requeue(0.05, "the alias changed meanwhile")
 
     def _moved(self, move: Move, number: int, *, back: bool) -> AuditEvent:
         before = None
@@ -208,11 +208,11 @@ class _Alias:
             written = await self.context.kube.merge_patch(MODEL_VERSIONS, self.namespace, metadata["name"], patch)
         except ApiError as error:
             if error.status == 409:
-                raise Again(0.05, "the version changed meanwhile") from None
+                raise Requeue(0.05, "the version changed meanwhile") from None
             raise
         if written is None:
-            raise Again(0.05, "the version was just deleted")
-        self.context.notice(written)
+            raise Requeue(0.05, "the version was just deleted")
+        self.context.ingest(written)
 
     # Back
 
@@ -278,10 +278,10 @@ class _Alias:
             written = await self.context.kube.merge_patch(MODEL_ALIASES, self.namespace, self.name, patch)
         except ApiError as error:
             if error.status == 409:
-                raise Again(0.05, "the alias changed meanwhile") from None
+                raise Requeue(0.05, "the alias changed meanwhile") from None
             raise
         if written is not None:
-            self.context.notice(written)
+            self.context.ingest(written)
 
     async def leave_what_fails(self) -> bool:
         """Go back to the version that a follower served before, when its pods never came up with this one."""
@@ -320,7 +320,7 @@ class _Alias:
         """Return the workloads that follow, as far as they are."""
         known = {(each.kind, each.name): each for each in self.status.serving}
         found = []
-        for workload in self.context.registry.followers(self.namespace, self.spec.model, self.spec.alias):
+        for workload in self.context.models.followers(self.namespace, self.spec.model, self.spec.alias):
             before = known.get((workload["kind"], workload["metadata"]["name"]))
             found.append(self._follower(workload, before))
         return found
@@ -349,8 +349,8 @@ class _Alias:
         if status.bindings != self.status.bindings:
             followers = status.serving
         new = binding.summarise(status, self.spec.version, followers, generation=self.generation, now=now())
-        written = await statuses.write(self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.notice)
+        written = await statuses.write(self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.ingest)
         if written is None:
-            raise Again(1.0, "the alias was just deleted")
-        self.context.notice(written)
+            raise Requeue(1.0, "the alias was just deleted")
+        self.context.ingest(written)
         self.body = written

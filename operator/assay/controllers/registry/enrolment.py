@@ -15,7 +15,7 @@ from assay.planning.models import registration
 
 async def each_run(context: Context, run: Raw) -> None:
     """Register a run that has just ended, if its experiment wants every run that qualifies."""
-    experiment = context.world.experiments_by_uid.get(experiment_uid(run))
+    experiment = context.tracking.experiments_by_uid.get(experiment_uid(run))
     register = _register_of(experiment)
     if register is None or register.pick != "every" or not registration.qualifies(register, run)[0]:
         return
@@ -86,7 +86,7 @@ def _newest(context: Context, body: Raw, register: Register) -> Raw | None:
     metadata = body["metadata"]
     found = [
         version
-        for version in context.registry.versions_of(metadata["namespace"], register.model)
+        for version in context.models.versions_of(metadata["namespace"], register.model)
         if (version["spec"].get("run") or {}).get("experiment") == metadata["name"]
         and version["metadata"]["creationTimestamp"] >= metadata["creationTimestamp"]
     ]

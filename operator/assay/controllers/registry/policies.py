@@ -13,7 +13,7 @@ from assay.planning.promotion import verdict, views
 
 async def reconcile(context: Context, key: Key) -> None:
     """Report one PromotionPolicy. It is judged by anew each time that an alias is to move; nothing is kept here."""
-    body = context.registry.get(key)
+    body = context.models.get(key)
     if body is None:
         return
     old = PromotionPolicyStatus.model_validate(body.get("status") or {})
@@ -29,16 +29,16 @@ async def reconcile(context: Context, key: Key) -> None:
             "conditions": conditions(old.conditions, {names.READY: ready}, generation, now()),
         }
     )
-    written = await statuses.write(context.kube, PROMOTION_POLICIES, body, new.to_dict(), context.notice)
+    written = await statuses.write(context.kube, PROMOTION_POLICIES, body, new.to_dict(), context.ingest)
     if written is not None:
-        context.notice(written)
+        context.ingest(written)
         if wrong and (old.message or "") != (new.message or ""):
             context.events.post(body, names.CANNOT_BE_READ, wrong, warning=True)
 
 
 async def forget(context: Context, key: Key) -> None:
     """A policy was deleted, which may open what it kept shut: that is recorded."""
-    body = context.registry.deleted.get(key.uid)
+    body = context.models.deleted.get(key.uid)
     if body is not None:
         await context.audit.record(audit_events.policy_changed(body, deleted=True))
-        context.registry.deleted.pop(key.uid, None)
+        context.models.deleted.pop(key.uid, None)

@@ -21,7 +21,7 @@ from assay.api.resources import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers import metrics
 from assay.controllers.audit import events as audit_events
 from assay.controllers.runtime.context import Context, now
-from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.planning.conditions import flag
 from assay.planning.models import registration, versions
@@ -60,7 +60,7 @@ async def register_run(context: Context, run: Raw, model: str) -> Raw:
     taken: set[int] = set()
     async with context.lock(namespace, model):
         while True:
-            known = context.registry.version_of_run(namespace, model, uid)
+            known = context.models.version_of_run(namespace, model, uid)
             if known is not None:
                 return known
             number = await context.store.run(
@@ -69,12 +69,12 @@ async def register_run(context: Context, run: Raw, model: str) -> Raw:
                 namespace,
                 model,
                 f"run/{uid}",
-                context.registry.highest(namespace, model),
+                context.models.highest(namespace, model),
                 taken,
             )
             version = await _create(context, _body(context, run, model, number), uid)
             if version is not None:
-                context.notice(version)
+                context.ingest(version)
                 return version
             taken.add(number)
 
@@ -97,7 +97,7 @@ async def _create(context: Context, body: Raw, run_uid: str) -> Raw | None:
         return created
     found = await context.kube.get(MODEL_VERSIONS, namespace, name)
     if found is None:
-        raise Again(0.5, f"{name} was just deleted")
+        raise Requeue(0.5, f"{name} was just deleted")
     return found if (found["spec"].get("run") or {}).get("uid") == run_uid else None
 
 
@@ -109,7 +109,7 @@ def _uri_of(run: Raw) -> str:
 # A version gets its bytes
 
 
-async def settle(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
+async def debounce(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
     """Copy and verify the bytes of a version, and return its status; refused for good when they are not what it says.
 
     Raises StoreError when the store cannot be asked now.
@@ -192,7 +192,7 @@ async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw
         return await _archived_run(context, namespace, spec.run) or await _recorded_run(context, body, spec)
     phase = (run.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed") and spec.artifact.uri is None:
-        raise Again(5.0, f"run {spec.run.name} goes on")
+        raise Requeue(5.0, f"run {spec.run.name} goes on")
     return run
 
 

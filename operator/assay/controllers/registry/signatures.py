@@ -32,9 +32,9 @@ async def attend(context: Context, body: Raw, status: ModelVersionStatus) -> Mod
     Never fails: a version without a signature is one all the same. A store that cannot be asked is asked again.
     """
     uid = body["metadata"]["uid"]
-    if status.registered is None or (uid not in context.doubted and _is_settled(context, status)):
+    if status.registered is None or (uid not in context.unverified and _is_settled(context, status)):
         return status
-    context.doubted.discard(uid)
+    context.unverified.discard(uid)
     try:
         signed = await _ask(context, stored.sign_version, body)
     except StoreError as error:
@@ -78,7 +78,7 @@ async def why_unsigned(context: Context, body: Raw) -> str:
     conditions = (body.get("status") or {}).get("conditions") or []
     if any(each["type"] == names.SIGNED and each["status"] == "True" for each in conditions) != (not why):
         # What the version says of itself has to be looked at anew.
-        context.doubted.add(body["metadata"]["uid"])
+        context.unverified.add(body["metadata"]["uid"])
         context.queue.add(Key(names.MODEL_VERSION, *place(body)))
     return why
 

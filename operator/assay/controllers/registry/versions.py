@@ -13,7 +13,7 @@ from assay.controllers.registry import registering, signatures
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.model_cache import key_of
-from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials
 from assay.kube.errors import ApiError
@@ -27,7 +27,7 @@ from assay.store.errors import RecordError, StoreError
 
 async def reconcile(context: Context, key: Key) -> None:
     """Move one ModelVersion one step."""
-    body = context.registry.get(key)
+    body = context.models.get(key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
     if not versions.is_settled(status_of(body)):
@@ -55,7 +55,7 @@ async def _settle(context: Context, body: Raw) -> Raw:
         shown = versions.copying(status, "the bytes are being copied and verified", generation=generation, now=now())
         body = await _write(context, body, _summary(context, body, shown, archived=False))
     try:
-        new = await registering.settle(context, body, status_of(body))
+        new = await registering.debounce(context, body, status_of(body))
     except (StoreError, RecordError) as error:
         waiting = versions.copying(
             status_of(body), f"the store cannot be asked, it is tried again: {error}", generation=generation, now=now()
@@ -76,7 +76,7 @@ async def take_in_approvals(context: Context, body: Raw) -> Raw:
         return body
     # A version and its alias may be looked at in the same moment, and each approval is recorded once.
     async with context.lock(body["metadata"]["namespace"], body["spec"]["model"]):
-        body = context.registry.get(key_of(body)) or body
+        body = context.models.get(key_of(body)) or body
         change = _new_approvals(body)
         if change is None:
             return body
@@ -101,10 +101,10 @@ def held_by(context: Context, body: Raw) -> list[HeldStatus]:
     namespace, _ = place(body)
     spec = body["spec"]
     histories = []
-    for alias in context.registry.aliases_of(namespace, spec["model"]):
+    for alias in context.models.aliases_of(namespace, spec["model"]):
         status = ModelAliasStatus.model_validate(alias.get("status") or {})
         histories.append(History(alias["spec"]["alias"], status.history))
-    histories += context.registry.histories_of(namespace, spec["model"])
+    histories += context.models.histories_of(namespace, spec["model"])
     return pointers.held(status_of(body).held, spec["version"], spec["artifact"]["digest"], histories, now())
 
 
@@ -115,7 +115,7 @@ async def _account_for(context: Context, body: Raw) -> None:
     if archived != (status.phase == "Archived"):
         await context.audit.record(audit_events.version_archived(body, archived))
     for alias in set(status.aliases) - set(pointers.holding(held_by(context, body))):
-        if (namespace, f"{body['spec']['model']}.{alias}") not in context.registry.aliases:
+        if (namespace, f"{body['spec']['model']}.{alias}") not in context.models.aliases:
             await context.audit.record(_released(body, alias))
 
 
@@ -155,7 +155,7 @@ async def _summarise(context: Context, body: Raw) -> None:
     before = status_of(body)
     body = await _write(context, body, _summary(context, body, before, archived=is_archived(body)))
     await _release(context, body)
-    for alias in context.registry.aliases_of(body["metadata"]["namespace"], body["spec"]["model"]):
+    for alias in context.models.aliases_of(body["metadata"]["namespace"], body["spec"]["model"]):
         if alias["spec"]["version"] == body["spec"]["version"]:
             context.queue.add(key_of(alias))
 
@@ -175,10 +175,10 @@ async def _release(context: Context, body: Raw) -> None:
             written = await context.kube.merge_patch(MODEL_VERSIONS, namespace, name, patch)
         except ApiError as error:
             if error.status == 409:
-                raise Again(0.05, "the version changed meanwhile") from None
+                raise Requeue(0.05, "the version changed meanwhile") from None
             raise
         if written is not None:
-            context.notice(written)
+            context.ingest(written)
 
 
 # What its pods need
@@ -207,7 +207,7 @@ async def _credentials(context: Context, body: Raw) -> Raw:
         return body
     if _is_served(context, body):
         await ensure_credentials(context, body)
-        return context.registry.get(key_of(body)) or body
+        return context.models.get(key_of(body)) or body
     await credentials.revoke_for_model(context, body)
     return await _write(context, body, status.model_copy(update={"credentials": None}))
 
@@ -215,21 +215,21 @@ async def _credentials(context: Context, body: Raw) -> Raw:
 def _is_served(context: Context, body: Raw) -> bool:
     """Whether pods may need its bytes; also when the alias that gave it to them was deleted."""
     spec = body["spec"]
-    return context.registry.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
+    return context.models.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
 
 
 async def forget(context: Context, key: Key) -> None:
     """A version was deleted: its bytes stay, and so does the record."""
-    body = context.registry.deleted.get(key.uid)
+    body = context.models.deleted.get(key.uid)
     if body is not None:
         await context.audit.record(audit_events.version_deleted(body))
-        context.registry.deleted.pop(key.uid, None)
+        context.models.deleted.pop(key.uid, None)
 
 
 async def _write(context: Context, body: Raw, new: ModelVersionStatus) -> Raw:
     """Write the status if it differs, and return the version as it is then."""
-    written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.notice)
+    written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.ingest)
     if written is None:
-        raise Again(1.0, "the version was just deleted")
-    context.notice(written)
+        raise Requeue(1.0, "the version was just deleted")
+    context.ingest(written)
     return written

@@ -20,7 +20,7 @@ from assay.controllers.runtime.model_cache import (
     carries,
     version_place,
 )
-from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
 from assay.planning.serving import injection, rollout
@@ -36,7 +36,7 @@ _PATIENCE = 600
 
 async def reconcile(context: Context, key: Key) -> None:
     """Move one workload one step."""
-    body = context.registry.get(key)
+    body = context.models.get(key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         _say(context, key, None, body)
         return
@@ -48,7 +48,7 @@ async def reconcile(context: Context, key: Key) -> None:
         await _serve(context, key, body, asked)
     except CannotServe as error:
         _tell(context, key, body, str(error))
-        raise Again(_TRY_AGAIN, str(error)) from None
+        raise Requeue(_TRY_AGAIN, str(error)) from None
 
 
 async def _clean(context: Context, key: Key, body: Raw) -> None:
@@ -67,19 +67,19 @@ async def _serve(context: Context, key: Key, body: Raw, asked: tuple[str, str]) 
     found = rollout.judge(body, await _pods(context, body), now(), began, _patience(body))
     _say(context, key, found, body)
     if found.state == "progressing":
-        raise Again(_LOOK_AGAIN, "the rollout goes on")
+        raise Requeue(_LOOK_AGAIN, "the rollout goes on")
 
 
 async def _wanted(context: Context, key: Key, body: Raw, asked: tuple[str, str]) -> Served | None:
     """Return what the alias points to, None (and say so) when that is nothing."""
     model, alias = asked
-    found = context.registry.aliases.get(alias_place(key.namespace, model, alias))
+    found = context.models.aliases.get(alias_place(key.namespace, model, alias))
     status = ModelAliasStatus.model_validate((found or {}).get("status") or {})
     if status.bound_version is None:
         why = "is not bound yet" if found else "does not exist"
         _tell(context, key, body, f"the alias {model}.{alias} {why}: the pods have no model")
         return None
-    version = context.registry.versions.get(version_place(key.namespace, model, status.bound_version))
+    version = context.models.versions.get(version_place(key.namespace, model, status.bound_version))
     artifact = versions.status_of(version).artifact if version else None
     if version is None or artifact is None or artifact.digest != status.bound_digest:
         _tell(context, key, body, f"{model}.v{status.bound_version} is gone, or holds other bytes than were bound")
@@ -105,12 +105,12 @@ async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -
         written = await context.kube.apply(RESOURCES[key.kind], key.namespace, key.name, wanted)
     except ApiError as error:
         if error.status == 404:
-            raise Again(1.0, "the workload was just deleted") from None
+            raise Requeue(1.0, "the workload was just deleted") from None
         if error.status == 409 or error.permanent:
             await _see_again(context, key, body)
             raise CannotServe(f"the API server refuses what is to be set: {error.message}") from None
         raise
-    context.notice(written)
+    context.ingest(written)
     if served is not None:
         context.began[key] = (served.version, now())
         context.events.post(
@@ -124,8 +124,8 @@ async def _see_again(context: Context, key: Key, body: Raw) -> None:
     fresh = await context.kube.get(RESOURCES[key.kind], key.namespace, key.name)
     if fresh is None or fresh["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
         if fresh is not None:
-            context.notice(fresh)
-        raise Again(1.0, "the workload changed meanwhile")
+            context.ingest(fresh)
+        raise Requeue(1.0, "the workload changed meanwhile")
 
 
 async def _pods(context: Context, body: Raw) -> list[Raw]:
@@ -154,7 +154,7 @@ def _began(context: Context, key: Key, body: Raw, served: Served) -> datetime | 
     known = context.began.get(key)
     if known is not None and known[0] == served.version:
         return known[1]
-    alias = context.registry.aliases.get(alias_place(key.namespace, served.model, served.alias))
+    alias = context.models.aliases.get(alias_place(key.namespace, served.model, served.alias))
     bound = parse_time(((alias or {}).get("status") or {}).get("boundAt"))
     created = parse_time(body["metadata"].get("creationTimestamp"))
     return max(filter(None, (bound, created)), default=None)

@@ -9,10 +9,10 @@ from typing import Any
 
 from assay.controllers.audit.recorder import Auditor
 from assay.controllers.runtime.events import Events
-from assay.controllers.runtime.model_cache import Registry
+from assay.controllers.runtime.model_cache import ModelCache
 from assay.controllers.runtime.nodes import Nodes
 from assay.controllers.runtime.queue import Key, WorkQueue
-from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.runtime.tracking_cache import TrackingCache
 from assay.controllers.settings import Settings
 from assay.controllers.tracking.kubelets import Kubelets
 from assay.controllers.tracking.logs import LogReader
@@ -30,8 +30,8 @@ class Context:
     settings: Settings
     kube: Kube
     store: AsyncStore
-    world: World
-    registry: Registry
+    tracking: TrackingCache
+    models: ModelCache
     queue: WorkQueue
     events: Events
     audit: Auditor
@@ -46,14 +46,14 @@ class Context:
     #: UIDs of runs whose live summary is to be read at their next reconcile.
     observe: set[str] = field(default_factory=set)
     #: Takes in an object of the registry that was read or written, as the watches do: what they bring later is no news.
-    notice: Callable[[dict[str, Any]], object] = field(default=lambda _: None)
+    ingest: Callable[[dict[str, Any]], object] = field(default=lambda _: None)
     #: Seconds in which changes of many runs fall together into one reconcile of their experiment.
-    settle: float = 0.2
+    debounce: float = 0.2
 
     #: The operator's keys, as they are in their files now.
     keys: Keys = field(default_factory=Keys)
     #: UIDs of versions whose signature is not what their status says.
-    doubted: set[str] = field(default_factory=set)
+    unverified: set[str] = field(default_factory=set)
     #: How far each workload is with what it was given last.
     rollouts: dict[Key, Rollout] = field(default_factory=dict)
     #: The version that each workload was given last, and when.

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from assay.api import names
 from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
-from assay.controllers.runtime.model_cache import Registry
-from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.runtime.model_cache import ModelCache
+from assay.controllers.runtime.tracking_cache import TrackingCache
 from assay.planning.conditions import parse_time
 
 _Labels = tuple[str, ...]
@@ -71,8 +71,8 @@ SHOWN: Final[Mapping[str, Shown]] = {
 class Gauges(Collector):
     """A collector of the Prometheus client, between ``begin`` and ``end``. For the thread of the event loop only."""
 
-    def __init__(self, world: World, registry: Registry, shown_by: CollectorRegistry = REGISTRY) -> None:
-        self._world, self._registry = world, registry
+    def __init__(self, tracking: TrackingCache, registry: ModelCache, shown_by: CollectorRegistry = REGISTRY) -> None:
+        self._world, self._registry = tracking, registry
         self._shown_by = shown_by
         self._begun = False
 
@@ -126,8 +126,8 @@ class Gauges(Collector):
         pods = self._world.pods(run)
         if not pods or not pods[-1].running:
             return 0.0
-        heard = self._world.heard(run, pods[-1].name)
-        return max(0.0, (now - heard).total_seconds()) if heard else 0.0
+        last_report = self._world.last_report(run, pods[-1].name)
+        return max(0.0, (now - last_report).total_seconds()) if last_report else 0.0
 
     def _versions(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
         versions = list(self._registry.versions.values())

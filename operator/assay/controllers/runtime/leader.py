@@ -51,7 +51,7 @@ class Leadership:
                 told = holder
             await asyncio.sleep(RENEW_SECONDS)
 
-    async def hold(self, lost: Callable[[], None]) -> None:
+    async def hold(self, forget: Callable[[], None]) -> None:
         """Renew the Lease for as long as it can be; call ``lost`` when it cannot."""
         while time.monotonic() - self._renewed < LEASE_SECONDS - _MARGIN:
             await asyncio.sleep(RENEW_SECONDS)
@@ -65,7 +65,7 @@ class Leadership:
                 log.error("%s has taken the Lease %s", holder or "somebody", self._name)
                 break
             self._renewed = began
-        lost()
+        forget()
 
     async def release(self) -> None:
         """Let the next one begin at once. It would otherwise wait until the Lease has run out."""

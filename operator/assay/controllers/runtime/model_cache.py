@@ -12,7 +12,7 @@ from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.objects import Raw
 from assay.controllers.runtime.queue import Key
-from assay.controllers.runtime.seen_versions import Sightings
+from assay.controllers.runtime.seen_versions import SeenVersions
 from assay.controllers.runtime.tracking_cache import Place, place
 from assay.planning.promotion.pointers import History
 from assay.planning.serving.injection import CannotServe, follows
@@ -60,11 +60,11 @@ def concerns(workload: Raw) -> bool:
     return asked or carries(workload) is not None
 
 
-class Registry:
+class ModelCache:
     """Objects by kind and place. Every method is cheap and synchronous; there is one event loop."""
 
     def __init__(self) -> None:
-        self._seen = Sightings()
+        self._seen = SeenVersions()
         kinds = (names.MODEL_VERSION, names.MODEL_ALIAS, names.PROMOTION_POLICY, *WORKLOADS)
         self._objects: dict[str, dict[Place, Raw]] = {kind: {} for kind in kinds}
         #: The annotations of each namespace that concern us.
@@ -74,7 +74,7 @@ class Registry:
         #: The histories of aliases that were deleted, newest last: versions may not have looked at them yet.
         self._histories: dict[str, tuple[str, str, History]] = {}
 
-    def see(self, body: Raw) -> bool:
+    def upsert(self, body: Raw) -> bool:
         """Take in an object as it is now; False when that is no news, or none of our business."""
         if not self._seen.is_news(body):
             return False
@@ -84,7 +84,7 @@ class Registry:
         known[place(body)] = body
         return True
 
-    def lose(self, body: Raw) -> None:
+    def forget(self, body: Raw) -> None:
         """Forget a deleted object."""
         self._seen.forget(body["metadata"]["uid"])
         known = self._objects[body["kind"]].get(place(body))

@@ -30,7 +30,7 @@ class Key(NamedTuple):
     uid: str = ""
 
 
-class Again(Exception):
+class Requeue(Exception):
     """Raised by a reconciler that wants to be called again in ``delay`` seconds, and says why."""
 
     def __init__(self, delay: float, why: str) -> None:
@@ -117,7 +117,7 @@ class WorkQueue:
         try:
             with metrics.RECONCILE_SECONDS.labels(key.kind).time():
                 await self._reconcile(key)
-        except Again as wish:
+        except Requeue as wish:
             self._failures.pop(key, None)
             log.debug("again in %.1f s: %s", wish.delay, wish, extra=_fields(key))
             self.add(key, wish.delay)

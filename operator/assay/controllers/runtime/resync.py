@@ -24,8 +24,8 @@ from assay.api.resources import (
     STATEFUL_SETS,
     Resource,
 )
-from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, WORKLOADS, Registry
-from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, WORKLOADS, ModelCache
+from assay.controllers.runtime.tracking_cache import TrackingCache
 from assay.kube.aio import Kube
 from assay.kube.errors import ApiError
 
@@ -52,23 +52,23 @@ class Watched(NamedTuple):
     kind: str
     api_version: str
     selector: str
-    see: Callable[[Raw], bool]
+    upsert: Callable[[Raw], bool]
     known: Callable[[str], dict[str, Raw]]
 
 
-def watched(world: World, registry: Registry) -> tuple[Watched, ...]:
+def watched(tracking: TrackingCache, registry: ModelCache) -> tuple[Watched, ...]:
     """Return everything that is watched, in the order in which it has to be known."""
     ours, run = names.API_VERSION, names.LABEL_RUN_UID
     return (
-        Watched(EXPERIMENTS, names.EXPERIMENT, ours, "", world.see_experiment, world.known),
-        Watched(RUNS, names.RUN, ours, "", world.see_run, world.known),
-        Watched(JOBS, "Job", "batch/v1", run, world.see_job, world.known),
-        Watched(PODS, "Pod", "v1", run, world.see_pod, world.known),
-        Watched(MODEL_VERSIONS, names.MODEL_VERSION, ours, "", registry.see, registry.known),
-        Watched(MODEL_ALIASES, names.MODEL_ALIAS, ours, "", registry.see, registry.known),
-        Watched(PROMOTION_POLICIES, names.PROMOTION_POLICY, ours, "", registry.see, registry.known),
-        Watched(DEPLOYMENTS, DEPLOYMENT, "apps/v1", "", registry.see, registry.known),
-        Watched(STATEFUL_SETS, STATEFUL_SET, "apps/v1", "", registry.see, registry.known),
+        Watched(EXPERIMENTS, names.EXPERIMENT, ours, "", tracking.upsert_experiment, tracking.known),
+        Watched(RUNS, names.RUN, ours, "", tracking.upsert_run, tracking.known),
+        Watched(JOBS, "Job", "batch/v1", run, tracking.upsert_job, tracking.known),
+        Watched(PODS, "Pod", "v1", run, tracking.upsert_pod, tracking.known),
+        Watched(MODEL_VERSIONS, names.MODEL_VERSION, ours, "", registry.upsert, registry.known),
+        Watched(MODEL_ALIASES, names.MODEL_ALIAS, ours, "", registry.upsert, registry.known),
+        Watched(PROMOTION_POLICIES, names.PROMOTION_POLICY, ours, "", registry.upsert, registry.known),
+        Watched(DEPLOYMENTS, DEPLOYMENT, "apps/v1", "", registry.upsert, registry.known),
+        Watched(STATEFUL_SETS, STATEFUL_SET, "apps/v1", "", registry.upsert, registry.known),
     )
 
 
@@ -78,7 +78,7 @@ async def fill(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ..
         while True:
             try:
                 async for body in _listed(kube, each, namespaces):
-                    each.see(body)
+                    each.upsert(body)
             except ApiError as error:
                 hint = ": apply crds/ first" if error.status == 404 else ""
                 log.warning("cannot list %s, again in 2 s%s: %s", each.resource[1], hint, error)
@@ -90,11 +90,11 @@ async def fill(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ..
 async def gone(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ...]) -> list[tuple[str, Raw]]:
     """Return by kind what is known and the API server no longer has, as bodies with their metadata at least."""
     known = {each.kind: each.known(each.kind) for each in kinds}
-    lost: list[tuple[str, Raw]] = []
+    forget: list[tuple[str, Raw]] = []
     for each in kinds:
         there = {body["metadata"]["uid"] async for body in _listed(kube, each, namespaces, metadata_only=True)}
-        lost += [(each.kind, body) for uid, body in known[each.kind].items() if uid not in there]
-    return lost
+        forget += [(each.kind, body) for uid, body in known[each.kind].items() if uid not in there]
+    return forget
 
 
 def plain(body: Raw) -> Raw:

@@ -6,7 +6,7 @@ from assay.api.objects import Raw
 _TOMBSTONES = 10_000
 
 
-class Sightings:
+class SeenVersions:
     """The newest resourceVersion of each object by UID, and which objects are gone."""
 
     def __init__(self) -> None:

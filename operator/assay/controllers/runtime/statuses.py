@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from assay.api.objects import Raw
 from assay.api.resources import Resource
-from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.queue import Requeue
 from assay.kube.aio import Kube
 from assay.kube.errors import ApiError
 
@@ -23,7 +23,7 @@ def difference(old: Raw, new: Raw) -> Raw:
     return patch
 
 
-async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, see: Callable[[Raw], object]) -> Raw | None:
+async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, upsert: Callable[[Raw], object]) -> Raw | None:
     """Write the status of an object if it differs, and return the object as it then is; None when it is gone.
 
     The patch names the resourceVersion that was read, so a concurrent change is never overwritten: it raises
@@ -42,6 +42,6 @@ async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, see: Cal
         if error.status == 409:
             fresh = await kube.get(resource, metadata["namespace"], metadata["name"])
             if fresh is not None:
-                see(fresh)
-            raise Again(0.05, f"the object changed meanwhile: {error}") from None
+                upsert(fresh)
+            raise Requeue(0.05, f"the object changed meanwhile: {error}") from None
         raise

@@ -12,7 +12,7 @@ from assay.api import names
 from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
 from assay.controllers.runtime.queue import Key
-from assay.controllers.runtime.seen_versions import Sightings
+from assay.controllers.runtime.seen_versions import SeenVersions
 from assay.planning.runs.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts
 from assay.planning.runs.retention import EndedRun, ended_run
 
@@ -51,7 +51,7 @@ def run_key(child: Raw) -> Key:
     return Key(names.RUN, child["metadata"]["namespace"], child["metadata"]["labels"].get(names.LABEL_RUN, ""))
 
 
-class World:
+class TrackingCache:
     """Objects by place or UID. Every method is cheap and synchronous; there is one event loop."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class World:
         self.deleted_runs: dict[str, Raw] = {}
         self._phases: dict[str, str] = {}
         self._identities: dict[str, dict[str, Raw]] = {names.RUN: {}, "Job": {}, "Pod": {}}
-        self._seen = Sightings()
+        self._seen = SeenVersions()
         #: By UID of the Run: its newest pod, and when the recorder of that was heard of last.
         self._heard: dict[str, tuple[str, datetime]] = {}
         self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
@@ -75,7 +75,7 @@ class World:
 
     # Experiments and runs
 
-    def see_experiment(self, body: Raw) -> bool:
+    def upsert_experiment(self, body: Raw) -> bool:
         """Take in an Experiment as it is now; False when that is no news."""
         if not self._seen.is_news(body):
             return False
@@ -83,7 +83,7 @@ class World:
         self.experiments_by_uid[body["metadata"]["uid"]] = body
         return True
 
-    def lose_experiment(self, body: Raw) -> None:
+    def forget_experiment(self, body: Raw) -> None:
         """Forget a deleted Experiment."""
         self._seen.forget(body["metadata"]["uid"])
         self.experiments_by_uid.pop(body["metadata"]["uid"], None)
@@ -91,7 +91,7 @@ class World:
         if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
             del self.experiments[place(body)]
 
-    def see_run(self, body: Raw) -> bool:
+    def upsert_run(self, body: Raw) -> bool:
         """Take in a Run as it is now; False when that is no news."""
         if not self._seen.is_news(body):
             return False
@@ -110,7 +110,7 @@ class World:
             self.active_runs[place(body)] = body
         return True
 
-    def lose_run(self, body: Raw) -> None:
+    def forget_run(self, body: Raw) -> None:
         """Forget a deleted Run; one that had not ended is kept among the deleted until its record is closed."""
         uid = body["metadata"]["uid"]
         self._identities[names.RUN].pop(uid, None)
@@ -125,7 +125,7 @@ class World:
         if phase is not None and phase not in TERMINAL:
             self.deleted_runs[uid] = body
 
-    def hear(self, run: Raw, pod: str, said: datetime | None, now: datetime) -> None:
+    def record_report(self, run: Raw, pod: str, said: datetime | None, now: datetime) -> None:
         """Take in when the recorder of a Run's newest pod has said something last, None when nothing can be read.
 
         One that has said nothing yet counts from when it was asked for the first time; none is ahead of our clock.
@@ -134,7 +134,7 @@ class World:
         since = known if heard_of == pod else now
         self._heard[run["metadata"]["uid"]] = pod, min(said, now) if said else since
 
-    def heard(self, run: Raw, pod: str) -> datetime | None:
+    def last_report(self, run: Raw, pod: str) -> datetime | None:
         """Return when the recorder of a pod was heard of last, None when nobody has asked."""
         heard_of, known = self._heard.get(run["metadata"]["uid"], ("", None))
         return known if heard_of == pod else None
@@ -164,7 +164,7 @@ class World:
 
     # Children
 
-    def see_job(self, body: Raw) -> bool:
+    def upsert_job(self, body: Raw) -> bool:
         """Take in a Job as it is now; False when nothing that matters is new."""
         run = _run_of(body)
         if not run or controller_uid(body, names.RUN) != run[1] or not self._seen.is_news(body):
@@ -174,7 +174,7 @@ class World:
         self._jobs[run] = facts
         return facts != known
 
-    def lose_job(self, body: Raw) -> None:
+    def forget_job(self, body: Raw) -> None:
         """Forget a deleted Job."""
         self._seen.forget(body["metadata"]["uid"])
         self._identities["Job"].pop(body["metadata"]["uid"], None)
@@ -187,7 +187,7 @@ class World:
         """Return the Job of a Run."""
         return self._jobs.get(_identity_of(run))
 
-    def see_pod(self, body: Raw) -> bool:
+    def upsert_pod(self, body: Raw) -> bool:
         """Take in a pod as it is now; False when nothing that matters is new."""
         run, name = _run_of(body), body["metadata"]["name"]
         if not run or not controller_uid(body, "Job") or not self._seen.is_news(body):
@@ -197,7 +197,7 @@ class World:
         self._pods[run][name] = facts
         return facts != known
 
-    def lose_pod(self, body: Raw) -> None:
+    def forget_pod(self, body: Raw) -> None:
         """Forget a deleted pod."""
         self._seen.forget(body["metadata"]["uid"])
         self._identities["Pod"].pop(body["metadata"]["uid"], None)

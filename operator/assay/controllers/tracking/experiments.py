@@ -8,7 +8,7 @@ from assay.controllers import metrics
 from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
-from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from assay.planning.runs.job import inheritable, owner_reference
 from assay.planning.search import space, sweep
@@ -16,7 +16,7 @@ from assay.planning.search import space, sweep
 
 async def reconcile(context: Context, key: Key) -> None:
     """Move one Experiment one step."""
-    body = context.world.experiments.get((key.namespace, key.name))
+    body = context.tracking.experiments.get((key.namespace, key.name))
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
     spec = ExperimentSpec.model_validate(body["spec"])
@@ -34,20 +34,20 @@ async def reconcile(context: Context, key: Key) -> None:
             raise
         before, plan = plan.launch, _plan(context, body, spec, old)
         if plan.launch and plan.launch[0] <= before[0]:
-            raise Again(1.0, "a run of that name is still being deleted")
+            raise Requeue(1.0, "a run of that name is still being deleted")
     await _write(context, body, old, await enrolment.of_experiment(context, body, spec, plan.status))
 
 
 async def _write(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
-    written = await statuses.write(context.kube, EXPERIMENTS, body, new.to_dict(), context.world.see_experiment)
+    written = await statuses.write(context.kube, EXPERIMENTS, body, new.to_dict(), context.tracking.upsert_experiment)
     if written is not None:
-        context.world.see_experiment(written)
+        context.tracking.upsert_experiment(written)
         _tell(context, body, old, new)
 
 
 def _plan(context: Context, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:
     # Those that are being removed are counted among the archived.
-    runs = context.world.runs_of(body["metadata"]["uid"], old.archived.removing if old.archived else ())
+    runs = context.tracking.runs_of(body["metadata"]["uid"], old.archived.removing if old.archived else ())
     return sweep.plan(spec, old, runs, generation=body["metadata"]["generation"], now=now())
 
 
@@ -91,12 +91,12 @@ async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int)
     else:
         run = await context.kube.get(RUNS, namespace, name)
         if run is None:
-            raise Again(0.5, f"run {name} was just deleted")
+            raise Requeue(0.5, f"run {name} was just deleted")
         if run["metadata"].get("labels", {}).get(names.LABEL_INDEX) != str(index) or not _owned(run, body):
             why = f"a Run named {name} exists and does not belong to this experiment: delete it, or rename one of them"
             context.events.post(body, names.NAME_TAKEN, why, warning=True)
-            raise Again(5.0, why)
-    context.world.see_run(run)
+            raise Requeue(5.0, why)
+    context.tracking.upsert_run(run)
     context.queue.add(Key(names.RUN, namespace, name))
 
 

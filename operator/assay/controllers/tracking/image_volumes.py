@@ -11,7 +11,7 @@ from assay.api.resources import JOBS, RUNS
 from assay.api.run_status import EnvironmentStatus, RunStatus
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context
-from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.planning.runs import capture
 from assay.planning.runs.facts import JobFacts, PodFacts
@@ -29,7 +29,7 @@ def unseen(context: Context, status: RunStatus) -> str:
 def check(context: Context, job_uid: str) -> None:
     """Raise Again for a Job that is on its way out, however late the news of that come."""
     if job_uid in context.nodes.abandoned:
-        raise Again(0.5, "the Job that mounts an image is being deleted")
+        raise Requeue(0.5, "the Job that mounts an image is being deleted")
 
 
 async def relaunch(
@@ -48,9 +48,9 @@ async def relaunch(
     known = EnvironmentStatus(source="recorder", message=problem)
     new = status.model_copy(update={"job_uid": None, "environment": known})
     # First the status: without it, the Job's end would be the run's.
-    written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.world.see_run)
+    written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.tracking.upsert_run)
     if written is not None:
-        context.world.see_run(written)
+        context.tracking.upsert_run(written)
     context.nodes.abandon(job.uid, problem)
     await _delete(context, body, job.uid)
 
@@ -58,7 +58,7 @@ async def relaunch(
 async def _delete(context: Context, body: Raw, uid: str) -> None:
     """Delete a Job of a run; raises Again."""
     await context.kube.delete(JOBS, *place(body), uid)
-    raise Again(0.5, "the Job is created again, without the image")
+    raise Requeue(0.5, "the Job is created again, without the image")
 
 
 def _shows_image(job: Raw | None, uid: str) -> bool:

@@ -8,7 +8,7 @@ from assay.api.resources import JOBS
 from assay.api.run_status import RunStatus
 from assay.controllers import metrics
 from assay.controllers.runtime.context import Context, now
-from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import experiment_uid, place
 from assay.controllers.tracking import credentials, datasets, image_volumes, records
 from assay.planning.conditions import parse_time
@@ -22,17 +22,17 @@ class NameTaken(Exception):
 
 def is_held(context: Context, body: Raw) -> bool:
     """Whether the experiment holds its runs back."""
-    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    experiment = context.tracking.experiments_by_uid.get(experiment_uid(body))
     return bool(experiment and experiment["spec"].get("suspend"))
 
 
 async def ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts | None:
     """Return the Run's Job, created or resumed if need be; None when there is to be none, or none any more."""
-    job, held = context.world.job(body), is_held(context, body)
+    job, held = context.tracking.job(body), is_held(context, body)
     if job is None:
         if held or (status.job_uid and not await _find_job(context, body)):
             return None
-        return context.world.job(body) or await _create_job(context, body, status, held=held)
+        return context.tracking.job(body) or await _create_job(context, body, status, held=held)
     if job.outcome:
         return job
     if held and not job.suspended:
@@ -49,8 +49,8 @@ async def _find_job(context: Context, body: Raw) -> bool:
     found = await context.kube.get(JOBS, namespace, name)
     if found is None:
         return False
-    context.world.see_job(found)
-    return context.world.job(body) is not None
+    context.tracking.upsert_job(found)
+    return context.tracking.job(body) is not None
 
 
 async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
@@ -69,15 +69,15 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
     if created is None:
         created = await context.kube.get(JOBS, namespace, name)
         if created is None:
-            raise Again(0.5, "a Job of that name was just deleted")
+            raise Requeue(0.5, "a Job of that name was just deleted")
         if (created["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != body["metadata"]["uid"]:
             if created["metadata"].get("deletionTimestamp") or _of_a_run(created):
-                raise Again(1.0, "the Job of an earlier run of that name is being deleted")
+                raise Requeue(1.0, "the Job of an earlier run of that name is being deleted")
             raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
         image_volumes.check(context, created["metadata"]["uid"])
     elif not status.job_uid and (since := parse_time(body["metadata"].get("creationTimestamp"))):
         metrics.LAUNCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
-    context.world.see_job(created)
+    context.tracking.upsert_job(created)
     return job_facts(created)
 
 
@@ -97,8 +97,8 @@ async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool)
     }
     written = await context.kube.merge_patch(JOBS, namespace, name, patch)
     if written is None:
-        raise Again(0.2, "the Job is gone")
-    context.world.see_job(written)
+        raise Requeue(0.2, "the Job is gone")
+    context.tracking.upsert_job(written)
     return job_facts(written)
 
 

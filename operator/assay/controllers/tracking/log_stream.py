@@ -20,8 +20,8 @@ from assay.store.aio import AsyncStore
 from assay.store.errors import RecordError, StoreError
 from assay.store.layout import LogName
 from assay.store.limits import MAX_TEXT_CHARS
+from assay.store.log_resumption import Cursor, LogResumption, Part, since
 from assay.store.logs import Gap
-from assay.store.seam import Cursor, Part, Seam, since
 
 #: How far before the last line an answer begins: what two streams of a container print is nearly in order.
 _BACK = timedelta(seconds=5)
@@ -94,7 +94,7 @@ class _Held:
 class _Reading:
     """An answer that is being read: what of it is new, and what is not kept yet."""
 
-    seam: Seam
+    log_resumption: LogResumption
     asked: _Asked
     part: Part = field(default_factory=Part)
     #: When a part was kept last.
@@ -150,7 +150,7 @@ class LogStream:
             return
         asked = _Asked(start, True, since(self._cursor, _BACK), follow=seconds)
         try:
-            await self._read(Seam(self._cursor), asked)
+            await self._read(LogResumption(self._cursor), asked)
         except StoreError:
             self._known = False
             raise
@@ -177,7 +177,7 @@ class LogStream:
         # Without a line that is known, the answer could be of the container's next start.
         sure = over or not start.restartable
         begin = since(self._cursor, _BACK if start.running else _FAR_BACK) if self._cursor else ""
-        if not await self._read(Seam(self._cursor), _Asked(start, sure or self._cursor is not None, begin)):
+        if not await self._read(LogResumption(self._cursor), _Asked(start, sure or self._cursor is not None, begin)):
             await self._read_rotated(start, sure)
         self._broken, self._spare = 0, None
         self.done = not (start.running or self._held or self.taken >= _LARGE)
@@ -185,9 +185,9 @@ class LogStream:
     async def _read_rotated(self, start: Start, sure: bool) -> None:
         """Keep whatever the node has, which no longer has the last line that is kept."""
         gap = self._gap(_BROKEN if self._broken else _ROTATED)
-        seam = Seam(self._cursor, rotated=True, trusting=self._broken + 1 >= _MAX_BROKEN)
-        await self._read(seam, _Asked(start, sure, "", gap=gap))
-        if not start.running and not seam.taken:
+        log_resumption = LogResumption(self._cursor, rotated=True, trusting=self._broken + 1 >= _MAX_BROKEN)
+        await self._read(log_resumption, _Asked(start, sure, "", gap=gap))
+        if not start.running and not log_resumption.taken:
             await self._note(gap)
 
     async def _find_end(self) -> bool:
@@ -221,46 +221,46 @@ class LogStream:
 
     # One answer
 
-    async def _read(self, seam: Seam, asked: _Asked) -> bool:
+    async def _read(self, log_resumption: LogResumption, asked: _Asked) -> bool:
         """Read one answer, and keep part by part what it brings. False when the last known line is not in it."""
-        reading, failure = _Reading(seam, asked), None
+        reading, failure = _Reading(log_resumption, asked), None
         try:
             async with nullcontext() if asked.follow else self._sources.reads:
                 await self._stream(reading)
         except ApiError as error:
             failure = error
         await self._close(reading)
-        self.taken += seam.taken
-        if seam.broken:
+        self.taken += log_resumption.taken
+        if log_resumption.broken:
             self._broken += 1
             failure = ApiError(0, "CutShort", "the answer ends before the end of what is kept")
-        elif seam.noise:
-            failure = failure or ApiError(0, "Unreadable", f"the node says: {seam.noise}")
+        elif log_resumption.noise:
+            failure = failure or ApiError(0, "Unreadable", f"the node says: {log_resumption.noise}")
         if failure:
             raise failure
-        return seam.found
+        return log_resumption.found
 
     async def _stream(self, reading: _Reading) -> None:
         """Feed an answer through the seam, as long as it is worth it."""
-        seam, asked = reading.seam, reading.asked
+        log_resumption, asked = reading.log_resumption, reading.asked
         async with aclosing(self._sources.kube.log(self._namespace, self.name.pod, asked.query(self.name))) as answer:
             async for piece in answer:
-                reading.part.add(await self._new(seam, piece))
+                reading.part.add(await self._new(log_resumption, piece))
                 if asked.follow and time.monotonic() >= reading.closed + asked.follow:
-                    if not seam.found or reading.part.size < CHATTY_BYTES:
+                    if not log_resumption.found or reading.part.size < CHATTY_BYTES:
                         return
                     await self._close(reading)
                 if asked.sure and reading.part.size >= logs.PART_BYTES:
                     await self._close(reading)
-                if not asked.follow and seam.taken >= (_MAX_READ if asked.sure else _MAX_UNSURE):
+                if not asked.follow and log_resumption.taken >= (_MAX_READ if asked.sure else _MAX_UNSURE):
                     return
-            reading.part.add(seam.finish(not asked.start.running))
+            reading.part.add(log_resumption.finish(not asked.start.running))
             reading.ended = True
 
-    async def _new(self, seam: Seam, piece: bytes) -> bytes:
+    async def _new(self, log_resumption: LogResumption, piece: bytes) -> bytes:
         if len(piece) < _SMALL:
-            return seam.feed(piece)
-        return await self._sources.store.compute(seam.feed, piece)
+            return log_resumption.feed(piece)
+        return await self._sources.store.compute(log_resumption.feed, piece)
 
     # What it brings
 
@@ -275,8 +275,8 @@ class LogStream:
             time.monotonic(),
             part.close(),
             part.size,
-            reading.seam.first,
-            reading.seam.cursor,
+            reading.log_resumption.first,
+            reading.log_resumption.cursor,
             asked.gap,
             everything,
         )

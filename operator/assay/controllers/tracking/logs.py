@@ -15,8 +15,8 @@ from assay.api import names
 from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
 from assay.controllers import metrics
-from assay.controllers.runtime.queue import Again, Key, WorkQueue
-from assay.controllers.runtime.tracking_cache import World, place
+from assay.controllers.runtime.queue import Key, Requeue, WorkQueue
+from assay.controllers.runtime.tracking_cache import TrackingCache, place
 from assay.controllers.tracking import records
 from assay.controllers.tracking.log_stream import CHATTY_BYTES, LogStream, Sources
 from assay.kube.aio import Kube
@@ -82,9 +82,9 @@ class LogReader:
     """Reads the logs of all pods of the runs that go on. ``seconds`` is how often."""
 
     def __init__(
-        self, kube: Kube, store: AsyncStore, world: World, seconds: float, wake_run: Callable[[Key], None]
+        self, kube: Kube, store: AsyncStore, tracking: TrackingCache, seconds: float, wake_run: Callable[[Key], None]
     ) -> None:
-        self._world, self._seconds, self._wake_run = world, seconds, wake_run
+        self._world, self._seconds, self._enqueue_run = tracking, seconds, wake_run
         self._sources = Sources(kube, store, asyncio.Semaphore(_READS))
         self._follows = asyncio.Semaphore(_FOLLOWS)
         self._queue = WorkQueue(self._attend, _WORKERS, metrics.LOG_PODS, metrics.LOG_AGE)
@@ -166,12 +166,12 @@ class LogReader:
             mine.trouble = None
         except StoreUnavailable as error:
             mine.trouble = error
-            self._wake_run(Key(names.RUN, *place(run)))
+            self._enqueue_run(Key(names.RUN, *place(run)))
             raise
         if mine.complete:
-            self._wake_run(Key(names.RUN, *place(run)))
+            self._enqueue_run(Key(names.RUN, *place(run)))
         elif pod is not None and mine.streams:
-            raise Again(self._next(pod, mine), "logs are read every now and then")
+            raise Requeue(self._next(pod, mine), "logs are read every now and then")
 
     def _run(self, key: Key) -> Raw | None:
         """Return the run, unless it has ended."""

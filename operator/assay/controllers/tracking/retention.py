@@ -21,7 +21,7 @@ from assay.api.run_status import RunStatus
 from assay.controllers import metrics
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
-from assay.controllers.runtime.queue import Again
+from assay.controllers.runtime.queue import Requeue
 from assay.controllers.tracking import records
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
@@ -79,7 +79,7 @@ class Retainer:
             await asyncio.sleep(self._context.settings.retention_seconds)
             try:
                 await self.walk()
-            except (ApiError, StoreError, Again) as error:
+            except (ApiError, StoreError, Requeue) as error:
                 log.warning("retention waits for its next walk: %s", error)
             except Exception:  # whatever it is, it must not end all retention
                 log.exception("retention failed, and is tried again")
@@ -88,13 +88,13 @@ class Retainer:
         """Remove what is due, as far as one walk goes."""
         artifacts: list[EndedRun] = []
         archived: defaultdict[str, list[EndedRun]] = defaultdict(list)
-        cached = _versions(self._context.registry.versions.values())
-        world = self._context.world
-        self._examined &= world.ended_runs.keys()
-        for number, run in enumerate(list(world.ended_runs.values()), 1):
+        cached = _versions(self._context.models.versions.values())
+        tracking = self._context.tracking
+        self._examined &= tracking.ended_runs.keys()
+        for number, run in enumerate(list(tracking.ended_runs.values()), 1):
             if number % _STEP == 0:
                 await asyncio.sleep(0)
-            experiment = world.experiments_by_uid.get(run.experiment)
+            experiment = tracking.experiments_by_uid.get(run.experiment)
             if run.uid in self._unable or (experiment and experiment["metadata"].get("deletionTimestamp")):
                 continue
             due = retention.due(run, experiment, NO_CLAIMS, cached.awaited, now())
@@ -111,13 +111,13 @@ class Retainer:
     async def _shorten(self, run: EndedRun, experiment: Raw | None) -> None:
         """Give a Job its time to live that got none, or a longer one, when its run ended."""
         kept = retention.keep_of(run, experiment).jobs
-        job = self._context.world.job({"metadata": {"namespace": run.namespace, "uid": run.uid}})
+        job = self._context.tracking.job({"metadata": {"namespace": run.namespace, "uid": run.uid}})
         if kept is None or job is None or (job.ttl is not None and job.ttl <= retention.seconds(kept)):
             return
         patch = {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": retention.seconds(kept)}}
         written = await self._context.kube.merge_patch(JOBS, run.namespace, job.name, patch)
         if written is not None:
-            self._context.world.see_job(written)
+            self._context.tracking.upsert_job(written)
 
     async def _asked(self) -> Versions:
         """Return what the versions need that exist at this moment."""
@@ -129,7 +129,7 @@ class Retainer:
     # Artifacts
 
     def _expiry(self, run: EndedRun) -> Expiry:
-        experiment = self._context.world.experiments_by_uid.get(run.experiment)
+        experiment = self._context.tracking.experiments_by_uid.get(run.experiment)
         return Expiry(run.namespace, run.uid, self._prefix(run), run.uri, _why(run, experiment), run)
 
     def _prefix(self, run: EndedRun) -> str:
@@ -205,16 +205,16 @@ class Retainer:
         status = RunStatus.model_validate(body["status"])
         if status.record is not None:
             status.record.expired = parse_time(when)
-        written = await statuses.write(context.kube, RUNS, body, status.to_dict(), context.world.see_run)
+        written = await statuses.write(context.kube, RUNS, body, status.to_dict(), context.tracking.upsert_run)
         if written is not None:
-            context.world.see_run(written)
+            context.tracking.upsert_run(written)
 
     # Objects
 
     async def _archive(self, due: dict[str, list[EndedRun]]) -> None:
         """Remove the objects of runs, those of each experiment after it has counted them."""
-        world = self._context.world
-        removing = {uid for uid, body in world.experiments_by_uid.items() if _archived(body).removing}
+        tracking = self._context.tracking
+        removing = {uid for uid, body in tracking.experiments_by_uid.items() if _archived(body).removing}
         if not due and not removing:
             return
         versions = await self._asked()
@@ -228,16 +228,16 @@ class Retainer:
             places -= len(some)
             try:
                 await self._of_experiment(uid, some, versions)
-            except Again as wish:
+            except Requeue as wish:
                 log.debug("experiment %s: %s", uid, wish)
 
     async def _of_experiment(self, uid: str, due: list[EndedRun], versions: Versions) -> None:
-        world = self._context.world
-        body = world.experiments_by_uid.get(uid)
+        tracking = self._context.tracking
+        body = tracking.experiments_by_uid.get(uid)
         if body is None:
             return
         known = _archived(body)
-        left = [each for each in known.removing if world.has_run(uid, each)]
+        left = [each for each in known.removing if tracking.has_run(uid, each)]
         if left:
             # They are counted already, once: others follow when they are gone.
             await self._remove_all(left)
@@ -254,16 +254,16 @@ class Retainer:
     async def _count(self, uid: str, known: ArchivedRuns, facts: dict[str, RunFacts]) -> bool:
         """Let an experiment remember runs that are about to go; False when it has changed, or is gone."""
         context = self._context
-        body = context.world.experiments_by_uid.get(uid)
+        body = context.tracking.experiments_by_uid.get(uid)
         if body is None or _archived(body) != known:
             return False
         objective = body["spec"].get("objective")
         wanted = retention.remember(Objective.model_validate(objective) if objective else None, known, facts)
         status = {**(body.get("status") or {}), "archived": wanted.to_dict()}
-        written = await statuses.write(context.kube, EXPERIMENTS, body, status, context.world.see_experiment)
+        written = await statuses.write(context.kube, EXPERIMENTS, body, status, context.tracking.upsert_experiment)
         if written is None:
             return False
-        context.world.see_experiment(written)
+        context.tracking.upsert_experiment(written)
         return True
 
     async def _record(self, run: EndedRun, versions: Versions) -> Raw | None:
@@ -274,7 +274,7 @@ class Retainer:
             return None
         if retention.ended_run(body) is None or versions.awaited.of(run):
             return None
-        experiment = context.world.experiments_by_uid.get(run.experiment)
+        experiment = context.tracking.experiments_by_uid.get(run.experiment)
         expires = retention.expires(run, experiment, versions.named)
         try:
             await context.store.run(_write_record, context, body, expires, _why(run, experiment))
@@ -287,7 +287,7 @@ class Retainer:
 
     async def _remove_all(self, uids: Iterable[str]) -> None:
         for uid in uids:
-            run = self._context.world.ended_runs.get(uid)
+            run = self._context.tracking.ended_runs.get(uid)
             if run is not None:
                 await self._remove(run)
 

@@ -13,7 +13,7 @@ from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
-from assay.controllers.runtime.queue import Again, Key
+from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import experiment_uid, place
 from assay.controllers.tracking import credentials, datasets, image_volumes, jobs, provenance, records, refusals, reruns
 from assay.kube.errors import ApiError
@@ -26,7 +26,7 @@ from assay.store.records import Summary
 
 async def reconcile(context: Context, key: Key) -> None:
     """Move one Run one step."""
-    body = context.world.active_runs.get((key.namespace, key.name))
+    body = context.tracking.active_runs.get((key.namespace, key.name))
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
     status = RunStatus.model_validate(body.get("status") or {})
@@ -56,7 +56,7 @@ async def reconcile(context: Context, key: Key) -> None:
 
 
 async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts | None) -> None:
-    pods = context.world.pods(body)
+    pods = context.tracking.pods(body)
     verdict = phases.judge(job, pods, held=jobs.is_held(context, body))
     if verdict.ended and job is not None:
         await _close(context, body, status, verdict, job, pods)
@@ -80,9 +80,9 @@ async def _observe(context: Context, body: Raw, status: RunStatus, pods: list[Po
     try:
         summary = await context.store.run(records.live_summary, context.store.blocking, body, pod)
     except StoreUnavailable as error:
-        context.world.hear(body, pod, None, now())
+        context.tracking.record_report(body, pod, None, now())
         return outcome.store_trouble(status, str(error), generation=body["metadata"]["generation"], now=now())
-    context.world.hear(body, pod, records.said_at(summary), now())
+    context.tracking.record_report(body, pod, records.said_at(summary), now())
     return _with_summary(body, status, summary)
 
 
@@ -177,7 +177,7 @@ def _record(context: Context, body: Raw, closed: records.Closed) -> outcome.Reco
 async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason: str, message: str) -> None:
     """End a run that has no Job: what is in the store stays, and the status says that it is all there is."""
     verdict = phases.Verdict("Failed", reason, message[:2000], ended=True)
-    pods = context.world.pods(body)
+    pods = context.tracking.pods(body)
     original = await reruns.original_of(context, body)
     if status.job_uid:
         last = status.attempts[-1].pod if status.attempts else ""
@@ -214,7 +214,7 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
         # Whoever has credentials has not been here yet: so it is done once, also after a crash.
         await enrolment.each_run(context, body)
     ttl = _seconds_to_live(context, body)
-    job = context.world.job(body)
+    job = context.tracking.job(body)
     if ttl is not None and job is not None and job.ttl is None:
         await context.kube.merge_patch(
             JOBS, namespace, name, {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": ttl}}
@@ -222,28 +222,28 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
     if status.credentials is not None:
         await credentials.revoke(context, body)
         status.credentials = None
-        written = await statuses.write(context.kube, RUNS, body, status.to_dict(), context.world.see_run)
+        written = await statuses.write(context.kube, RUNS, body, status.to_dict(), context.tracking.upsert_run)
         if written is not None:
-            context.world.see_run(written)
+            context.tracking.upsert_run(written)
 
 
 def _seconds_to_live(context: Context, body: Raw) -> Any:
     """Return how long the Job is kept: as the retention says, else as the template does; None without a limit."""
-    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+    experiment = context.tracking.experiments_by_uid.get(experiment_uid(body))
     kept = retention.keep_of(body, experiment).jobs
     return body["spec"]["job"].get("ttlSecondsAfterFinished") if kept is None else retention.seconds(kept)
 
 
 async def close_deleted(context: Context, key: Key) -> None:
     """A Run was deleted before it ended: once its pods are gone, its record is closed as Deleted."""
-    body = context.world.deleted_runs.get(key.uid)
+    body = context.tracking.deleted_runs.get(key.uid)
     if body is None:
         return
-    pods = context.world.pods(body)
+    pods = context.tracking.pods(body)
     if any(not pod.finished for pod in pods):
-        raise Again(2.0, "the pods of a deleted run are still stopping")
+        raise Requeue(2.0, "the pods of a deleted run are still stopping")
     if not context.logs.finished(body, pods):
-        raise Again(1.0, "the logs of a deleted run are still being read")
+        raise Requeue(1.0, "the logs of a deleted run are still being read")
     status = RunStatus.model_validate(body.get("status") or {})
     verdict = phases.Verdict("Failed", "Deleted", "the Run was deleted before it ended", ended=True)
     await context.usage.finish(body)
@@ -260,7 +260,7 @@ async def close_deleted(context: Context, key: Key) -> None:
     )
     context.logs.forget(body)
     await context.audit.record(audit_events.run_ended(body, status, "Deleted"))
-    context.world.deleted_runs.pop(key.uid, None)
+    context.tracking.deleted_runs.pop(key.uid, None)
 
 
 # Writing
@@ -269,24 +269,24 @@ async def close_deleted(context: Context, key: Key) -> None:
 async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
     if new.phase in TERMINAL and old.phase not in TERMINAL:
         await context.audit.record(audit_events.run_ended(body, new))
-    written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.world.see_run)
+    written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.tracking.upsert_run)
     if written is None:
-        context.world.lose_run(body)
+        context.tracking.forget_run(body)
         return
-    context.world.see_run(written)
+    context.tracking.upsert_run(written)
     _tell(context, body, old, new)
     if new.phase in TERMINAL:
         context.logs.forget(body)
         metrics.RUNS_ENDED.labels(new.phase, new.reason or "").inc()
         metrics.RECORDED_BYTES.inc((new.record and new.record.bytes) or 0)
         context.queue.add(Key(names.RUN, *place(body)))
-    _wake_experiment(context, body)
+    _enqueue_experiment(context, body)
 
 
-def _wake_experiment(context: Context, body: Raw) -> None:
-    experiment = context.world.experiments_by_uid.get(experiment_uid(body))
+def _enqueue_experiment(context: Context, body: Raw) -> None:
+    experiment = context.tracking.experiments_by_uid.get(experiment_uid(body))
     if experiment is not None:
-        context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=context.settle)
+        context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=context.debounce)
 
 
 def _tell(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:

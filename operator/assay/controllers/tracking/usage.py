@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from assay.api.objects import Raw
-from assay.controllers.runtime.tracking_cache import World
+from assay.controllers.runtime.tracking_cache import TrackingCache
 from assay.controllers.tracking import records
 from assay.controllers.tracking.kubelets import Kubelets, NoStats
 from assay.planning.runs.job import is_ours
@@ -69,20 +69,20 @@ class Usage:
         self._problems: dict[str, str] = {}
         self._of_node: dict[str, str] = {}
 
-    async def keep(self, world: World) -> None:
+    async def keep(self, tracking: TrackingCache) -> None:
         """Sample for ever."""
         while self._seconds:
             await asyncio.sleep(self._seconds)
             try:
-                await self.sample(world)
+                await self.sample(tracking)
             except Exception:  # one bad round must not be the last
                 log.exception("a round of samples failed")
 
-    async def sample(self, world: World) -> None:
+    async def sample(self, tracking: TrackingCache) -> None:
         """Look once at every node that has running pods of a run, and write what is due."""
         nodes: defaultdict[str, dict[str, _Pod]] = defaultdict(dict)
-        for run in list(world.active_runs.values()):
-            for pod in world.pods(run):
+        for run in list(tracking.active_runs.values()):
+            for pod in tracking.pods(run):
                 if pod.node and pod.phase == "Running" and run["metadata"]["uid"] not in self._closed:
                     nodes[pod.node][pod.uid] = self._pod(run, pod.uid, pod.name)
         await asyncio.gather(*(self._look(node, pods) for node, pods in nodes.items()))

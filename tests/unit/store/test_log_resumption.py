@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.store import seam
-from assay.store.seam import Cursor, Part, Seam, cursor_of, since
+from assay.store import log_resumption
+from assay.store.log_resumption import Cursor, LogResumption, Part, cursor_of, since
 
 pytestmark = pytest.mark.unit
 
@@ -65,12 +65,14 @@ class Reader:
         self._pieces = pieces
 
     def read(self, node: Node, cut: int = 0, last: bool = False) -> None:
-        found = self._pass(Seam(self.cursor), node.answer(since(self.cursor, _BACK) if self.cursor else "", cut), last)
+        found = self._pass(
+            LogResumption(self.cursor), node.answer(since(self.cursor, _BACK) if self.cursor else "", cut), last
+        )
         if not found.found:
-            found = self._pass(Seam(self.cursor, rotated=True), node.answer(cut=cut), last)
+            found = self._pass(LogResumption(self.cursor, rotated=True), node.answer(cut=cut), last)
             self.gaps += found.taken > 0
 
-    def _pass(self, found: Seam, data: bytes, last: bool) -> Seam:
+    def _pass(self, found: LogResumption, data: bytes, last: bool) -> LogResumption:
         part = Part()
         start = 0
         for size in [*self._pieces, len(data)]:
@@ -178,7 +180,7 @@ def test_rotation_loses_only_what_was_rotated_before_it_was_read(
     assert reader.kept == b"".join(expected)
 
 
-@given(st.lists(st.integers(0, 3 * seam.PIECE_BYTES), min_size=1, max_size=6), st.booleans())
+@given(st.lists(st.integers(0, 3 * log_resumption.PIECE_BYTES), min_size=1, max_size=6), st.booleans())
 def test_a_line_that_grows_for_hours_is_kept_in_pieces(sizes: list[int], crash: bool) -> None:
     node, reader = Node(), Reader([1000])
     node.write([Written(1, b"before"), Written(2, b"")])
@@ -187,7 +189,7 @@ def test_a_line_that_grows_for_hours_is_kept_in_pieces(sizes: list[int], crash: 
         reader.read(node, cut=1)  # its newline is not there yet
         if crash:
             reader.forget()
-    assert len(node.lines[-1].text) - sum(map(len, reader.parts)) <= seam.PIECE_BYTES
+    assert len(node.lines[-1].text) - sum(map(len, reader.parts)) <= log_resumption.PIECE_BYTES
     node.write([Written(3, b"after")])
     reader.read(node, last=True)
     assert reader.kept == node.answer()
@@ -196,10 +198,10 @@ def test_a_line_that_grows_for_hours_is_kept_in_pieces(sizes: list[int], crash: 
 def test_an_answer_that_ends_before_the_cursor_is_not_taken_for_a_rotated_log() -> None:
     early, late = (stamp(at) + b" a\n" for at in (1, 2))
     for answer in (early, early + late):
-        found = Seam(Cursor(stamp(2), 2, 1), rotated=True)
+        found = LogResumption(Cursor(stamp(2), 2, 1), rotated=True)
         assert found.feed(answer) + found.finish(True) == b""
         assert found.broken
-    found = Seam(Cursor(stamp(2), 2, 1), rotated=True, trusting=True)
+    found = LogResumption(Cursor(stamp(2), 2, 1), rotated=True, trusting=True)
     assert found.feed(early) == early
 
 
@@ -218,10 +220,10 @@ def test_an_unfinished_line_is_kept_at_the_end_and_not_before() -> None:
 
 def test_what_is_no_line_is_noise_and_not_kept() -> None:
     words = b"unable to retrieve container logs for containerd://0123"
-    found = Seam(None)
+    found = LogResumption(None)
     assert found.feed(words) + found.finish(True) == b""
     assert found.noise == words.decode()
-    found = Seam(None)
+    found = LogResumption(None)
     line = stamp(1) + b" a\n"
     assert found.feed(line + words) + found.finish(True) == line
     assert found.noise == words.decode()
@@ -229,16 +231,16 @@ def test_what_is_no_line_is_noise_and_not_kept() -> None:
 
 
 def test_a_tail_of_a_line_whose_beginning_was_filtered_is_dropped() -> None:
-    found = Seam(None)
+    found = LogResumption(None)
     assert found.feed(b"tail of a long line\n" + stamp(1) + b" a\n") == stamp(1) + b" a\n"
 
 
 def test_another_version_of_the_node_may_write_zeros_differently() -> None:
-    found = Seam(Cursor(b"2026-03-01T12:00:00.12Z", 1, 1))
+    found = LogResumption(Cursor(b"2026-03-01T12:00:00.12Z", 1, 1))
     assert (
         found.feed(stamp(2 * 10**9 + 12 * 10**7) + b" a\n" + stamp(3 * 10**9) + b" b\n") == stamp(3 * 10**9) + b" b\n"
     )
-    found = Seam(Cursor(b"2026-03-01T12:00:00Z", 1, 1))
+    found = LogResumption(Cursor(b"2026-03-01T12:00:00Z", 1, 1))
     assert found.feed(b"2026-03-01T12:00:00.000000000Z a\n2026-03-01T12:00:00.5Z b\n").endswith(b" b\n")
 
 

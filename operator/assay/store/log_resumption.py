@@ -107,7 +107,7 @@ def _last_line(lines: list[bytes], stamp: bytes) -> Iterator[bytes]:
             return
 
 
-class Seam:
+class LogResumption:
     """Takes one answer of a node, piece by piece, and gives what of it comes behind the cursor, as it is to be kept.
 
     `found` says, at the end, whether the line at the cursor was in it. If not, the answer was cut short, or the log was
