@@ -7,7 +7,6 @@ processes may not.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import ssl
@@ -19,7 +18,6 @@ from xml.etree.ElementTree import ParseError
 
 import certifi
 import minio
-import minio.datatypes
 import urllib3
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
@@ -27,7 +25,8 @@ from minio.error import MinioException
 
 from assay.store.config import StoreConfig
 from assay.store.errors import AlreadyExists, Busy, StoreDenied, StoreError, StoreUnavailable, TooLarge
-from assay.store.faults import translate
+from assay.store.faults import error_document, http_fault, translate
+from assay.store.signed import Refused, SignedRequests, md5
 from assay.store.upload import upload
 
 __all__ = ["ObjectInfo", "ObjectStore", "VersionInfo"]
@@ -94,6 +93,7 @@ class ObjectStore:
             region=config.region,
             http_client=self._http,
         )
+        self._signed = SignedRequests(config, self._http)
 
     def ensure_bucket(self, object_lock: bool = False) -> None:
         """Create the bucket unless it is there. `object_lock` counts for a new one, where the store can."""
@@ -111,9 +111,11 @@ class ObjectStore:
         """Whether objects of the bucket can be protected from being changed and deleted."""
         with self._faults():
             try:
-                answer = self._client._execute("GET", self.config.bucket, query_params={"object-lock": ""})
-            except minio.S3Error as error:
-                if error.code in ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed"):
+                answer = self._signed.send("GET", query={"object-lock": ""})
+            except Refused as error:
+                known = error_document(error.body)[0]
+                unknown = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed")
+                if known in unknown or error.status in (405, 501):
                     return False
                 raise
         # Some stores answer every question about a bucket with the list of its objects.
@@ -148,25 +150,22 @@ class ObjectStore:
     ) -> None:
         """Write an object that must not be there yet. Raises AlreadyExists; Busy when another writer is at it.
 
-        With `retain_until` nobody can change or delete it before that time (in a bucket with object lock). The
-        client library would send If-None-Match as user metadata, so the request is made one level below.
+        With `retain_until` nobody can change or delete it before that time (in a bucket with object lock).
         """
-        headers: _Headers = {"If-None-Match": "*", "Content-Type": content_type}
+        headers = {"Content-Type": content_type}
         if retain_until:
-            digest = hashlib.md5(data, usedforsecurity=False).digest()
             headers |= {
-                "Content-MD5": base64.b64encode(digest).decode(),
+                "Content-MD5": md5(data),
                 "x-amz-object-lock-mode": "COMPLIANCE",
                 "x-amz-object-lock-retain-until-date": retain_until.strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         with self._faults(key):
             try:
-                self._client._put_object(self.config.bucket, key, data, headers)
-            except minio.S3Error as error:
-                status = error.response.status if error.response is not None else 0
-                if status == 412:
+                self._signed.create(key, data, headers)
+            except Refused as error:
+                if error.status == 412:
                     raise AlreadyExists(self._message(key, "the key exists already")) from None
-                if status == 409:
+                if error.status == 409:
                     raise Busy(self._message(key, "another writer is creating the same key")) from None
                 raise
 
@@ -226,30 +225,26 @@ class ObjectStore:
         Asks for `page` keys at a time, and for the next ones only when they are wanted.
         """
         with self._faults(prefix):
-            for found in self._client._list_objects(
-                self.config.bucket, prefix=prefix, start_after=after or None, max_keys=page, encoding_type="url"
-            ):
-                yield ObjectInfo(found.object_name or "", found.size or 0)
+            for found in self._signed.pages(prefix, after=after, size=page):
+                for key, size in found.keys:
+                    yield ObjectInfo(key, size)
 
     def folders(self, prefix: str, after: str = "") -> Iterator[str]:
         """The names of the folders right below `prefix`, which ends with a slash, from behind the name `after`."""
         # The sign behind the slash: whatever begins with `<after>/` is before it.
-        start = f"{prefix}{after}0" if after else None
+        start = f"{prefix}{after}0" if after else ""
         with self._faults(prefix):
-            for found in self._client._list_objects(
-                self.config.bucket, prefix=prefix, delimiter="/", start_after=start, encoding_type="url"
-            ):
-                if found.is_dir:
-                    yield (found.object_name or "").removeprefix(prefix).rstrip("/")
+            for found in self._signed.pages(prefix, delimiter="/", after=start):
+                for folder in found.folders:
+                    yield folder.removeprefix(prefix).rstrip("/")
 
     def files(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects right below `prefix`, which ends with a slash, and not those in folders below it."""
         with self._faults(prefix):
-            for found in self._client._list_objects(
-                self.config.bucket, prefix=prefix, delimiter="/", encoding_type="url"
-            ):
-                if not found.is_dir:
-                    yield ObjectInfo(found.object_name or "", found.size or 0)
+            for found in self._signed.pages(prefix, delimiter="/"):
+                for key, size in found.keys:
+                    if not key.endswith("/"):  # a folder, as some consoles create them
+                        yield ObjectInfo(key, size)
 
     def versions(self, prefix: str) -> Iterator[VersionInfo]:
         """All versions of all objects whose keys start with `prefix`. Without versioning, one of each."""
@@ -267,9 +262,10 @@ class ObjectStore:
         """Let the store copy a range of an object into a part of an upload. Gives the part's ETag."""
         origin = CopySource(source.bucket, source.key, offset=source.start, length=source.length)
         last = source.start + source.length - 1
-        headers: _Headers = {**origin.gen_copy_headers(), "x-amz-copy-source-range": f"bytes={source.start}-{last}"}
+        headers = {key: str(value) for key, value in origin.gen_copy_headers().items()}
+        headers["x-amz-copy-source-range"] = f"bytes={source.start}-{last}"
         with self._faults(f"{key} from {source.bucket}/{source.key}"):
-            return self._client._upload_part_copy(self.config.bucket, key, upload_id, number, headers)[0]
+            return self._signed.copy_part(key, upload_id, number, headers)
 
     def delete(self, key: str) -> None:
         """Delete one object; one that is not there is fine."""
@@ -295,31 +291,28 @@ class ObjectStore:
         except StoreError:
             return False
 
-    # A large object in pieces. The library's public way reads on after a failure and leaks its threads, so
-    # `assay.store.upload` drives these four requests itself; the library makes them one by one.
+    # A large object in parts. The library's public way reads on after a failure and leaks its threads, so
+    # `assay.store.upload` drives these four requests itself.
 
     def begin_upload(self, key: str) -> str:
         """Start an object that comes in parts. Gives the id of the upload."""
         with self._faults(key):
-            return self._client._create_multipart_upload(
-                self.config.bucket, key, {"Content-Type": "application/octet-stream"}
-            )
+            return self._signed.begin_upload(key)
 
     def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> str:
         """Send one part (numbers start at 1). Gives its ETag."""
         with self._faults(key):
-            return self._client._upload_part(self.config.bucket, key, data, None, upload_id, number)
+            return self._signed.upload_part(key, upload_id, number, data)
 
     def complete_upload(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
         """Make the parts one object."""
-        parts = [minio.datatypes.Part(number, etag) for number, etag in enumerate(etags, 1)]
         with self._faults(key):
-            self._client._complete_multipart_upload(self.config.bucket, key, upload_id, parts)
+            self._signed.complete_upload(key, upload_id, etags)
 
     def abort_upload(self, key: str, upload_id: str) -> None:
         """Drop the parts that were sent."""
         with self._faults(key):
-            self._client._abort_multipart_upload(self.config.bucket, key, upload_id)
+            self._signed.abort_upload(key, upload_id)
 
     def _message(self, key: str, reason: str) -> str:
         where = f"{self.config.bucket}/{key}" if key else f"bucket {self.config.bucket}"
@@ -329,6 +322,8 @@ class ObjectStore:
     def _faults(self, key: str = "") -> Iterator[None]:
         try:
             yield
+        except Refused as error:
+            raise http_fault(error.status, error.body, lambda reason: self._message(key, reason)) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, ParseError) as error:
             raise translate(error, lambda reason: self._message(key, reason)) from None
 
