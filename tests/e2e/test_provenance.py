@@ -117,7 +117,7 @@ def auditor(
     auditor.shell(f"kubectl config set-context --current --namespace={name}")
     _write_example(folder)
     objects.store.put_bytes("datasets/digits.csv", DATA, "text/csv")
-    for section in ("Rules", "Train", "Ask for it", "Approve"):
+    for section in ("Rules", "Train", "Request the version", "Approve"):
         auditor.follow(section)
     yield auditor
     installed.delete_namespace(name)

@@ -284,7 +284,7 @@ def test_alias_waits_for_an_approval_and_says_so(story: Story) -> None:
     assert not refused.done
     assert f"{SCIENTIST} may not move {ALIAS}: it takes the verb bind" in refused.said
 
-    told = story.follow("Ask for it")
+    told = story.follow("Request the version")
     missing = "needs 1 more approval for champion: none is there"
     assert "Held" in told
     assert missing in told
@@ -324,7 +324,7 @@ def test_approved_version_is_bound_and_served(story: Story) -> None:
 def test_worse_version_is_held_by_its_gate(story: Story) -> None:
     story.launch(run("broken", f"log(step=1, val_accuracy=0.98)\n{_GARBAGE}", model={"path": "model"}))
     story.launch(run("tampered", f"log(step=1, val_accuracy=0.99)\n{_TRAIN}", model={"path": "model"}))
-    said = story.follow("Held").splitlines()[-1]
+    said = story.follow("Block a worse version").splitlines()[-1]
 
     old, new = (
         story.objects.get("mv", f"digits.v{number}")["spec"]["provenance"]["metrics"]["val_accuracy"]["last"]

@@ -730,14 +730,14 @@ def explain(api: Api, path: str) -> str:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("experiment", "An Experiment is a question: an objective, a search space, and the template of the runs"),
-        ("experiment.spec.search", "How the parameters of the runs are chosen."),
-        ("experiment.spec.search", "random: maxRuns draws. list: exactly the combinations of the list, in its order."),
+        ("experiment", "An Experiment searches for good parameters: it has an objective, a search space"),
+        ("experiment.spec.search", "How the parameters of runs are chosen."),
+        ("experiment.spec.search", "random: maxRuns draws. list: the combinations of the list, in order."),
         ("experiment.spec.search", "enum: grid, random, list"),
-        ("experiment.spec.parameters.values", "A grid tries each of them, a random search draws among them."),
-        ("experiment.spec.template.job", "any field of a JobSpec."),
+        ("experiment.spec.parameters.values", "A grid search tries all of them; a random search draws from them."),
+        ("experiment.spec.template.job", "any field of a JobSpec is allowed."),
         ("exp.status.best", "The best run so far"),
-        ("run.spec", "It cannot be changed."),
+        ("run.spec", "Immutable."),
         ("run.status.record.complete", "Whether every file of the manifest was found in the store."),
     ],
 )

@@ -68,66 +68,72 @@ class Player:
 
 MORNING = Part(
     "A scientist's morning",
-    "dora wants a better model than the one that is live. She is in the repository of the training script, and has the"
-    " role `assay-data-scientist`.",
+    "dora wants to improve on the live model. She works in the repository of the training script and has the role"
+    " `assay-data-scientist`.",
     (
         Step(
             "dora",
-            "An Experiment for the script: its arguments become the search space, the commit its source.",
+            "She generates an Experiment from the script. The script's arguments become the search space, and the"
+            " Git commit becomes the source.",
             "assay init train.py --image localhost/assay-quickstart:dev",
             ("experiment.yaml",),
         ),
         Step(
             "dora",
-            "Four draws will do today, and the best of them is to be registered.",
+            "She limits the search to four runs, and has the best of them registered.",
             "sed -i -e 's/maxRuns: 10/maxRuns: 4/' -e 's/max: 4,/max: 3,/' \\\n"
             "  -e '/maxFailedRuns/a \\  register: {{model: digits, pick: best}}' experiment.yaml",
         ),
         Step(
             "dora",
-            "What is wrong with it is said before the cluster sees it.",
+            "`assay validate` reports mistakes before the cluster sees the manifest.",
             "assay validate experiment.yaml",
             ("1 object valid",),
         ),
         Step("dora", "", "kubectl apply -f experiment.yaml", ("experiment.assay.dev/digits created",)),
         Step(
             "dora",
-            "A picture that changes until the experiment has ended; this is its end.",
+            "`assay watch` updates in place until the experiment ends. This is its final state.",
             "assay watch digits",
             ("digits: Succeeded", "4/4", "best val_accuracy"),
         ),
         Step(
             "dora",
-            "Which of them are any good?",
+            "Which runs are good enough?",
             "assay runs -e digits --where 'metrics.val_accuracy.last > 0.9' --sort val_accuracy",
             ("learning_rate", "digits-0", "digits-1"),
         ),
-        Step("dora", "What is it that makes the difference?", "assay compare digits-0 digits-1", ("learning_rate",)),
+        Step("dora", "What explains the difference?", "assay compare digits-0 digits-1", ("learning_rate",)),
         Step("dora", "", "assay curves digits-0 digits-1 --metric val_loss", ("val_loss",)),
         Step(
             "dora",
-            "Would it come out the same again?",
+            "Is the result reproducible?",
             "assay rerun digits-0 --name digits-0-again --wait",
             ("Succeeded, reproduced",),
         ),
-        Step("dora", "The best one was registered meanwhile.", "assay versions digits", ("digits.v2", "digits.v1")),
+        Step(
+            "dora",
+            "Meanwhile the operator has registered the best run.",
+            "assay versions digits",
+            ("digits.v2", "digits.v1"),
+        ),
     ),
 )
 
 APPROVAL = Part(
     "An approver's minute",
-    "rita is the risk officer: `assay-approver`. Nothing goes live that she has not approved of.",
+    "rita is the risk officer and has the role `assay-approver`. No version goes live without her approval.",
     (
         Step(
             "rita",
-            "What would the new version need?",
+            "What does the new version need?",
             "assay why digits.champion --version 2",
             ("needs 1 more approval", "not-worse"),
             NO,
         ),
         Step(
             "rita",
-            "Her approval is for the bytes that are shown here, and in her name.",
+            "Her approval covers exactly the bytes shown here, and carries her name.",
             "assay approve digits.v2 --for champion --yes -m 'better on every digit'",
             ("digits.v2 approved for champion by rita",),
         ),
@@ -136,11 +142,11 @@ APPROVAL = Part(
 
 DEPLOYMENT = Part(
     "A bad deploy",
-    "walter releases: `assay-release-manager`.",
+    "walter is the release manager and has the role `assay-release-manager`.",
     (
         Step(
             "walter",
-            "It waits until every pod of the server has fetched and verified the new version.",
+            "The command waits until every pod of the server has fetched and verified the new version.",
             "assay promote digits champion 2 -m 'the best so far'",
             ("v2 is live, served by Deployment digits",),
             noted="complaint",
@@ -148,7 +154,7 @@ DEPLOYMENT = Part(
         Step("walter", "", "assay models", ("champion=v2",)),
         Step(
             "walter",
-            "Customers complain: it is too slow. Going back needs no approval.",
+            "Customers complain that the model is too slow. A rollback needs no approval.",
             "assay rollback digits champion -m 'twice the latency'",
             ("v1 takes the place of v2", "v1 is live, served by Deployment digits"),
         ),
@@ -157,8 +163,8 @@ DEPLOYMENT = Part(
 
 AUDIT = Part(
     "An auditor's question",
-    "Weeks later. Which model has decided at that moment, who let it, and what was it made of? alex is an"
-    " `assay-auditor`.",
+    "Weeks later: which model was live at that moment, who approved it, and what was it made from? alex has the"
+    " role `assay-auditor`.",
     (
         Step(
             "alex",
@@ -174,14 +180,14 @@ AUDIT = Part(
         ),
         Step(
             "alex",
-            "And down to the code, the image and the parameters:",
+            "The lineage leads to the code, the image and the parameters:",
             "assay lineage digits.v2",
             ("https://git.example.com/vision/digits", "digits-"),
         ),
-        Step("alex", "Can what the trail says be believed?", "assay audit verify", ("intact",)),
+        Step("alex", "Is the trail intact?", "assay audit verify", ("intact",)),
         Step(
             "alex",
-            "The answer goes into a file, and can be checked from there by whoever may not read the store.",
+            "alex exports the trail to a file. Anyone can check the file without access to the store.",
             "assay audit export --to trail.jsonl",
             ("records, head",),
         ),

@@ -10,10 +10,12 @@ from tests.sessions.day import DAY, Played
 _HEAD = """\
 # A working day
 
-One day with `assay`, as it was: `python -m tests.sessions docs/working-day.md` has played it on a real cluster with
-Assay as the chart installs it, and recorded what the terminals showed; a test plays the same day. Four people take
-part, each with [a role of the chart](personas.md) and nothing else, and with keys that can only read the store
-([how to make them](cli.md#the-store)). The model `digits` has one version, which is live.
+Follow a model through one day with `assay`: train and compare, approve, deploy and roll back, audit. Four people take
+part, each with only [a role of the chart](personas.md) and with keys that can only read the store ([how to make
+them](cli.md#the-store)). One version of the model `digits` is live when the day begins.
+
+`python -m tests.sessions docs/working-day.md` recorded these terminals on a real cluster with Assay as the chart
+installs it. A test replays the same day.
 """
 #: A prompt is a name and a dollar sign; a command goes on below it when its line ends with a backslash.
 _TYPED = re.compile(r"^\w+\$ ((?:.*\\\n)*.*)$", re.MULTILINE)

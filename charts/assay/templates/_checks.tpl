@@ -1,4 +1,4 @@
-{{- /* What is wrong with the values beyond what their schema can say in words: one line each, "" when nothing is. */ -}}
+{{- /* Mistakes in the values that their schema cannot express: one line each, or "". */ -}}
 {{- define "assay.faults" -}}
 {{- $store := .Values.store -}}
 {{- if and .Values.minio.enabled $store.endpoint }}

@@ -36,7 +36,7 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- end -}}
 {{- end }}
 
-{{- /* A plain manifest of ours, for this release: its namespace, and its bucket. */ -}}
+{{- /* Adapts a plain manifest to this release: namespace and bucket. */ -}}
 {{- define "assay.localised" -}}
 {{- $text := .text -}}
 {{- $text = $text | replace "system:serviceaccount:assay-system:assay-operator" (printf "system:serviceaccount:%s:assay-operator" .root.Release.Namespace) -}}
@@ -44,7 +44,7 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- $text | replace "s3://assay/" (printf "s3://%s/" .root.Values.store.bucket) -}}
 {{- end }}
 
-{{- /* How the store is reached: of everything that runs the operator's code. */ -}}
+{{- /* How to reach the store, for everything that runs the operator's code. */ -}}
 {{- define "assay.storeEnv" -}}
 - {name: ASSAY_STORE_ENDPOINT, value: {{ include "assay.endpoint" . | quote }}}
 {{- with .Values.store.runEndpoint }}
@@ -82,7 +82,7 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
   - {port: {{ $port }}, protocol: TCP}
 {{- end }}
 
-{{- /* What the pod security standard `restricted` asks for. */ -}}
+{{- /* Requirements of the pod security standard `restricted`. */ -}}
 {{- define "assay.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532

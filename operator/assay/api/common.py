@@ -31,8 +31,8 @@ Owner = Annotated[
     Field(
         min_length=1,
         max_length=512,
-        description="Who has created it, or on whose behalf. Filled in with the authenticated user's name; another "
-        "name needs the verb delegate. Cannot be changed.",
+        description="The user who created the object, or on whose behalf it was created. The API server fills "
+        "it in; naming another user requires the verb delegate. Immutable.",
     ),
 ]
 LabelValue = Annotated[str, Field(max_length=63, description="Value of the label.")]
@@ -62,15 +62,15 @@ class Model(BaseModel):
 
 
 class Condition(Model):
-    """One aspect of an object's state, in the form that the Kubernetes API conventions describe."""
+    """One aspect of an object's state, following the Kubernetes API conventions."""
 
-    type: Annotated[str, Field(max_length=316, description="Name of the aspect, in CamelCase.")]
-    status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
-    reason: Annotated[str, Field(max_length=1024, description="Why, as one CamelCase word for programs.")]
-    message: Annotated[LongText, Field(description="Why, in words for people.")] = ""
-    last_transition_time: Annotated[Timestamp, Field(description="When the status last changed.")]
+    type: Annotated[str, Field(max_length=316, description="Condition type, in CamelCase.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether the condition is true.")]
+    reason: Annotated[str, Field(max_length=1024, description="Machine-readable reason, in CamelCase.")]
+    message: Annotated[LongText, Field(description="Human-readable explanation.")] = ""
+    last_transition_time: Annotated[Timestamp, Field(description="When status last changed.")]
     observed_generation: Annotated[
-        int | None, Field(description="The metadata.generation that this condition was made from.")
+        int | None, Field(description="The metadata.generation that this condition describes.")
     ] = None
 
 
@@ -78,7 +78,7 @@ Conditions = Annotated[
     list[Condition],
     Field(
         max_length=16,
-        description="Aspects of the state, one an entry, keyed by type.",
+        description="Conditions, keyed by type.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     ),
 ]

@@ -96,25 +96,25 @@ class Kind:
         }
 
 
-_AGE = _column("Age", ".metadata.creationTimestamp", "date", "When it was created.")
+_AGE = _column("Age", ".metadata.creationTimestamp", "date", "When the object was created.")
 
 EXPERIMENT = Kind(
     kind=names.EXPERIMENT,
     plural="experiments",
     short="exp",
-    description="An Experiment is a question: an objective, a search space, and the template of the runs that answer "
-    "it.",
+    description="An Experiment searches for good parameters: it has an objective, a search space and a "
+    "template for runs.",
     spec=ExperimentSpec,
     status=ExperimentStatus,
     columns=(
         _column("Phase", ".status.phase", "string", "Pending, Running, Suspended, Succeeded or Failed."),
-        _column("Progress", ".status.progress", "string", "Finished runs of all."),
-        _column("Running", ".status.runs.running", "integer", "Runs that run."),
+        _column("Progress", ".status.progress", "string", "Finished runs of all runs."),
+        _column("Running", ".status.runs.running", "integer", "Running runs."),
         _column("Failed", ".status.runs.failed", "integer", "Runs that failed."),
         _column("Metric", ".spec.objective.metric", "string", "The objective's metric."),
         _column("Best", ".status.best.display", "string", "The best value so far."),
-        _column("Best-Run", ".status.best.run", "string", "The run that has it."),
-        _column("Duration", ".status.duration", "string", "From the first launch to the last end."),
+        _column("Best-Run", ".status.best.run", "string", "The run with the best value."),
+        _column("Duration", ".status.duration", "string", "From the first launch to the end of the last run."),
         _AGE,
     ),
     # A run's name is the experiment's, '-' and up to five digits; see RUN.
@@ -126,20 +126,20 @@ RUN = Kind(
     kind=names.RUN,
     plural="runs",
     short="run",
-    description="A Run is one attempt: exact parameters, code, data and pod template, and what came of it.",
+    description="A Run is one training: parameters, code, data and pod template, and the result.",
     spec=RunSpec,
     status=RunStatus,
     columns=(
         _column("Phase", ".status.phase", "string", "Pending, Running, Suspended, Succeeded or Failed."),
-        _column("Reason", ".status.reason", "string", "Why."),
+        _column("Reason", ".status.reason", "string", "Reason for the phase."),
         _column("Metric", ".spec.objective.metric", "string", "The objective's metric."),
         _column("Value", ".status.objective", "string", "The objective's best value."),
         _column("Duration", ".status.duration", "string", "From start to end."),
-        _column("Record", ".status.record.complete", "boolean", "Whether the record is whole."),
-        _column("Message", ".status.message", "string", "Why, in words.", priority=1),
-        _column("Record-URI", ".status.record.uri", "string", "Where the evidence is.", priority=1),
+        _column("Record", ".status.record.complete", "boolean", "Whether the record is complete."),
+        _column("Message", ".status.message", "string", "Explanation of the phase.", priority=1),
+        _column("Record-URI", ".status.record.uri", "string", "The run's record in the store.", priority=1),
         # With it a table tells, for a tenth of the work, which of many Runs have changed.
-        _column("Resource-Version", ".metadata.resourceVersion", "string", "Changes with each write.", priority=1),
+        _column("Resource-Version", ".metadata.resourceVersion", "string", "Changes with every write.", priority=1),
         _AGE,
     ),
     # A Job of that name gives its pods host names of 63 characters at most, with an index of up to five digits.
@@ -151,16 +151,16 @@ MODEL_VERSION = Kind(
     kind=names.MODEL_VERSION,
     plural="modelversions",
     short="mv",
-    description="A ModelVersion is one registered artifact: its digest, what it was made from, and who approves of it.",
+    description="A ModelVersion is one registered artifact: its digest, its provenance and its approvals.",
     spec=ModelVersionSpec,
     status=ModelVersionStatus,
     columns=(
         _column("Phase", ".status.phase", "string", "Pending, Ready, Failed or Archived."),
-        _column("Aliases", ".status.aliases", "string", "The aliases that point to it."),
-        _column("Owner", ".spec.owner", "string", "Who has registered it."),
-        _column("Run", ".spec.run.name", "string", "The run that made it."),
-        _column("Digest", ".spec.artifact.digest", "string", "Digest of its bytes.", priority=1),
-        _column("Message", ".status.message", "string", "Why it is in this phase.", priority=1),
+        _column("Aliases", ".status.aliases", "string", "Aliases that point to the version."),
+        _column("Owner", ".spec.owner", "string", "Owner of the version."),
+        _column("Run", ".spec.run.name", "string", "The run that made the version."),
+        _column("Digest", ".spec.artifact.digest", "string", "Digest of the bytes.", priority=1),
+        _column("Message", ".status.message", "string", "Explanation of the phase.", priority=1),
         _AGE,
     ),
     # Model, ".v" and ten digits.
@@ -177,15 +177,15 @@ MODEL_ALIAS = Kind(
     kind=names.MODEL_ALIAS,
     plural="modelaliases",
     short="alias",
-    description="A ModelAlias is a named pointer to one version of a model. The wanted version is in its spec, the "
-    "live one in its status.",
+    description="A ModelAlias is a named pointer to one version of a model. The spec has the requested "
+    "version, the status the live one.",
     spec=ModelAliasSpec,
     status=ModelAliasStatus,
     columns=(
         _column("Phase", ".status.phase", "string", "Pending, Held, Bound or Degraded."),
-        _column("Wanted", ".spec.version", "integer", "The version that it shall point to."),
-        _column("Live", ".status.boundVersion", "integer", "The version that it points to."),
-        _column("Message", ".status.message", "string", "What it waits for."),
+        _column("Wanted", ".spec.version", "integer", "The requested version."),
+        _column("Live", ".status.boundVersion", "integer", "The live version."),
+        _column("Message", ".status.message", "string", "What the alias is waiting for."),
         _AGE,
     ),
     # Model, a dot, alias.
@@ -201,16 +201,21 @@ PROMOTION_POLICY = Kind(
     kind=names.PROMOTION_POLICY,
     plural="promotionpolicies",
     short="policy",
-    description="A PromotionPolicy says what a version needs before an alias may point to it.",
+    description="A PromotionPolicy defines what a version needs before an alias may point to it.",
     spec=PromotionPolicySpec,
     status=PromotionPolicyStatus,
     columns=(
         _column("Mode", ".spec.mode", "string", "Enforce or Warn."),
-        _column("Models", ".spec.match.models", "string", "The models it is about."),
-        _column("Aliases", ".spec.match.aliases", "string", "The aliases it is about."),
-        _column("Approvals", ".spec.approvals.required", "integer", "How many people have to approve."),
-        _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "string", "Whether its gates compile."),
-        _column("Message", ".status.message", "string", "What is wrong with it.", priority=1),
+        _column("Models", ".spec.match.models", "string", "The models that the policy applies to."),
+        _column("Aliases", ".spec.match.aliases", "string", "The aliases that the policy applies to."),
+        _column("Approvals", ".spec.approvals.required", "integer", "Number of distinct approvers."),
+        _column(
+            "Ready",
+            '.status.conditions[?(@.type=="Ready")].status',
+            "string",
+            "Whether the policy is valid and its gates compile.",
+        ),
+        _column("Message", ".status.message", "string", "What is wrong with the policy.", priority=1),
         _AGE,
     ),
     longest_name=63,

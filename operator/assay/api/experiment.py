@@ -17,7 +17,7 @@ Distribution = Literal["uniform", "logUniform", "int"]
 
 
 class Parameter(Model):
-    """One dimension of the search space: either a list of values, or a range to draw from."""
+    """One dimension of the search space: a list of values, or a range."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -42,7 +42,7 @@ class Parameter(Model):
         Name,
         Field(
             pattern=PARAMETER_NAME,
-            description="Name of the parameter; the container sees it as PARAM_<name>.",
+            description="Name of the parameter. The container gets it as PARAM_<name>.",
         ),
     ]
     values: Annotated[
@@ -50,7 +50,7 @@ class Parameter(Model):
         Field(
             min_length=1,
             max_length=1000,
-            description="The values to choose from. A grid tries each of them, a random search draws among them.",
+            description="The values to choose from. A grid search tries all of them; a random search draws from them.",
         ),
     ] = None
     min: Annotated[float | None, Field(description="Lower end of the range, included. For random search.")] = None
@@ -58,24 +58,24 @@ class Parameter(Model):
     distribution: Annotated[
         Distribution,
         Field(
-            description="How a random search draws from the range: uniform, logUniform (uniform in the logarithm), "
-            "or int (whole numbers, uniform)."
+            description="How a random search draws from the range: uniform, logUniform (uniform in the "
+            "logarithm), or int (uniform over integers)."
         ),
     ] = "uniform"
 
 
 class Search(Model):
-    """How the parameters of the runs are chosen. The same spec always gives the same runs."""
+    """How the parameters of runs are chosen. The same spec always gives the same runs."""
 
     strategy: Annotated[
         Literal["grid", "random", "list"],
         Field(
-            description="grid: every combination of the parameters' values, the last parameter varying fastest. "
-            "random: maxRuns draws. list: exactly the combinations of the list, in its order."
+            description="grid: every combination of values; the last parameter varies fastest. random: maxRuns "
+            "draws. list: the combinations of the list, in order."
         ),
     ] = "grid"
     seed: Annotated[
-        int, Field(ge=0, le=2**31 - 1, description="Seed of a random search. Another seed, other parameters.")
+        int, Field(ge=0, le=2**31 - 1, description="Seed of a random search. Another seed gives other parameters.")
     ] = 0
     list_: Annotated[
         list[Parameters] | None,
@@ -83,17 +83,17 @@ class Search(Model):
             alias="list",
             min_length=1,
             max_length=1000,
-            description="The combinations of a list search, one map from name to value each.",
+            description="The combinations of a list search, each a map from parameter name to value.",
         ),
     ] = None
 
 
 class Register(Model):
-    """Which runs become versions of a model."""
+    """The runs that become versions of a model."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, protected_namespaces=())
 
-    model: Annotated[ModelName, Field(description="Name of the model. Its next free number is the version's.")]
+    model: Annotated[ModelName, Field(description="Name of the model. The version gets its next free number.")]
     when: Annotated[
         str | None,
         Field(
@@ -106,14 +106,14 @@ class Register(Model):
     pick: Annotated[
         Literal["best", "every"],
         Field(
-            description="With best: when the experiment has ended, the best of the runs that succeeded and for which "
-            "`when` is true. With every: each such run, as soon as it has ended."
+            description="With best: when the experiment has ended, register the best of the successful runs for which "
+            "`when` is true. With every: register each such run as soon as it has ended."
         ),
     ] = "best"
 
 
 class ExperimentSpec(Model):
-    """What is asked. Only parallelism, maxRuns, maxFailedRuns, suspend and retention can be changed later."""
+    """Desired search. Only parallelism, maxRuns, maxFailedRuns, suspend and retention can be changed later."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -171,61 +171,61 @@ class ExperimentSpec(Model):
     owner: Owner = None
     objective: Annotated[
         Objective | None,
-        Field(description="The metric that says which run is better. Without it there is no best run."),
+        Field(description="The metric that decides which run is better. Without it there is no best run."),
     ] = None
     parameters: Annotated[
         list[Parameter],
         Field(
             max_length=64,
-            description="The search space, one entry a parameter. Empty: one run without parameters.",
+            description="The search space, one entry per parameter. If empty, there is one run without parameters.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
     search: Annotated[
         Search,
-        Field(description="How the parameters of the runs are chosen.", json_schema_extra={"default": {}}),
+        Field(description="How the parameters of runs are chosen.", json_schema_extra={"default": {}}),
     ] = Search()
     parallelism: Annotated[
-        int, Field(ge=1, le=10_000, description="How many runs may be active at a time. Can be changed.")
+        int, Field(ge=1, le=10_000, description="Maximum number of active runs. Can be changed.")
     ] = 1
     max_runs: Annotated[
         int | None,
-        Field(ge=1, le=MAX_RUNS, description="At most this many runs. Can be changed; lowering it stops no run."),
+        Field(ge=1, le=MAX_RUNS, description="Maximum number of runs. Can be changed; lowering it stops no run."),
     ] = None
     max_failed_runs: Annotated[
         int | None,
         Field(
             ge=0,
             le=MAX_RUNS,
-            description="When more runs than this have failed, no further one is launched and the experiment has "
-            "failed. Without it, failed runs never stop the experiment. Can be changed.",
+            description="When more runs than this have failed, the experiment fails and no further run is "
+            "launched. If omitted, failed runs never stop the experiment. Can be changed.",
         ),
     ] = None
     suspend: Annotated[
         bool,
         Field(
-            description="While true, no run is launched and the Jobs of active runs are suspended: their pods stop, "
-            "and begin anew when it is false again. Can be changed."
+            description="While true, no run is launched and the Jobs of active runs are suspended: their pods "
+            "stop, and start from the beginning when this is false again. Can be changed."
         ),
     ] = False
     register_: Annotated[
-        Register | None, Field(alias="register", description="Which runs become versions of a model.")
+        Register | None, Field(alias="register", description="The runs that become versions of a model.")
     ] = None
     retention: Annotated[
         Retention | None,
         Field(
-            description="How long what its runs leave behind is kept. Can be changed, also for runs that have ended: "
-            "all but those that are gone already."
+            description="How long the runs' data is kept. Can be changed; the change also applies to finished "
+            "runs whose data still exists."
         ),
     ] = None
-    template: Annotated[RunTemplate, Field(description="What becomes the spec of every Run.")]
+    template: Annotated[RunTemplate, Field(description="The spec of every Run.")]
 
 
 class RunCounts(Model):
-    """How many runs there are, by phase; archived ones are counted too."""
+    """The number of runs by phase, including archived runs."""
 
-    total: Annotated[int, Field(description="How many runs the search asks for.")] = 0
-    pending: Annotated[int, Field(description="Launched, and not yet running.")] = 0
+    total: Annotated[int, Field(description="Number of runs that the search asks for.")] = 0
+    pending: Annotated[int, Field(description="Launched but not running yet.")] = 0
     running: Annotated[int, Field(description="Running.")] = 0
     suspended: Annotated[int, Field(description="Suspended.")] = 0
     succeeded: Annotated[int, Field(description="Succeeded.")] = 0
@@ -233,16 +233,16 @@ class RunCounts(Model):
 
 
 class BestRun(Model):
-    """The best run so far, of those that succeeded."""
+    """The best successful run so far."""
 
     run: Annotated[str, Field(max_length=253, description="Name of the Run.")]
     value: Annotated[float, Field(description="Its best value of the objective's metric.")]
-    display: Annotated[str | None, Field(max_length=64, description="The value, for tables.")] = None
+    display: Annotated[str | None, Field(max_length=64, description="The value, formatted for tables.")] = None
     parameters: Annotated[Parameters, Field(description="Its parameters.")] = {}
 
 
 class ArchivedBest(Model):
-    """The best of the archived runs."""
+    """The best archived run."""
 
     run: Annotated[str, Field(max_length=253, description="Name of the Run.")]
     index: Annotated[int, Field(description="Its index.")]
@@ -250,44 +250,46 @@ class ArchivedBest(Model):
 
 
 class ArchivedRuns(Model):
-    """What is remembered of the runs that are no objects any more."""
+    """Summary of the runs whose objects were removed."""
 
-    succeeded: Annotated[int, Field(description="How many of them succeeded.")] = 0
-    failed: Annotated[int, Field(description="How many of them failed.")] = 0
-    best: Annotated[ArchivedBest | None, Field(description="The best of them.")] = None
+    succeeded: Annotated[int, Field(description="Number of archived runs that succeeded.")] = 0
+    failed: Annotated[int, Field(description="Number of archived runs that failed.")] = 0
+    best: Annotated[ArchivedBest | None, Field(description="The best of the archived runs.")] = None
     removing: Annotated[
         list[Annotated[str, Field(max_length=64, description="UID of a Run.")]],
         Field(
             max_length=100,
-            description="Those of them whose objects are being removed; they are counted here and no more as objects.",
+            description="Runs whose objects are being removed. They are counted here, and no longer as objects.",
             json_schema_extra={"x-kubernetes-list-type": "set"},
         ),
     ] = []
 
 
 class ExperimentStatus(Model):
-    """What has been seen of an experiment. Nothing here grows with the number of runs."""
+    """Observed state of an experiment. Its size does not depend on the number of runs."""
 
-    observed_generation: Annotated[int | None, Field(description="The generation this status was made from.")] = None
+    observed_generation: Annotated[
+        int | None, Field(description="The metadata.generation that this status describes.")
+    ] = None
     phase: Annotated[
         Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"] | None,
         Field(description="Pending, Running, Suspended, Succeeded or Failed."),
     ] = None
-    message: Annotated[LongText | None, Field(description="Why it is in this phase, in words.")] = None
-    runs: Annotated[RunCounts | None, Field(description="How many runs there are, by phase.")] = None
-    archived: Annotated[
-        ArchivedRuns | None, Field(description="What is remembered of the runs that are no objects any more.")
-    ] = None
+    message: Annotated[LongText | None, Field(description="Explanation of the phase.")] = None
+    runs: Annotated[RunCounts | None, Field(description="The number of runs by phase.")] = None
+    archived: Annotated[ArchivedRuns | None, Field(description="Summary of the runs whose objects were removed.")] = (
+        None
+    )
     launched: Annotated[
         int | None,
-        Field(description="The runs with a smaller index have all been created; none is created twice."),
+        Field(description="All runs with a smaller index were created. None is created twice."),
     ] = None
-    progress: Annotated[str | None, Field(max_length=32, description="Finished runs of all, e.g. 17/20.")] = None
+    progress: Annotated[str | None, Field(max_length=32, description="Finished runs of all runs, e.g. 17/20.")] = None
     best: Annotated[BestRun | None, Field(description="The best run so far.")] = None
     registered: Annotated[
         str | None, Field(max_length=63, description="The ModelVersion that was registered last.")
     ] = None
     start_time: Annotated[Timestamp | None, Field(description="When the first run was launched.")] = None
     completion_time: Annotated[Timestamp | None, Field(description="When the last run ended.")] = None
-    duration: Annotated[str | None, Field(max_length=32, description="From start to end, e.g. 1h2m3s.")] = None
+    duration: Annotated[str | None, Field(max_length=32, description="Time from start to end, e.g. 1h2m3s.")] = None
     conditions: Conditions = []

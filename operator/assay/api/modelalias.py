@@ -15,7 +15,7 @@ Phase = Literal["Pending", "Held", "Bound", "Degraded"]
 
 
 class ModelAliasSpec(Model):
-    """Which version is wanted. Only version and reason can be changed."""
+    """The requested version. Only version and reason can be changed."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -31,99 +31,112 @@ class ModelAliasSpec(Model):
     model: Annotated[ModelName, Field(description="Name of the model.")]
     alias: Annotated[AliasName, Field(description="Name of the alias, e.g. champion or staging.")]
     version: Annotated[
-        VersionNumber, Field(description="The version that it shall point to. Can be changed, by who may bind.")
+        VersionNumber,
+        Field(description="The version that the alias should point to. Changing it requires the verb bind."),
     ]
     reason: Annotated[
         str | None,
-        Field(max_length=500, description="Why this version, in free words; recorded in the history. Can be changed."),
+        Field(max_length=500, description="Free text: why this version. Recorded in the history. Can be changed."),
     ] = None
 
 
 class RequirementStatus(Model):
-    """One thing that the wanted version needs before the alias moves."""
+    """One requirement of the requested version."""
 
-    policy: Annotated[str, Field(max_length=253, description="Name of the PromotionPolicy; empty: the default.")]
-    requirement: Annotated[str, Field(max_length=253, description="What is required, as one word or a gate's name.")]
-    met: Annotated[bool, Field(description="Whether it holds.")]
-    message: Annotated[str, Field(max_length=1024, description="What there is and what is missing, in words.")] = ""
+    policy: Annotated[str, Field(max_length=253, description="Name of the PromotionPolicy. Empty for the default.")]
+    requirement: Annotated[str, Field(max_length=253, description="The requirement: a keyword or a gate's name.")]
+    met: Annotated[bool, Field(description="Whether the requirement is met.")]
+    message: Annotated[str, Field(max_length=1024, description="Explanation: what is present and what is missing.")] = (
+        ""
+    )
 
 
 class Binding(Model):
-    """One version that the alias has pointed to."""
+    """One version that the alias pointed to."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
-    version: Annotated[VersionNumber, Field(description="Number of the version.")]
-    digest: Annotated[Digest | None, Field(description="Digest of its artifact.")] = None
+    version: Annotated[VersionNumber, Field(description="Version number.")]
+    digest: Annotated[Digest | None, Field(description="Digest of the version's artifact.")] = None
     from_: Annotated[Timestamp, Field(alias="from", description="When the alias began to point to it.")]
-    to: Annotated[Timestamp | None, Field(description="When it ceased to; absent: it still does.")] = None
-    actor: Annotated[str | None, Field(max_length=512, description="Who has moved it.")] = None
-    reason: Annotated[str | None, Field(max_length=1024, description="Why.")] = None
+    to: Annotated[Timestamp | None, Field(description="When it stopped. If absent, the alias still points to it.")] = (
+        None
+    )
+    actor: Annotated[str | None, Field(max_length=512, description="The user who moved the alias.")] = None
+    reason: Annotated[str | None, Field(max_length=1024, description="Why the alias was moved.")] = None
 
 
 class SetAside(Model):
-    """A wanted version that the alias has left again, or does not move to, until its spec changes."""
+    """A requested version that the alias rolled back from or does not move to until its spec changes."""
 
-    version: Annotated[VersionNumber, Field(description="Number of the version.")]
-    generation: Annotated[int, Field(description="The generation of the spec that asked for it.")]
-    reason: Annotated[Literal["RolledBack", "RolloutFailed"], Field(description="Why, as one word.")]
-    message: Annotated[str, Field(max_length=1024, description="Why, in words.")] = ""
-    at: Annotated[Timestamp, Field(description="Since when.")]
+    version: Annotated[VersionNumber, Field(description="Version number.")]
+    generation: Annotated[int, Field(description="The generation of the spec that requested it.")]
+    reason: Annotated[
+        Literal["RolledBack", "RolloutFailed"], Field(description="Reason, in CamelCase: RolledBack or RolloutFailed.")
+    ]
+    message: Annotated[str, Field(max_length=1024, description="Explanation of the reason.")] = ""
+    at: Annotated[Timestamp, Field(description="When the version was set aside.")]
 
 
 class ServingStatus(Model):
     """One workload that follows the alias."""
 
     kind: Annotated[str, Field(max_length=63, description="Deployment or StatefulSet.")]
-    name: Annotated[str, Field(max_length=253, description="Its name.")]
-    version: Annotated[int | None, Field(description="The version in its pod template.")] = None
-    ready: Annotated[bool, Field(description="Whether all of its pods serve that version.")] = False
+    name: Annotated[str, Field(max_length=253, description="Name of the workload.")]
+    version: Annotated[int | None, Field(description="The version in the pod template.")] = None
+    ready: Annotated[bool, Field(description="Whether all pods serve that version.")] = False
     proven: Annotated[
         int | None,
         Field(
-            description="The version that all of its pods served last; when the next one fails, the alias goes back."
+            description="The last version that all pods served. If the next version fails, the alias rolls back "
+            "to this one."
         ),
     ] = None
-    failed: Annotated[bool, Field(description="Whether its pods cannot serve that version.")] = False
-    message: Annotated[str | None, Field(max_length=1024, description="Why not, in words.")] = None
+    failed: Annotated[bool, Field(description="Whether the pods cannot serve that version.")] = False
+    message: Annotated[str | None, Field(max_length=1024, description="Why the workload is not ready.")] = None
 
 
 class ModelAliasStatus(Model):
-    """What has been seen of an alias."""
+    """Observed state of an alias."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, protected_namespaces=())
 
-    observed_generation: Annotated[int | None, Field(description="The generation this status was made from.")] = None
+    observed_generation: Annotated[
+        int | None, Field(description="The metadata.generation that this status describes.")
+    ] = None
     phase: Annotated[Phase | None, Field(description="Pending, Held, Bound or Degraded.")] = None
-    message: Annotated[LongText | None, Field(description="What it waits for, in words.")] = None
-    bound_version: Annotated[int | None, Field(description="The version that is live.")] = None
-    bound_digest: Annotated[Digest | None, Field(description="Digest of its artifact.")] = None
+    message: Annotated[LongText | None, Field(description="What the alias is waiting for.")] = None
+    bound_version: Annotated[int | None, Field(description="The live version.")] = None
+    bound_digest: Annotated[Digest | None, Field(description="Digest of the version's artifact.")] = None
     bound_generation: Annotated[
         int | None, Field(description="The generation of the spec that led to this binding.")
     ] = None
-    bound_at: Annotated[Timestamp | None, Field(description="Since when.")] = None
+    bound_at: Annotated[Timestamp | None, Field(description="When the live version was bound.")] = None
     previous_version: Annotated[int | None, Field(description="The version that was live before.")] = None
-    bindings: Annotated[int, Field(description="How many times it was bound.")] = 0
+    bindings: Annotated[int, Field(description="How many times the alias was bound.")] = 0
     set_aside: Annotated[
         SetAside | None,
-        Field(description="The wanted version, when the alias was taken back from it; a new spec is tried."),
+        Field(
+            description="The requested version, if the alias rolled back from it. The operator tries it again "
+            "when the spec changes."
+        ),
     ] = None
     requirements: Annotated[
-        list[RequirementStatus], Field(max_length=100, description="What the wanted version needs.")
+        list[RequirementStatus], Field(max_length=100, description="Requirements of the requested version.")
     ] = []
     warnings: Annotated[
         list[Annotated[str, Field(max_length=1024, description="One warning.")]],
-        Field(max_length=50, description="What policies in mode Warn find amiss."),
+        Field(max_length=50, description="Unmet requirements of policies in mode Warn."),
     ] = []
     history: Annotated[
         list[Binding],
-        Field(max_length=20, description="The newest bindings, oldest first; the audit trail has all."),
+        Field(max_length=20, description="The newest bindings, oldest first. The audit trail has all of them."),
     ] = []
     serving: Annotated[
         list[ServingStatus],
         Field(
             max_length=20,
-            description="The workloads that follow it.",
+            description="Workloads that follow the alias.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
         ),
     ] = []

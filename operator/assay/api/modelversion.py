@@ -34,7 +34,7 @@ class RunReference(Model):
 
     name: Annotated[Name, Field(pattern=DNS_LABEL, description="Name of the Run, in the same namespace.")]
     uid: Annotated[str, Field(min_length=1, max_length=64, description="UID of the Run.")]
-    experiment: Annotated[Name | None, Field(pattern=DNS_LABEL, description="Name of its Experiment.")] = None
+    experiment: Annotated[Name | None, Field(pattern=DNS_LABEL, description="Name of the run's Experiment.")] = None
 
 
 class Artifact(Model):
@@ -45,14 +45,14 @@ class Artifact(Model):
         Field(
             pattern=ARTIFACT_URI,
             max_length=1024,
-            description="File or folder in the object store, below the namespace's own prefixes or below one that "
-            "is allowed for it. Left out when a run is named.",
+            description="File or folder in the object store, below the namespace's own prefixes or below an "
+            "allowed prefix. Omit it if a run is named.",
             json_schema_extra=rules(_NO_DOTS),
         ),
     ] = None
     digest: Annotated[
         Digest,
-        Field(description="Of a file its sha256; of a folder the sha256 over its sorted 'digest  path' lines."),
+        Field(description="sha256 of the file, or of the folder's sorted 'digest  path' lines."),
     ]
     path: Annotated[
         str | None,
@@ -72,12 +72,12 @@ class Artifact(Model):
 
 
 class MetricRecord(Model):
-    """One metric of the run, as it was when the version was registered."""
+    """A summary of one of the run's metrics at the time of registration."""
 
     last: Annotated[float, Field(description="The latest value.")]
     min: Annotated[float | None, Field(description="The smallest value.")] = None
     max: Annotated[float | None, Field(description="The largest value.")] = None
-    best: Annotated[float | None, Field(description="The best value; only of the objective.")] = None
+    best: Annotated[float | None, Field(description="The best value; only for the objective's metric.")] = None
     step: Annotated[int | None, Field(description="The step of the latest value.")] = None
 
 
@@ -96,18 +96,18 @@ RecordedParameters = Annotated[
 
 
 class Provenance(Model):
-    """What the model was made from."""
+    """How the model was made."""
 
     parameters: RecordedParameters = {}
     metrics: Annotated[
         dict[MetricName, MetricRecord], Field(max_length=100, description="Summary of the run's metrics, by name.")
     ] = {}
-    source: Annotated[Source | None, Field(description="Where the training code comes from.")] = None
+    source: Annotated[Source | None, Field(description="The training code.")] = None
     datasets: Annotated[
         list[Dataset],
         Field(
             max_length=64,
-            description="The data sets that the run has read.",
+            description="The data sets that the run read.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
@@ -116,7 +116,7 @@ class Provenance(Model):
 
 
 class ModelVersionSpec(Model):
-    """One registered artifact. It cannot be changed."""
+    """One registered artifact. Immutable."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -129,81 +129,85 @@ class ModelVersionSpec(Model):
     )
 
     model: Annotated[ModelName, Field(description="Name of the model.")]
-    version: Annotated[VersionNumber, Field(description="Number of the version; never used twice.")]
+    version: Annotated[VersionNumber, Field(description="Version number. Never reused.")]
     owner: Owner = None
-    run: Annotated[RunReference | None, Field(description="The run that made it.")] = None
-    artifact: Annotated[Artifact, Field(description="The registered bytes. Approvals are for this digest.")]
-    provenance: Annotated[Provenance | None, Field(description="What it was made from.")] = None
+    run: Annotated[RunReference | None, Field(description="The run that made the version.")] = None
+    artifact: Annotated[Artifact, Field(description="The registered bytes. Approvals apply to this digest.")]
+    provenance: Annotated[Provenance | None, Field(description="How the version was made.")] = None
 
 
 class ArtifactStatus(Model):
-    """Where the registered copy is."""
+    """The registered copy."""
 
     uri: Annotated[str, Field(max_length=1024, description="Prefix of the copy in the object store.")]
-    digest: Annotated[Digest | None, Field(description="Digest of the copied bytes, as verified.")] = None
+    digest: Annotated[Digest | None, Field(description="Verified digest of the copied bytes.")] = None
     manifest_digest: Annotated[Digest | None, Field(description="Digest of the copy's manifest.json.")] = None
-    path: Annotated[
-        str | None, Field(max_length=1024, description="Name of the file, when the model is one file and no folder.")
-    ] = None
-    files: Annotated[int | None, Field(description="How many files it has.")] = None
-    bytes: Annotated[int | None, Field(description="Their size in bytes.")] = None
+    path: Annotated[str | None, Field(max_length=1024, description="File name, if the model is a single file.")] = None
+    files: Annotated[int | None, Field(description="Number of files.")] = None
+    bytes: Annotated[int | None, Field(description="Total size of the files in bytes.")] = None
 
 
 class SignatureStatus(Model):
-    """The signature over the registered bytes."""
+    """The signature of the registered bytes."""
 
-    uri: Annotated[str, Field(max_length=1024, description="The bundle that `model-signing` verifies.")]
-    key_id: Annotated[str, Field(max_length=64, description="sha256 of the public key that verifies it.")]
+    uri: Annotated[str, Field(max_length=1024, description="Location of the bundle, which `model-signing` can verify.")]
+    key_id: Annotated[str, Field(max_length=64, description="sha256 of the public key that verifies the signature.")]
 
 
 class ApprovalStatus(Model):
-    """One approval, as the operator reads it."""
+    """One approval."""
 
-    alias: Annotated[str, Field(max_length=63, description="The alias it is for.")]
-    approver: Annotated[str, Field(max_length=512, description="Who has given it.")]
+    alias: Annotated[str, Field(max_length=63, description="The alias that the approval is for.")]
+    approver: Annotated[str, Field(max_length=512, description="The approver.")]
     id: Annotated[str, Field(max_length=63, description="Last part of the annotation's name.")]
-    since: Annotated[Timestamp, Field(description="When it was first seen; expiry counts from here.")]
+    since: Annotated[Timestamp, Field(description="When the operator first saw it. Expiry is measured from here.")]
     fingerprint: Annotated[
-        str, Field(max_length=64, description="sha256 of the annotation's value: another value is another approval.")
+        str, Field(max_length=64, description="sha256 of the annotation's value. A changed value is a new approval.")
     ]
-    valid: Annotated[bool, Field(description="Whether it is for the bytes of this version.")]
+    valid: Annotated[bool, Field(description="Whether the approval applies to the bytes of this version.")]
 
 
 class HeldStatus(Model):
-    """One stretch of time in which an alias pointed to the version."""
+    """A period during which an alias pointed to the version."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
     alias: Annotated[AliasName, Field(description="Name of the alias.")]
     from_: Annotated[Timestamp, Field(alias="from", description="When the alias began to point to it.")]
-    to: Annotated[Timestamp | None, Field(description="When it ceased to; absent: it still does.")] = None
+    to: Annotated[Timestamp | None, Field(description="When it stopped. If absent, the alias still points to it.")] = (
+        None
+    )
 
 
 class ModelVersionStatus(Model):
-    """What has been seen of a version."""
+    """Observed state of a version."""
 
-    observed_generation: Annotated[int | None, Field(description="The generation this status was made from.")] = None
+    observed_generation: Annotated[
+        int | None, Field(description="The metadata.generation that this status describes.")
+    ] = None
     phase: Annotated[
         Literal["Pending", "Ready", "Failed", "Archived"] | None,
         Field(description="Pending, Ready, Failed or Archived."),
     ] = None
-    message: Annotated[LongText | None, Field(description="Why it is in this phase, in words.")] = None
-    registered: Annotated[Timestamp | None, Field(description="When its bytes were copied and verified.")] = None
-    artifact: Annotated[ArtifactStatus | None, Field(description="Where the registered copy is.")] = None
+    message: Annotated[LongText | None, Field(description="Explanation of the phase.")] = None
+    registered: Annotated[Timestamp | None, Field(description="When the bytes were copied and verified.")] = None
+    artifact: Annotated[ArtifactStatus | None, Field(description="The registered copy.")] = None
     aliases: Annotated[
         list[Annotated[AliasName, Field(description="Name of the alias.")]],
-        Field(max_length=50, description="The aliases that point to it at the moment."),
+        Field(max_length=50, description="The aliases that point to the version now."),
     ] = []
-    approvals: Annotated[list[ApprovalStatus], Field(max_length=200, description="The approvals it carries.")] = []
+    approvals: Annotated[list[ApprovalStatus], Field(max_length=200, description="The version's approvals.")] = []
     held: Annotated[
         list[HeldStatus],
-        Field(max_length=100, description="When which alias pointed to it, oldest first; the newest stretches."),
+        Field(
+            max_length=100, description="The newest periods during which an alias pointed to the version, oldest first."
+        ),
     ] = []
-    provenance: Annotated[Provenance | None, Field(description="What its run says of it, when the spec does not.")] = (
-        None
-    )
-    signature: Annotated[SignatureStatus | None, Field(description="The signature over its bytes.")] = None
+    provenance: Annotated[
+        Provenance | None, Field(description="The run's provenance, if the spec omits any of it.")
+    ] = None
+    signature: Annotated[SignatureStatus | None, Field(description="The signature of the bytes.")] = None
     credentials: Annotated[
-        CredentialsStatus | None, Field(description="The Secret with which pods fetch it, while it is served.")
+        CredentialsStatus | None, Field(description="The Secret with which pods fetch the version while it is served.")
     ] = None
     conditions: Conditions = []

@@ -12,65 +12,71 @@ from assay.api.common import Conditions, Duration, LongText, Model, Name, Timest
 from assay.api.modelversion import AliasName
 
 Glob = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[-a-z0-9*?]+$", description="A name; * and ? stand for others.")
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[-a-z0-9*?]+$",
+        description="A name. * matches any characters, ? matches one.",
+    ),
 ]
 Day = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$", max_length=5)]
 
 
 class Match(Model):
-    """Which aliases the policy is about."""
+    """The aliases that the policy applies to."""
 
     models: Annotated[list[Glob], Field(min_length=1, max_length=50, description="Names or globs of models.")] = ["*"]
     aliases: Annotated[list[Glob], Field(min_length=1, max_length=50, description="Names or globs of aliases.")] = ["*"]
 
 
 class Approvals(Model):
-    """Who has to agree."""
+    """Who must approve."""
 
-    required: Annotated[int, Field(ge=0, le=50, description="How many distinct people have to approve.")] = 1
-    exclude_owner: Annotated[bool, Field(description="Whether the owner's own approval does not count.")] = True
+    required: Annotated[int, Field(ge=0, le=50, description="Number of distinct approvers.")] = 1
+    exclude_owner: Annotated[bool, Field(description="Do not count the owner's approval.")] = True
     expire_after: Annotated[
-        Duration | None, Field(description="How long an approval counts, e.g. 30d. Absent: for ever.")
+        Duration | None, Field(description="How long an approval counts, e.g. 30d. If omitted, it does not expire.")
     ] = None
 
 
 class Gate(Model):
-    """One condition in CEL."""
+    """A CEL expression that must be true."""
 
-    name: Annotated[Name, Field(description="Name of the gate, shown while it is not met.")]
+    name: Annotated[Name, Field(description="Name of the gate, shown while the gate is not met.")]
     expression: Annotated[
         str,
         Field(
             min_length=1,
             max_length=4096,
-            description="CEL over candidate (the wanted version) and current (the live one, or null), e.g. "
+            description="CEL over candidate (the requested version) and current (the live version, or null), e.g. "
             "candidate.metrics.val_f1.last >= 0.9",
         ),
     ]
-    message: Annotated[str | None, Field(max_length=500, description="What to say while it is not met.")] = None
+    message: Annotated[str | None, Field(max_length=500, description="Message while the gate is not met.")] = None
 
 
 class Evidence(Model):
-    """What has to be known of the version."""
+    """Conditions that must be true of the version."""
 
-    reproducible: Annotated[bool, Field(description="Its run's recipe is complete.")] = False
-    artifact_verified: Annotated[bool, Field(description="Its bytes were verified when they were copied.")] = True
+    reproducible: Annotated[bool, Field(description="The run's recipe is complete.")] = False
+    artifact_verified: Annotated[bool, Field(description="The bytes were verified when they were copied.")] = True
     provenance_verified: Annotated[
-        bool, Field(description="Its metrics and parameters are those of its run, not what a manifest says.")
+        bool, Field(description="The version's run recorded its metrics and parameters.")
     ] = True
-    signed: Annotated[bool, Field(description="Its bytes carry a valid signature.")] = False
+    signed: Annotated[bool, Field(description="The bytes have a valid signature.")] = False
 
 
 class Soak(Model):
-    """Where the version has to prove itself before, and how long."""
+    """Another alias that must have pointed to the version, and for how long."""
 
-    alias: Annotated[AliasName, Field(description="The alias that has to have pointed to it.")]
-    duration: Annotated[Duration, Field(description="For how long, e.g. 24h.")]
+    alias: Annotated[AliasName, Field(description="The alias that must have pointed to the version.")]
+    duration: Annotated[Duration, Field(description="For how long without a break, e.g. 24h.")]
 
 
 class Weekly(Model):
-    """A window that returns every week. When it ends before it begins, it ends on the next day."""
+    """A window that repeats every week. If it ends before it starts, it ends on the next day."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -83,12 +89,12 @@ class Weekly(Model):
         Field(
             min_length=1,
             max_length=7,
-            description="On which days it begins.",
+            description="Days on which the window starts.",
             json_schema_extra={"x-kubernetes-list-type": "set"},
         ),
     ]
-    from_: Annotated[TimeOfDay, Field(alias="from", description="When it begins, as hh:mm.")] = "00:00"
-    to: Annotated[TimeOfDay, Field(description="When it ends, as hh:mm.")] = "24:00"
+    from_: Annotated[TimeOfDay, Field(alias="from", description="Start, as hh:mm.")] = "00:00"
+    to: Annotated[TimeOfDay, Field(description="End, as hh:mm.")] = "24:00"
     time_zone: Annotated[
         str,
         Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$", description="Name in the IANA time zone database."),
@@ -96,7 +102,7 @@ class Weekly(Model):
 
 
 class Freeze(Model):
-    """A window in which no alias moves: either from start to end, or every week."""
+    """A window in which no alias moves: from start to end, or every week."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -110,37 +116,45 @@ class Freeze(Model):
         ),
     )
 
-    name: Annotated[Name, Field(description="Name of the window, shown while it holds.")]
-    start: Annotated[Timestamp | None, Field(description="When it begins.")] = None
-    end: Annotated[Timestamp | None, Field(description="When it ends.")] = None
-    weekly: Annotated[Weekly | None, Field(description="A window that returns every week.")] = None
+    name: Annotated[Name, Field(description="Name of the window, shown during the window.")]
+    start: Annotated[Timestamp | None, Field(description="Start of the window.")] = None
+    end: Annotated[Timestamp | None, Field(description="End of the window.")] = None
+    weekly: Annotated[Weekly | None, Field(description="A window that repeats every week.")] = None
 
 
 class PromotionPolicySpec(Model):
-    """What a version needs. What is left out has a strict default: one approval, and verified bytes."""
+    """What a version needs. Omitted fields have strict defaults: one approval, and verified bytes."""
 
     match: Annotated[
-        Match, Field(description="Which aliases it is about. Absent: all.", json_schema_extra={"default": {}})
+        Match,
+        Field(
+            description="The aliases that the policy applies to. If omitted, all.", json_schema_extra={"default": {}}
+        ),
     ] = Match()
     mode: Annotated[
         Literal["Enforce", "Warn"],
-        Field(description="Enforce: the alias does not move until all is met. Warn: it moves, and its status says so."),
+        Field(
+            description="Enforce: the alias does not move until every requirement is met. Warn: it moves, and its "
+            "status lists unmet requirements."
+        ),
     ] = "Enforce"
-    approvals: Annotated[Approvals, Field(description="Who has to agree.", json_schema_extra={"default": {}})] = (
+    approvals: Annotated[Approvals, Field(description="Who must approve.", json_schema_extra={"default": {}})] = (
         Approvals()
     )
     gates: Annotated[
         list[Gate],
         Field(
             max_length=50,
-            description="Conditions in CEL, all of which have to hold.",
+            description="CEL expressions that must all be true.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
     evidence: Annotated[
-        Evidence, Field(description="What has to be known of the version.", json_schema_extra={"default": {}})
+        Evidence, Field(description="Conditions that must be true of the version.", json_schema_extra={"default": {}})
     ] = Evidence()
-    soak: Annotated[Soak | None, Field(description="Where it has to prove itself before.")] = None
+    soak: Annotated[Soak | None, Field(description="Require that the version was live under another alias first.")] = (
+        None
+    )
     freeze: Annotated[
         list[Freeze],
         Field(
@@ -152,8 +166,10 @@ class PromotionPolicySpec(Model):
 
 
 class PromotionPolicyStatus(Model):
-    """What has been seen of a policy."""
+    """Observed state of a policy."""
 
-    observed_generation: Annotated[int | None, Field(description="The generation this status was made from.")] = None
-    message: Annotated[LongText | None, Field(description="What is wrong with it, in words.")] = None
+    observed_generation: Annotated[
+        int | None, Field(description="The metadata.generation that this status describes.")
+    ] = None
+    message: Annotated[LongText | None, Field(description="What is wrong with the policy.")] = None
     conditions: Conditions = []

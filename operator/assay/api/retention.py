@@ -11,23 +11,23 @@ from assay.api.common import Duration, Model
 
 
 class Retention(Model):
-    """How long what a run leaves behind is kept after its end, such as 90m, 24h or 1d12h."""
+    """How long a run's data is kept after its end, such as 90m, 24h or 1d12h."""
 
     jobs: Annotated[
         Duration | None,
         Field(
-            description="How long its Job and pods are kept; in the place of the Job's own ttlSecondsAfterFinished. "
-            "Their logs are in the store."
+            description="How long the Job and its pods are kept. Replaces the Job's ttlSecondsAfterFinished. "
+            "Their logs remain in the store."
         ),
     ] = None
     archive_after: Annotated[
         Duration | None,
-        Field(description="How long the Run itself is kept as an object. Its record in the store stays."),
+        Field(description="How long the Run object is kept. Its record in the store remains."),
     ] = None
     artifacts_after: Annotated[
         Duration | None,
         Field(
-            description="How long the artifacts are kept in the store, unless a ModelVersion names the run. Metrics, "
-            "logs and manifests stay."
+            description="How long the artifacts are kept in the store, unless a ModelVersion names the run. "
+            "Metrics, logs and manifests remain."
         ),
     ] = None

@@ -27,35 +27,35 @@ MetricName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Objective(Model):
-    """The metric that says which run is better."""
+    """The metric that decides which run is better."""
 
-    metric: Annotated[MetricName, Field(description="Name of the metric, as the training code writes it.")]
+    metric: Annotated[MetricName, Field(description="Name of the metric as the training code writes it.")]
     direction: Annotated[
-        Literal["maximize", "minimize"], Field(description="Whether more or less of the metric is better.")
+        Literal["maximize", "minimize"], Field(description="Whether higher or lower values are better.")
     ]
     target: Annotated[
         float | None,
-        Field(description="No further run is launched once a run that succeeded has reached this value."),
+        Field(description="When a successful run reaches this value, no further run is launched."),
     ] = None
 
 
 class Source(Model):
-    """Where the training code comes from."""
+    """The training code."""
 
     repository: Annotated[str, Field(min_length=1, max_length=2048, description="URL of the repository.")]
     revision: Annotated[
         str | None,
-        Field(max_length=250, description="Commit, by its full hash if the run is to be repeatable."),
+        Field(max_length=250, description="Commit. Use the full hash to make the run repeatable."),
     ] = None
     path: Annotated[str | None, Field(max_length=1024, description="Folder inside the repository.")] = None
     dirty: Annotated[
         bool | None,
-        Field(description="Whether the tree had changes that the revision does not have. Absent: it had none."),
+        Field(description="Whether the working tree had uncommitted changes. If omitted, it had none."),
     ] = None
 
 
 class Dataset(Model):
-    """One data set that the run reads."""
+    """A data set that the run reads."""
 
     name: Annotated[
         Name,
@@ -64,10 +64,8 @@ class Dataset(Model):
             description="Short name, unique among the run's data sets.",
         ),
     ]
-    uri: Annotated[
-        str, Field(min_length=1, max_length=2048, description="Where it lies, e.g. s3://datasets/digits/2.1/")
-    ]
-    version: Annotated[str | None, Field(max_length=250, description="The publisher's name of this version.")] = None
+    uri: Annotated[str, Field(min_length=1, max_length=2048, description="Location, e.g. s3://datasets/digits/2.1/")]
+    version: Annotated[str | None, Field(max_length=250, description="The publisher's name for this version.")] = None
     digest: Annotated[Digest | None, Field(description="sha256 of the content, as sha256:<64 hex digits>.")] = None
 
 
@@ -88,14 +86,14 @@ class SecretReference(Model):
             min_length=1,
             max_length=253,
             pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-            description="Name of a Secret of the namespace, with the keys accessKey and secretKey, and where needed "
+            description="Name of a Secret of the namespace, with the keys accessKey and secretKey, and optionally "
             "sessionToken, endpoint, region and ca.",
         ),
     ]
 
 
 class RunDataset(Dataset):
-    """One data set that is brought to /assay/data/<name> before the training begins."""
+    """A data set that is fetched to /assay/data/<name> before the training starts."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -118,27 +116,27 @@ class RunDataset(Dataset):
             min_length=1,
             max_length=1024,
             pattern=DATASET_URI,
-            description="Where it lies: s3://<bucket>/<folder>/, s3://<bucket>/<file> or https://<host>/<file>.",
+            description="Location: s3://<bucket>/<folder>/, s3://<bucket>/<file> or https://<host>/<file>.",
         ),
     ]
     secret_ref: Annotated[
         SecretReference | None,
         Field(
-            description="The Secret to read it with. Without one it must lie below the namespace's own prefixes, or "
-            "below one that is allowed for it."
+            description="The Secret with credentials for the data set. Without one, it must be below the "
+            "namespace's own prefixes or below an allowed prefix."
         ),
     ] = None
 
 
 class ModelOutput(Model):
-    """Which artifact is the model."""
+    """The artifact that is the model."""
 
     path: Annotated[
         str,
         Field(
             min_length=1,
             max_length=1024,
-            description="File or folder below /assay/artifacts. A run that does not leave it there has failed.",
+            description="File or folder below /assay/artifacts. A run that does not write it fails.",
             json_schema_extra=rules(
                 rule(
                     "!self.startsWith('/') && !self.split('/').exists(part, part == '..' || part == '')",
@@ -154,9 +152,9 @@ JobSpec = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "description": "The spec of the batch/v1 Job that runs the training: any field of a JobSpec. Assay adds "
-            "the recorder as a native sidecar, the /assay volume and the PARAM_ variables, and nothing else. "
-            "ttlSecondsAfterFinished takes effect once the run is recorded.",
+            "description": "The spec of the batch/v1 Job that runs the training; any field of a JobSpec is allowed. "
+            "Assay adds only the recorder as a native sidecar, the /assay volume and the PARAM_ "
+            "variables. ttlSecondsAfterFinished takes effect when the run is recorded.",
             "x-kubernetes-preserve-unknown-fields": True,
             "required": ["template"],
             "properties": {
@@ -176,10 +174,10 @@ JobSpec = Annotated[
                                     "type": "array",
                                     "minItems": 1,
                                     "maxItems": 32,
-                                    "description": "The training container, and others beside it.",
+                                    "description": "The training container and any others.",
                                     "items": {
                                         "type": "object",
-                                        "description": "A container, with any field that core/v1 has for it.",
+                                        "description": "A container; any field of core/v1 is allowed.",
                                         "x-kubernetes-preserve-unknown-fields": True,
                                     },
                                 }
@@ -199,8 +197,8 @@ Seed = Annotated[
     Field(
         ge=0,
         le=2**32 - 1,
-        description="Where the training's random numbers begin. The containers see it as ASSAY_SEED; it takes effect "
-        "only where the training code uses it.",
+        description="Seed of the training's random numbers. The containers get it as ASSAY_SEED; the training "
+        "code must use it.",
     ),
 ]
 
@@ -208,16 +206,16 @@ Seed = Annotated[
 class Recipe(Model):
     """What an experiment's template and a run have in common: code, data, model and Job."""
 
-    source: Annotated[Source | None, Field(description="Where the training code comes from.")] = None
+    source: Annotated[Source | None, Field(description="The training code.")] = None
     datasets: Annotated[
         list[RunDataset],
         Field(
             max_length=64,
-            description="The data sets that the run reads, brought to /assay/data/<name> before the training begins.",
+            description="The data sets that the run reads, fetched to /assay/data/<name> before the training starts.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
-    model: Annotated[ModelOutput | None, Field(description="Which artifact is the model.")] = None
+    model: Annotated[ModelOutput | None, Field(description="The artifact that is the model.")] = None
     seed: Seed | None = None
     job: Annotated[JobSpec, Field()]
 
@@ -232,8 +230,8 @@ Parameters = Annotated[
             "type": "object",
             "x-kubernetes-preserve-unknown-fields": True,
             "maxProperties": 64,
-            "description": "Parameters by name: numbers, strings or booleans. A container sees each as PARAM_<name>, "
-            "and all of them in /assay/params.json.",
+            "description": "Parameters by name: numbers, strings or booleans. A container gets each as PARAM_<name>, "
+            "and all in /assay/params.json.",
         }
     ),
 ]
@@ -241,7 +239,7 @@ Parameters = Annotated[
 
 Tolerance = Annotated[
     float,
-    Field(ge=0, description="Largest relative difference, of the larger of two values, that counts as none."),
+    Field(ge=0, description="Maximum difference, relative to the larger of the two values."),
 ]
 
 
@@ -249,7 +247,7 @@ _OBJECT_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
 class RerunOf(Model):
-    """The run that is done again."""
+    """The original run, if this is a rerun."""
 
     name: Annotated[Name, Field(pattern=_OBJECT_NAME, description="Name of the Run, in the same namespace.")]
     uid: Annotated[str, Field(min_length=1, max_length=64, description="UID of the Run.")]
@@ -257,25 +255,25 @@ class RerunOf(Model):
         Name | None,
         Field(
             pattern=_OBJECT_NAME,
-            description="Name of its Experiment, by which its record is found once the Run itself is gone.",
+            description="Name of the run's Experiment. Needed to find the record after the Run itself is gone.",
         ),
     ] = None
     tolerance: Annotated[
         float,
         Field(
             ge=0,
-            description="How far a metric may be from the original's: |a - b| is at most this times the larger of "
-            "|a| and |b|. With 0 they have to be equal.",
+            description="Maximum difference of a metric from the original: |a - b| is at most this times the "
+            "larger of |a| and |b|. With 0 they must be equal.",
         ),
     ] = 1e-6
     tolerances: Annotated[
         dict[MetricName, Tolerance],
-        Field(max_length=100, description="The same for single metrics, by name."),
+        Field(max_length=100, description="Tolerances of individual metrics, by name."),
     ] = {}
 
 
 class RunSpec(Recipe):
-    """One attempt: exact parameters, code, data and pod template. It cannot be changed."""
+    """One training: parameters, code, data and pod template. Immutable."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -291,13 +289,13 @@ class RunSpec(Recipe):
     retention: Annotated[
         Retention | None,
         Field(
-            description="How long what it leaves behind is kept. Of a run of an Experiment the Experiment's counts, as "
-            "it is now."
+            description="How long the run's data is kept. For a run of an Experiment, the Experiment's current "
+            "value counts."
         ),
     ] = None
     rerun_of: Annotated[
         RerunOf | None,
-        Field(description="The run that is done again: once this one has ended, its results are compared with it."),
+        Field(description="The original run, if this is a rerun. The results are compared when this run has ended."),
     ] = None
 
 
@@ -309,6 +307,6 @@ class RunTemplateMetadata(Model):
 
 
 class RunTemplate(Recipe):
-    """What becomes the spec of every Run of an experiment."""
+    """The spec of every Run of an experiment."""
 
     metadata: Annotated[RunTemplateMetadata | None, Field(description="Labels and annotations for the Runs.")] = None
