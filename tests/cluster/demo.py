@@ -1,4 +1,4 @@
-"""`make demo`: start a local cluster, install Assay from the checkout's chart, run examples/quickstart, show the result.
+"""`make demo`: start a local cluster, install Assay from the chart, run examples/quickstart, and show the result.
 
 The demonstration is glue around other modules. It reads the cluster with kubectl and shows results with `assay`, as a
 user would, and leaves behind a namespace in which every command of the documentation works.
@@ -125,7 +125,7 @@ class Demo:
         if status["phase"] != "Succeeded":
             print(f"\nerror: the experiment has failed: {status.get('message')}\nlogs:  {self.cluster.logs}")
             return 1
-        best, *_, worst = (run["metadata"]["name"] for run in rendering.sort_runs(self._runs(), objective))
+        best, *_, worst = self._ranking(objective)
         self._show(f"assay curves {best} {worst}")
         version = self._registered(best)
         self._show(f"assay promote {MODEL} {ALIAS} {version['spec']['version']} --no-wait")
@@ -141,8 +141,11 @@ class Demo:
         if code:
             raise ClusterError(f"`{command}` ended with exit code {code}")
 
-    def _runs(self) -> list[Raw]:
-        return list(self._get("runs", f"--selector=assay.dev/experiment={EXPERIMENT}")["items"])
+    def _ranking(self, objective: Raw) -> list[str]:
+        """Return the names of the runs that have a value of the objective, the best first."""
+        runs = self._get("runs", f"--selector=assay.dev/experiment={EXPERIMENT}")["items"]
+        ranked = rendering.sort_runs(runs, objective)
+        return [run["metadata"]["name"] for run in ranked if rendering.result(run, objective["metric"]) is not None]
 
     def _registered(self, run: str) -> Raw:
         """Wait until the best run is a version of the model whose bytes are copied and verified, and return that."""
