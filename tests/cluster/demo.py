@@ -128,7 +128,10 @@ class Demo:
         best, *_, worst = self._ranking(objective)
         self._show(f"assay curves {best} {worst}")
         version = self._registered(best)
+        name = version["metadata"]["name"]
+        print(f"\n{best} is registered as {name}. Ask for it to go live as {MODEL}.{ALIAS}:", flush=True)
         self._show(f"assay promote {MODEL} {ALIAS} {version['spec']['version']} --no-wait")
+        print()
         print(rendering.next_steps(self._exports(), version, ALIAS, best, worst), flush=True)
         return 0
 

@@ -53,15 +53,17 @@ def number(value: Any) -> str:
 def next_steps(exports: Sequence[str], version: Raw, alias: str, best: str, other: str) -> str:
     """What the demonstration ends with: what makes a shell ready, and commands to try in it, two spaces indented."""
     name, model = version["metadata"]["name"], version["spec"]["model"]
+    experiment = version["spec"]["run"]["experiment"]
     parts = {
-        "Next steps. Prepare your shell:": exports,
+        "Next steps. Prepare a shell:": exports,
         "Explore the runs:": (
+            f"assay runs -e {experiment} --where 'metrics.val_accuracy.last > 0.95'",
             f"assay compare {best} {other}",
             f"assay curves {best} {other} --metric train_loss --metric val_loss --log-y",
             f"assay artifacts ls {best}",
             f"kubectl describe run {best}",
         ),
-        f"{name} needs an approval, and not from {version['spec']['owner']}, who trained it. Approve it as rita:": (
+        f"You ({version['spec']['owner']}) trained {name}, so somebody else approves it. Do that as rita:": (
             f"assay why {model}.{alias}",
             f"assay approve {name} --for {alias} --as rita --yes",
             "assay models",
@@ -76,7 +78,7 @@ def next_steps(exports: Sequence[str], version: Raw, alias: str, best: str, othe
         ),
     }
     blocks = ["\n".join((title, *(f"  {command}" for command in commands))) for title, commands in parts.items()]
-    return "\n".join(("", *("\n" + block for block in blocks), "", "The cluster keeps running until `make demo-down`."))
+    return "\n\n".join((*blocks, "The cluster keeps running until `make demo-down`."))
 
 
 def _ordered(experiment: Raw, names: Iterable[str]) -> list[str]:

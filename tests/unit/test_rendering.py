@@ -70,13 +70,14 @@ def test_result_is_the_best_value_or_else_the_last() -> None:
     assert rendering.result(without_best, "val_accuracy") == pytest.approx(0.4)
 
 
-def test_next_steps_are_the_indented_lines_and_name_who_may_not_approve() -> None:
-    version = {"metadata": {"name": "digits.v2"}, "spec": {"model": "digits", "owner": "admin", "version": 2}}
+def test_next_steps_are_the_indented_lines_and_say_who_trained_the_model() -> None:
+    spec = {"model": "digits", "owner": "admin", "version": 2, "run": {"name": "digits-3", "experiment": "digits"}}
+    version = {"metadata": {"name": "digits.v2"}, "spec": spec}
     text = rendering.next_steps(["export A=b"], version, "champion", "digits-3", "digits-4")
     commands = [line.strip() for line in text.splitlines() if line.startswith("  ")]
     assert commands[0] == "export A=b"
     assert "assay compare digits-3 digits-4" in commands
     assert "assay approve digits.v2 --for champion --as rita --yes" in commands
     assert "assay pull digits.v2 digits-v2" in commands
-    assert "not from admin, who trained it" in text
+    assert "You (admin) trained digits.v2, so somebody else approves it" in text
     assert max(map(len, text.splitlines())) <= 100
