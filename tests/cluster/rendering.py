@@ -63,7 +63,7 @@ def next_steps(exports: Sequence[str], version: Raw, alias: str, best: str, othe
             f"assay artifacts ls {best}",
             f"kubectl describe run {best}",
         ),
-        f"You ({version['spec']['owner']}) trained {name}, so somebody else approves it. Do that as rita:": (
+        f"You ({version['spec']['owner']}) trained {name}, so somebody else has to approve it. Approve it as rita:": (
             f"assay why {model}.{alias}",
             f"assay approve {name} --for {alias} --as rita --yes",
             "assay models",

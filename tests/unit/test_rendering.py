@@ -79,5 +79,5 @@ def test_next_steps_are_the_indented_lines_and_say_who_trained_the_model() -> No
     assert "assay compare digits-3 digits-4" in commands
     assert "assay approve digits.v2 --for champion --as rita --yes" in commands
     assert "assay pull digits.v2 digits-v2" in commands
-    assert "You (admin) trained digits.v2, so somebody else approves it" in text
+    assert "You (admin) trained digits.v2, so somebody else has to approve it" in text
     assert max(map(len, text.splitlines())) <= 100
