@@ -37,7 +37,7 @@ cluster: setup ## a real Kubernetes on this machine, left running
 cluster-down: setup ## stop it
 	$(PYTHON) -m tests.cluster down
 
-demo: setup ## watch an Experiment train real models in real pods
+demo: setup ## start a cluster, train six models, register the best one
 	$(PYTHON) -m tests.cluster demo
 
 demo-down: setup ## stop what `make demo` left running

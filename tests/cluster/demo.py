@@ -1,30 +1,36 @@
-"""`make demo`: a local cluster, Assay on it by the checkout's chart, and examples/quickstart, from nothing to a result.
+"""`make demo`: start a local cluster, install Assay from the chart, run examples/quickstart, and show the result.
 
-Everything here is glue around parts that stand elsewhere. It reads what happens as a user does, with kubectl.
+The demonstration is glue around other modules. It reads the cluster with kubectl and shows results with `assay`, as a
+user would, and leaves behind a namespace in which every command of the documentation works.
 """
 
 import argparse
 import json
+import os
+import shlex
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from helm_python import HelmError
 
-from assay.store.client import ObjectStore
-from assay.store.config import StoreConfig
-from tests.cluster import charting, images, packages, paths, rendering
+from tests.cluster import charting, images, packages, paths, people, rendering
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
+from tests.cluster.shell import run
 from tests.cluster.waiting import wait_for
 
-CLUSTER, NAMESPACE, EXPERIMENT = "assay", "demo", "digits"
+CLUSTER, NAMESPACE, EXPERIMENT, MODEL, ALIAS = "assay", "demo", "digits", "digits", "champion"
 MANIFEST = paths.CHECKOUT / "examples" / "quickstart" / "experiment.yaml"
 PATIENCE_SECONDS = 900
+REGISTRATION_SECONDS = 60
+#: The largest size, in characters, of what is shown in a terminal.
+WIDTH, HEIGHT = 100, 18
 
 Raw = dict[str, Any]
 
@@ -81,9 +87,12 @@ class Demo:
         """Apply the experiment, after removing the one of an earlier demonstration."""
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
+        self._say(f"the namespace {NAMESPACE}: roles for {', '.join(people.ROLES)}, and a read-only key for the store")
+        people.set_up(self.release, NAMESPACE)
+        self._write_user_files()
         old = ("delete", "experiment", EXPERIMENT, "--ignore-not-found", "--cascade=foreground", "--timeout=120s")
         if self._kubectl(*old, timeout=130).strip():
-            self._say("removed the experiment of last time (its records stay in the store)")
+            self._say("removed the experiment of the previous demo; its records and model versions stay")
         self._say(f"kubectl apply -f {MANIFEST.relative_to(paths.CHECKOUT)}")
         self._kubectl("apply", "-f", str(MANIFEST))
 
@@ -109,67 +118,66 @@ class Demo:
         return seen
 
     def report(self, experiment: Raw) -> int:
-        """Print the result and what to try next; return the exit code."""
-        selector = f"--selector=assay.dev/experiment={EXPERIMENT}"
-        runs = self._get("runs", selector)["items"]
-        print(f"\n{rendering.run_table(experiment, runs)}\n")
+        """Show the result with `assay`, and what to try next; return the exit code."""
+        objective = experiment["spec"]["objective"]
+        self._show(f"assay runs -e {EXPERIMENT} --sort {objective['metric']}")
         status = experiment["status"]
-        best = next((run for run in runs if run["metadata"]["name"] == (status.get("best") or {}).get("run")), None)
-        if best:
-            self._report_best(experiment, best)
-        self._report_next(best or runs[0])
         if status["phase"] != "Succeeded":
             print(f"\nerror: the experiment has failed: {status.get('message')}\nlogs:  {self.cluster.logs}")
             return 1
+        best, *_, worst = self._ranking(objective)
+        self._show(f"assay curves {best} {worst}")
+        version = self._registered(best)
+        name = version["metadata"]["name"]
+        print(f"\n{best} is registered as {name}. Ask for it to go live as {MODEL}.{ALIAS}:", flush=True)
+        self._show(f"assay promote {MODEL} {ALIAS} {version['spec']['version']} --no-wait")
+        print()
+        print(rendering.next_steps(self._exports(), version, ALIAS, best, worst), flush=True)
         return 0
 
     # Parts of the report
 
-    def _report_best(self, experiment: Raw, run: Raw) -> None:
-        metric = experiment["spec"]["objective"]["metric"]
-        value = rendering.number(rendering.result(run, metric))
-        chosen = rendering.assignments(experiment, rendering.parameters(run))
-        print(f"Best run:   {run['metadata']['name']}, {metric} {value} with {chosen}")
-        record = run["status"].get("record") or {}
-        uri = record.get("artifacts") or record.get("uri", "")
-        print(f"Artifacts:  {uri}")
-        for path, size in self._artifacts(uri):
-            print(f"              {path} ({rendering.size(size)})")
-        print("Copy them:  (any S3 client does; this one came with `make setup`)")
-        rclone = _shown(Path(sys.executable).with_name("rclone"))
-        print(f"  {rclone} --config {_shown(self._rclone_config())} copy \\")
-        print(f"    store:{uri.removeprefix('s3://')} best-run")
+    def _show(self, command: str) -> None:
+        """Run a command as the user would, with its output on the user's own terminal. Raises ClusterError."""
+        print(f"\n$ {command}", flush=True)
+        code = subprocess.run(shlex.split(command), env=self._environment(), check=False).returncode
+        if code:
+            raise ClusterError(f"`{command}` ended with exit code {code}")
 
-    def _report_next(self, run: Raw) -> None:
-        kubectl = "kubectl" if shutil.which("kubectl") else _shown(Path(self.cluster.spec.programs["kubectl"]))
-        print("\nThe cluster stays up until `make demo-down`. Next:\n")
-        print(f"  export KUBECONFIG={_shown(self.cluster.kubeconfig)}")
-        print(f"  {kubectl} -n {NAMESPACE} get experiments,runs,jobs,pods")
-        print(f"  {kubectl} -n {NAMESPACE} describe run {run['metadata']['name']}")
-        print(f"  {kubectl} -n {self.release.namespace} logs deployment/{charting.DEPLOYMENT}")
-        print(f"  {kubectl} explain experiment.spec.search")
+    def _ranking(self, objective: Raw) -> list[str]:
+        """Return the names of the runs that have a value of the objective, the best first."""
+        runs = self._get("runs", f"--selector=assay.dev/experiment={EXPERIMENT}")["items"]
+        ranked = rendering.sort_runs(runs, objective)
+        return [run["metadata"]["name"] for run in ranked if rendering.result(run, objective["metric"]) is not None]
 
-    def _artifacts(self, uri: str) -> Iterable[tuple[str, int]]:
-        store = ObjectStore(StoreConfig.from_environment(self.cluster.store.environment()))
-        prefix = uri.removeprefix(f"s3://{self.cluster.store.bucket}/").rstrip("/") + "/"
-        return sorted((info.key.removeprefix(prefix), info.size) for info in store.list(prefix))
+    def _registered(self, run: str) -> Raw:
+        """Wait until the best run is a version of the model whose bytes are copied and verified, and return that."""
+        uid = self._get("run", run)["metadata"]["uid"]
+        found: Raw = {}
 
-    def _rclone_config(self) -> Path:
-        """A configuration in which `store:` is the cluster's object store. It holds the keys."""
-        store = self.cluster.store
-        settings = {
-            "type": "s3",
-            "provider": "Other",
-            "endpoint": store.endpoint,
-            "region": store.region,
-            "access_key_id": store.access_key,
-            "secret_access_key": store.secret_key,
+        def ready() -> bool:
+            nonlocal found
+            found = next(iter(self._get("modelversions", f"--selector=assay.dev/run-uid={uid}")["items"]), {})
+            return (found.get("status") or {}).get("phase") == "Ready"
+
+        wait_for(f"the version of {MODEL} from run {run}", ready, seconds=REGISTRATION_SECONDS, saw=lambda: found)
+        return found
+
+    def _exports(self) -> list[str]:
+        """Return what makes a shell the user's: kubectl and assay for this cluster and namespace."""
+        return [f"export KUBECONFIG={_shown(self._kubeconfig)}", f"export PATH={_shown(self._programs)}:$PATH"]
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of such a shell, and the size of what is shown in it."""
+        others = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
+        width = min(shutil.get_terminal_size((WIDTH, 0)).columns, WIDTH)
+        return {
+            **others,
+            "KUBECONFIG": str(self._kubeconfig),
+            "PATH": os.pathsep.join((str(self._programs), os.environ["PATH"])),
+            "COLUMNS": str(width),
+            "LINES": str(HEIGHT),
         }
-        lines = ["[store]", *(f"{name} = {value}" for name, value in settings.items()), ""]
-        path = self._folder / "rclone.conf"
-        path.touch(mode=0o600)
-        path.write_text("\n".join(lines))
-        return path
 
     # The cluster
 
@@ -179,6 +187,27 @@ class Demo:
         folder = self.cluster.folder / "demo"
         folder.mkdir(exist_ok=True)
         return folder
+
+    @property
+    def _kubeconfig(self) -> Path:
+        return self._folder / "kubeconfig"
+
+    @property
+    def _programs(self) -> Path:
+        return self._folder / "bin"
+
+    def _write_user_files(self) -> None:
+        """Write a kubeconfig that is set to the demonstration's namespace, and a folder with kubectl and assay."""
+        shutil.copy(self.cluster.kubeconfig, self._kubeconfig)
+        context = ("set-context", "--current", f"--namespace={NAMESPACE}")
+        run(self.cluster.spec.programs["kubectl"], f"--kubeconfig={self._kubeconfig}", "config", *context)
+        self._programs.mkdir(exist_ok=True)
+        scripts = Path(sys.executable).parent
+        targets = {name: scripts / name for name in ("assay", "kubectl-assay", "kubectl_complete-assay")}
+        for name, target in {**targets, "kubectl": Path(self.cluster.spec.programs["kubectl"])}.items():
+            link = self._programs / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
 
     def _load(self, image: images.Image, archive: Path) -> None:
         """Import an archive, unless this very one was imported before."""

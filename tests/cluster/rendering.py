@@ -22,16 +22,6 @@ def progress(experiment: Raw) -> str:
     return ", ".join(parts)
 
 
-def run_table(experiment: Raw, runs: Iterable[Raw]) -> str:
-    """The runs, best first; those without a value of the objective at the end."""
-    objective = experiment["spec"]["objective"]
-    ordered = sort_runs(runs, objective)
-    names = _ordered(experiment, {name for run in ordered for name in parameters(run)})
-    header = ["RUN", *map(str.upper, names), objective["metric"].upper(), "DURATION", "PHASE"]
-    rows = [_row(run, names, objective["metric"]) for run in ordered]
-    return table([header, *rows])
-
-
 def sort_runs(runs: Iterable[Raw], objective: Raw) -> list[Raw]:
     """Best first by the objective; a run without a value of it is worse than any other."""
     sign = -1 if objective["direction"] == "maximize" else 1
@@ -50,11 +40,6 @@ def result(run: Raw, metric: str) -> float | None:
     return None if value is None else float(value)
 
 
-def parameters(run: Raw) -> Mapping[str, Any]:
-    """The run's parameters by name."""
-    return run["spec"].get("parameters") or {}
-
-
 def assignments(experiment: Raw, values: Mapping[str, Any]) -> str:
     """Parameters in a sentence, in the experiment's order: `learning_rate 0.1, depth 3`."""
     return ", ".join(f"{name} {number(values[name])}" for name in _ordered(experiment, values))
@@ -65,31 +50,35 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def size(count: int) -> str:
-    """Bytes for people: `327 kB`."""
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _row(run: Raw, names: Sequence[str], metric: str) -> list[str]:
-    status = run.get("status") or {}
-    value = result(run, metric)
-    chosen = [number(parameters(run).get(name, "")) for name in names]
-    shown = "" if value is None else f"{value:.4f}"
-    return [run["metadata"]["name"], *chosen, shown, status.get("duration") or "", _phase(status)]
-
-
-def _phase(status: Raw) -> str:
-    phase, reason = str(status.get("phase") or "Pending"), status.get("reason")
-    return f"{phase} ({reason})" if phase == "Failed" and reason else phase
+def next_steps(exports: Sequence[str], version: Raw, alias: str, best: str, other: str) -> str:
+    """What the demonstration ends with: what makes a shell ready, and commands to try in it, two spaces indented."""
+    name, model = version["metadata"]["name"], version["spec"]["model"]
+    experiment = version["spec"]["run"]["experiment"]
+    parts = {
+        "Next steps. Prepare a shell:": exports,
+        "Explore the runs:": (
+            f"assay runs -e {experiment} --where 'metrics.val_accuracy.last > 0.95'",
+            f"assay compare {best} {other}",
+            f"assay curves {best} {other} --metric train_loss --metric val_loss --log-y",
+            f"assay artifacts ls {best}",
+            f"kubectl describe run {best}",
+        ),
+        f"You ({version['spec']['owner']}) trained {name}, so somebody else has to approve it. Approve it as rita:": (
+            f"assay why {model}.{alias}",
+            f"assay approve {name} --for {alias} --as rita --yes",
+            "assay models",
+        ),
+        "Use the model, and see where it comes from:": (
+            f"assay pull {name} {name.replace('.', '-')}",
+            f"assay lineage {name}",
+        ),
+        "Look behind the scenes:": (
+            "kubectl get experiments,runs,modelversions,modelaliases,jobs,pods",
+            "kubectl -n assay-system logs deployment/assay-operator",
+        ),
+    }
+    blocks = ["\n".join((title, *(f"  {command}" for command in commands))) for title, commands in parts.items()]
+    return "\n\n".join((*blocks, "The cluster keeps running until `make demo-down`."))
 
 
 def _ordered(experiment: Raw, names: Iterable[str]) -> list[str]:

@@ -42,23 +42,17 @@ def test_progress_before_the_first_status_says_so() -> None:
         assert text == "the operator has not seen the experiment yet"
 
 
-def test_table_has_the_best_run_first_and_runs_without_a_result_last() -> None:
-    failed = _run("digits-2", "Failed", learning_rate=0.03, depth=2)
-    failed["status"]["reason"] = "OOMKilled"
+def test_the_best_run_comes_first_and_runs_without_a_result_come_last() -> None:
     fresh = {"metadata": {"name": "digits-3"}, "spec": {}}
     runs = [
-        failed,
+        _run("digits-2", "Failed", learning_rate=0.03),
         fresh,
-        _run("digits-0", "Succeeded", 0.9, learning_rate=0.3, depth=2),
-        _run("digits-1", "Succeeded", 0.95, learning_rate=0.1, depth=2),
+        _run("digits-0", "Succeeded", 0.9, learning_rate=0.3),
+        _run("digits-1", "Succeeded", 0.95, learning_rate=0.1),
     ]
-    assert rendering.run_table(EXPERIMENT, runs).splitlines() == [
-        "RUN       LEARNING_RATE  DEPTH  VAL_ACCURACY  DURATION  PHASE",
-        "digits-1  0.1            2      0.9500        9s        Succeeded",
-        "digits-0  0.3            2      0.9000        9s        Succeeded",
-        "digits-2  0.03           2                    9s        Failed (OOMKilled)",
-        "digits-3                                                Pending",
-    ]
+    objective = EXPERIMENT["spec"]["objective"]
+    names = [run["metadata"]["name"] for run in rendering.sort_runs(runs, objective)]
+    assert names == ["digits-1", "digits-0", "digits-2", "digits-3"]
 
 
 def test_less_is_better_when_the_objective_is_minimized() -> None:
@@ -76,6 +70,14 @@ def test_result_is_the_best_value_or_else_the_last() -> None:
     assert rendering.result(without_best, "val_accuracy") == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize(("count", "text"), [(999, "999 B"), (52_600, "53 kB"), (3_400_000, "3.4 MB")])
-def test_sizes_are_for_people(count: int, text: str) -> None:
-    assert rendering.size(count) == text
+def test_next_steps_are_the_indented_lines_and_say_who_trained_the_model() -> None:
+    spec = {"model": "digits", "owner": "admin", "version": 2, "run": {"name": "digits-3", "experiment": "digits"}}
+    version = {"metadata": {"name": "digits.v2"}, "spec": spec}
+    text = rendering.next_steps(["export A=b"], version, "champion", "digits-3", "digits-4")
+    commands = [line.strip() for line in text.splitlines() if line.startswith("  ")]
+    assert commands[0] == "export A=b"
+    assert "assay compare digits-3 digits-4" in commands
+    assert "assay approve digits.v2 --for champion --as rita --yes" in commands
+    assert "assay pull digits.v2 digits-v2" in commands
+    assert "You (admin) trained digits.v2, so somebody else has to approve it" in text
+    assert max(map(len, text.splitlines())) <= 100
