@@ -7,6 +7,8 @@ PYTHON := .venv/bin/python
 RUN := .venv/bin
 PYTEST ?= $(RUN)/pytest
 CLUSTER ?= local
+# How many tests of a cluster run at once. Each worker has a cluster of its own; most of the time tests wait.
+WORKERS ?= 3
 # What the benchmark compares with. It has an environment of its own.
 MLFLOW := mlflow>=3.17,<4
 
@@ -43,9 +45,12 @@ demo: setup ## start a cluster, train six models, register the best one
 demo-down: setup ## stop what `make demo` left running
 	$(PYTHON) -m tests.cluster down
 
+# The workers import the same modules: what the first compiles, the others only load.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 test: setup ## every test, on a real cluster
 	$(PYTEST) -m unit -n 2
-	$(PYTEST) -m 'not unit' --cluster=$(CLUSTER)
+	$(PYTEST) -m 'not unit' --ignore=tests/unit --cluster=$(CLUSTER) $(if $(filter local,$(CLUSTER)),-n $(WORKERS) --dist loadgroup)
 
 test-fast: setup ## the tests that need no cluster, in under a minute
 	$(PYTEST) -m unit -n 2

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import registry
+from tests.cluster import calls
 from tests.cluster.errors import ClusterError
 from tests.registry import Cluster, Raw, digest
 
@@ -98,9 +99,7 @@ class Realm:
 
     def get(self, kind: str, name: str) -> Raw:
         """Return an object as it is stored; {} when there is none."""
-        text = self.admin("get", kind, name, "--output=json", "--ignore-not-found")
-        found: Raw = json.loads(text) if text else {}
-        return found
+        return calls.one(self.cluster, self.namespace, kind, name)
 
     def approvals(self, name: str) -> dict[str, str]:
         """Return the approvals of a version, by the annotation's name."""

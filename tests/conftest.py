@@ -5,20 +5,21 @@
     pytest --cluster=kind                         pytest-kind makes it; --keep-cluster keeps it
     pytest --cluster=current                      the current context of kubectl, or of --kubeconfig
 
-A run whose tests need no cluster starts nothing. With `pytest -n` all workers share one.
+A run whose tests need no cluster starts nothing. With `pytest -n` every worker has a local cluster of its own: an
+operator works on a whole cluster, and tests break parts of it, so nothing but a cluster keeps two workers apart.
 """
 
-import fcntl
-import os
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
+from tests import beside
 from tests.cluster import LocalCluster, external
 from tests.cluster.errors import ClusterError
 from tests.cluster.external import ExternalCluster
@@ -28,11 +29,17 @@ settings.register_profile("assay", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("assay")
 
 Cluster = LocalCluster | ExternalCluster
+TESTS = Path(__file__).parent
 FULL, CONTROL_PLANE, LOCAL, CLEAN = "cluster", "control_plane", "local_cluster", "clean_cluster"
 
 _with_node = pytest.StashKey[bool]()
-_owner = pytest.StashKey[Path]()
 _running = pytest.StashKey[Cluster]()
+
+#: What takes minutes begins first, so that no worker is left with it at the end: whatever uses a cluster beside the
+#: worker's own, these modules, then folder by folder. Attacks come last: the operator of other tests would act on what
+#: they leave behind.
+LONG = ("test_serving_chaos.py", "test_faults.py", "test_runs.py", "test_many_runs.py")
+FOLDERS = ("chart", "e2e", "cli", "integration", "unit", "attacks")
 
 
 # Options, and which tests run
@@ -50,6 +57,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if {LOCAL, CLEAN} & _fixtures(item) or item.get_closest_marker("chaos")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=_place)
+    for item in items:
+        for name in beside.FIXTURES & _fixtures(item):
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
+def _place(item: pytest.Item) -> tuple[str, int, int]:
+    folder, file = item.path.relative_to(TESTS).parts[0], item.path.name
+    return (
+        # "~" is behind every letter.
+        min(beside.FIXTURES & _fixtures(item), default="~"),
+        LONG.index(file) if file in LONG and folder != "unit" else len(LONG),
+        FOLDERS.index(folder) if folder in FOLDERS else 0,
+    )
 
 
 @pytest.hookimpl(trylast=True)
@@ -62,53 +83,52 @@ def _fixtures(item: pytest.Item) -> set[str]:
     return set(getattr(item, "fixturenames", ()))
 
 
-# The cluster's life. The process that the user started owns it, also when xdist's workers use it.
+# Workers
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if hasattr(config, "workerinput"):
-        config.stash[_owner] = Path(config.workerinput["assay_owner"])
-        return
-    folder = Path(tempfile.mkdtemp(prefix="assay-tests-"))
-    os.mkfifo(folder / "alive")
-    config.stash[_owner] = folder
-    # As long as this is open, the cluster lives; the kernel closes it, however this process ends.
-    alive = os.open(folder / "alive", os.O_RDWR)
-    config.add_cleanup(lambda: _release(folder, alive))
+class _Groups(LoadScopeScheduling):
+    """Hands out whole modules in the order of collection, or all modules of an `xdist_group` together."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        _, _, group = nodeid.rpartition("]")[2].partition("@")
+        return group or nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of xdist which process owns the cluster."""
-    node.workerinput["assay_owner"] = str(node.config.stash[_owner])
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Groups | None:
+    """Distribute by group and module with `--dist loadgroup`."""
+    return _Groups(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
-def _release(folder: Path, alive: int) -> None:
-    os.close(alive)
-    name = folder / "name"
-    if name.exists():
-        LocalCluster(name.read_text()).stop()
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and config.getoption("cluster") != "local":
+        raise pytest.UsageError("-n needs --cluster=local: every worker has a cluster of its own")
+
+
+# The cluster's life
 
 
 def _start_local(config: pytest.Config) -> LocalCluster:
-    """The run's own cluster, or the detached one that --cluster-name names. The first who asks starts it."""
-    folder = config.stash[_owner]
-    wanted = str(config.getoption("cluster_name"))
-    detached = wanted != "pytest-kind"  # the default of pytest-kind's option
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # The folder's random part keeps runs apart whose process numbers are the same (in containers).
-        name = wanted if detached else "tests-" + folder.name.removeprefix("assay-tests-").replace("_", "x")
-        with_node = config.stash[_with_node] or detached
-        cluster = LocalCluster(name, with_node=with_node)
-        if not cluster.running():
-            if not detached:
-                (folder / "name").write_text(name)
-            cluster.start(detached=detached, owner=None if detached else folder / "alive")
+    """The run's own cluster, or the detached one that --cluster-name names; a worker's own of either kind."""
+    detached = _detached(config)
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    # The random part keeps runs apart whose process numbers are the same (in containers).
+    chosen = config.getoption("cluster_name") if detached else f"tests-{secrets.token_hex(4)}"
+    name = "-".join(filter(None, (chosen, worker)))
+    cluster = LocalCluster(name, with_node=config.stash[_with_node] or detached)
+    if not cluster.running():
+        cluster.start(detached=detached)
     return cluster
+
+
+def _detached(config: pytest.Config) -> bool:
+    """Whether a cluster was named, which stays: `pytest-kind` is the default of pytest-kind's option."""
+    return config.getoption("cluster_name") != "pytest-kind"
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +148,7 @@ def _any_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         pytest.exit(f"no cluster: {error}", returncode=3)
     config.stash[_running] = cluster
     yield cluster
-    if isinstance(cluster, ExternalCluster):
+    if isinstance(cluster, ExternalCluster) or not _detached(config):
         cluster.stop()
     if delete and not config.getoption("keep_cluster"):
         delete()
@@ -153,23 +173,19 @@ def local_cluster(_any_cluster: Cluster) -> LocalCluster:
     return _any_cluster
 
 
-@pytest.fixture(scope="module")
-def clean_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
-    """A local cluster that nothing was ever installed in, for the tests of one module."""
-    name = request.node.path.stem.removeprefix("test_")
-    with LocalCluster(f"{name}-{os.getpid()}") as cluster:
-        yield cluster
+@pytest.fixture(scope="session")
+def clean_cluster() -> Iterator[LocalCluster]:
+    """A local cluster for what installs Assay as its users do: nothing is installed in it but by the tests that ask."""
+    yield beside.start("clean_cluster")
+    beside.stop("clean_cluster")
 
 
-@pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Have a test that breaks parts of the cluster run alone, where several workers share it."""
-    if not hasattr(item.config, "workerinput") or "_any_cluster" not in _fixtures(item):
-        yield
-        return
-    with (item.config.stash[_owner] / "turn").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX if item.get_closest_marker("chaos") else fcntl.LOCK_SH)
-        yield
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop a cluster beside the worker's own behind the last test that uses it."""
+    for name in beside.FIXTURES & _fixtures(item):
+        if nextitem is None or name not in _fixtures(nextitem):
+            beside.stop(name)
 
 
 # What a test gets of it

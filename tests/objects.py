@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
+from tests.cluster import calls
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 
@@ -86,13 +87,11 @@ class Objects:
 
     def get(self, kind: str, name: str) -> Raw:
         """Return one object, {} when there is none."""
-        text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else {}
+        return calls.one(self.cluster, self.namespace, kind, name)
 
     def all(self, kind: str, selector: str = "") -> list[Raw]:
         """Return the objects of a kind."""
-        more = ["-l", selector] if selector else []
-        return list(json.loads(self.kubectl("get", kind, "-o", "json", *more))["items"])
+        return calls.many(self.cluster, self.namespace, kind, selector)
 
     def wait(self, kind: str, name: str, what: str, holds: Callable[[Raw], Any], seconds: float = 90) -> Raw:
         """Wait until something holds of an object, and return the object."""
@@ -103,7 +102,7 @@ class Objects:
             seen = self.get(kind, name)
             return bool(seen and holds(seen))
 
-        wait_for(f"{kind} {name}: {what}", probe, seconds=seconds, every=0.3, saw=lambda: seen.get("status"))
+        wait_for(f"{kind} {name}: {what}", probe, seconds=seconds, saw=lambda: seen.get("status"))
         return seen
 
     def wait_phase(self, kind: str, name: str, *phases: str, seconds: float = 120) -> Raw:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +12,7 @@ from types import TracebackType
 
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMESPACE, SERVICE_ACCOUNT = "assay-system", "assay-operator"
@@ -31,7 +31,7 @@ class OperatorProcess:
 
     def __init__(self, cluster: LocalCluster, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
-        self.metrics_port = _free_port()
+        self.metrics_port = free_port()
         self._environment = {
             # With its bytecode kept, the operator starts in a quarter of the time.
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
@@ -107,10 +107,3 @@ class OperatorProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill(signal.SIGTERM)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

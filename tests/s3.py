@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from minio.minioadmin import MinioAdmin
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from tests.cluster import builds
+from tests.ports import free_port
 
 ROOT_KEY, ROOT_SECRET = "assay-root", "assay-root-secret"
 USER_KEY, USER_SECRET = "assay-operator", "assay-operator-secret"
@@ -35,14 +35,6 @@ _DEADLINE_SECONDS = 30.0
 def minio_binary() -> Path:
     """The MinIO server, built from its pinned source the first time."""
     return builds.minio()
-
-
-def free_port() -> int:
-    """A TCP port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = _DEADLINE_SECONDS) -> None:

@@ -1,12 +1,12 @@
 """The chart's tests: Helm itself renders it, and installs it into a cluster of its own."""
 
 import json
-import os
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from tests import beside
 from tests.cluster import charting, images, minio_image
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
@@ -60,10 +60,11 @@ class Release(charting.Release):
 @pytest.fixture(scope="session")
 def chart_cluster() -> Iterator[LocalCluster]:
     """A cluster that knows nothing of Assay but its images. One release at a time is installed in it."""
-    with LocalCluster(f"chart-{os.getpid()}") as cluster:
-        for archive in (images.assay_image(), images.quickstart_image(), minio_image.archive()):
-            cluster.load_image(archive)
-        yield cluster
+    cluster = beside.start("chart_cluster")
+    for archive in (images.assay_image(), images.quickstart_image(), minio_image.archive()):
+        cluster.load_image(archive)
+    yield cluster
+    beside.stop("chart_cluster")
 
 
 @pytest.fixture(scope="module")

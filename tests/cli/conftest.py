@@ -1,10 +1,7 @@
-"""`assay` as people run it: a process of its own, with a kubeconfig and, where it is needed, keys of the store."""
+"""`assay` as people run it, with a kubeconfig and, where it is needed, keys of the store."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +9,11 @@ from typing import Any
 import pytest
 
 from tests import registry
-from tests.cli import answering
+from tests.cli import answering, running
+from tests.cli.running import PROGRAM
 from tests.conftest import Cluster
 
-_CLEARED = ("KUBERNETES_SERVICE_HOST", "KUBECONFIG", "FORCE_COLOR", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
-
-
-PROGRAM = str(Path(sys.executable).parent / "assay")
+__all__ = ["PROGRAM", "Answer", "run", "run_process"]
 
 
 @dataclass(frozen=True)
@@ -42,21 +37,20 @@ class Answer:
 
 
 def run(*argv: str, environment: Mapping[str, str], stdin: str = "", cwd: Path | None = None) -> Answer:
-    """Run `assay` with the environment's variables beside this process's own."""
-    kept = {name: value for name, value in os.environ.items() if name not in _CLEARED and "ASSAY_" not in name}
-    done = subprocess.run(
-        [PROGRAM, *argv],
-        env={**kept, **environment},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=cwd,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    answering.check(argv, done.stdout)
-    return Answer(done.returncode, done.stdout, done.stderr)
+    """Run `assay` in this process, with the environment's variables beside this process's own."""
+    return _answer(argv, running.in_process(argv, environment, stdin, cwd))
+
+
+def run_process(*argv: str, environment: Mapping[str, str], stdin: str = "", cwd: Path | None = None) -> Answer:
+    """Run `assay` as people do, as a process of its own."""
+    return _answer(argv, running.as_process(argv, environment, stdin, cwd))
+
+
+def _answer(argv: Sequence[str], ended: running.Ended) -> Answer:
+    code, out, err = ended
+    assert "Traceback" not in err, err
+    answering.check(argv, out)
+    return Answer(code, out, err)
 
 
 @pytest.fixture(scope="session")

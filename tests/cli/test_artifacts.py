@@ -21,6 +21,7 @@ from assay.store.models import RegisteredModel
 from tests import registry
 from tests.cli import golden
 from tests.cli.conftest import Answer
+from tests.cli.slow_line import SlowLine
 from tests.cli.told import Told
 from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
@@ -37,6 +38,12 @@ MODEL = {"weights.bin": b"w" * 100_000, "deep/er/config.json": b"{}", "a b/%ü+&
 @pytest.fixture
 def told(governed: Cluster, namespace: str) -> Told:
     return Told(governed, namespace)
+
+
+def slow(cluster: Cluster, line: SlowLine) -> dict[str, str]:
+    """The environment of a person who reaches the cluster's store over a slow line."""
+    store = {**cluster.store.environment(), "ASSAY_STORE_ENDPOINT": line.endpoint}
+    return {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), **store}
 
 
 def version(told: Told, number: int = 1, files: dict[str, bytes] = MODEL, path: str = "model") -> RegisteredModel:
@@ -292,9 +299,9 @@ def test_a_pull_that_is_killed_and_begun_again_brings_the_rest(
     large = os.urandom(1 << 20) * 96
     version(told, 1, {"large.bin": large, "small.bin": b"small"})
     where, partial = tmp_path / "model", tmp_path / ".model.partial" / "large.bin"
-    environment = {**os.environ, "KUBECONFIG": str(governed.kubeconfig), **governed.store.environment()}
     argv = [str(Path(sys.executable).parent / "assay"), "pull", "digits.v1", str(where), "-n", told.namespace]
-    with subprocess.Popen(argv, env=environment) as process:
+    # Over a line that is slow enough for the signal to come before the end, however busy the machine is.
+    with SlowLine(governed.store.endpoint) as line, subprocess.Popen(argv, env=slow(governed, line)) as process:
         wait_for("a part to have come", lambda: partial.stat().st_blocks > 1 << 12, seconds=60, every=0.005)
         process.send_signal(signal.SIGINT)
         process.wait(60)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import registry
-from tests.cli.conftest import Answer, run
+from tests.cli.conftest import Answer, run_process
 from tests.conftest import Cluster
 
 pytestmark = pytest.mark.integration
@@ -15,15 +15,22 @@ pytestmark = pytest.mark.integration
 Assay = Callable[..., Answer]
 
 
+@pytest.fixture
+def assay(governed: Cluster, namespace: str) -> Assay:
+    """`assay …` as a process of its own, in the test's namespace, as the administrator."""
+    environment = {"KUBECONFIG": str(governed.kubeconfig), **governed.store.environment()}
+    return lambda *argv, **more: run_process(*argv, "-n", namespace, environment={**environment, **more})
+
+
 def test_a_person_without_a_cluster_is_told_how_to_name_one(tmp_path: Path) -> None:
-    answer = run("runs", environment={"KUBECONFIG": str(tmp_path / "none")})
+    answer = run_process("runs", environment={"KUBECONFIG": str(tmp_path / "none")})
     assert answer.code == 2
     assert "no cluster to sign in to" in answer.err
     assert "--kubeconfig" in answer.err
 
 
 def test_what_is_typed_wrongly_is_answered_with_what_is_near() -> None:
-    answer = run("version", environment={})
+    answer = run_process("version", environment={})
     assert answer.code == 2
     assert "Did you mean" in answer.err
 
@@ -59,6 +66,6 @@ def test_a_cluster_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
         " clusters: [{name: x, cluster: {server: 'http://127.0.0.1:9'}}],"
         " contexts: [{name: x, context: {cluster: x, user: x}}]}"
     )
-    answer = run("runs", environment={"KUBECONFIG": str(config)})
+    answer = run_process("runs", environment={"KUBECONFIG": str(config)})
     assert answer.code == 5
     assert "cannot be reached" in answer.err

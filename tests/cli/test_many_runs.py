@@ -20,7 +20,7 @@ from assay.cli.session import Session
 from assay.queries.runs import reading
 from assay.queries.runs.rows import RunRow, of_run
 from tests import generated, registry
-from tests.cli.conftest import Answer, run
+from tests.cli.conftest import Answer, run_process
 from tests.cluster.local import LocalCluster
 from tests.conftest import Cluster
 
@@ -60,7 +60,7 @@ def assay(governed: Cluster, many: str, tmp_path_factory: pytest.TempPathFactory
     def command(*argv: str) -> Answer:
         environment = {"KUBECONFIG": str(governed.kubeconfig), "XDG_CACHE_HOME": folder}
         began = time.monotonic()
-        answer = run(*argv, "--namespace", many, environment=environment)
+        answer = run_process(*argv, "--namespace", many, environment=environment)
         print(f"assay {' '.join(argv)[:60]}: {time.monotonic() - began:.2f} s, {len(answer.out)} characters")
         return answer
 

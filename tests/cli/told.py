@@ -14,6 +14,7 @@ from assay.store import layout
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from tests import registry
+from tests.cluster import calls
 from tests.conftest import Cluster
 
 Raw = dict[str, Any]
@@ -47,15 +48,12 @@ class Told:
 
     def create(self, manifest: Raw, status: Raw | None = None) -> Raw:
         """Create an object, give it a status as the operator would, and return it."""
-        found = json.loads(self.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
+        found = calls.create(self.cluster, self.namespace, manifest)
         return self.tell(found["kind"], found["metadata"]["name"], status) if status else found
 
     def tell(self, kind: str, name: str, status: Raw) -> Raw:
         """Change the status of an object as the operator would, and return the object."""
-        patch = json.dumps({"status": status})
-        argv = ("--subresource=status", "--type=merge", "-p", patch, "-o", "json", *registry.AS_OPERATOR)
-        found: Raw = json.loads(self.kubectl("patch", kind, name, *argv))
-        return found
+        return calls.patch_status(self.cluster, self.namespace, kind, name, status, registry.OPERATOR)
 
     def run(self, name: str, status: Raw | None = None, *, experiment: str = "", **spec: Any) -> Raw:
         """Create a Run of its own or of an experiment, with a status."""

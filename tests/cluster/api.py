@@ -1,25 +1,31 @@
 """The few calls that the cluster itself makes to its API server: JSON over HTTPS, standard library only."""
 
+import http.client
 import json
 import ssl
+import threading
 import urllib.error
-import urllib.request
+import urllib.parse
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.cluster.pki import Pki
 
+TIMEOUT_SECONDS = 10
+Headers = dict[str, str]
+
 
 @dataclass
 class Api:
-    """Speaks to `server` with a certificate of the administrator."""
+    """Speaks to `server` with a certificate of the administrator. Threads may share it: each has a connection."""
 
     server: str
     pki: Pki
     _context: ssl.SSLContext | None = field(default=None, repr=False)
+    _local: threading.local = field(default_factory=threading.local, repr=False)
 
     def get(self, path: str) -> Any:
-        """The object at `path`. Raises urllib.error.HTTPError, URLError or OSError."""
+        """The object at `path`. Raises urllib.error.HTTPError or OSError."""
         return self._call("GET", path, None)
 
     def text(self, path: str) -> str:
@@ -28,7 +34,12 @@ class Api:
 
     def apply(self, path: str, manifest: dict[str, Any]) -> Any:
         """Create or change the object at `path` by server-side apply."""
-        return self._call("PATCH", f"{path}?fieldManager=assay-cluster&force=true", manifest)
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        return self._call("PATCH", f"{path}?fieldManager=assay-cluster&force=true", manifest, headers)
+
+    def merge(self, path: str, patch: dict[str, Any], headers: Headers) -> Any:
+        """Change the object at `path` by a merge patch; `headers` may impersonate a user."""
+        return self._call("PATCH", path, patch, {"Content-Type": "application/merge-patch+json", **headers})
 
     def post(self, path: str, manifest: dict[str, Any]) -> Any:
         return self._call("POST", path, manifest)
@@ -36,24 +47,53 @@ class Api:
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path, None)
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        return json.loads(self._send(method, path, body))
+    def _call(self, method: str, path: str, body: dict[str, Any] | None, headers: Headers | None = None) -> Any:
+        return json.loads(self._send(method, path, body, headers))
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
+    def _send(self, method: str, path: str, body: dict[str, Any] | None, headers: Headers | None = None) -> bytes:
         data = None if body is None else json.dumps(body).encode()
-        kind = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
-        request = urllib.request.Request(self.server + path, data=data, method=method, headers={"Content-Type": kind})
-        # A proxy of the environment has no business between us and our own machine.
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._tls())
-        )
+        status, reason, answer = self._ask(method, path, data, {"Content-Type": "application/json", **(headers or {})})
+        if status >= 400:
+            said = answer.decode(errors="replace")[:1000]
+            message = f"{reason}: {method} {path}: {said}"
+            raise urllib.error.HTTPError(self.server + path, status, message, http.client.HTTPMessage(), None)
+        return answer
+
+    def _ask(self, method: str, path: str, data: bytes | None, headers: Headers) -> tuple[int, str, bytes]:
+        """Send a request; a read over a connection that the server has closed meanwhile is sent once more."""
+        kept: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
+        if kept is not None and method == "GET":
+            try:
+                return self._exchange(kept, method, path, data, headers)
+            except OSError:
+                kept = None
+        if kept is not None:
+            kept.close()
+        self._local.connection = self._connection()
+        return self._exchange(self._local.connection, method, path, data, headers)
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPSConnection,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: Headers,
+    ) -> tuple[int, str, bytes]:
         try:
-            with opener.open(request, timeout=10) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")[:1000]
-            error.msg = f"{error.msg}: {method} {path}: {said}"
-            raise
+            connection.request(method, path, data, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.reason, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self._local.connection = None
+            raise OSError(f"{method} {self.server}{path}: {error!r}") from error
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        """A new connection, straight to the server: a proxy has no business between us and our own machine."""
+        address = urllib.parse.urlsplit(self.server)
+        assert address.hostname, self.server
+        return http.client.HTTPSConnection(address.hostname, address.port, timeout=TIMEOUT_SECONDS, context=self._tls())
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:

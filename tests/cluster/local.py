@@ -43,6 +43,7 @@ class LocalCluster:
         self.folder = paths.clusters() / name
         self.logs = paths.logs(name)
         self._marks: dict[str, int] = {}
+        self._api: tuple[int, Api] | None = None
         self._pipe = -1
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -131,7 +132,10 @@ class LocalCluster:
     @property
     def api(self) -> Api:
         """A minimal client, as the administrator."""
-        return Api(self.server, Pki(self.folder / "pki"))
+        started = (self.folder / "spec.json").stat().st_mtime_ns if (self.folder / "spec.json").exists() else 0
+        if self._api is None or self._api[0] != started:
+            self._api = started, Api(self.server, Pki(self.folder / "pki"))
+        return self._api[1]
 
     @property
     def kubeconfig(self) -> Path:

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -23,6 +22,7 @@ import yaml
 from tests.cluster import paths
 from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
+from tests.ports import free_port
 
 PACKAGE = "prometheus"
 
@@ -96,7 +96,7 @@ class Prometheus:
 
     def __init__(self, port: int, **labels: str) -> None:
         self._target, self._labels = f"127.0.0.1:{port}", labels
-        self._url = f"http://127.0.0.1:{_free_port()}"
+        self._url = f"http://127.0.0.1:{free_port()}"
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series of an expression at this moment; raises ClusterError for one that cannot be evaluated."""
@@ -159,10 +159,3 @@ class Prometheus:
 def series(expression: str) -> set[str]:
     """Return the names of Assay's and the process's series in an expression."""
     return set(re.findall(r"\b(?:assay|process)_\w+", expression))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,7 +1,7 @@
 """What the end-to-end tests share: images in the cluster, one operator, one namespace a test.
 
 Most have an operator from the checkout: a process that they can kill, and that looks around more often than by default.
-Those that use Assay as a user does have the one that the chart installs, in a cluster of their own.
+Those that use Assay as a user does have the one that the chart installs, in a cluster that they share.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,18 @@ def installed(cluster: LocalCluster) -> LocalCluster:
     return cluster
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def release(clean_cluster: LocalCluster) -> charting.Release:
-    """Return Assay as Helm installs it in a clean cluster, with the chart's own values but for image and store."""
+    """Return Assay as Helm installs it, with the chart's own values but for image and store.
+
+    It is shared: each of those who use it has a namespace of its own.
+    """
     _load_images(clean_cluster)
     release = charting.Release(clean_cluster)
-    release.install()
+    if release.installed():  # by the demonstration
+        release.upgrade()
+    else:
+        release.install()
     return release
 
 

@@ -39,7 +39,7 @@ sys.exit(0 if again else 3)
 def assay(objects: Objects) -> Assay:
     """`assay …` in the test's namespace, as the administrator."""
     environment = {"KUBECONFIG": str(objects.cluster.kubeconfig), **objects.cluster.store.environment()}
-    return lambda *argv: conftest.run(*argv, "-n", objects.namespace, environment=environment)
+    return lambda *argv: conftest.run_process(*argv, "-n", objects.namespace, environment=environment)
 
 
 @pytest.fixture

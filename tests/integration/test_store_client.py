@@ -26,7 +26,8 @@ from assay.store.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from tests.s3 import S3Server, free_port, minio_server
+from tests.ports import free_port
+from tests.s3 import S3Server, minio_server
 
 pytestmark = pytest.mark.integration
 

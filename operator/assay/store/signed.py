@@ -23,7 +23,6 @@ from minio.time import to_amz_date
 
 from assay.store.config import StoreConfig
 
-
 _Headers: TypeAlias = dict[str, str | list[str] | tuple[str]]
 
 

@@ -120,17 +120,35 @@ paths = st.lists(parts, max_size=6).map("/".join)
 links = st.dictionaries(st.sampled_from(["a", "b", "c", "a/b", "b/c"]), paths.filter(bool), max_size=5)
 
 
+def plant(root: Path, tree: dict[str, str]) -> None:
+    """Make links below a folder, and leave out those whose place is outside of it, behind another link."""
+    for name, target in tree.items():
+        at = root / name
+        if not Path(os.path.realpath(at.parent)).is_relative_to(os.path.realpath(root)):
+            continue
+        with suppress(OSError):  # what one link takes another cannot have
+            at.parent.mkdir(exist_ok=True)
+            at.symlink_to(target)
+
+
+def test_links_are_planted_below_their_own_folder_alone(tmp_path: Path) -> None:
+    root = tmp_path / "image"
+    root.mkdir()
+    plant(root, {"a": "..", "a/b": "a", "b": "../..", "b/c": "c", "c": "./c/a"})
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+    assert sorted(path.name for path in root.iterdir()) == ["a", "b", "c"]
+
+
 @given(links, paths)
 @settings(max_examples=200)
 def test_a_resolved_path_is_inside_and_has_no_link(
     tmp_path_factory: pytest.TempPathFactory, tree: dict[str, str], path: str
 ) -> None:
-    root = tmp_path_factory.mktemp("image")
-    for name, target in tree.items():
-        at = root / name
-        with suppress(OSError):  # what one link takes another cannot have
-            at.parent.mkdir(exist_ok=True)
-            at.symlink_to(target)
+    folder = tmp_path_factory.mktemp("image")
+    root = folder / "root"
+    root.mkdir()
+    plant(root, tree)
+    assert [each.name for each in folder.iterdir()] == ["root"]
     found = image(root).resolve(path)
     if found is None:
         return

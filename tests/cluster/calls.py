@@ -1,0 +1,129 @@
+"""What tests ask of the API server again and again: as `kubectl get`, `create` and `patch` do, without the process."""
+
+import json
+import urllib.error
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from tests.cluster.api import Api
+from tests.cluster.errors import ClusterError
+
+Raw = dict[str, Any]
+MASTERS = "system:masters"
+
+_GROUPS = {
+    "/api/v1": ("pods", "secrets", "configmaps", "services", "events"),
+    "/apis/apps/v1": ("deployments", "statefulsets", "replicasets"),
+    "/apis/batch/v1": ("jobs",),
+    "/apis/assay.dev/v1alpha1": ("experiments", "runs", "modelversions", "modelaliases", "promotionpolicies"),
+}
+_SHORT = {"exp": "experiments", "mv": "modelversions", "alias": "modelaliases", "deploy": "deployments"}
+_PATHS = {
+    plural: f"{group}/namespaces/{{namespace}}/{plural}" for group, plurals in _GROUPS.items() for plural in plurals
+}
+
+
+class Cluster(Protocol):
+    """A cluster; one that offers no `api` is asked by kubectl."""
+
+    def kubectl(self, *argv: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Run kubectl as the administrator."""
+
+
+def one(cluster: Cluster, namespace: str, kind: str, name: str) -> Raw:
+    """Return an object, {} when there is none. Raises ClusterError."""
+    path = _path(cluster, namespace, kind)
+    if path is None:
+        argv = ("get", kind, name, f"--namespace={namespace}", "--output=json", "--ignore-not-found")
+        text = cluster.kubectl(*argv)
+        return json.loads(text) if text.strip() else {}
+    with _as_cluster_error():
+        found = _ask(_api(cluster), f"{path}/{urllib.parse.quote(name)}")
+    return _as_kubectl_shows(found) if found else {}
+
+
+def many(cluster: Cluster, namespace: str, kind: str, selector: str = "") -> list[Raw]:
+    """Return the objects of a kind that a label selector matches. Raises ClusterError."""
+    path = _path(cluster, namespace, kind)
+    if path is None:
+        more = [f"--selector={selector}"] if selector else []
+        text = cluster.kubectl("get", kind, f"--namespace={namespace}", "--output=json", *more)
+        return list(json.loads(text)["items"])
+    query = "?" + urllib.parse.urlencode({"labelSelector": selector}) if selector else ""
+    with _as_cluster_error():
+        found = _ask(_api(cluster), path + query)
+    if not found:
+        raise ClusterError(f"the API server knows no {kind}")
+    kind_of_each = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
+    return [_as_kubectl_shows(kind_of_each | each) for each in found["items"]]
+
+
+def create(cluster: Cluster, namespace: str, manifest: Raw) -> Raw:
+    """Create an object as the administrator, and return it. Raises ClusterError."""
+    path = _path(cluster, namespace, manifest["kind"])
+    if path is None:
+        argv = ("create", f"--namespace={namespace}", "--output=json", "--filename=-")
+        return dict(json.loads(cluster.kubectl(*argv, stdin=json.dumps(manifest))))
+    with _as_cluster_error():
+        return dict(_api(cluster).post(f"{path}?fieldValidation=Strict", manifest))
+
+
+def patch_status(cluster: Cluster, namespace: str, kind: str, name: str, status: Raw, user: str) -> Raw:
+    """Change a status by a merge patch, by a user's name with an administrator's rights. Raises ClusterError."""
+    path, patch = _path(cluster, namespace, kind), {"status": status}
+    if path is None:
+        argv = (
+            "patch",
+            kind,
+            name,
+            f"--namespace={namespace}",
+            "--subresource=status",
+            "--type=merge",
+            "--output=json",
+        )
+        who = (f"--as={user}", f"--as-group={MASTERS}")
+        return dict(json.loads(cluster.kubectl(*argv, *who, f"--patch={json.dumps(patch)}")))
+    with _as_cluster_error():
+        path = f"{path}/{urllib.parse.quote(name)}/status"
+        return dict(_api(cluster).merge(path, patch, {"Impersonate-User": user, "Impersonate-Group": MASTERS}))
+
+
+def _api(cluster: Cluster) -> Api:
+    api: Api = cluster.api  # type: ignore[attr-defined]
+    return api
+
+
+def _path(cluster: Cluster, namespace: str, kind: str) -> str | None:
+    """Return the path of a namespace's objects of a kind, None where kubectl has to find out."""
+    if not isinstance(getattr(cluster, "api", None), Api):
+        return None
+    word = kind.lower().removesuffix(".assay.dev")
+    for plural in (_SHORT.get(word, word), f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies"):
+        if plural in _PATHS:
+            return _PATHS[plural].format(namespace=urllib.parse.quote(namespace))
+    return None
+
+
+def _ask(api: Api, path: str) -> Raw:
+    try:
+        found: Raw = api.get(path)
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return {}
+        raise
+    return found
+
+
+@contextmanager
+def _as_cluster_error() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # what the server refuses is one, too
+        raise ClusterError(str(error)) from error
+
+
+def _as_kubectl_shows(found: Raw) -> Raw:
+    found["metadata"].pop("managedFields", None)
+    return found
