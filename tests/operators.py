@@ -66,7 +66,7 @@ class OperatorProcess:
             )
         return self
 
-    def wait_ready(self, seconds: float = 30) -> "OperatorProcess":
+    def wait_ready(self, seconds: float = 120) -> "OperatorProcess":
         """Wait until it knows every object, and so begins to work."""
 
         def ready() -> bool:
@@ -101,7 +101,12 @@ class OperatorProcess:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def __enter__(self) -> "OperatorProcess":
-        return self.start().wait_ready()
+        try:
+            return self.start().wait_ready()
+        except BaseException:
+            # Nobody leaves what was not entered: it would work on beside the next one.
+            self.kill()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

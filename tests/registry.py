@@ -130,6 +130,7 @@ def install_policies(cluster: Cluster) -> None:
     if stamps(cluster):
         wait_for("the owner to be filled in", partial(_owner_is_filled_in, cluster), seconds=60)
         wait_for("the mover to be filled in", partial(_mover_is_filled_in, cluster), seconds=60)
+        wait_for("the author of a policy to be filled in", partial(_changer_is_filled_in, cluster), seconds=60)
     for policy, manifest in _refused().items():
         wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
 
@@ -171,6 +172,13 @@ def _refused() -> dict[str, Raw]:
         "assay-approvals": namespaced(metadata=marked),
         "assay-versions": namespaced(metadata={"labels": {"assay.dev/bound": "true"}}),
         "assay-aliases": model_alias("probe", "champion", 1),
+        "assay-deletion": namespaced(metadata={"finalizers": ["example.com/probe"]}),
+        "assay-rollouts": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "probe", "annotations": {"assay.dev/served-version": "1"}},
+            "spec": {"containers": [{"name": "probe", "image": "probe"}]},
+        },
         "assay-serving": deployment("probe", annotations={"assay.dev/served-version": "1"}),
         "assay-namespaces": {
             "apiVersion": "v1",
@@ -193,6 +201,12 @@ def _owner_is_filled_in(cluster: Cluster) -> bool:
 def _mover_is_filled_in(cluster: Cluster) -> bool:
     alias = json.loads(_create(cluster, model_alias("probe", "champion", 1)))
     return "assay.dev/moved-by" in alias["metadata"].get("annotations", {})
+
+
+def _changer_is_filled_in(cluster: Cluster) -> bool:
+    metadata = {"name": "probe"}
+    policy = {"apiVersion": "assay.dev/v1alpha1", "kind": "PromotionPolicy", "metadata": metadata, "spec": {}}
+    return "assay.dev/changed-by" in json.loads(_create(cluster, policy))["metadata"].get("annotations", {})
 
 
 def _refuses(cluster: Cluster, policy: str, manifest: Raw) -> bool:

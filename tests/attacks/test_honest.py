@@ -111,15 +111,32 @@ def test_an_approval_is_given_with_kubectl_annotate_on_an_applied_version(realm:
     assert realm.approvals("applied.v1") == {KEY: f"{digest()} {APPROVER}"}
 
 
-def test_an_approval_with_a_long_comment_among_a_thousand_annotations(realm: Realm) -> None:
-    """The API server bounds what a policy may cost: nobody can use it up so that others cannot approve."""
+def test_an_approval_fits_beside_everything_that_others_may_write(realm: Realm) -> None:
+    """The room of an alias is its own: nobody can use it up so that others cannot approve."""
     name = realm.version("crowded")
-    annotations = {f"example.com/{number}": "x" * 100 for number in range(1000)}
+    annotations = {f"example.com/{number}": "x" * 350 for number in range(200)}
     realm.must(SCIENTIST, "annotate", "mv", name, *[f"{key}={value}" for key, value in annotations.items()])
-    outcome = realm.approve(APPROVER, name, value=f"{digest()} {APPROVER}\n" + "figures " * 8000)
+    for identity in ("a", "b"):
+        value = f"{digest()} {SCIENTIST}\n" + "x" * 2900
+        assert realm.approve(SCIENTIST, name, "staging", id=identity, value=value).done
+    outcome = realm.approve(APPROVER, name, value=f"{digest()} {APPROVER}\n" + "figures " * 350)
     assert outcome.done, outcome.said
     outcome = realm.annotate(RELEASE_MANAGER, "mv", name, KEY, None)
     assert outcome.done, outcome.said
+
+
+@pytest.mark.parametrize("comment", ["", "\nReport 17", "\ngroups: admins\nReport 17"])
+def test_the_groups_of_an_approver_are_filled_in(realm: Realm, comment: str) -> None:
+    name = realm.version(f"groups-{secrets.token_hex(3)}")
+    patch = {"metadata": {"annotations": {KEY: f"{digest()} {APPROVER}{comment}"}}}
+    groups = [f"--as-group={group}" for group in ("risk", "oncall, and more", "system:authenticated", "eu")]
+    outcome = realm.act(APPROVER, "patch", "mv", name, "--type=merge", f"--patch={json.dumps(patch)}", *groups)
+    if not registry.stamps(realm.cluster):
+        assert outcome.done is not comment.startswith("\ngroups")
+        return
+    assert outcome.done, outcome.said
+    words = comment.replace("\ngroups: admins", "")
+    assert realm.approvals(name) == {KEY: f"{digest()} {APPROVER}\ngroups: risk,eu{words}"}
 
 
 def test_argo_cd_binds_moves_and_removes_an_alias(realm: Realm) -> None:
@@ -149,7 +166,7 @@ def test_a_release_manager_rolls_back_in_one_write(realm: Realm) -> None:
 
 def test_a_version_that_is_not_live_can_be_archived_and_deleted(realm: Realm) -> None:
     name = realm.version("idle")
-    realm.must(SCIENTIST, "label", "mv", name, "assay.dev/archived=true")
+    realm.must(RELEASE_MANAGER, "label", "mv", name, "assay.dev/archived=true")
     realm.must(SCIENTIST, "delete", "mv", name)
 
 
@@ -238,11 +255,21 @@ def test_a_namespace_with_every_kind_in_it_can_be_deleted(realm: Realm) -> None:
 
 
 def test_an_object_that_waits_for_a_finalizer_is_let_go(realm: Realm) -> None:
-    """The controller that takes a finalizer away holds none of Assay's rights."""
+    """One from before the policy: who takes the finalizer away holds none of Assay's rights."""
     name = realm.alias("finalized")
     finalizers = {"metadata": {"finalizers": ["example.com/wait"]}}
-    assert realm.merge(ARGO_CD, "alias", name, finalizers).done
+    assert realm.merge(registry.OPERATOR, "alias", name, finalizers).done
     realm.must(ARGO_CD, "delete", "alias", name, "--wait=false")
     outcome = realm.merge(SCIENTIST, "alias", name, {"metadata": {"finalizers": None}})
     assert outcome.done, outcome.said
     assert not realm.get("alias", name)
+
+
+@pytest.mark.parametrize("cascade", ["foreground", "orphan"])
+def test_the_garbage_collector_finishes_what_the_server_has_begun(realm: Realm, cascade: str) -> None:
+    """The server itself adds the finalizer of such a deletion, and the garbage collector takes it away."""
+    alias, version = realm.alias(f"gone-{cascade}"), realm.version(f"gone-{cascade}")
+    realm.must(ARGO_CD, "delete", "alias", alias, f"--cascade={cascade}", "--wait=false")
+    realm.must(SCIENTIST, "delete", "mv", version, f"--cascade={cascade}", "--wait=false")
+    wait_for("the alias to be gone", lambda: not realm.get("alias", alias), seconds=60)
+    wait_for("the version to be gone", lambda: not realm.get("mv", version), seconds=60)

@@ -75,10 +75,17 @@ def test_no_persona_has_a_verb_it_is_not_about() -> None:
     assert {name: found for name, found in verbs.items() if found} == {
         "assay-approver": {"approve"},
         "assay-release-manager": {"bind", "rollback"},
+        "assay-revoker": {"revoke"},
     }
     assert not any(
         "*" in each["verbs"] or "*" in each["resources"] for role in roles.values() for each in role["rules"]
     )
+
+
+def test_controllers_of_the_cluster_have_whatever_names_it_gives_them() -> None:
+    found = json.dumps(rendered({**TRYING_OUT, "policies": {"controllers": ["gke:gc", "gke:deployments"]}}))
+    assert "'system:kube-controller-manager', 'gke:deployments', 'gke:gc'" in found
+    assert "gke:" not in json.dumps(rendered(TRYING_OUT))
 
 
 EXTERNAL: Raw = {"endpoint": "https://s3.example.com", "existingSecret": "s3"}

@@ -27,6 +27,7 @@ DECIDING = (
     ("aliases", "revoke"),
     ("aliases", "bind"),
     ("aliases", "rollback"),
+    ("models", "archive"),
     ("users", "delegate"),
     ("namespaces", "configure"),
 )

@@ -477,7 +477,9 @@ def test_deleting_experiments_leaves_versions_and_a_bound_one_stays(story: Story
     assert versions == {f"digits.v{number}": "Ready" for number in range(1, 7)}
     assert ask(story.address(), "/version")["version"] == "1"
 
-    story.realm.must(SCIENTIST, "delete", "mv", "digits.v3")
+    refused = story.realm.act(SCIENTIST, "delete", "mv", "digits.v3")
+    assert "an alias can go back to this version (label assay.dev/rollback-target)" in refused.said
+    story.realm.must(SCIENTIST, "delete", "mv", "digits.v6")
     status = story.alias("still serving 1", lambda s: s["boundVersion"] == 1)
     assert status["serving"][0]["ready"]
 

@@ -103,6 +103,19 @@ class Space:
         """Have the operator apply a body. Raises ApiError."""
         return asyncio.run(self._apply(body))
 
+    def strategic(self, patch: Raw, kind: str) -> Raw:
+        """Have the operator patch the workload by the keys of its lists."""
+        return asyncio.run(self._strategic(patch, kind))
+
+    async def _strategic(self, patch: Raw, kind: str) -> Raw:
+        kube = Kube(1)
+        await kube.connect(self.token)
+        try:
+            resource = DEPLOYMENTS if kind == "Deployment" else STATEFUL_SETS
+            return await kube.strategic_patch(resource, self.namespace, "web", patch)
+        finally:
+            await kube.close()
+
     async def _apply(self, body: Raw) -> Raw:
         kube = Kube(1)
         await kube.connect(self.token)
@@ -371,15 +384,29 @@ def test_a_workload_that_is_gone_is_not_created_anew(space: Space) -> None:
         assert caught.value.status == 422
 
 
-def test_a_field_that_somebody_else_has_set_is_a_conflict(space: Space) -> None:
+def test_a_field_of_ours_that_somebody_else_has_set_is_put_right(space: Space) -> None:
     space.theirs(manifest())
     space.serve(manifest(), 1)
     space.kubectl("set", "env", "deployment/web", "--containers=server", "MODEL_PATH=/tmp")
-    with pytest.raises(ApiError) as caught:
-        space.serve(manifest(), 1)
-    assert caught.value.status == 409
-    assert 'conflict with "kubectl-set"' in caught.value.message
-    assert '.spec.template.spec.containers[name="server"].env[name="MODEL_PATH"].value' in caught.value.message
+    assert not space.in_order(space.get(manifest()), 1)
+    assert space.in_order(space.serve(manifest(), 1), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_managed_fields_a_version_moves_on_and_is_given_back(space: Space, kind: str) -> None:
+    before = space.theirs(manifest(kind))
+    space.serve(manifest(kind), 1)
+    emptied = json.dumps({"metadata": {"managedFields": [{}]}})
+    space.kubectl("patch", f"{kind}/web", "--type=merge", "-p", emptied)
+    found = space.serve(manifest(kind), 2)
+    assert injection.in_template(found) == 2
+    assert space.in_order(found, 2)
+    space.kubectl("patch", f"{kind}/web", "--type=merge", "-p", emptied)
+    left = injection.removal(space.serve(manifest(kind), None))
+    assert left is not None
+    after = space.strategic(left, kind)
+    assert template(after) == template(before)
+    assert space.in_order(after, None)
 
 
 def test_a_variable_of_theirs_is_told_from_ours(space: Space) -> None:

@@ -40,7 +40,22 @@ def test_every_policy_fails_closed_and_is_bound() -> None:
     assert bound == {(f"{item['kind']}Binding", item["metadata"]["name"]) for item in policies}  # type: ignore[index]
 
 
-def test_nobody_is_exempt_but_the_operator_by_its_name() -> None:
+#: Controllers of Kubernetes, with accounts of their own or one for all: they write owner references and pods.
+CONTROLLERS = {
+    "system:kube-controller-manager",
+    *(
+        f"system:serviceaccount:kube-system:{name}"
+        for name in (
+            "deployment-controller",
+            "generic-garbage-collector",
+            "replicaset-controller",
+            "statefulset-controller",
+        )
+    ),
+}
+
+
+def test_nobody_is_exempt_but_the_operator_and_the_controllers_by_their_names() -> None:
     text = "\n".join(path.read_text() for path in POLICIES.glob("*.yaml"))
-    assert set(re.findall(r"system:[\w:-]+", text)) == {OPERATOR}
-    assert "userInfo.groups" not in text
+    assert set(re.findall(r"system:[\w:-]+", text)) == {OPERATOR, "system:authenticated"} | CONTROLLERS
+    assert not re.search(r"userInfo[.]groups|in request[.]userInfo", text)

@@ -41,6 +41,9 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- $text := .text -}}
 {{- $text = $text | replace "system:serviceaccount:assay-system:assay-operator" (printf "system:serviceaccount:%s:assay-operator" .root.Release.Namespace) -}}
 {{- $text = $text | replace "namespace: assay-system" (printf "namespace: %s" .root.Release.Namespace) -}}
+{{- range .root.Values.policies.controllers -}}
+{{- $text = $text | replace "'system:kube-controller-manager'" (printf "'system:kube-controller-manager', '%s'" .) -}}
+{{- end -}}
 {{- $text | replace "s3://assay/" (printf "s3://%s/" .root.Values.store.bucket) -}}
 {{- end }}
 

@@ -2,10 +2,12 @@ r"""The two signed annotations, taken apart exactly as the admission policies co
 
 A policy compares the whole first line for equality. Whoever reads it differently opens a gap: only ``\n`` ends the
 line (``str.splitlines`` knows ten more ends), nothing is stripped, and a username may hold spaces and anything else.
-Nothing here decides whether an approval counts.
+Nothing here decides whether an approval counts. A second line that begins with `groups: ` names the groups that the API
+server knew its giver by; the policies let nobody name others.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from assay.api import names
@@ -14,6 +16,9 @@ _KEY = re.compile(
     rf"(?P<alias>[a-z0-9]([-a-z0-9]{{0,38}}[a-z0-9])?){re.escape(names.APPROVAL_SUFFIX)}"
     r"(?P<id>[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)"
 )
+_GROUPS = "groups: "
+_EVERYBODY = "system:authenticated"
+_MAX_GROUPS = 2048
 _DIGEST = re.compile(r"(?P<subject>sha256:[0-9a-f]{64}) (?P<user>[^\n]+)(\n(?P<comment>.*))?", re.DOTALL)
 _VERSION = re.compile(r"(?P<subject>[1-9][0-9]{0,9}) (?P<user>[^\n]+)(\n(?P<comment>.*))?", re.DOTALL)
 
@@ -27,6 +32,7 @@ class Approval:
     digest: str
     approver: str
     comment: str
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,26 @@ def read_approval(key: str, value: str) -> Approval | None:
     name, said = _KEY.fullmatch(key), _DIGEST.fullmatch(value)
     if name is None or said is None:
         return None
-    return Approval(name["alias"], name["id"], said["subject"], said["user"], said["comment"] or "")
+    groups, comment = _groups(said["comment"] or "")
+    return Approval(name["alias"], name["id"], said["subject"], said["user"], comment, groups)
+
+
+def _groups(text: str) -> tuple[tuple[str, ...], str]:
+    """Return the groups that a first line names, and what comes after it."""
+    if not text.startswith(_GROUPS):
+        return (), text
+    line, _, comment = text.partition("\n")
+    return tuple(filter(None, line.removeprefix(_GROUPS).split(","))), comment
+
+
+def groups_line(groups: Iterable[str]) -> str:
+    """Return the second line of an approval by somebody in these groups; "" when there is nothing to name.
+
+    As the policies have it: a group with a comma or line feed in its name could pass for two, and is left out. So are
+    all of them when they would take too much room.
+    """
+    named = ",".join(each for each in groups if each != _EVERYBODY and "," not in each and "\n" not in each)
+    return f"{_GROUPS}{named}" if 0 < len(named.encode()) <= _MAX_GROUPS else ""
 
 
 def read_rollback(value: str) -> RollbackRequest | None:

@@ -110,6 +110,10 @@ class Register(Model):
             "`when` is true. With every: register each such run as soon as it has ended."
         ),
     ] = "best"
+    limit: Annotated[
+        int,
+        Field(ge=1, le=1000, description="With pick every: how many versions this experiment registers at most."),
+    ] = 100
 
 
 class ExperimentSpec(Model):

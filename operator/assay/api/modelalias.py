@@ -93,6 +93,9 @@ class ServingStatus(Model):
         ),
     ] = None
     failed: Annotated[bool, Field(description="Whether the pods cannot serve that version.")] = False
+    blocked: Annotated[
+        bool, Field(description="Whether the operator cannot set the alias's version in the workload.")
+    ] = False
     message: Annotated[str | None, Field(max_length=1024, description="Why the workload is not ready.")] = None
 
 

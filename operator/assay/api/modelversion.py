@@ -206,6 +206,9 @@ class ModelVersionStatus(Model):
     provenance: Annotated[
         Provenance | None, Field(description="The run's provenance, if the spec omits any of it.")
     ] = None
+    run_owner: Annotated[
+        str | None, Field(max_length=512, description="The owner of the run, as the Run states it.")
+    ] = None
     signature: Annotated[SignatureStatus | None, Field(description="The signature of the bytes.")] = None
     credentials: Annotated[
         CredentialsStatus | None, Field(description="The Secret with which pods fetch the version while it is served.")

@@ -26,6 +26,8 @@ LABEL_INDEX: Final = f"{GROUP}/index"
 LABEL_MODEL: Final = f"{GROUP}/model"
 # On a ModelVersion: an alias points to it (only the operator writes it); it is hidden and can be bound no more.
 LABEL_BOUND: Final = f"{GROUP}/bound"
+# On a ModelVersion: an alias can go back to it (only the operator writes it).
+LABEL_TARGET: Final = f"{GROUP}/rollback-target"
 LABEL_ARCHIVED: Final = f"{GROUP}/archived"
 
 # Annotations.
@@ -37,6 +39,8 @@ APPROVAL_SUFFIX: Final = f".approval.{GROUP}/"
 ANNOTATION_ROLLBACK: Final = f"{GROUP}/rollback-requested"
 # On a ModelAlias: who has written its spec as it is, filled in by the API server; nobody can write another name.
 ANNOTATION_MOVED_BY: Final = f"{GROUP}/moved-by"
+# On a PromotionPolicy: who has written its spec as it is, filled in by the API server.
+ANNOTATION_CHANGED_BY: Final = f"{GROUP}/changed-by"
 # On a Namespace, "true": an alias that no policy holds moves without an approval.
 ANNOTATION_OPEN: Final = f"{GROUP}/open-by-default"
 # On a Namespace: prefixes (s3://bucket/path/) beyond its own that its ModelVersions may name, separated by spaces.
@@ -54,6 +58,7 @@ FETCH_DATA_CONTAINER: Final = "assay-fetch-data"
 # The resources for RBAC that exist as no objects, and the operator's name in them.
 VIRTUAL_ALIASES: Final = "aliases"
 VIRTUAL_USERS: Final = "users"
+VIRTUAL_MODELS: Final = "models"
 OPERATOR_USER: Final = "system:serviceaccount:assay-system:assay-operator"
 
 #: What has to be installed for anything to be gated; see charts/assay/policies.
@@ -63,9 +68,12 @@ ADMISSION_POLICIES: Final = frozenset(
         "aliases",
         "approvals",
         "datasets",
+        "deletion",
         "namespaces",
         "nobodys-deputy",
         "owner",
+        "promotion",
+        "rollouts",
         "serving",
         "status",
         "versions",
@@ -155,6 +163,7 @@ JOB_SUSPENDED: Final = "JobSuspended"
 # Reasons of a registration.
 INVALID_EXPRESSION: Final = "InvalidExpression"
 NO_RUN_QUALIFIES: Final = "NoRunQualifies"
+REGISTRATION_LIMIT: Final = "RegistrationLimitReached"
 REGISTRATION_REFUSED: Final = "RegistrationRefused"
 # Reasons of a version.
 COPYING: Final = "Copying"
@@ -171,6 +180,7 @@ VERSION_MISSING: Final = "VersionMissing"
 REQUIREMENTS_UNMET: Final = "RequirementsUnmet"
 REQUIREMENTS_MET: Final = "RequirementsMet"
 ROLLED_BACK: Final = "RolledBack"
+CANNOT_SERVE: Final = "CannotServe"
 ROLLOUT_FAILED: Final = "RolloutFailed"
 ROLLOUT_IN_PROGRESS: Final = "RolloutInProgress"
 SERVING: Final = "Serving"

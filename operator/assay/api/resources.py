@@ -19,14 +19,17 @@ MODEL_VERSIONS: Final = f"/apis/{names.API_VERSION}", "modelversions"
 MODEL_ALIASES: Final = f"/apis/{names.API_VERSION}", "modelaliases"
 PROMOTION_POLICIES: Final = f"/apis/{names.API_VERSION}", "promotionpolicies"
 DEPLOYMENTS: Final = "/apis/apps/v1", "deployments"
+REPLICA_SETS: Final = "/apis/apps/v1", "replicasets"
 STATEFUL_SETS: Final = "/apis/apps/v1", "statefulsets"
 NAMESPACES: Final = "/api/v1", "namespaces"
 LEASES: Final = "/apis/coordination.k8s.io/v1", "leases"
 NODES: Final = "/api/v1", "nodes"
 ADMISSION_POLICIES: Final = "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies"
+ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1", "subjectaccessreviews"
 SERVICE_ACCOUNTS: Final = "/api/v1", "serviceaccounts"
 
 MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 
 
 def path(resource: Resource, namespace: str, name: str = "", part: str = "") -> str:

@@ -16,7 +16,7 @@ from kubernetes.aio import config as kube_config
 
 from assay.api import names, resources
 from assay.api.objects import Raw
-from assay.api.resources import MERGE_PATCH, PODS, Resource
+from assay.api.resources import MERGE_PATCH, PODS, STRATEGIC_PATCH, Resource
 from assay.kube.errors import ApiError
 from assay.store.config import ConfigError
 
@@ -135,12 +135,17 @@ class Kube:
                 return None
             raise
 
-    async def apply(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
-        """Apply an object server-side as our field manager, taking nothing from others. Raises ApiError.
+    async def strategic_patch(self, resource: Resource, namespace: str, name: str, patch: Raw) -> Raw:
+        """Patch an object of Kubernetes' own by the keys of its lists. Raises ApiError."""
+        return await self._request("PATCH", _path(resource, namespace, name), patch, STRATEGIC_PATCH)
 
-        Status 409 says which fields somebody else has set to another value.
+    async def apply(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
+        """Apply an object server-side as our field manager, whoever is noted as the fields' owner. Raises ApiError.
+
+        Anybody may rewrite managedFields: a conflict that rests on them would stop us for good.
         """
-        return await self._request("PATCH", _path(resource, namespace, name), body, APPLY_PATCH)
+        query = {"force": "true"}
+        return await self._request("PATCH", _path(resource, namespace, name), body, APPLY_PATCH, query=query)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
         """Delete an object; one that is gone, or has another UID, is fine. Raises ApiError."""

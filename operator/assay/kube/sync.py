@@ -93,9 +93,16 @@ class Kube:
 
     def whoami(self) -> str:
         """The name that the API server knows the user by. Raises ApiError."""
+        return str(self._user_info()["username"])
+
+    def groups(self) -> tuple[str, ...]:
+        """The groups that the API server knows the user by. Raises ApiError."""
+        return tuple(str(each) for each in self._user_info().get("groups") or [])
+
+    def _user_info(self) -> Raw:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         found = self.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=body)
-        return str(found["status"]["userInfo"]["username"])
+        return dict(found["status"]["userInfo"])
 
     def request(
         self,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.api.approvals import Approval, RollbackRequest, read_approval, read_rollback
+from assay.api.approvals import Approval, RollbackRequest, groups_line, read_approval, read_rollback
 
 pytestmark = pytest.mark.unit
 
@@ -60,3 +60,23 @@ def test_what_names_no_digest_and_approver(value: str) -> None:
 @pytest.mark.parametrize("value", ["", "rita", "0 rita", "01 rita", "-1 rita", "1 ", "1\nrita", "12345678901 rita"])
 def test_what_asks_for_no_rollback(value: str) -> None:
     assert read_rollback(value) is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "line"),
+    [
+        ([], ""),
+        (["system:authenticated"], ""),
+        (["risk", "system:authenticated", "eu"], "groups: risk,eu"),
+        (["oncall, and more", "eu\nadmins", "eu"], "groups: eu"),
+        (["g" * 2048], "groups: " + "g" * 2048),
+        (["g" * 2049], ""),
+    ],
+)
+def test_the_groups_of_an_approver_are_a_line_of_their_own(groups: list[str], line: str) -> None:
+    assert groups_line(groups) == line
+    value = "\n".join(filter(None, [f"{DIGEST} rita", line, "looks good\ngroups: admins"]))
+    said = read_approval("champion.approval.assay.dev/1", value)
+    assert said is not None
+    assert ",".join(said.groups) == line.removeprefix("groups: ")
+    assert (said.approver, said.comment) == ("rita", "looks good\ngroups: admins")

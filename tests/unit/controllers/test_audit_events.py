@@ -13,6 +13,7 @@ from assay.api.modelversion import ApprovalStatus, ArtifactStatus, Provenance
 from assay.api.run_status import ModelStatus, RecordStatus, RunStatus
 from assay.controllers.audit import events as audit_events
 from assay.controllers.audit.events import NOT_SEEN, Pointed
+from assay.planning.promotion.policies import Policy
 from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, AuditEvent, AuditRecord
 from tests import registry
 
@@ -225,6 +226,29 @@ def test_a_policy_says_what_it_was_and_is() -> None:
     gone = audit_events.policy_changed(policy, deleted=True)
     assert (gone.before, gone.after) == ({"spec": {"mode": "Warn"}}, None)
     assert gone.event != made.event
+
+
+def test_a_policy_says_who_has_changed_it() -> None:
+    annotations = {"assay.dev/changed-by": "paula"}
+    policy = body({"metadata": {"name": "p", "annotations": annotations}, "spec": {"mode": "Warn"}})
+    changed, gone = audit_events.policy_changed(policy), audit_events.policy_changed(policy, deleted=True)
+    assert (changed.actor, changed.reason) == ("paula", "")
+    assert (gone.actor, gone.reason) == ("unknown", audit_events.NOT_SEEN)
+
+
+def test_a_binding_names_the_policies_that_it_was_judged_by() -> None:
+    policies = [Policy("release", generation=4, digest=DIGEST, changed_by="paula"), Policy("soft", mode="Warn")]
+    bound = audit_events.alias_bound(alias(), ONE, TWO, "walter", "better", 2)
+    found = audit_events.judged_by(bound, policies, open_by_default=False)
+    assert found.event == bound.event
+    assert found.after == {
+        **(bound.after or {}),
+        "openByDefault": False,
+        "policies": [
+            {"name": "release", "mode": "Enforce", "generation": 4, "digest": DIGEST, "changedBy": "paula"},
+            {"name": "soft", "mode": "Warn", "generation": 0, "digest": "", "changedBy": "unknown"},
+        ],
+    }
 
 
 def test_names_and_reasons_of_any_length_can_be_recorded() -> None:

@@ -195,6 +195,17 @@ def test_a_rollout_that_goes_on_is_not_ready_and_says_where_it_is() -> None:
     assert said["Ready"][:2] == ("False", "RolloutInProgress")
 
 
+def test_what_a_workload_cannot_be_given_is_not_bound() -> None:
+    blocked = follower(version=1, blocked=True, message="the API server refuses what is to be set")
+    status, said = told(bound(1, 2), 2, blocked, follower("api", ready=True, version=2))
+    assert (status.phase, status.message) == ("Degraded", f"Deployment web: {blocked.message}")
+    words = "the alias points to v2, which 1 of 2 workloads serve"
+    assert said["Bound"] == ("False", "CannotServe", words)
+    assert said["Ready"][:2] == ("False", "CannotServe")
+    assert said["Degraded"][:2] == ("True", "CannotServe")
+    assert binding.way_back(status, [blocked]) is None
+
+
 @pytest.mark.parametrize("message", ["exit 1", None])
 def test_a_follower_that_fails_degrades_the_alias_with_or_without_words(message: str | None) -> None:
     failing = follower(failed=True, message=message)

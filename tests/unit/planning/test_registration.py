@@ -506,3 +506,41 @@ def test_the_rule_is_that_of_the_admission_policy() -> None:
     assert "['s3://assay/runs/' + request.namespace + '/', 's3://assay/models/' + request.namespace + '/']" in text
     assert ".orValue('').split(' ')" in text
     assert "variables.prefixes.exists(prefix, variables.uri.startsWith(prefix))" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "label", "words"),
+    [
+        ("sweep", "sweep", ""),
+        (None, "sweep", ""),
+        (None, None, ""),
+        ("other", "sweep", "spec.run.experiment is other, and run a belongs to the experiment sweep"),
+        ("other", None, "spec.run.experiment is other, and run a belongs to no experiment"),
+    ],
+)
+def test_a_version_names_the_experiment_of_its_run(said: str | None, label: str | None, words: str) -> None:
+    labels = {} if label is None else {"assay.dev/experiment": label}
+    assert registration.another_experiment(said, {"metadata": {"name": "a", "labels": labels}}) == words
+
+
+@pytest.mark.parametrize(
+    ("version", "highest", "foreign", "words"),
+    [
+        (1, 0, False, ""),
+        (5, 4, False, ""),
+        (3, 4, False, ""),
+        (6, 4, False, "the next number is 5; register that one first"),
+        (999_999_999, 4, False, "the next number is 5; register that one first"),
+        (1004, 4, True, ""),
+        (1005, 4, True, "the largest number is 4, and a version from elsewhere is at most 1000 above it"),
+    ],
+)
+def test_numbers_go_up_by_one(version: int, highest: int, foreign: bool, words: str) -> None:
+    assert registration.number_ahead(version, highest, foreign=foreign) == words
+
+
+def test_the_condition_says_that_the_limit_is_reached() -> None:
+    every = Register(model="digits", pick="every", limit=2)
+    words = "2 versions were registered (spec.register.limit), and no further run is: register other runs by hand"
+    found = registration.condition(every, over=False, registered=("digits.v2", "b"), full=True)
+    assert found == ("True", "Registered", f"digits.v2 from run b; {words}")

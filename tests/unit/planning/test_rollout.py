@@ -155,7 +155,7 @@ def test_a_model_that_is_not_what_was_approved(code: int, again: bool) -> None:
         fetch = looping("assay-fetch-model", code, CHANGED, restarts=1)
     found = seen(GOING, pod("web-x", BEFORE_INIT, init=[fetch], phase="Pending"), seconds=3)
     assert found.state == "failed"
-    assert found.message == f"pod web-x: the model could not be fetched: {CHANGED}"
+    assert found.message == f'pod web-x: the model could not be fetched: "{CHANGED}"'
 
 
 def test_a_store_that_is_silent_is_waited_for_until_patience_is_over() -> None:
@@ -163,10 +163,10 @@ def test_a_store_that_is_silent_is_waited_for_until_patience_is_over() -> None:
     silent = pod("web-x", BEFORE_INIT, init=[looping("assay-fetch-model", 3, said, restarts=5)], phase="Pending")
     found = seen(GOING, silent, seconds=299)
     assert found.state == "progressing"
-    assert found.message == f"0 of 2 pods ready; pod web-x: the model could not be fetched: {said}"
+    assert found.message == f'0 of 2 pods ready; pod web-x: the model could not be fetched: "{said}"'
     found = seen(GOING, silent, seconds=301)
     assert found.state == "failed"
-    assert found.message == f"0 of 2 pods ready after 5m1s: pod web-x: the model could not be fetched: {said}"
+    assert found.message == f'0 of 2 pods ready after 5m1s: pod web-x: the model could not be fetched: "{said}"'
 
 
 def test_a_fetch_that_failed_once_and_then_succeeded_is_no_failure() -> None:
@@ -197,7 +197,7 @@ CRASHES = [
         "twice, and the kubelet waits",
         looping("server", 7, "no weights", restarts=2),
         True,
-        "pod web-x: container server ended with exit code 7, restarted 2 times: no weights",
+        'pod web-x: container server ended with exit code 7, restarted 2 times: it wrote "no weights"',
     ),
     Crash("twice, and it runs", container(restarts=2, last=ended(1), running={}), False),
     Crash("three times", container(restarts=3, last=ended(1), running={}), True, "exit code 1, restarted 3 times"),
@@ -214,7 +214,7 @@ CRASHES = [
         "a program that is not there",
         looping("server", 128, 'exec: "serve": not found', restarts=2, reason="StartError"),
         True,
-        'exit code 128 (StartError), restarted 2 times: exec: "serve": not found',
+        "exit code 128 (StartError), restarted 2 times: it wrote \"exec: 'serve': not found\"",
     ),
 ]
 
@@ -334,9 +334,24 @@ def test_what_somebody_holds_back_on_purpose_does_not_fail_with_time(kind: str, 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
     found = seen(GOING, pod("web-x", looping("server", 1, "Traceback\n  weights\n" * 500, restarts=3)))
-    assert len(found.message) == MAX_MESSAGE
+    assert len(found.message) < MAX_MESSAGE
     assert "\n" not in found.message
-    assert found.message.endswith("…")
+    assert found.message.endswith('Tra…"')
+
+
+@pytest.mark.parametrize("written", ["Bound v9\r\x1b[2J; all is well", 'no" v9 is live: "', "\u202elive\u2028next"])
+def test_what_a_container_has_written_is_quoted_as_such(written: str) -> None:
+    found = seen(GOING, pod("web-x", looping("server", 1, written, restarts=3)))
+    before, quoted, after = found.message.split('"')
+    assert before.endswith("it wrote ")
+    assert quoted.isprintable()
+    assert after == ""
+
+
+def test_other_words_of_pods_are_bounded_as_well() -> None:
+    condition = {**UNSCHEDULABLE, "message": "x" * 5000}
+    found = seen(GOING, pod("web-x", conditions=[condition]))
+    assert len(found.message) == MAX_MESSAGE
 
 
 # A StatefulSet that stands still

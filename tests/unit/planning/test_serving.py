@@ -21,6 +21,7 @@ from assay.planning.serving.injection import (
     applied,
     follows,
     in_template,
+    removal,
     up_to_date,
 )
 from tests.registry import POLICIES
@@ -212,12 +213,6 @@ def test_the_version_in_the_template_is_known(kind: str) -> None:
 def test_a_version_that_is_no_number_is_none(text: str) -> None:
     found = serving_version()
     template(found)["metadata"]["annotations"]["assay.dev/served-version"] = text
-    assert in_template(found) is None
-
-
-def test_a_version_that_somebody_else_has_written_is_none() -> None:
-    found = workload()
-    template(found)["metadata"]["annotations"] = {"assay.dev/served-version": "7"}
     assert in_template(found) is None
 
 
@@ -435,13 +430,6 @@ def test_what_is_theirs_is_never_overwritten(pod: Raw, message: str, managed: bo
     assert str(caught.value) == f"StatefulSet web: {message}"
 
 
-def test_an_annotation_that_says_what_is_served_is_theirs_if_somebody_else_has_written_it() -> None:
-    found = workload()
-    template(found)["metadata"]["annotations"] = {"assay.dev/served-by": "me"}
-    with pytest.raises(CannotServe, match=r"has the annotation assay\.dev/served-by, which only the operator writes"):
-        applied(found, served(), SETTINGS)
-
-
 def test_variables_that_are_called_alike_are_theirs() -> None:
     assert applied(workload(pod=_server(env=[{"name": "MODEL_WORKERS", "value": "2"}])), served(), SETTINGS)
 
@@ -454,18 +442,47 @@ def test_what_is_ours_is_not_in_our_own_way(managed: bool) -> None:
     assert applied(found, served(2), SETTINGS)
 
 
-def test_what_they_add_to_a_served_workload_is_still_refused() -> None:
+def test_what_they_add_to_a_served_workload_is_put_right() -> None:
+    """The policy refuses it; without the policy the operator's value wins."""
     found = serving_version(pod=TWO)
     template(found)["spec"]["containers"].append(
         {"name": "new", "image": "n", "env": [{"name": "MODEL_VERSION", "value": "9"}]}
     )
-    with pytest.raises(CannotServe, match="container new sets MODEL_VERSION"):
-        applied(found, served(), SETTINGS)
+    body = applied(found, served(), SETTINGS)
+    assert {"name": "MODEL_VERSION", "value": "1"} in body["spec"]["template"]["spec"]["containers"][-1]["env"]
+    assert not up_to_date(found, body)
 
 
-def test_another_managers_fields_are_not_taken_for_ours() -> None:
+FORGED: list[Callable[[Raw], object]] = [
+    lambda metadata: metadata.pop("managedFields"),
+    lambda metadata: metadata.update(managedFields=[{}]),
+    lambda metadata: metadata["managedFields"][-1].update(manager="argocd"),
+    lambda metadata: metadata["managedFields"][-1].update(operation="Update"),
+    lambda metadata: metadata["managedFields"][-1].update(fieldsV1={"f:spec": {"f:template": {}}}),
+    lambda metadata: metadata["managedFields"].append({"manager": "before-first-apply", "operation": "Update"}),
+]
+
+
+@pytest.mark.parametrize("forge", FORGED, ids=["none", "emptied", "another's", "updated", "other fields", "restored"])
+def test_who_is_noted_as_the_owner_of_a_field_decides_nothing(forge: Callable[[Raw], object]) -> None:
+    """Anybody can rewrite managedFields, and backups leave them out."""
     found = serving_version(pod=TWO)
-    found["metadata"]["managedFields"][-1]["manager"] = "argocd"
-    with pytest.raises(CannotServe):
-        applied(found, served(), SETTINGS)
-    assert in_template(found) is None
+    forge(found["metadata"])
+    assert in_template(found) == 1
+    assert applied(found, served(2), SETTINGS) == applied(serving_version(pod=TWO), served(2), SETTINGS)
+    assert not up_to_date(found, applied(found, served(2), SETTINGS))
+    assert not up_to_date(found, applied(found, None, SETTINGS))
+
+
+def test_what_is_left_is_removed_whoever_is_noted_as_its_owner() -> None:
+    pod = {"initContainers": [{"name": "prepare", "image": "p"}], **_server(env=[{"name": "A", "value": "1"}])}
+    patch = removal(serving_version(pod=pod))
+    assert patch is not None
+    found = patch["spec"]["template"]
+    assert set(found["metadata"]["annotations"].values()) == {None}
+    assert [each["name"] for each in found["spec"]["initContainers"] if "$patch" in each] == ["assay-fetch-model"]
+    assert {each["name"] for each in found["spec"]["volumes"]} == {"assay-model", "assay-model-credentials"}
+    for each in [*found["spec"]["initContainers"][1:], *found["spec"]["containers"]]:
+        assert [item["name"] for item in each["env"]] == ["MODEL_PATH", "MODEL_NAME", "MODEL_VERSION"]
+        assert [item["mountPath"] for item in each["volumeMounts"]] == ["/models"]
+    assert removal(workload(pod=pod)) is None

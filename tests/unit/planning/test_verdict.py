@@ -77,6 +77,8 @@ ALWAYS = dataclasses.replace(WEEKEND, days=frozenset(range(7)))
 #: Each gives one unmet requirement or warning, whose message is quoted in the documentation.
 MESSAGES: dict[str, Callable[[], Verdict]] = {
     "nobody": lambda: judge(version()),
+    "the run's owner": lambda: judge(version(run_owner="ben", approvals=(approval("ben"),))),
+    "right gone": lambda: judge(version(approvals=(approval("ben", lapsed=True),))),
     "one there": lambda: judge(version(approvals=(approval("ben"), approval("ana"))), TWO),
     "other bytes": lambda: judge(version(approvals=(approval("ben", digest=OTHER),)), NO_OWNER),
     "expired": lambda: judge(version(approvals=(approval("ben", at=NOW - timedelta(days=31)), approval("carla"))), TWO),
@@ -352,3 +354,16 @@ def test_no_durations(text: str) -> None:
 
 def test_a_duration_has_an_end() -> None:
     assert policies.parse_duration("999999w999999w") == policies.LONGEST
+
+
+@pytest.mark.parametrize("exclude", [True, False])
+def test_the_owner_of_the_run_counts_where_the_owner_does(exclude: bool) -> None:
+    rule = with_rule(approvals=Approvals(required=1, exclude_owner=exclude))
+    answer = judge(version(run_owner="ben", approvals=(approval("ben"),)), rule)
+    assert answer.allowed is not exclude
+
+
+def test_an_approval_whose_giver_lost_the_right_does_not_hide_one_that_counts() -> None:
+    approvals = (approval("ben", lapsed=True), approval("ben", id="2"), approval("carla", lapsed=True))
+    assert judge(version(approvals=approvals)).allowed
+    assert not judge(version(approvals=(approvals[0], approvals[2]))).allowed

@@ -1,7 +1,7 @@
 """The rules of docs/policies.md once more: slow, obvious, and written without a look at the verdict function."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from assay.planning.promotion.policies import AliasView, Approvals, Once, Policy, VersionView, Weekly
@@ -100,7 +100,10 @@ def soaked(alias: str, duration: timedelta, candidate: VersionView, now: datetim
 def frozen(window: Once | Weekly, now: datetime) -> bool:
     if isinstance(window, Once):
         return window.start <= now < window.end
-    wall = now.astimezone(ZoneInfo(window.zone))
+    return on_the_wall(window, now.astimezone(ZoneInfo(window.zone)).replace(tzinfo=None)) or skipped(window, now)
+
+
+def on_the_wall(window: Weekly, wall: datetime) -> bool:
     begins_today = wall.weekday() in window.days
     began_yesterday = (wall.weekday() - 1) % 7 in window.days
     if window.end is None:
@@ -108,3 +111,26 @@ def frozen(window: Once | Weekly, now: datetime) -> bool:
     if window.begin < window.end:
         return begins_today and window.begin <= wall.time() < window.end
     return (begins_today and wall.time() >= window.begin) or (began_yesterday and wall.time() < window.end)
+
+
+def skipped(window: Weekly, now: datetime) -> bool:
+    """Whether no clock has shown any minute of a window, and it would be now if the clocks had not been put forward."""
+    if window.end is None or window.end <= window.begin:
+        return False
+    zone = ZoneInfo(window.zone)
+    for day in (-1, 0, 1):
+        date = now.astimezone(zone).date() + timedelta(days=day)
+        if date.weekday() not in window.days:
+            continue
+        begin, end = datetime.combine(date, window.begin), datetime.combine(date, window.end)
+        minutes = int((end - begin) / timedelta(minutes=1))
+        shown = [begin + timedelta(minutes=minute) for minute in range(minutes) if exists(begin, minute, zone)]
+        start = begin.replace(tzinfo=zone).timestamp()
+        if not shown and start <= now.timestamp() < start + minutes * 60:
+            return True
+    return False
+
+
+def exists(begin: datetime, minute: int, zone: ZoneInfo) -> bool:
+    wall = (begin + timedelta(minutes=minute)).replace(tzinfo=zone)
+    return wall.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall.replace(tzinfo=None)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypedDict
 import typer
 
 from assay.api import names
-from assay.api.approvals import read_approval
+from assay.api.approvals import groups_line, read_approval
 from assay.api.objects import Raw, is_archived
 from assay.api.resources import MODEL_VERSIONS
 from assay.cli.errors import FAILED, USAGE, CliError
@@ -78,7 +78,8 @@ def approve(session: Session, text: str, alias: str, wish: Wish, output: Documen
         _tell(_approved(shown, "already", user, (key, body["metadata"]["annotations"][key]), None), output)
         return
     key = annotation_name(body, alias, user, wish.identity or (known["id"] if known else ""))
-    value = "\n".join(filter(None, [f"{body['spec']['artifact']['digest']} {user}", wish.comment]))
+    groups = groups_line(session.kube.groups())
+    value = "\n".join(filter(None, [f"{body['spec']['artifact']['digest']} {user}", groups, wish.comment]))
     if (body["metadata"].get("annotations") or {}).get(key) == value:
         hint = "say with -m why it is given anew"
         raise CliError("an approval that is given again has to differ from what is there", hint=hint, code=USAGE)

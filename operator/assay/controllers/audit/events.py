@@ -16,6 +16,7 @@ from assay.api.approvals import read_approval, read_rollback
 from assay.api.modelversion import ApprovalStatus, ArtifactStatus, Provenance
 from assay.api.objects import Raw
 from assay.api.run_status import RunStatus
+from assay.planning.promotion.policies import Policy
 from assay.store.audit import Action, AuditEvent, AuditObject
 
 UNKNOWN = "unknown"
@@ -220,6 +221,22 @@ def alias_bound(
     return _moved(Action.ALIAS_BOUND, alias, before, after.state(), actor, reason, number, at)
 
 
+def judged_by(event: AuditEvent, policies: Sequence[Policy], *, open_by_default: bool) -> AuditEvent:
+    """Return the event of a binding with every policy that it was judged by, in the state that it had then."""
+    stated = [
+        {
+            "name": policy.name,
+            "mode": policy.mode,
+            "generation": policy.generation,
+            "digest": policy.digest,
+            "changedBy": policy.changed_by or UNKNOWN,
+        }
+        for policy in policies
+    ]
+    after = {**(event.after or {}), "policies": stated, "openByDefault": open_by_default}
+    return event.model_copy(update={"after": _bounded(after)})
+
+
 def rolled_back(
     alias: Raw,
     before: Pointed | None,
@@ -324,14 +341,16 @@ def moved_by(alias: Raw) -> str:
 def policy_changed(policy: Raw, before: Raw | None = None, *, deleted: bool = False) -> AuditEvent:
     """A policy was made, changed or deleted. ``before`` is the spec as it was, where that is known."""
     spec, generation = policy["spec"], policy["metadata"].get("generation", 0)
+    annotations = policy["metadata"].get("annotations") or {}
     return _event(
         policy,
         names.PROMOTION_POLICY,
         Action.POLICY_CHANGED,
         "deleted" if deleted else f"changed/g{generation}",
+        actor=UNKNOWN if deleted else annotations.get(names.ANNOTATION_CHANGED_BY) or UNKNOWN,
         before={"spec": spec if deleted else before} if deleted or before else None,
         after=None if deleted else {"spec": spec, "generation": generation},
-        reason=NOT_SEEN,
+        reason=NOT_SEEN if deleted or names.ANNOTATION_CHANGED_BY not in annotations else "",
     )
 
 

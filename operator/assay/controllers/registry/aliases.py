@@ -11,34 +11,41 @@ from assay.api import names
 from assay.api.approvals import RollbackRequest, read_rollback
 from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
 from assay.api.objects import Raw
-from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
+from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS
 from assay.controllers import metrics
 from assay.controllers.audit import events as audit_events
 from assay.controllers.audit.events import Pointed
-from assay.controllers.registry import signatures, versions
+from assay.controllers.registry import rights, rules, signatures, versions
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.model_cache import key_of, version_place
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.kube.errors import ApiError
-from assay.planning.promotion import binding, judging, verdict, views
+from assay.planning.promotion import binding, judging, views
 from assay.planning.promotion.binding import Move
 from assay.planning.promotion.judging import Live
-from assay.planning.promotion.policies import AliasView, Policy, Requirement, Verdict, VersionView
+from assay.planning.promotion.policies import AliasView, Requirement, Verdict, VersionView
+from assay.planning.promotion.rules import Rules
 from assay.store.audit import AuditEvent
 
 #: The clock is looked at again at least this often while something is held.
 _LONGEST_WAIT = 3600.0
+#: No watch tells that somebody has been given a right back.
+_RIGHTS_AGAIN = 60.0
 
 
 async def reconcile(context: Context, key: Key) -> None:
     """Move one ModelAlias one step."""
     body = context.models.get(key)
-    if body is None or body["metadata"].get("deletionTimestamp"):
+    if body is None:
+        return
+    asked = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROLLBACK)
+    if body["metadata"].get("deletionTimestamp"):
+        if asked is not None:
+            await _Alias(context, body).decline("the alias is being deleted; create it again once it is gone")
         return
     alias = _Alias(context, body)
-    asked = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROLLBACK)
     if asked is not None:
         await alias.roll_back(asked)
         return
@@ -73,14 +80,25 @@ class _Alias:
         if candidate is None:
             await self._hold(judging.missing(self.view, self.spec.version).requirements)
             return
-        judged, clock = await self._judge(candidate)
+        found = await rules.read(self.context.kube, self.namespace)
+        view, judged, clock = await self._judge(candidate, found)
         metrics.POLICY_VERDICTS.labels("allowed" if judged.allowed else "held").inc()
         if not judged.allowed:
             await self._hold(judged.requirements, judged.warnings, candidate["spec"]["artifact"]["digest"])
             self._enqueue_at(judged, clock)
+            if any(approval.lapsed for approval in view.approvals):
+                self.context.queue.add(key_of(self.body), _RIGHTS_AGAIN)
             return
+        remaining = self._calm(found, clock)
+        if remaining:
+            raise Requeue(remaining, "the policies have just been changed")
         actor = audit_events.moved_by(self.body)
-        await self._bind(candidate, actor, self.spec.reason or "", warnings=judged.warnings)
+        await self._bind(candidate, actor, self.spec.reason or "", warnings=judged.warnings, judged_by=found)
+
+    def _calm(self, found: Rules, clock: datetime) -> float:
+        """Return for how many seconds the rules have yet to stay as they are before they release the alias."""
+        uid = self.body["metadata"]["uid"]
+        return self.context.calm.remaining(uid, found.asks(self.view), clock).total_seconds()
 
     async def _fresh(self, version: int) -> Raw | None:
         """Return a version as the API server has it, with its approvals taken in."""
@@ -93,18 +111,18 @@ class _Alias:
             return found
         return await versions.take_in_approvals(self.context, found)
 
-    async def _judge(self, candidate: Raw) -> tuple[Verdict, datetime]:
-        kube, clock = self.context.kube, datetime.now(UTC)
-        policies: list[Policy] = [views.policy_of(body) async for body in kube.list(PROMOTION_POLICIES, self.namespace)]
-        namespace = await kube.get(NAMESPACES, "", self.namespace) or {"metadata": {}}
-        open_ = (namespace["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPEN) == "true"
-        view = await self._with_signature(self._view(candidate), candidate, policies)
-        live = await self._live()
-        return judging.judge(self.view, candidate, view, live, policies, clock, open_by_default=open_), clock
+    async def _judge(self, candidate: Raw, found: Rules) -> tuple[VersionView, Verdict, datetime]:
+        clock = datetime.now(UTC)
+        view = await rights.judged(self.context.kube, self.namespace, self.view, self._view(candidate))
+        view = await self._with_signature(view, candidate, found)
+        live, open_ = await self._live(), found.open_by_default
+        judged = judging.judge(self.view, candidate, view, live, found.policies, clock, open_by_default=open_)
+        self._calm(found, clock)
+        return view, judged, clock
 
-    async def _with_signature(self, view: VersionView, candidate: Raw, policies: list[Policy]) -> VersionView:
+    async def _with_signature(self, view: VersionView, candidate: Raw, found: Rules) -> VersionView:
         """Return the view with what a signature is worth at this moment, if a policy asks for one."""
-        if not any(policy.evidence.signed and verdict.matches(policy, self.view) for policy in policies):
+        if not any(policy.evidence.signed for policy in found.matching(self.view)):
             return view
         why = await signatures.why_unsigned(self.context, candidate)
         return replace(view, signed=not why, unsigned=why)
@@ -149,6 +167,7 @@ class _Alias:
         set_aside: SetAside | None = None,
         back: bool = False,
         warnings: tuple[str, ...] = (),
+        judged_by: Rules | None = None,
     ) -> None:
         move = Move(
             version=candidate["spec"]["version"],
@@ -162,8 +181,11 @@ class _Alias:
         async with self.context.lock(self.namespace, self.spec.model):
             await self._label(candidate)
             await self._check_unchanged()
+            if judged_by is not None and await rules.read(self.context.kube, self.namespace) != judged_by:
+                raise Requeue(0.05, "the policies changed meanwhile")
             at = bound.bound_at or move.at
-            await self.context.audit.record(self._moved(replace(move, at=at), bound.bindings, back=back))
+            event = self._moved(replace(move, at=at), bound.bindings, back=back, judged_by=judged_by)
+            await self.context.audit.record(event)
             await self.report(bound)
         self.context.events.post(
             self.body,
@@ -187,13 +209,15 @@ class _Alias:
                 self.context.ingest(found)
             raise Requeue(0.05, "the alias changed meanwhile")
 
-    def _moved(self, move: Move, number: int, *, back: bool) -> AuditEvent:
+    def _moved(self, move: Move, number: int, *, back: bool, judged_by: Rules | None) -> AuditEvent:
         before = None
         if self.status.bound_version is not None:
             before = Pointed(self.status.bound_version, self.status.bound_digest or "")
         after = Pointed(move.version, move.digest)
         if not back:
-            return audit_events.alias_bound(self.body, before, after, move.actor, move.reason, number, at=move.at)
+            asked = judged_by.asks(self.view) if judged_by is not None else Rules((), open_by_default=False)
+            event = audit_events.alias_bound(self.body, before, after, move.actor, move.reason, number, at=move.at)
+            return audit_events.judged_by(event, asked.policies, open_by_default=asked.open_by_default)
         automatic = move.actor == names.OPERATOR_USER
         return audit_events.rolled_back(
             self.body, before, after, move.actor, move.reason, number, automatic=automatic, at=move.at
@@ -203,7 +227,7 @@ class _Alias:
         """Label the version, if it still is as it was judged; an approval that was taken away meanwhile changes it."""
         metadata = candidate["metadata"]
         guard = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
-        patch = {"metadata": {**guard, "labels": {names.LABEL_BOUND: "true"}}}
+        patch = {"metadata": {**guard, "labels": {names.LABEL_BOUND: "true", names.LABEL_TARGET: "true"}}}
         try:
             written = await self.context.kube.merge_patch(MODEL_VERSIONS, self.namespace, metadata["name"], patch)
         except ApiError as error:
@@ -220,18 +244,18 @@ class _Alias:
         """Do what ``assay.dev/rollback-requested`` asks for, and clear it."""
         request = read_rollback(asked)
         if request is None:
-            await self._decline(f"{names.ANNOTATION_ROLLBACK} cannot be read: it is '<version> <your username>'")
+            await self.decline(f"{names.ANNOTATION_ROLLBACK} cannot be read: it is '<version> <your username>'")
             return
         if request.version == self.status.bound_version and self._is_done(request):
             await self._clear_request()
             return
         candidate = await self._fresh(request.version)
         if candidate is None:
-            await self._decline(f"there is no {self.spec.model}.v{request.version} any more")
+            await self.decline(f"there is no {self.spec.model}.v{request.version} any more")
             return
         judged = judging.judge_rollback(self.view, candidate, self._view(candidate))
         if not judged.allowed:
-            await self._decline("; ".join(each.message for each in judged.requirements if not each.met))
+            await self.decline("; ".join(each.message for each in judged.requirements if not each.met))
             return
         why = f"rolled back from v{self.status.bound_version} to v{request.version} by {request.user}"
         why = f"{why}: {request.reason}" if request.reason else why
@@ -264,7 +288,8 @@ class _Alias:
             {"version": left, "generation": self.generation, "reason": reason, "message": message[:1024], "at": now()}
         )
 
-    async def _decline(self, why: str) -> None:
+    async def decline(self, why: str) -> None:
+        """Record that the rollback that is asked for is not done, say why, and clear the request."""
         await self.context.audit.record(audit_events.rollback_refused(self.body, why))
         await self._clear_request()
         self.context.events.post(self.body, "RollbackRefused", why, warning=True)
@@ -340,6 +365,7 @@ class _Alias:
             ready=ready,
             proven=proven,
             failed=current and rollout.state == "failed",
+            blocked=self.status.bound_version is not None and rollout.state == "blocked",
             message=None if ready else rollout.message[:1024] or None,
         )
 

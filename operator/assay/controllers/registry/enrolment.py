@@ -17,10 +17,17 @@ async def each_run(context: Context, run: Raw) -> None:
     """Register a run that has just ended, if its experiment wants every run that qualifies."""
     experiment = context.tracking.experiments_by_uid.get(experiment_uid(run))
     register = _register_of(experiment)
-    if register is None or register.pick != "every" or not registration.qualifies(register, run)[0]:
+    if (
+        experiment is None
+        or register is None
+        or register.pick != "every"
+        or not registration.qualifies(register, run)[0]
+    ):
         return
     try:
-        await registering.register_run(context, run, register.model)
+        await registering.register_run(context, run, register.model, lambda: _is_full(context, experiment, register))
+    except registering.Full:
+        context.events.post(run, names.REGISTRATION_LIMIT, registration.limit_reached(register), warning=True)
     except ApiError as error:
         if not error.permanent:
             raise
@@ -50,7 +57,8 @@ async def _outcome(
     over = status.completion_time is not None
     known = _newest(context, body, register)
     if known is not None or registration.problem(register) or not over:
-        return _as_is(register, known, over=over)
+        full = _is_full(context, body, register)
+        return _as_is(register, known, over=over, full=full)
     said = next((each for each in status.conditions if each.type == names.REGISTERED), None)
     if (
         said is not None
@@ -74,23 +82,48 @@ async def _outcome(
     return _as_is(register, version, over=True)
 
 
-def _as_is(register: Register, version: Raw | None, *, over: bool) -> tuple[str, tuple[Status, str, str]]:
+def _as_is(
+    register: Register, version: Raw | None, *, over: bool, full: bool = False
+) -> tuple[str, tuple[Status, str, str]]:
     if version is None:
         return "", registration.condition(register, over=over)
     name, run = version["metadata"]["name"], version["spec"]["run"]["name"]
-    return name, registration.condition(register, over=over, registered=(name, run))
+    return name, registration.condition(register, over=over, registered=(name, run), full=full)
 
 
 def _newest(context: Context, body: Raw, register: Register) -> Raw | None:
     """Return the newest version that was made from a run of this experiment."""
+    return max(_made(context, body, register), key=lambda version: int(version["spec"]["version"]), default=None)
+
+
+def _is_full(context: Context, body: Raw, register: Register) -> bool:
+    return register.pick == "every" and len(_made(context, body, register)) >= register.limit
+
+
+def _made(context: Context, body: Raw, register: Register) -> list[Raw]:
+    """Return the versions of the model that were made from runs of this experiment.
+
+    A version says itself which run and experiment it is from, and anybody may write one. It counts once that was found
+    to be true; until then only if it belongs to who owns the experiment, in whose name nobody else creates one.
+    """
     metadata = body["metadata"]
-    found = [
+    return [
         version
         for version in context.models.versions_of(metadata["namespace"], register.model)
-        if (version["spec"].get("run") or {}).get("experiment") == metadata["name"]
-        and version["metadata"]["creationTimestamp"] >= metadata["creationTimestamp"]
+        if version["metadata"]["creationTimestamp"] >= metadata["creationTimestamp"]
+        and _is_from(context, body, version)
     ]
-    return max(found, key=lambda version: int(version["spec"]["version"]), default=None)
+
+
+def _is_from(context: Context, experiment: Raw, version: Raw) -> bool:
+    run = version["spec"].get("run") or {}
+    known = context.tracking.has_run(experiment["metadata"]["uid"], run.get("uid") or "")
+    status = version.get("status") or {}
+    conditions = {each["type"]: each["status"] for each in status.get("conditions") or []}
+    if conditions.get(names.PROVENANCE_VERIFIED) == "True":
+        return known or run.get("experiment") == experiment["metadata"]["name"]
+    pending = status.get("phase") in (None, "Pending")
+    return known and pending and version["spec"].get("owner") == experiment["spec"].get("owner")
 
 
 async def _runs(context: Context, body: Raw) -> list[Raw]:

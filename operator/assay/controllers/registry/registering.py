@@ -5,6 +5,7 @@ only as far as the store and the run bear it out.
 """
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from assay.api import names
@@ -29,12 +30,17 @@ from assay.planning.models.versions import Flag, Refused
 from assay.planning.runs import recipe
 from assay.store import archive, layout, models, numbers, recorded
 from assay.store.client import ObjectStore
-from assay.store.errors import NotFound, RecordError
+from assay.store.errors import NotFound, RecordError, StoreError
 from assay.store.models import RegisteredModel
 from assay.store.records import RunIdentity
 
-#: Who could take any number could take the last one.
-_LARGEST_STEP = 1_000_000
+
+class Waiting(Exception):
+    """A version whose number is not the next one: why it waits, in words."""
+
+
+class Full(Exception):
+    """An experiment has registered as many versions as its spec allows."""
 
 
 class Origin(NamedTuple):
@@ -46,15 +52,18 @@ class Origin(NamedTuple):
     flag: Flag
     #: Whether the run can be done again.
     recipe: Flag
+    #: Who owns the run, as far as it is known.
+    run_owner: str = ""
 
 
 # A run becomes a version
 
 
-async def register_run(context: Context, run: Raw, model: str) -> Raw:
+async def register_run(context: Context, run: Raw, model: str, full: Callable[[], bool] = lambda: False) -> Raw:
     """Create the ModelVersion of a run with the next free number; the one that there is, if it was created before.
 
-    Raises ApiError when the API server refuses it, StoreError.
+    ``full`` says, while nothing else is registered, whether no further version may be made. Raises Full then, ApiError
+    when the API server refuses it, StoreError.
     """
     namespace, uid = run["metadata"]["namespace"], run["metadata"]["uid"]
     taken: set[int] = set()
@@ -63,6 +72,8 @@ async def register_run(context: Context, run: Raw, model: str) -> Raw:
             known = context.models.version_of_run(namespace, model, uid)
             if known is not None:
                 return known
+            if full():
+                raise Full
             number = await context.store.run(
                 numbers.allocate,
                 context.store.blocking,
@@ -112,7 +123,7 @@ def _uri_of(run: Raw) -> str:
 async def debounce(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
     """Copy and verify the bytes of a version, and return its status; refused for good when they are not what it says.
 
-    Raises StoreError when the store cannot be asked now.
+    Raises StoreError when the store cannot be asked now, Waiting while a smaller number is free.
     """
     spec = ModelVersionSpec.model_validate(body["spec"])
     generation = body["metadata"]["generation"]
@@ -130,21 +141,33 @@ async def debounce(context: Context, body: Raw, status: ModelVersionStatus) -> M
     await context.audit.record(audit_events.version_registered(body, artifact, provenance, verified=verified))
     metrics.MODEL_BYTES.inc(copied.bytes)
     context.events.post(body, names.VERIFIED, f"{copied.files} files, {copied.bytes} bytes copied to {copied.uri}")
-    return versions.registered(
+    new = versions.registered(
         status, artifact, provenance, origin.flag, origin.recipe, generation=generation, now=now()
     )
+    return new.model_copy(update={"run_owner": origin.run_owner[:512] or None})
+
+
+async def run_owner(context: Context, body: Raw) -> str:
+    """Return who owns the run that a version is known to come from; "" when that run cannot be found any more."""
+    spec = ModelVersionSpec.model_validate(body["spec"])
+    try:
+        run = await _named_run(context, body, spec)
+    except (Requeue, StoreError):
+        return ""
+    return _owner_of(run)
+
+
+def _owner_of(run: Raw | None) -> str:
+    return str(((run or {}).get("spec") or {}).get("owner") or "")
 
 
 async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
-    """Take the number for good. Raises Refused when it was another version's before."""
+    """Take the number for good. Raises Refused when it was another version's before, Waiting when it is not next."""
     namespace = body["metadata"]["namespace"]
     highest = await context.store.run(numbers.last_number, context.store.blocking, namespace, spec.model)
-    if spec.version > highest + _LARGEST_STEP:
-        raise Refused(
-            names.NAME_TAKEN,
-            f"the number {spec.version} of {spec.model} is more than {_LARGEST_STEP} above the highest one, {highest}: "
-            f"numbers would run out",
-        )
+    ahead = registration.number_ahead(spec.version, highest, foreign=_is_foreign(context, namespace, spec))
+    if ahead:
+        raise Waiting(f"{spec.model}.v{spec.version} waits: {ahead}")
     claimant = f"run/{spec.run.uid}" if spec.run else f"manifest/{spec.artifact.digest}"
     owner = await context.store.run(
         numbers.claim, context.store.blocking, namespace, spec.model, spec.version, claimant
@@ -180,7 +203,7 @@ async def _origin(context: Context, body: Raw, spec: ModelVersionSpec) -> Origin
     found = _agree(body, spec, run)
     provenance = None if found == body["spec"].get("provenance") else found
     recorded = flag(True, names.FROM_RUN, f"as run {run['metadata']['name']} recorded it")
-    return Origin(_uri_of(run), identity, provenance, recorded, recipe.condition_of(run))
+    return Origin(_uri_of(run), identity, provenance, recorded, recipe.condition_of(run), _owner_of(run))
 
 
 async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
@@ -238,11 +261,20 @@ def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
             names.DIGEST_MISMATCH,
             f"expected the digest {spec.artifact.digest}, and run {name} has made {made['digest']}",
         )
+    another = registration.another_experiment(spec.run.experiment if spec.run else None, run)
+    if another:
+        raise Refused(names.RUN_MISMATCH, another)
     found = registration.provenance_of(run)
     different = registration.disagreement(body["spec"].get("provenance"), found)
     if different:
         raise Refused(names.RUN_MISMATCH, f"the manifest does not agree with run {name}: {different}")
     return found
+
+
+def _is_foreign(context: Context, namespace: str, spec: ModelVersionSpec) -> bool:
+    """Whether a version's bytes lie where only the platform team lets this namespace look."""
+    uri = spec.artifact.uri
+    return uri is not None and not registration.entitled(uri, namespace, context.settings.store.bucket, "")
 
 
 async def _check_entitled(context: Context, body: Raw, uri: str) -> None:

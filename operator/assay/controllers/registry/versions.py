@@ -24,6 +24,11 @@ from assay.store import layout
 from assay.store.audit import AuditEvent
 from assay.store.errors import RecordError, StoreError
 
+#: When a version whose number is not the next one is looked at again.
+_NUMBER_AGAIN = 2.0
+#: No user has this name.
+UNKNOWN = "(unknown)"
+
 
 async def reconcile(context: Context, key: Key) -> None:
     """Move one ModelVersion one step."""
@@ -34,6 +39,7 @@ async def reconcile(context: Context, key: Key) -> None:
         body = await _settle(context, body)
     else:
         body = await _write(context, body, await signatures.attend(context, body, status_of(body)))
+        body = await _know_run_owner(context, body)
     body = await take_in_approvals(context, body)
     await _account_for(context, body)
     body = await _credentials(context, body)
@@ -62,9 +68,23 @@ async def _settle(context: Context, body: Raw) -> Raw:
         )
         await _write(context, body, _summary(context, body, waiting, archived=False))
         raise
+    except registering.Waiting as waits:
+        waiting = versions.copying(status_of(body), str(waits), generation=generation, now=now())
+        await _write(context, body, _summary(context, body, waiting, archived=False))
+        raise Requeue(_NUMBER_AGAIN, str(waits)) from None
     new = await signatures.attend(context, body, new)
     # That it is archived is for _account_for to record first.
     return await _write(context, body, _summary(context, body, new, archived=False))
+
+
+async def _know_run_owner(context: Context, body: Raw) -> Raw:
+    """Note whose run has made a version that was registered before that was noted."""
+    status = status_of(body)
+    verified = any(each.type == names.PROVENANCE_VERIFIED and each.status == "True" for each in status.conditions)
+    if status.run_owner is not None or not verified:
+        return body
+    owner = await registering.run_owner(context, body)
+    return await _write(context, body, status.model_copy(update={"run_owner": owner[:512] or UNKNOWN}))
 
 
 # Its approvals
@@ -161,16 +181,17 @@ async def _summarise(context: Context, body: Raw) -> None:
 
 
 async def _release(context: Context, body: Raw) -> None:
-    """Take the label away when no alias points to the version, and none is about to."""
+    """Put the labels right: bound while an alias points to the version, a target while one can go back to it."""
     namespace, name = place(body)
-    if names.LABEL_BOUND not in (body["metadata"].get("labels") or {}):
+    if not _wrong_labels(context, body):
         return
     async with context.lock(namespace, body["spec"]["model"]):
-        if pointers.holding(held_by(context, body)) or _is_served(context, body):
+        labels = _wrong_labels(context, body)
+        if not labels:
             return
         # Only over what was read: the answer to anything else would hide from us what somebody else has written.
         guard = {key: body["metadata"][key] for key in ("resourceVersion", "uid")}
-        patch = {"metadata": {**guard, "labels": {names.LABEL_BOUND: None}}}
+        patch = {"metadata": {**guard, "labels": labels}}
         try:
             written = await context.kube.merge_patch(MODEL_VERSIONS, namespace, name, patch)
         except ApiError as error:
@@ -179,6 +200,32 @@ async def _release(context: Context, body: Raw) -> None:
             raise
         if written is not None:
             context.ingest(written)
+
+
+def _wrong_labels(context: Context, body: Raw) -> dict[str, str | None]:
+    """Return what has to be written so that the version's labels are true, {} when they are.
+
+    Only ``aliases`` says that a version is bound: it does so before anything else knows it.
+    """
+    there = body["metadata"].get("labels") or {}
+    bound = bool(pointers.holding(held_by(context, body))) or _is_served(context, body)
+    target = bound or _is_target(context, body)
+    wrong: dict[str, str | None] = {}
+    if names.LABEL_BOUND in there and not bound:
+        wrong[names.LABEL_BOUND] = None
+    if (names.LABEL_TARGET in there) != target:
+        wrong[names.LABEL_TARGET] = "true" if target else None
+    return wrong
+
+
+def _is_target(context: Context, body: Raw) -> bool:
+    """Whether an alias that exists has these bytes in the history that it can go back in."""
+    namespace, spec = body["metadata"]["namespace"], body["spec"]
+    return any(
+        binding.version == spec["version"] and binding.digest in (None, spec["artifact"]["digest"])
+        for alias in context.models.aliases_of(namespace, spec["model"])
+        for binding in ModelAliasStatus.model_validate(alias.get("status") or {}).history
+    )
 
 
 # What its pods need

@@ -1,15 +1,16 @@
 """Deployments and StatefulSets that follow an alias: give them the version that it points to, and follow the rollout.
 
-What is set is applied server-side under our own name and nothing is taken from anybody. Whether a rollout that fails
+What is set is applied server-side under our own name. Whether a rollout that fails
 takes the alias back is decided in ``aliases``; here it is only seen.
 """
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.objects import Raw
-from assay.api.resources import DEPLOYMENTS, PODS, STATEFUL_SETS, Resource
+from assay.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from assay.controllers.registry import versions
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.model_cache import (
@@ -23,7 +24,7 @@ from assay.controllers.runtime.model_cache import (
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
-from assay.planning.serving import injection, rollout
+from assay.planning.serving import injection, members, rollout
 from assay.planning.serving.injection import CannotServe, Served
 from assay.planning.serving.rollout import Rollout
 
@@ -54,7 +55,10 @@ async def reconcile(context: Context, key: Key) -> None:
 async def _clean(context: Context, key: Key, body: Raw) -> None:
     """Take back what was set in a workload that follows no alias any more."""
     if carries(body) is not None:
-        await _apply(context, key, body, None)
+        body = await _apply(context, key, body, None)
+        left = injection.removal(body)
+        if left is not None:
+            context.ingest(await context.kube.strategic_patch(RESOURCES[key.kind], key.namespace, key.name, left))
     _say(context, key, None, body)
 
 
@@ -77,7 +81,8 @@ async def _wanted(context: Context, key: Key, body: Raw, asked: tuple[str, str])
     status = ModelAliasStatus.model_validate((found or {}).get("status") or {})
     if status.bound_version is None:
         why = "is not bound yet" if found else "does not exist"
-        _tell(context, key, body, f"the alias {model}.{alias} {why}: the pods have no model")
+        waits = f"the alias {model}.{alias} {why}: the pods have no model"
+        _tell(context, key, body, waits, state="progressing")
         return None
     version = context.models.versions.get(version_place(key.namespace, model, status.bound_version))
     artifact = versions.status_of(version).artifact if version else None
@@ -129,7 +134,12 @@ async def _see_again(context: Context, key: Key, body: Raw) -> None:
 
 
 async def _pods(context: Context, body: Raw) -> list[Raw]:
-    return [pod async for pod in context.kube.list(PODS, body["metadata"]["namespace"], _selector(body))]
+    """Return the pods that the workload controls."""
+    namespace, selector = body["metadata"]["namespace"], _selector(body)
+    sets: list[Raw] = []
+    if body["kind"] == DEPLOYMENT:
+        sets = [each async for each in context.kube.list(REPLICA_SETS, namespace, selector)]
+    return members.pods_of(body, sets, [pod async for pod in context.kube.list(PODS, namespace, selector)])
 
 
 def _selector(body: Raw) -> str:
@@ -164,12 +174,14 @@ def _patience(body: Raw) -> timedelta:
     return timedelta(seconds=body["spec"].get("progressDeadlineSeconds") or _PATIENCE)
 
 
-def _tell(context: Context, key: Key, body: Raw, message: str) -> None:
+def _tell(
+    context: Context, key: Key, body: Raw, message: str, state: Literal["progressing", "blocked"] = "blocked"
+) -> None:
     """Say why the workload is not served; its alias is not to blame, and is not taken back."""
     marks = carries(body)
-    found = Rollout(marks[1] if marks else None, "progressing", message, False)
+    found = Rollout(marks[1] if marks else None, state, message, False)
     if context.rollouts.get(key) != found:
-        context.events.post(body, "CannotServe", message, warning=True)
+        context.events.post(body, names.CANNOT_SERVE, message, warning=True)
     _say(context, key, found, body)
 
 

@@ -18,6 +18,7 @@ from assay.controllers.tracking.kubelets import Kubelets
 from assay.controllers.tracking.logs import LogReader
 from assay.controllers.tracking.usage import Usage
 from assay.kube.aio import Kube
+from assay.planning.promotion.rules import Calm
 from assay.planning.serving.rollout import Rollout
 from assay.signing.keys import Keys
 from assay.store.aio import AsyncStore
@@ -58,6 +59,8 @@ class Context:
     rollouts: dict[Key, Rollout] = field(default_factory=dict)
     #: The version that each workload was given last, and when.
     began: dict[Key, tuple[int, datetime]] = field(default_factory=dict)
+    #: Since when the rules of each alias are what they are.
+    calm: Calm = field(default_factory=Calm)
     _locks: defaultdict[tuple[str, str], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     def lock(self, namespace: str, model: str) -> asyncio.Lock:

@@ -158,8 +158,10 @@ class EventHandlers:
     def _enqueue_blocked(self, *aliases: Raw | None) -> None:
         """Wake the versions that an alias points to or pointed to."""
         for alias in aliases:
-            version = _bound(alias)
-            if alias is not None and version is not None:
+            if alias is None:
+                continue
+            history = (alias.get("status") or {}).get("history") or []
+            for version in {_bound(alias), *(binding["version"] for binding in history)} - {None}:
                 where = version_place(alias["metadata"]["namespace"], alias["spec"]["model"], version)
                 self._add(Key(names.MODEL_VERSION, *where))
 

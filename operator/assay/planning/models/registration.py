@@ -29,6 +29,8 @@ _IMAGE = ("container", "image", "digest")
 _MODEL = ("path", "digest", "size")
 #: Lists of a provenance that are keyed, and by what.
 _KEYS = {"datasets": "name", "images": "container"}
+#: Of the number of a version that was made elsewhere, where others were made that do not come here.
+MAX_GAP = 1000
 _MAX_DIFFERENCES = 3
 _MAX_MESSAGE = 1000
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -130,6 +132,14 @@ def why_none(register: Register, objective: Objective | None, runs: Iterable[Raw
     return f"none of the runs that succeeded ({len(ended)}) qualifies; {which}: {reason}"
 
 
+def limit_reached(register: Register) -> str:
+    """Return in words that no further run of an experiment is registered."""
+    return (
+        f"{register.limit} versions were registered (spec.register.limit), and no further run is: "
+        "register other runs by hand"
+    )
+
+
 # The Experiment's condition
 
 
@@ -140,11 +150,13 @@ def condition(
     registered: tuple[str, str] | None = None,
     refused: tuple[str, str] | None = None,
     none: str = "",
+    full: bool = False,
 ) -> Flag:
     """Return (status, reason, message) of an Experiment's condition Registered.
 
     ``over`` says that all its runs have ended; ``registered`` is the last version and the run that it is from, by
-    their names; ``refused`` the run that is to be registered and the API server's words. ``none`` is ``why_none``.
+    their names; ``full`` says that the limit is reached; ``refused`` is the run that is to be registered and the API
+    server's words. ``none`` is ``why_none``.
     """
     wrong = problem(register)
     if wrong:
@@ -152,7 +164,8 @@ def condition(
     if refused:
         return flag(False, names.REGISTRATION_REFUSED, f"run {refused[0]} was not registered: {refused[1]}")
     if registered:
-        return flag(True, names.REGISTERED, f"{registered[0]} from run {registered[1]}")
+        more = f"; {limit_reached(register)}" if full else ""
+        return flag(True, names.REGISTERED, f"{registered[0]} from run {registered[1]}{more}")
     if over:
         return flag(False, names.NO_RUN_QUALIFIES, none)
     each = "each run" if register.pick == "every" else "the best run, once all have ended,"
@@ -316,6 +329,34 @@ def _is_number(value: Any) -> bool:
 def _text(value: Any) -> str:
     """Return a value for people: as in JSON, so that text is not taken for a number."""
     return "not there" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:100]
+
+
+# Which experiment, and which number
+
+
+def another_experiment(said: str | None, run: Raw) -> str:
+    """Return "" when a version names the experiment of its run, or none; else what is wrong, in words."""
+    true = _experiment(run)
+    if said in (None, "", true):
+        return ""
+    name = run["metadata"]["name"]
+    belongs = f"belongs to the experiment {true}" if true else "belongs to no experiment"
+    return f"spec.run.experiment is {said}, and run {name} {belongs}"
+
+
+def number_ahead(version: int, highest: int, *, foreign: bool) -> str:
+    """Return "" when a number may be claimed while ``highest`` is the largest one so far; else what it waits for.
+
+    Numbers go up by one: nobody can use up the numbers of others. A version whose bytes come from outside of the
+    namespace's own prefixes (``foreign``) keeps the number that it has there, up to MAX_GAP above the largest one.
+    """
+    if version <= highest + 1:
+        return ""
+    if not foreign:
+        return f"the next number is {highest + 1}; register that one first"
+    if version <= highest + MAX_GAP:
+        return ""
+    return f"the largest number is {highest}, and a version from elsewhere is at most {MAX_GAP} above it"
 
 
 # What a namespace may name

@@ -65,7 +65,9 @@ def _previous(history: Sequence[Binding], live: int, set_aside: SetAside | None)
 def _before_rollout(follower: ServingStatus) -> ServingStatus:
     """Return a follower as it enters a rollout. One that fails already says nothing by failing with the next one."""
     proven = None if follower.failed else follower.proven
-    return follower.model_copy(update={"ready": False, "failed": False, "message": None, "proven": proven})
+    return follower.model_copy(
+        update={"ready": False, "failed": False, "blocked": False, "message": None, "proven": proven}
+    )
 
 
 def way_back(status: ModelAliasStatus, followers: Sequence[ServingStatus]) -> tuple[ServingStatus, int] | None:
@@ -146,14 +148,25 @@ class _Facts:
         self.live = status.bound_version
         self.aside = status.set_aside if is_set_aside(status, wanted, generation) and self.live != wanted else None
         self.failing = [each for each in status.serving if each.failed]
-        self.waiting = [each for each in status.serving if not each.ready and not each.failed]
+        self.blocked = [each for each in status.serving if each.blocked]
+        self.waiting = [each for each in status.serving if not each.ready and not each.failed and not each.blocked]
+
+    @property
+    def troubled(self) -> list[ServingStatus]:
+        """The workloads that say why the alias is not served: those that cannot, else those that do not yet."""
+        return self.failing + self.blocked or self.waiting
 
     @property
     def is_held(self) -> bool:
         return self.live != self.wanted and self.aside is None
 
+    @property
+    def trouble(self) -> str:
+        """Why the alias is degraded, as one word."""
+        return names.CANNOT_SERVE if self.blocked and not self.failing else names.ROLLOUT_FAILED
+
     def phase(self) -> str:
-        if self.failing or (self.aside is not None and self.aside.reason == names.ROLLOUT_FAILED):
+        if self.failing or self.blocked or (self.aside is not None and self.aside.reason == names.ROLLOUT_FAILED):
             return "Degraded"
         if self.is_held:
             return "Held"
@@ -165,15 +178,22 @@ class _Facts:
             parts.append(self.aside.message)
         elif self.is_held:
             parts.append(f"v{self.wanted} is held: {unmet(self.status.requirements) or 'it has not been judged yet'}")
-        parts += [f"{each.kind} {each.name}: {each.message}" for each in self.failing or self.waiting if each.message]
+        parts += [f"{each.kind} {each.name}: {each.message}" for each in self.troubled if each.message]
         return "; ".join(parts)
 
     def bound(self) -> tuple[Status, str, str]:
         if self.live is None:
             return flag(False, names.NOTHING_BOUND, self.message())
         if self.live == self.wanted:
-            return flag(True, names.REQUIREMENTS_MET, f"v{self.live} is live")
+            return flag(not self.blocked, names.CANNOT_SERVE if self.blocked else names.REQUIREMENTS_MET, self.served())
         return flag(False, self.aside.reason if self.aside else names.REQUIREMENTS_UNMET, self.message())
+
+    def served(self) -> str:
+        """Say how far what is bound is served: a pointer alone serves nothing."""
+        if not self.troubled:
+            return f"v{self.live} is live"
+        ready = sum(each.ready for each in self.status.serving)
+        return f"the alias points to v{self.live}, which {ready} of {len(self.status.serving)} workloads serve"
 
     def held(self) -> tuple[Status, str, str]:
         if self.is_held:
@@ -183,7 +203,7 @@ class _Facts:
 
     def degraded(self) -> tuple[Status, str, str]:
         if self.phase() == "Degraded":
-            return flag(True, names.ROLLOUT_FAILED, self.message())
+            return flag(True, self.trouble, self.message())
         return flag(False, names.SERVING if self.status.serving else names.NOTHING_FOLLOWS, "")
 
     def ready(self) -> tuple[Status, str, str]:
@@ -191,7 +211,7 @@ class _Facts:
         if self.live is None or self.is_held:
             return flag(False, self.held()[1], self.message())
         if self.phase() == "Degraded":
-            return flag(False, names.ROLLOUT_FAILED, self.message())
+            return flag(False, self.trouble, self.message())
         if self.waiting:
             return flag(False, names.ROLLOUT_IN_PROGRESS, self.message())
         if self.aside is not None:

@@ -30,6 +30,10 @@ class Approval:
     approver: str
     comment: str = ""
     at: datetime | None = None
+    #: The groups of the approver when it was given, as far as they were recorded.
+    groups: tuple[str, ...] = ()
+    #: Whether the approver does not hold the verb `approve` any more.
+    lapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class VersionView:
     archived: bool = False
     deleting: bool = False
     held: tuple[Held, ...] = ()
+    #: Whose run has made it; "" when that is not known, or no run has.
+    run_owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,10 @@ class Policy:
     soak: Soak | None = None
     freeze: tuple[Once | Weekly, ...] = ()
     problem: str = ""
+    #: Which state of the object this is, and who has written it, for the record.
+    generation: int = 0
+    digest: str = ""
+    changed_by: str = ""
 
 
 @dataclass(frozen=True)

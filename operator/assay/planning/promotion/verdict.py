@@ -211,6 +211,10 @@ def _ignored(approval: Approval, rule: Approvals, case: _Case) -> str:
         return f"that of {approval.approver} is for other bytes"
     if rule.exclude_owner and approval.approver == case.candidate.owner:
         return "the owner does not count"
+    if rule.exclude_owner and approval.approver == case.candidate.run_owner:
+        return "the owner of its run does not count"
+    if approval.lapsed:
+        return f"{approval.approver} does not hold the verb approve any more"
     end = _end(approval, rule)
     if end is not None and end <= case.now:
         return f"that of {approval.approver} has expired at {_time(end)}"

@@ -1,5 +1,9 @@
 """Objects of the API → what verdicts are made from. Nothing is judged here."""
 
+import hashlib
+import json
+from dataclasses import replace
+
 from assay.api import names
 from assay.api.approvals import read_approval
 from assay.api.modelversion import ApprovalStatus, HeldStatus, ModelVersionSpec, ModelVersionStatus
@@ -24,6 +28,7 @@ def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:
         version=spec.version,
         digest=spec.artifact.digest,
         owner=spec.owner or "",
+        run_owner=status.run_owner or "",
         metrics=metrics,
         parameters=provenance.parameters if provenance else {},
         approvals=_approvals(metadata.get("annotations") or {}, status.approvals),
@@ -48,15 +53,27 @@ def _approvals(annotations: dict[str, str], seen: list[ApprovalStatus]) -> tuple
         said = read_approval(key, value)
         at = since.get((said.alias, said.id, fingerprint(value))) if said is not None else None
         if said is not None and at is not None:
-            found.append(Approval(said.id, said.alias, said.digest, said.approver, said.comment, at))
+            found.append(Approval(said.id, said.alias, said.digest, said.approver, said.comment, at, said.groups))
     return tuple(found)
 
 
 def policy_of(body: Raw) -> Policy:
     """Return the view of a PromotionPolicy; one that cannot be read keeps shut all that it may be about."""
-    name = body["metadata"]["name"]
+    metadata = body["metadata"]
     try:
-        spec = PromotionPolicySpec.model_validate(body["spec"])
+        found = policy_view(metadata["name"], PromotionPolicySpec.model_validate(body["spec"]))
     except ValueError as error:
-        return Policy(name, problem=f"its spec is not understood: {' '.join(str(error).split())[:500]}")
-    return policy_view(name, spec)
+        words = " ".join(str(error).split())[:500]
+        found = Policy(metadata["name"], problem=f"its spec is not understood: {words}")
+    return replace(
+        found,
+        generation=metadata.get("generation") or 0,
+        digest=_digest(body["spec"]),
+        changed_by=(metadata.get("annotations") or {}).get(names.ANNOTATION_CHANGED_BY) or "",
+    )
+
+
+def _digest(spec: Raw) -> str:
+    """Return the sha256 of a spec as JSON with sorted keys and without spaces."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

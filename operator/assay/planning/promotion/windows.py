@@ -1,12 +1,13 @@
 """Freeze windows: whether one is open at a moment, until when, and when the next one opens.
 
-All arithmetic is done in UTC: a weekly window opens and closes when the clocks on its wall say so, also on the days
-when they are put forward or back. An hour that the wall skips is taken where it would have been.
+All arithmetic is done in UTC. A weekly window is open whenever the clock on the wall reads a time in it. On a night on
+which clocks change, an hour that the clock shows twice counts twice, and a window whose start or end is skipped keeps
+the rest. A window that is skipped as a whole is open when it would have been without the change: in doubt it holds.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,9 @@ from assay.planning.promotion.policies import Once, Weekly
 
 #: How far ahead weekly windows are looked for. A freeze that has no end within these days is reported as endless.
 HORIZON = timedelta(days=15)
+_HOURS = 6  # two changes of a clock are further apart
+
+Stretch = tuple[datetime, datetime]
 
 
 class UnknownZone(ValueError):
@@ -49,7 +53,7 @@ def state(window: Once | Weekly, now: datetime) -> State:
     return State(until is not None, until, until)
 
 
-def _stretches(window: Once | Weekly, now: datetime) -> Iterator[tuple[datetime, datetime]]:
+def _stretches(window: Once | Weekly, now: datetime) -> Iterator[Stretch]:
     """Yield the window's stretches from some before ``now``, in order."""
     if isinstance(window, Once):
         if window.start < window.end:
@@ -57,16 +61,63 @@ def _stretches(window: Once | Weekly, now: datetime) -> Iterator[tuple[datetime,
         return
     zone = _zone(window.zone)
     today = now.astimezone(zone).date()
+    found: list[Stretch] = []
     for offset in range(-2, HORIZON.days):
         day = today + timedelta(days=offset)
         if day.weekday() not in window.days:
             continue
         same_day = window.end is not None and window.end > window.begin
-        last = day if same_day else day + timedelta(days=1)
-        start = datetime.combine(day, window.begin, zone).astimezone(UTC)
-        end = datetime.combine(last, window.end or time.min, zone).astimezone(UTC)
-        if start < end:
-            yield start, end
+        begin = datetime.combine(day, window.begin)
+        end = datetime.combine(day if same_day else day + timedelta(days=1), window.end or time.min)
+        found += _on_the_wall(begin, end, _offsets(window.zone, today)) or [_as_it_would_have_been(begin, end, zone)]
+    yield from sorted(found)
+
+
+def _on_the_wall(begin: datetime, end: datetime, offsets: tuple[tuple[Stretch, timedelta], ...]) -> list[Stretch]:
+    """Return when a clock reads a time from ``begin`` up to ``end``, both without a zone: not at all, once or twice."""
+    found = []
+    for (start, until), offset in offsets:
+        first, last = max(start, (begin - offset).replace(tzinfo=UTC)), min(until, (end - offset).replace(tzinfo=UTC))
+        if first < last:
+            found.append((first, last))
+    return found
+
+
+def _as_it_would_have_been(begin: datetime, end: datetime, zone: ZoneInfo) -> Stretch:
+    start = begin.replace(tzinfo=zone).astimezone(UTC)
+    return start, start + (end - begin)
+
+
+@lru_cache(maxsize=256)
+def _offsets(zone_name: str, today: date) -> tuple[tuple[Stretch, timedelta], ...]:
+    """Return the stretches around a day in which a clock has one offset from UTC, and that offset, in order."""
+    zone = _zone(zone_name)
+    start = datetime.combine(today, time.min, UTC) - timedelta(days=5)
+    end = datetime.combine(today, time.min, UTC) + HORIZON + timedelta(days=5)
+    found = []
+    at, known = start, _offset(zone, start)
+    while at < end:
+        later = at + timedelta(hours=_HOURS)
+        offset = _offset(zone, later)
+        if offset != known:
+            change = _change(zone, at, later)
+            found.append(((start, change), known))
+            start, known = change, offset
+        at = later
+    return (*found, ((start, at), known))
+
+
+def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """Return the second at which a clock has been changed."""
+    known = _offset(zone, before)
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=int((after - before).total_seconds()) // 2)
+        before, after = (middle, after) if _offset(zone, middle) == known else (before, middle)
+    return after
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
 
 
 @lru_cache(maxsize=256)

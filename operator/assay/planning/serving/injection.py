@@ -2,20 +2,19 @@
 
 The result is for server-side apply under the operator's own field manager: it names the operator's fields and no
 others. It is the same for the same version whenever it is made, so that a Deployment that goes back to a version finds
-the ReplicaSet that it had. A name or a path that somebody else has taken is an error, never overwritten.
+the ReplicaSet that it had. A name or a path that somebody else has taken is an error. What is the operator's own is put
+right, whoever is noted as its owner.
 """
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from assay.api import names
 from assay.api.objects import Raw
 from assay.planning.runs.job import CREDENTIALS_KEY, NONROOT
 from assay.planning.serving import ownership
-from assay.planning.serving.ownership import Path
 
 FOLDER = "/models"
 _CREDENTIALS = "/var/run/assay/store"
@@ -24,7 +23,6 @@ _PATH, _NAME, _VERSION = names.MODEL_VARIABLES
 _SERVED_VERSION = f"{names.SERVED_PREFIX}version"
 #: <model>.<alias>, with the lengths that those names may have; the same as in the admission policy assay-serving.
 FOLLOWS = "^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?[.][a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$"
-_POD = ownership.field("spec", "template", "spec")
 
 
 class CannotServe(ValueError):
@@ -105,17 +103,50 @@ def applied(workload: Raw, served: Served | None, settings: ServingSettings) -> 
 def in_template(workload: Raw) -> int | None:
     """Return the version that the operator has put into the pod template; None when there is none of it."""
     text = _template_annotations(workload).get(_SERVED_VERSION)
-    if not isinstance(text, str) or not re.fullmatch("[1-9][0-9]{0,8}", text):
-        return None
-    return int(text) if _ours(workload)(_annotation(_SERVED_VERSION)) else None
+    return int(text) if isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,8}", text) else None
 
 
 def up_to_date(workload: Raw, body: Raw) -> bool:
     """Whether applying a body of ``applied`` would change nothing."""
     owned = ownership.owned(workload, names.FIELD_MANAGER)
-    if owned is None and "spec" not in body:
-        return not any(key.startswith(names.SERVED_PREFIX) for key in _template_annotations(workload))
+    if "spec" not in body:
+        return not owned and not _has_been_served(workload)
     return (owned is None or owned == ownership.paths(body)) and ownership.holds(workload, body)
+
+
+def removal(workload: Raw) -> Raw | None:
+    """Return a strategic merge patch that removes what is the operator's from a workload; None when nothing is left.
+
+    Applying the body of ``applied`` without ``served`` removes the fields that the operator is noted as the owner of.
+    Anybody can rewrite that note, and a backup may come without it: then this is what removes them.
+    """
+    if not _has_been_served(workload):
+        return None
+    pod, marks = workload["spec"]["template"]["spec"], _template_annotations(workload)
+    ours = {key: None for key in marks if key.startswith(names.SERVED_PREFIX)}
+    fetch = [each for each in pod.get("initContainers") or [] if each["name"] == names.FETCH_CONTAINER]
+    init = [each for each in pod.get("initContainers") or [] if each["name"] != names.FETCH_CONTAINER]
+    volumes = [each["name"] for each in pod.get("volumes") or [] if each["name"] in _VOLUMES]
+    spec = {
+        "initContainers": [_deletion("name", each["name"]) for each in fetch] + [_stripped(each) for each in init],
+        "containers": [_stripped(each) for each in pod["containers"]],
+        "volumes": [_deletion("name", each) for each in volumes],
+    }
+    return {"spec": {"template": {"metadata": {"annotations": ours}, "spec": spec}}}
+
+
+def _stripped(container: Raw) -> Raw:
+    env = [each["name"] for each in container.get("env") or [] if each["name"] in names.MODEL_VARIABLES]
+    mounts = [each["mountPath"] for each in container.get("volumeMounts") or [] if each["name"] in _VOLUMES]
+    return {
+        "name": container["name"],
+        "env": [_deletion("name", each) for each in env],
+        "volumeMounts": [_deletion("mountPath", each) for each in mounts],
+    }
+
+
+def _deletion(key: str, value: str) -> Raw:
+    return {key: value, "$patch": "delete"}
 
 
 def _where(workload: Raw) -> str:
@@ -124,10 +155,6 @@ def _where(workload: Raw) -> str:
 
 def _template_annotations(workload: Raw) -> Raw:
     return (workload["spec"]["template"].get("metadata") or {}).get("annotations") or {}
-
-
-def _annotation(key: str) -> Path:
-    return ownership.field("spec", "template", "metadata", "annotations", key)
 
 
 # What is set
@@ -206,49 +233,38 @@ def _env(values: dict[str, str]) -> list[Raw]:
 # What is in the way
 
 
-def _ours(workload: Raw) -> Callable[[Path], bool]:
-    """Return a function that says whether the operator has applied something at or below a path."""
-    owned = ownership.owned(workload, names.FIELD_MANAGER)
-    if owned is None:
-        # Nobody says who has set what. Where we have been, what bears our names is ours.
-        been = any(key.startswith(names.SERVED_PREFIX) for key in _template_annotations(workload))
-        return lambda path: been
-    known = {path[:length] for path in owned for length in range(1, len(path) + 1)}
-    return lambda path: path in known
+def _has_been_served(workload: Raw) -> bool:
+    """Whether the operator's parts are in a workload. The policies let nobody else write what says so."""
+    return any(key.startswith(names.SERVED_PREFIX) for key in _template_annotations(workload))
 
 
 def _taken(workload: Raw) -> Iterator[str]:
-    """Yield what somebody else has set where the operator's parts belong, a sentence each."""
-    ours = _ours(workload)
+    """Yield what somebody else has set where the operator's parts belong, a sentence each.
+
+    Who is noted as the owner of a field decides nothing: anybody can rewrite `metadata.managedFields`.
+    """
+    ours = _has_been_served(workload)
     pod = workload["spec"]["template"]["spec"]
-    for key in _template_annotations(workload):
-        if key.startswith(names.SERVED_PREFIX) and not ours(_annotation(key)):
-            yield f"the pod template has the annotation {key}, which only the operator writes: take it away"
     for volume in pod.get("volumes") or []:
-        if volume["name"] in _VOLUMES and not ours((*_POD, *ownership.item("volumes", volume["name"]))):
+        if volume["name"] in _VOLUMES and not ours:
             yield f"the volume {volume['name']} bears a name of Assay's own: give it another"
     for part in ("initContainers", "containers"):
         for container in pod.get(part) or []:
-            where = (*_POD, *ownership.item(part, container["name"]))
             if container["name"] != names.FETCH_CONTAINER:
-                yield from _taken_in(container, partial(_below, ours, where))
-            elif part == "containers" or not ours(where):
+                yield from _taken_in(container, ours=ours)
+            elif part == "containers" or not ours:
                 yield f"a container is called {names.FETCH_CONTAINER}, a name of Assay's own: give it another"
 
 
-def _below(ours: Callable[[Path], bool], above: Path, path: Path) -> bool:
-    return ours((*above, *path))
-
-
-def _taken_in(container: Raw, ours: Callable[[Path], bool]) -> Iterator[str]:
+def _taken_in(container: Raw, *, ours: bool) -> Iterator[str]:
     who = f"container {container['name']}"
     for variable in container.get("env") or []:
         name = variable["name"]
-        if name in names.MODEL_VARIABLES and not ours(ownership.item("env", name)):
+        if name in names.MODEL_VARIABLES and not ours:
             yield f"{who} sets {name}, which says what is served: take it away, or give it another name"
     for mount in container.get("volumeMounts") or []:
         volume, path = mount["name"], mount["mountPath"]
-        if volume == names.MODEL_VOLUME and path == FOLDER and ours(ownership.item("volumeMounts", path)):
+        if volume == names.MODEL_VOLUME and path == FOLDER and ours:
             continue
         if volume in _VOLUMES:
             yield f"{who} mounts the volume {volume} at {path}, which is the operator's: take this mount away"

@@ -22,6 +22,8 @@ _REFUSED, _STORE_SILENT = (1, 2), 3
 _DEADLINE = "ProgressDeadlineExceeded"
 #: Reasons of a container that waits for nothing but its turn.
 _IN_ORDER = ("", "PodInitializing", "ContainerCreating")
+#: Of what a container has written before it ended.
+_MAX_QUOTE = 400
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Rollout:
     """What has become of the version in a workload's pod template; ``version`` None when none is there."""
 
     version: int | None
-    state: Literal["progressing", "ready", "failed"]
+    #: blocked: what is to be served could not be set in it.
+    state: Literal["progressing", "ready", "failed", "blocked"]
     #: What it waits for or why it fails, at most MAX_MESSAGE characters.
     message: str
     #: Whether at least one pod of this version is Ready.
@@ -39,9 +42,9 @@ class Rollout:
 def judge(workload: Raw, pods: list[Raw], now: datetime, started: datetime | None, patience: timedelta) -> Rollout:
     """Return how far a raw Deployment or StatefulSet is with the version in its pod template.
 
-    ``pods`` are the raw pods that its selector finds; those of other versions, and those that are being deleted, do not
-    count. ``started`` says since when the version is in the template (aware, None: unknown), and bounds with
-    ``patience`` how long it may take. What happened before it is not held against the version.
+    ``pods`` are the raw pods that it controls (``members.pods_of``); those of other versions, and those that are being
+    deleted, do not count. ``started`` says since when the version is in the template (aware, None: unknown), and bounds
+    with ``patience`` how long it may take. What happened before it is not held against the version.
     """
     mine, others = _sorted(workload, pods)
     ready = sum(_is_ready(pod) for pod in mine)
@@ -235,7 +238,7 @@ def _ending(container: Raw, ended: Raw) -> str:
     """Return how a container ended, in words."""
     name, said = container["name"], (ended.get("message") or "").strip()
     if name == names.FETCH_CONTAINER and said:
-        return f"the model could not be fetched: {said}"
+        return f"the model could not be fetched: {_quoted(said)}"
     if ended.get("reason") == names.OOM_KILLED:
         text = f"container {name} used more memory than its limit and was killed"
     else:
@@ -244,7 +247,13 @@ def _ending(container: Raw, ended: Raw) -> str:
         text += f" ({reason})" if reason not in ("", "Error", "Completed") else ""
     restarts = container.get("restartCount") or 0
     text += f", restarted {restarts} times" if restarts > 1 else ""
-    return f"{text}: {said}" if said else text
+    return f"{text}: it wrote {_quoted(said)}" if said else text
+
+
+def _quoted(text: str) -> str:
+    """Return what a container has written as a quotation: on one line, without control characters, and bounded."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split()).replace('"', "'")
+    return f'"{line if len(line) <= _MAX_QUOTE else line[: _MAX_QUOTE - 1] + "…"}"'
 
 
 def _waiting(workload: Raw, mine: list[Raw], others: list[Raw]) -> str:

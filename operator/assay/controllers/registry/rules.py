@@ -1,0 +1,15 @@
+"""The rules of a namespace as the API server has them now. Read for every judgement; nothing is kept."""
+
+from assay.api import names
+from assay.api.resources import NAMESPACES, PROMOTION_POLICIES
+from assay.kube.aio import Kube
+from assay.planning.promotion import views
+from assay.planning.promotion.rules import Rules
+
+
+async def read(kube: Kube, namespace: str) -> Rules:
+    """Return the rules of a namespace. Raises ApiError."""
+    policies = [views.policy_of(body) async for body in kube.list(PROMOTION_POLICIES, namespace)]
+    found = await kube.get(NAMESPACES, "", namespace) or {"metadata": {}}
+    open_ = (found["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPEN) == "true"
+    return Rules(tuple(policies), open_)
