@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.planning.runs.job import JobSettings, build_job
 from tests import registry
 from tests.cluster import calls
 from tests.cluster.errors import ClusterError
+from tests.cluster.waiting import wait_for
 from tests.registry import Cluster, Raw, digest
 
 SECURITY = Path(__file__).resolve().parent.parent / "docs/security.md"
@@ -25,6 +27,9 @@ RELEASE_MANAGER = "walter"
 ARGO_CD = "system:serviceaccount:argocd:argocd-application-controller"
 PLATFORM = "paula"
 INTERN = "nick"
+#: Every right in the namespace, and the roles that Kubernetes comes with.
+OMNIPOTENT, EDITOR, ADMIN = "olga", "edith", "adam"
+JOB_CONTROLLER = "system:serviceaccount:kube-system:job-controller"
 
 MOVED_BY = "assay.dev/moved-by"
 
@@ -129,6 +134,30 @@ class Realm:
             )
             assert outcome.done, outcome.said
         return name
+
+    def launched(self, name: str) -> tuple[Raw, Raw]:
+        """Have the scientist create a Run, and the operator its Job, which is suspended; return both."""
+        run, wanted = self._launch(name)
+        wanted["spec"]["suspend"] = True
+        self.must(registry.OPERATOR, "create", "--filename=-", stdin=wanted)
+        return run, self.get("job", name)
+
+    def training_pod(self, name: str) -> str:
+        """Have the scientist create a Run, and the operator its Job; return its pod's name. No node takes it."""
+        run, wanted = self._launch(name)
+        wanted["spec"]["template"]["spec"]["schedulerName"] = "nobody"
+        self.must(registry.OPERATOR, "create", "--filename=-", stdin=wanted)
+        selector = f"--selector=assay.dev/run-uid={run['metadata']['uid']}"
+
+        def pod() -> str:
+            return self.admin("get", "pods", selector, "--output=name").strip().removeprefix("pod/")
+
+        return wait_for(f"the pod of the run {name}", pod, seconds=30)
+
+    def _launch(self, name: str) -> tuple[Raw, Raw]:
+        self.must(SCIENTIST, "create", "--filename=-", stdin=registry.run(name))
+        run = self.get("run", name)
+        return run, build_job(run, f"runs/{self.namespace}/_/{name}/u", JobSettings("assay"))
 
     def served(self, name: str, kind: str = "Deployment") -> str:
         """Have the scientist make a workload that follows an alias, with what the operator sets in it."""

@@ -104,7 +104,7 @@ class OperatorProcess:
         try:
             return self.start().wait_ready()
         except BaseException:
-            # Nobody leaves what was not entered: it would work on beside the next one.
+            # An operator that is slow to start would keep working beside the next one.
             self.kill()
             raise
 

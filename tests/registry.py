@@ -21,6 +21,8 @@ STAMPS = POLICIES / "stamps.yaml"
 OPERATOR = f"system:serviceaccount:{operators.NAMESPACE}:{operators.SERVICE_ACCOUNT}"
 #: For kubectl, to write what only the operator may: its name, which the policies go by, and an administrator's rights.
 AS_OPERATOR = (f"--as={OPERATOR}", "--as-group=system:masters")
+#: For kubectl, to write what only components of Kubernetes may, such as the status of a run's pod.
+AS_COMPONENT = ("--as=system:serviceaccount:kube-system:a-component", "--as-group=system:masters")
 PROBE = "assay-probe"
 #: For a policy about what only those may write who may also create Jobs.
 LAUNCHER = "assay-probe-launcher"
@@ -161,6 +163,19 @@ def stamps(cluster: Cluster) -> bool:
     return "mutatingadmissionpolicies" in known
 
 
+#: A pod that is nobody's.
+PLAIN_POD: Raw = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "probe"},
+    "spec": {"containers": [{"name": "probe", "image": "probe"}]},
+}
+
+
+def _labelled(kind: str) -> Raw:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": "probe", "labels": {"assay.dev/run": "probe"}}}
+
+
 def _refused() -> dict[str, Raw]:
     """For each policy something that the probe may write, and that this policy alone refuses."""
     marked = {"annotations": {"champion.approval.assay.dev/probe": "x"}}
@@ -180,6 +195,12 @@ def _refused() -> dict[str, Raw]:
             "spec": {"containers": [{"name": "probe", "image": "probe"}]},
         },
         "assay-serving": deployment("probe", annotations={"assay.dev/served-version": "1"}),
+        "assay-links": _labelled("ConfigMap"),
+        "assay-credentials": {
+            **PLAIN_POD,
+            "spec": {**PLAIN_POD["spec"], "imagePullSecrets": [{"name": "assay-run-probe"}]},
+        },
+        "assay-secrets": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "assay-run-probe"}},
         "assay-namespaces": {
             "apiVersion": "v1",
             "kind": "Namespace",

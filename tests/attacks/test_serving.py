@@ -12,7 +12,7 @@ from assay.kube.aio import Kube
 from assay.planning.serving import injection
 from assay.planning.serving.injection import Served, ServingSettings
 from tests import operators, registry
-from tests.attackers import SCIENTIST, Outcome, Realm, stopped
+from tests.attackers import EDITOR, OMNIPOTENT, SCIENTIST, Outcome, Realm, stopped
 from tests.registry import Raw, deployment, digest
 
 pytestmark = [pytest.mark.attacks, pytest.mark.integration]
@@ -239,3 +239,37 @@ def test_opted_out_and_given_back_it_is_theirs_alone(realm: Realm, kind: str) ->
     patch = {"spec": {"template": {"spec": {"containers": containers}}}}
     assert _patch(realm, f"{kind.lower()}/{name}", patch).done
     assert [each["name"] for each in realm.get(kind, name)["spec"]["template"]["spec"]["containers"]] == ["server"]
+
+
+@pytest.mark.parametrize("volume", ["assay-model", "assay-model-credentials"])
+@pytest.mark.parametrize("annotations", [SERVE, None], ids=["served", "served later"])
+def test_s23_have_a_claim_take_the_volumes_place(realm: Realm, volume: str, annotations: Raw | None) -> None:
+    name = f"s23-{volume}-{'later' if annotations is None else 'now'}"
+    manifest = deployment(name, kind="StatefulSet", annotations=annotations)
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    manifest["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": volume}, "spec": spec}]
+    stopped("S23", realm.create(SCIENTIST, manifest))
+
+
+def test_s24_overwrite_the_files_from_an_ephemeral_container(realm: Realm) -> None:
+    pod = _served_pod(realm, "s24")
+    mounts = [{"name": "assay-model", "mountPath": "/models"}]
+    patch = {"spec": {"ephemeralContainers": [{"name": "mine", "image": "mine", "volumeMounts": mounts}]}}
+    how = ("--subresource=ephemeralcontainers", "--type=strategic", f"--patch={json.dumps(patch)}")
+    stopped("S24", realm.act(OMNIPOTENT, "patch", "pod", pod, *how))
+
+
+def test_s25_replace_what_fetches_in_a_pod(realm: Realm) -> None:
+    pod = _served_pod(realm, "s25")
+    patch = {"spec": {"initContainers": [{"name": "assay-fetch-model", "image": "mine"}]}}
+    stopped("S25", realm.act(EDITOR, "patch", "pod", pod, "--type=strategic", f"--patch={json.dumps(patch)}"))
+
+
+def _served_pod(realm: Realm, name: str) -> str:
+    """Return a pod like those of a served workload, as its controller creates them."""
+    workload = realm.served(name)
+    template = realm.get(*workload.split("/"))["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": name}}
+    controller = "system:serviceaccount:kube-system:replicaset-controller"
+    realm.must(controller, "create", "--filename=-", stdin={**pod, "spec": {**template["spec"], "schedulerName": "no"}})
+    return name

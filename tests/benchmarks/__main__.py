@@ -6,13 +6,14 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import beside_mlflow, binding, command_line, launch, runs, startup, verdict
+from tests.benchmarks import beside_mlflow, binding, command_line, launch, policies, runs, startup, verdict
 
 BENCHMARKS = {
     "launch": launch.measure,
     "binding": binding.measure,
     "verdict": verdict.measure,
     "startup": startup.measure,
+    "policies": policies.measure,
     "help": command_line.measure,
     "runs": runs.measure,
     "mlflow": beside_mlflow.measure,

@@ -20,9 +20,9 @@ import psutil
 
 from assay.api.experiment import ExperimentSpec
 from assay.api.resources import EXPERIMENTS, JOBS, RUNS
-from assay.controllers.tracking.experiments import run_body
 from assay.kube.aio import Kube
 from assay.planning.runs.job import JobSettings, build_job
+from assay.planning.search.belonging import run_body
 from tests import operators
 from tests.cluster.local import LocalCluster
 

@@ -23,7 +23,7 @@ STORE = Credentials("https://127.0.0.1:9", "us-east-1", "assay", "access", "secr
 _RUN = layout.run_prefix("bench", "e", "r", str(uuid.UUID(int=0)))
 _RECORDER = {
     "ASSAY_POD": "r-pod",
-    "ASSAY_PREFIX": layout.pod_prefix(_RUN, "r-pod"),
+    "ASSAY_PREFIX": layout.intake_prefix(_RUN, "r-pod"),
     "ASSAY_DIR": f"{rootfs.VOLUME}/assay",
     "ASSAY_SPOOL": f"{rootfs.VOLUME}/spool",
 }

@@ -57,6 +57,13 @@ def test_nothing_is_left_of_the_default_namespace_and_bucket() -> None:
     assert "'s3://other-bucket/runs/'" in text
 
 
+def test_who_creates_the_pods_of_jobs_is_as_one_says() -> None:
+    """Where all controllers share one identity, its name is in every place."""
+    policies = json.dumps(rendered({**TRYING_OUT, "policies": {"jobController": "system:kube-controller-manager"}}))
+    assert "system:serviceaccount:kube-system:job-controller" not in policies
+    assert "request.userInfo.username == 'system:kube-controller-manager'" in policies
+
+
 def test_kinds_are_kept_or_not_as_one_likes() -> None:
     keep = "helm.sh/resource-policy"
     kinds = named(rendered(TRYING_OUT), "CustomResourceDefinition").values()

@@ -255,7 +255,7 @@ def pod_that_trains(objects: Objects, name: str) -> Raw:
     training = {"name": "train", "image": "a", "imageID": "", "ready": True, "restartCount": 0}
     started = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
     patch = {"status": {"phase": "Running", "containerStatuses": [{**training, "state": started}]}}
-    argv = ("--subresource=status", "--type=merge", "-p", json.dumps(patch))
+    argv = ("--subresource=status", "--type=merge", "-p", json.dumps(patch), *registry.AS_COMPONENT)
     objects.kubectl("patch", "pod", pod["metadata"]["name"], *argv)
     return pod
 
@@ -265,7 +265,7 @@ def leave_word(objects: Objects, pod: Raw, since: timedelta) -> None:
     name = pod["metadata"]["name"]
     word = Summary(pod=name, updated=(datetime.now(UTC) - since).strftime("%Y-%m-%dT%H:%M:%SZ"))
     owner = objects.get("run", pod["metadata"]["labels"]["assay.dev/run"])
-    objects.store.put_bytes(f"{objects.prefix(owner)}/pods/{name}/summary.json", word.to_json())
+    objects.store.put_bytes(f"{objects.prefix(owner)}/intake/{name}/summary.json", word.to_json())
 
 
 @pytest.mark.integration

@@ -136,7 +136,8 @@ class Story:
         wait_for("the operator to be gone", lambda: "operator" not in self.release.seen(), seconds=60)
         self.objects.apply(run("lost", "time.sleep(600)"))
         secret = secret_name(self.objects.get("run", "lost"))
-        self.objects.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}})
+        manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}}
+        self.objects.kubectl("create", "-f", "-", f"--as={self.release.user}", EVERYTHING, stdin=json.dumps(manifest))
         self.release.kubectl("scale", operator, "--replicas=1")
         self.release.wait_ready()
 

@@ -58,9 +58,13 @@ class Told:
     def run(self, name: str, status: Raw | None = None, *, experiment: str = "", **spec: Any) -> Raw:
         """Create a Run of its own or of an experiment, with a status."""
         manifest = registry.run(name, **spec)
-        if experiment:
-            manifest["metadata"]["labels"] = {"assay.dev/experiment": experiment}
-        return self.create(manifest, status)
+        if not experiment:
+            return self.create(manifest, status)
+        # Only the operator labels a run as an experiment's.
+        manifest["metadata"]["labels"] = {"assay.dev/experiment": experiment}
+        manifest["spec"].setdefault("owner", "kubernetes-admin")
+        self.kubectl("create", "-f", "-", *registry.AS_OPERATOR, stdin=json.dumps(manifest))
+        return self.tell("run.assay.dev", name, status or {})
 
     def remove(self, kind: str, name: str) -> None:
         """Delete an object and wait until it is gone."""
@@ -75,7 +79,7 @@ class Told:
     def streamed(self, run: Raw, pod: str, parts: Sequence[Iterable[Point]]) -> None:
         """Put points where the recorder of a running pod puts them, part by part."""
         for number, points in enumerate(parts, 1):
-            key = f"{layout.pod_prefix(self.prefix(run), pod)}/{layout.part_path(number)}"
+            key = f"{layout.intake_prefix(self.prefix(run), pod)}/{layout.part_path(number)}"
             self.store.put_bytes(key, packed(points))
 
     def compacted(self, run: Raw, pod: str, points: Sequence[Point], scratch: Path) -> None:

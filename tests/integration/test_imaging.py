@@ -11,7 +11,7 @@ from tests import operators
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 from tests.objects import Objects, run
-from tests.registry import AS_OPERATOR
+from tests.registry import AS_COMPONENT, AS_OPERATOR
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +54,14 @@ def refuse(objects: Objects, pod: Raw, reason: str = "CreateContainerError") -> 
     each = {"name": "assay-recorder", "image": "a", "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
     patch = {"status": {"phase": "Pending", "initContainerStatuses": [each]}}
     objects.kubectl(
-        "patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "-p", json.dumps(patch)
+        "patch",
+        "pod",
+        pod["metadata"]["name"],
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        json.dumps(patch),
+        *AS_COMPONENT,
     )
 
 

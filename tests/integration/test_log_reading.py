@@ -238,6 +238,7 @@ class Reading:
         self.woken: asyncio.Queue[Key] = asyncio.Queue()
         self.run = run()
         self.run["metadata"]["uid"] = f"uid-{uuid.uuid4()}"
+        self.run["status"] = {"jobUid": "uid-job"}
         self.tracking.upsert_run(self.run)
         self.reader = LogReader(cast(Kube, self.node), AsyncStore(store, 2), self.tracking, 0.5, self.woken.put_nowait)
 

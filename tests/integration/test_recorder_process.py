@@ -34,7 +34,7 @@ class Recorder:
         self.store = server.store()
         self.server = server
         self.run = layout.run_prefix("ns", "e", "r", str(uuid.uuid4()))
-        self.prefix = layout.pod_prefix(self.run, "r-abc")
+        self.prefix = layout.intake_prefix(self.run, "r-abc")
         self.directory, self.spool = folder / "assay", folder / "spool"
         self.directory.mkdir()
         self.credentials = folder / "credentials.json"

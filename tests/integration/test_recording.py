@@ -1,5 +1,6 @@
 """Closing a run's record over a real store: what pods left there, and what the operator makes of it."""
 
+import copy
 import gzip
 import hashlib
 import itertools
@@ -12,9 +13,10 @@ import pytest
 
 from assay.api.run_status import CredentialsStatus, RunStatus
 from assay.controllers.tracking import records
-from assay.store import logs, verify
+from assay.store import layout, logs, sealing, verify
 from assay.store.client import ObjectStore
-from assay.store.errors import StoreUnavailable
+from assay.store.credentials import issue_run_credentials
+from assay.store.errors import StoreDenied, StoreUnavailable
 from assay.store.layout import LogName
 from assay.store.records import FileEntry, MissingEntry, PodManifest, RunManifest, Summary
 from tests.s3 import S3Server
@@ -66,7 +68,7 @@ def leave(
 ) -> PodManifest:
     """Leave in the store what the recorder of a pod leaves."""
     files = {"metrics.parquet": b"PAR1", "artifacts/model": b"weights"} if files is None else files
-    prefix = f"{records.prefix_of(run)}/pods/{pod}"
+    prefix = layout.intake_prefix(records.prefix_of(run), pod)
     for path, data in files.items():
         store.put_bytes(f"{prefix}/{path}", data)
     summary = Summary(pod=pod, updated=finished, points=points)
@@ -220,8 +222,8 @@ def test_a_file_that_is_not_what_the_manifest_says(
     store: ObjectStore, run: Raw, change: Callable[[ObjectStore, str], None], message: str
 ) -> None:
     leave(store, run, "pod-a")
+    change(store, f"{records.prefix_of(run)}/intake/pod-a/artifacts/model")
     key = f"{records.prefix_of(run)}/pods/pod-a/artifacts/model"
-    change(store, key)
     closed = close(store, run, "pod-a")
     assert closed.outcome == "Failed"
     assert closed.problem == ("ManifestMissing", f"the record of pod pod-a is not complete: {key} {message}")
@@ -290,7 +292,7 @@ def test_after_a_retry_the_pod_that_succeeded_counts(store: ObjectStore, run: Ra
 
 
 def test_an_attempt_that_was_killed_does_not_spoil_the_one_that_succeeded(store: ObjectStore, run: Raw) -> None:
-    store.put_bytes(f"{records.prefix_of(run)}/pods/pod-a/metrics/part-00001.jsonl.gz", b"x")
+    store.put_bytes(f"{records.prefix_of(run)}/intake/pod-a/metrics/part-00001.jsonl.gz", b"x")
     leave(store, run, "pod-b")
     closed = close(store, run, "pod-b")
     assert (closed.outcome, closed.problem) == ("Succeeded", None)
@@ -300,10 +302,13 @@ def test_an_attempt_that_was_killed_does_not_spoil_the_one_that_succeeded(store:
 def test_a_success_that_nobody_saw_needs_the_record_of_the_newest_pod(store: ObjectStore, run: Raw) -> None:
     """The pod was deleted while the operator was down: an earlier attempt's record does not stand for it."""
     leave(store, run, "pod-a")
-    closed = close(store, run, last="pod-b")
-    assert closed.outcome == "Failed"
+    sealing.seal(store, records.prefix_of(run))
     leave(store, run, "pod-b")
-    assert close(store, run, last="pod-b").outcome == "Succeeded"
+    assert close(store, run, last="pod-b").outcome == "Succeeded", "as after a crash while it was closed"
+    other = copy.deepcopy(run)
+    other["metadata"]["uid"] += "-other"
+    leave(store, other, "pod-a")
+    assert close(store, other, last="pod-b").outcome == "Failed"
 
 
 def test_of_indexed_pods_each_must_be_whole_and_the_first_counts(store: ObjectStore, run: Raw) -> None:
@@ -347,7 +352,7 @@ def test_a_run_that_was_deleted_before_anything_was_recorded(store: ObjectStore,
 
 def hostile(store: ObjectStore, run: Raw, manifest: Raw | bytes, pod: str = "pod-a") -> records.Closed:
     data = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
-    store.put_bytes(f"{records.prefix_of(run)}/pods/{pod}/manifest.json", data)
+    store.put_bytes(f"{records.prefix_of(run)}/intake/{pod}/manifest.json", data)
     closed = close(store, run, "pod-a")
     assert closed.outcome == "Failed"
     assert closed.problem is not None
@@ -394,7 +399,7 @@ def test_a_manifest_that_lies_is_not_believed(store: ObjectStore, run: Raw, mani
 
 
 def test_a_file_that_is_listed_twice(store: ObjectStore, run: Raw) -> None:
-    store.put_bytes(f"{records.prefix_of(run)}/pods/pod-a/a", b"1")
+    store.put_bytes(f"{records.prefix_of(run)}/intake/pod-a/a", b"1")
     closed = hostile(store, run, good(files=[entry("a"), entry("a")]))
     assert closed.problem is not None
     assert "lists 'a' twice" in closed.problem[1]
@@ -406,15 +411,15 @@ def test_folders_that_no_pod_can_have_do_not_keep_the_record_open(
     store: ObjectStore, run: Raw, name: str, outcome: records.Outcome
 ) -> None:
     leave(store, run, "pod-a")
-    store.put_bytes(f"{records.prefix_of(run)}/pods/{name}/manifest.json", b"{}")
-    store.put_bytes(f"{records.prefix_of(run)}/pods/{name}", b"not even a folder") if "." in name else None
+    store.put_bytes(f"{records.prefix_of(run)}/intake/{name}/manifest.json", b"{}")
+    store.put_bytes(f"{records.prefix_of(run)}/intake/{name}", b"not even a folder") if "." in name else None
     closed = close(store, run, "pod-a", outcome=outcome)
     assert (closed.outcome, closed.pod) == (outcome, "pod-a")
     assert [pod.name for pod in written(store, run).pods] == ["pod-a"]
 
 
 def test_only_junk_was_left_by_a_deleted_run(store: ObjectStore, run: Raw) -> None:
-    store.put_bytes(f"{records.prefix_of(run)}/pods/UPPER/manifest.json", b"{}")
+    store.put_bytes(f"{records.prefix_of(run)}/intake/UPPER/manifest.json", b"{}")
     closed = records.close_record(store, run, "Deleted", "gone", [], "")
     assert (closed.outcome, closed.pod, closed.summary) == ("Deleted", "", None)
 
@@ -431,6 +436,54 @@ def test_pods_and_files_beyond_the_bounds_of_a_manifest_leave_the_one_that_count
     assert (closed.outcome, closed.pod) == ("Succeeded", "pod-z")
     pods = {pod.name: pod.complete for pod in written(store, run).pods}
     assert pods == {"pod-z": True, "pod-0": True, "pod-1": False, "pod-2": False}
+
+
+# Sealed
+
+
+@pytest.fixture
+def thief(minio: S3Server, store: ObjectStore, run: Raw) -> ObjectStore:
+    """Return the store as whoever has the run's keys reaches it."""
+    return ObjectStore(issue_run_credentials(store.config, records.prefix_of(run)).store_config())
+
+
+def test_what_was_verified_cannot_be_replaced_with_the_runs_keys(
+    store: ObjectStore, run: Raw, thief: ObjectStore
+) -> None:
+    manifest = leave(thief, run, "pod-a")
+    prefix = records.prefix_of(run)
+    assert close(store, run, "pod-a").outcome == "Succeeded"
+    for path in ("manifest.json", "summary.json", *(entry.path for entry in manifest.files)):
+        with pytest.raises(StoreDenied):
+            thief.put_bytes(f"{prefix}/pods/pod-a/{path}", b"forged")
+    leave(thief, run, "pod-a", {"metrics.parquet": b"PAR1", "artifacts/model": b"forged!"})
+    closed = close(store, run, "pod-a")
+    assert closed.model_digest == "sha256:" + digest(b"weights"), "closed again after a crash"
+    assert store.get_bytes(f"{prefix}/pods/pod-a/artifacts/model", 100) == b"weights"
+    written(store, run)
+
+
+def test_a_sealed_record_leaves_nothing_where_the_pods_write(store: ObjectStore, run: Raw) -> None:
+    leave(store, run, "pod-a")
+    close(store, run, "pod-a")
+    assert list(store.list(f"{records.prefix_of(run)}/intake/")) == []
+
+
+def test_a_record_is_sealed_by_halves_and_then_wholly(
+    store: ObjectStore, run: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator ends between the copies and what removes the originals."""
+    leave(store, run, "pod-a")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "delete_all", _unavailable)
+        with pytest.raises(StoreUnavailable):
+            close(store, run, "pod-a")
+    assert close(store, run, "pod-a").outcome == "Succeeded"
+    written(store, run)
+
+
+def _unavailable(keys: object) -> None:
+    raise StoreUnavailable("the operator is killed")
 
 
 # While it runs
@@ -461,7 +514,7 @@ def test_when_a_recorder_was_heard_of(updated: str, said: datetime | None) -> No
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"pod": "pod-a", "updated": "now", "points": -1}'])
 def test_a_live_summary_that_is_none_is_ignored(store: ObjectStore, run: Raw, data: bytes) -> None:
-    store.put_bytes(f"{records.prefix_of(run)}/pods/pod-a/summary.json", data)
+    store.put_bytes(f"{records.prefix_of(run)}/intake/pod-a/summary.json", data)
     assert records.live_summary(store, run, "pod-a") is None
 
 

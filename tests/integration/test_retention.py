@@ -53,14 +53,21 @@ class Stage(Objects):
                 self.leave(pod, scores[name] if isinstance(scores, dict) else scores)
                 patch = json.dumps({"status": {"phase": "Succeeded"}})
                 self.kubectl(
-                    "patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "-p", patch
+                    "patch",
+                    "pod",
+                    pod["metadata"]["name"],
+                    "--subresource=status",
+                    "--type=merge",
+                    "-p",
+                    patch,
+                    *registry.AS_COMPONENT,
                 )
 
     def leave(self, pod: Raw, score: float) -> None:
         """Put into the store what a recorder leaves."""
         labels, name = pod["metadata"]["labels"], pod["metadata"]["name"]
         place = f"{labels.get('assay.dev/experiment', '_')}/{labels['assay.dev/run']}/{labels['assay.dev/run-uid']}"
-        prefix = f"runs/{self.namespace}/{place}/pods/{name}"
+        prefix = f"runs/{self.namespace}/{place}/intake/{name}"
         files = {"artifacts/model": f"model {score}".encode(), "artifacts/plot": b"plot", "metrics.parquet": b"PAR1"}
         for path, data in files.items():
             self.store.put_bytes(f"{prefix}/{path}", data)

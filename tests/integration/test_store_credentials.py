@@ -28,14 +28,14 @@ class Runs:
         self.config = server.config(sts_duration=timedelta(seconds=900))
         self.mine, self.other = (layout.run_prefix("ns", "e", "r", str(uuid.uuid4())) for _ in range(2))
         for run in (self.mine, self.other):
-            for path in ("manifest.json", "params.json", "pods/p/summary.json"):
+            for path in ("manifest.json", "params.json", "pods/p/summary.json", "intake/p/summary.json"):
                 self.operator.put_bytes(f"{run}/{path}", b"original")
         self.issued = issue_run_credentials(self.config, self.mine)
         self.pod = ObjectStore(Credentials.from_json(self.issued.to_json()).store_config())
 
     def untouched(self) -> bool:
         keys = [f"{self.other}/{p}" for p in ("manifest.json", "params.json", "pods/p/summary.json")]
-        keys += [f"{self.mine}/{p}" for p in ("manifest.json", "params.json")]
+        keys += [f"{self.mine}/{p}" for p in ("manifest.json", "params.json", "pods/p/summary.json")]
         return all(self.operator.get_bytes(key, 100) == b"original" for key in keys)
 
 
@@ -45,14 +45,14 @@ def runs(minio: S3Server) -> Runs:
 
 
 def test_a_pod_can_write_its_record(runs: Runs) -> None:
-    runs.pod.put_bytes(f"{runs.mine}/pods/p/summary.json", b"new")
-    runs.pod.put_bytes(f"{runs.mine}/pods/p/artifacts/a b/%ü+", b"new")
+    runs.pod.put_bytes(f"{runs.mine}/intake/p/summary.json", b"new")
+    runs.pod.put_bytes(f"{runs.mine}/intake/p/artifacts/a b/%ü+", b"new")
     data = bytes(20 << 20)
-    sent = runs.pod.put_file(f"{runs.mine}/pods/p/artifacts/large", io.BytesIO(data), len(data))
-    assert sent == runs.operator.digest(f"{runs.mine}/pods/p/artifacts/large")
-    upload = runs.pod.begin_upload(f"{runs.mine}/pods/p/artifacts/dropped")
-    runs.pod.upload_part(f"{runs.mine}/pods/p/artifacts/dropped", upload, 1, data)
-    runs.pod.abort_upload(f"{runs.mine}/pods/p/artifacts/dropped", upload)
+    sent = runs.pod.put_file(f"{runs.mine}/intake/p/artifacts/large", io.BytesIO(data), len(data))
+    assert sent == runs.operator.digest(f"{runs.mine}/intake/p/artifacts/large")
+    upload = runs.pod.begin_upload(f"{runs.mine}/intake/p/artifacts/dropped")
+    runs.pod.upload_part(f"{runs.mine}/intake/p/artifacts/dropped", upload, 1, data)
+    runs.pod.abort_upload(f"{runs.mine}/intake/p/artifacts/dropped", upload)
 
 
 def write(runs: Runs, key: str) -> None:
@@ -87,11 +87,14 @@ def copy(runs: Runs, key: str) -> None:
     from minio.commonconfig import CopySource
 
     with runs.pod._faults(key):
-        runs.pod._client.copy_object(BUCKET, f"{runs.mine}/pods/p/copy", CopySource(BUCKET, key))
+        runs.pod._client.copy_object(BUCKET, f"{runs.mine}/intake/p/copy", CopySource(BUCKET, key))
 
 
-OUTSIDE = ["{other}/pods/p/summary.json", "{other}/manifest.json", "{mine}/manifest.json", "{mine}/params.json",
-           "{mine}/podsx", "{mine}/pods/../manifest.json", "runs/", "elsewhere", "models/x"]  # fmt: skip
+OUTSIDE = [
+    *("{other}/intake/p/summary.json", "{other}/pods/p/summary.json", "{other}/manifest.json"),
+    *("{mine}/manifest.json", "{mine}/params.json", "{mine}/pods/p/summary.json"),
+    *("{mine}/intakex", "{mine}/intake/../manifest.json", "runs/", "elsewhere", "models/x"),
+]
 
 
 @pytest.mark.parametrize("key", OUTSIDE)
@@ -110,7 +113,7 @@ def test_a_pod_can_do_nothing_outside(runs: Runs, verb: Callable[[Runs, str], No
 @pytest.mark.parametrize("verb", [read, stat, delete, list_keys, copy])
 def test_a_pod_can_only_write_inside(runs: Runs, verb: Callable[[Runs, str], None]) -> None:
     with pytest.raises(StoreDenied):
-        verb(runs, f"{runs.mine}/pods/p/summary.json")
+        verb(runs, f"{runs.mine}/intake/p/summary.json")
 
 
 def test_a_pod_cannot_reach_other_buckets(runs: Runs, minio: S3Server) -> None:
@@ -120,7 +123,7 @@ def test_a_pod_cannot_reach_other_buckets(runs: Runs, minio: S3Server) -> None:
         StoreConfig(**{**vars(runs.pod.config), "bucket": other.config.bucket})  # type: ignore[arg-type]
     )
     with pytest.raises(StoreDenied):
-        pod.put_bytes(f"{runs.mine}/pods/p/x", b"")
+        pod.put_bytes(f"{runs.mine}/intake/p/x", b"")
     with pytest.raises(StoreDenied):
         ObjectStore(StoreConfig(**{**vars(runs.pod.config), "bucket": f"n-{uuid.uuid4()}"})).ensure_bucket()
 
@@ -140,7 +143,7 @@ def test_a_forged_session_token_is_denied(runs: Runs) -> None:
     ):
         forged = ObjectStore(StoreConfig(**{**vars(config), **change}))
         with pytest.raises(StoreDenied):
-            forged.put_bytes(f"{runs.mine}/pods/p/x", b"")
+            forged.put_bytes(f"{runs.mine}/intake/p/x", b"")
 
 
 def test_a_service_account_is_refused_with_the_reason(minio: S3Server) -> None:
@@ -164,7 +167,7 @@ def test_static_credentials_work_on_a_store_without_sts(rclone: S3Server) -> Non
     keys = {"run_access_key": rclone.access_key, "run_secret_key": rclone.secret_key}
     run = layout.run_prefix("ns", None, "r", str(uuid.uuid4()))
     issued = issue_run_credentials(rclone.config(sts=False, **keys), run)
-    ObjectStore(issued.store_config()).put_bytes(f"{run}/pods/p/x", b"")
+    ObjectStore(issued.store_config()).put_bytes(f"{run}/intake/p/x", b"")
 
 
 def test_wrong_keys_are_refused_without_being_shown(minio: S3Server) -> None:

@@ -36,7 +36,7 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- end -}}
 {{- end }}
 
-{{- /* Adapts a plain manifest to this release: namespace and bucket. */ -}}
+{{- /* Adapts a plain manifest to this release: its namespace, its bucket and the users of the cluster's controllers. */ -}}
 {{- define "assay.localised" -}}
 {{- $text := .text -}}
 {{- $text = $text | replace "system:serviceaccount:assay-system:assay-operator" (printf "system:serviceaccount:%s:assay-operator" .root.Release.Namespace) -}}
@@ -44,6 +44,7 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- range .root.Values.policies.controllers -}}
 {{- $text = $text | replace "'system:kube-controller-manager'" (printf "'system:kube-controller-manager', '%s'" .) -}}
 {{- end -}}
+{{- $text = $text | replace "system:serviceaccount:kube-system:job-controller" .root.Values.policies.jobController -}}
 {{- $text | replace "s3://assay/" (printf "s3://%s/" .root.Values.store.bucket) -}}
 {{- end }}
 

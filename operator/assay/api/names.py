@@ -22,6 +22,8 @@ LABEL_EXPERIMENT: Final = f"{GROUP}/experiment"
 LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
 LABEL_INDEX: Final = f"{GROUP}/index"
+#: What links objects to each other: the operator writes these, and nobody else (policy assay-links).
+LINK_LABELS: Final = (LABEL_RUN, LABEL_RUN_UID, LABEL_EXPERIMENT, LABEL_INDEX)
 # On a ModelVersion, beside those of its run.
 LABEL_MODEL: Final = f"{GROUP}/model"
 # On a ModelVersion: an alias points to it (only the operator writes it); it is hidden and can be bound no more.
@@ -67,13 +69,18 @@ ADMISSION_POLICIES: Final = frozenset(
     for name in (
         "aliases",
         "approvals",
+        "credentials",
         "datasets",
         "deletion",
+        "exec",
+        "links",
         "namespaces",
         "nobodys-deputy",
         "owner",
+        "pods",
         "promotion",
         "rollouts",
+        "secrets",
         "serving",
         "status",
         "versions",

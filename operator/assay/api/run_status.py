@@ -153,6 +153,9 @@ class RunStatus(Model):
     completion_time: Annotated[Timestamp | None, Field(description="When the Job ended.")] = None
     duration: Annotated[str | None, Field(max_length=32, description="Time from start to end, e.g. 1h2m3s.")] = None
     job_uid: Annotated[str | None, Field(max_length=64, description="UID of the Job.")] = None
+    experiment_uid: Annotated[
+        str | None, Field(max_length=64, description="UID of the Experiment that created the run.")
+    ] = None
     objective: Annotated[
         str | None, Field(max_length=64, description="The objective's value, formatted for tables.")
     ] = None

@@ -42,7 +42,7 @@ class Settings:
         """Read the ASSAY_* variables. Raises SettingsError."""
         prefix = _required(env, "ASSAY_PREFIX").rstrip("/")
         try:
-            layout.parse_pod_prefix(prefix)
+            layout.parse_intake_prefix(prefix)
         except ValueError as error:
             raise SettingsError(f"ASSAY_PREFIX: {error}") from None
         return cls(

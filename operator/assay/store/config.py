@@ -14,7 +14,7 @@ from assay.store.errors import ConfigError
 __all__ = ["ConfigError", "StoreConfig"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-MIN_STS_SECONDS, MAX_STS_SECONDS, DEFAULT_STS_SECONDS = 900, 604_800, 43_200
+MIN_STS_SECONDS, MAX_STS_SECONDS, DEFAULT_STS_SECONDS = 900, 604_800, 3_600
 
 
 @dataclass(frozen=True)

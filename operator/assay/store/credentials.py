@@ -1,6 +1,6 @@
 """Credentials for pods: temporary (STS AssumeRole), or static where the store has no STS.
 
-Temporary credentials carry a session policy. Those of a run can write below the run's `pods/` and do nothing else;
+Temporary credentials carry a session policy. Those of a run can write below the run's `intake/` and do nothing else;
 those of a registered model, and those of a run's data sets, can read and list what is below its prefix and do nothing
 else.
 Static ones are as strong as the store's administrator made them, and are the same for all runs.
@@ -179,9 +179,9 @@ def _issue(config: StoreConfig, policy: str) -> Credentials:
 
 
 def session_policy(bucket: str, run_prefix: str) -> str:
-    """The policy of a run's credentials: write below `pods/`, drop unfinished uploads there, nothing else."""
+    """The policy of a run's credentials: write below `intake/`, drop unfinished uploads there, nothing else."""
     actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
-    resource = f"arn:aws:s3:::{bucket}/{layout.pods_prefix(run_prefix)}/*"
+    resource = f"arn:aws:s3:::{bucket}/{layout.intake(run_prefix)}/*"
     return _policy(run_prefix, [{"Effect": "Allow", "Action": actions, "Resource": [resource]}])
 
 

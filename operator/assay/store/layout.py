@@ -5,7 +5,8 @@
         logs/<pod>/<container>/part-00001.log.gz …      what a container printed, see `assay.store.logs`
         logs/<pod>/<container>/restart-<n>/…            what it printed after its n-th restart
         system/<pod>/part-00001.jsonl.gz …              what a pod used, see `assay.store.system`
-        pods/<pod>/                                     a pod's prefix; all that a run's credentials can write
+        intake/<pod>/                                   what a pod writes; all that a run's credentials can write
+        pods/<pod>/                                     the same once the run is over, see `assay.store.sealing`
             metrics/part-00001.jsonl.gz …  metrics.parquet  artifacts/…  datasets.json  environment.json
             summary.json  manifest.json
 
@@ -48,7 +49,7 @@ RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
 # The status that a run ended with; the whole Run when its object was removed; what was deleted of its record.
 STATUS, ARCHIVED, EXPIRED = "status.json", "archived.json", "expired.json"
 PROVENANCE = "provenance.dsse.json"  # names the digest of the manifest, so it is not listed there
-ARTIFACTS, METRICS, PODS = "artifacts", "metrics", "pods"
+ARTIFACTS, METRICS, PODS, INTAKE = "artifacts", "metrics", "pods", "intake"
 DATASETS = "datasets.json"  # of a pod
 ENVIRONMENT = "environment.json"  # of a pod
 SYSTEM = "system"
@@ -113,23 +114,47 @@ def parse_run_prefix(prefix: str) -> RunKey:
     return key
 
 
-def pods_prefix(run: str) -> str:
+def intake(run: str) -> str:
     """What a run's credentials can write to: everything below this prefix."""
+    return f"{run}/{INTAKE}"
+
+
+def pods_prefix(run: str) -> str:
+    """Where the sealed files of a run's pods are. Only the operator writes there."""
     return f"{run}/{PODS}"
+
+
+def is_pod_name(name: str) -> bool:
+    """Return whether this can be the name of a pod."""
+    return bool(_NAME.fullmatch(name)) and ".." not in name
 
 
 def pod_prefix(run: str, pod: str) -> str:
     """The prefix of one pod of a run. Raises ValueError for what cannot be the name of a pod."""
-    if not _NAME.fullmatch(pod) or ".." in pod:
+    if not is_pod_name(pod):
         raise ValueError(f"{pod[:300]!r} cannot be the name of a pod")
     return f"{run}/{PODS}/{pod}"
 
 
+def intake_prefix(run: str, pod: str) -> str:
+    """The prefix below which a pod of a run writes. Raises ValueError for what cannot be the name of a pod."""
+    return f"{intake(run)}/{pod_prefix(run, pod).rpartition('/')[2]}"
+
+
 def parse_pod_prefix(prefix: str) -> tuple[RunKey, str]:
     """The run and the pod's name of a pod's prefix. Raises ValueError for anything else."""
-    run, _, pod = prefix.rpartition(f"/{PODS}/")
+    return _parse_below(prefix, PODS)
+
+
+def parse_intake_prefix(prefix: str) -> tuple[RunKey, str]:
+    """The inverse of `intake_prefix`. Raises ValueError for anything else."""
+    return _parse_below(prefix, INTAKE)
+
+
+def _parse_below(prefix: str, folder: str) -> tuple[RunKey, str]:
+    run, _, pod = prefix.rpartition(f"/{folder}/")
     key = parse_run_prefix(run)
-    if pod_prefix(run, pod) != prefix:
+    if not is_pod_name(pod):
         raise ValueError(f"{prefix[:300]!r} is not the prefix of a pod")
     return key, pod
 

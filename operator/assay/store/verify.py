@@ -46,7 +46,8 @@ def read_datasets(store: ObjectStore, pod_prefix: str, manifest: PodManifest) ->
 
 def verify_pod(store: ObjectStore, pod_prefix: str, deep: bool = False) -> PodManifest:
     """The manifest of a pod whose files are all in the store. Raises RecordError, naming the file."""
-    run, pod = layout.parse_pod_prefix(pod_prefix)
+    parse = layout.parse_intake_prefix if pod_prefix.split("/")[-2:-1] == [layout.INTAKE] else layout.parse_pod_prefix
+    run, pod = parse(pod_prefix)
     manifest = _manifest(store, pod_prefix, PodManifest)
     if manifest.pod != pod or manifest.summary.pod != pod:
         raise RecordError(f"{pod_prefix}/{layout.MANIFEST} is the manifest of another pod, {manifest.pod!r}")

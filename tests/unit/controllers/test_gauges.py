@@ -82,7 +82,7 @@ def test_a_run_that_cannot_reach_the_store_is_counted_while_it_goes_on() -> None
 )
 def test_a_recorder_is_behind_while_its_training_goes_on(containers: list[Raw], lag: float) -> None:
     tracking = TrackingCache()
-    body = a_run("sweep-0", "Running")
+    body = a_run("sweep-0", "Running", jobUid="uid-job")
     tracking.upsert_run(body)
     tracking.upsert_job(job())
     tracking.upsert_pod(pod("Running", *containers, name="first"))
@@ -96,7 +96,7 @@ def test_a_recorder_is_behind_while_its_training_goes_on(containers: list[Raw], 
 def test_the_recorder_that_is_furthest_behind_counts() -> None:
     tracking = TrackingCache()
     for name, since in (("sweep-0", 90), ("other", 40), ("third", 99)):
-        body = a_run(name, "Running")
+        body = a_run(name, "Running", jobUid=f"job-{name}")
         own, its_pod = job(), pod("Running", container("running"), name=f"{name}-abcde")
         for child in (own, its_pod):
             child["metadata"]["labels"]["assay.dev/run-uid"] = f"uid-{name}"

@@ -214,15 +214,20 @@ def experiment(resource_version: int = 1, **spec: Any) -> Raw:
     return {"kind": "Experiment", "metadata": metadata, "spec": spec}
 
 
+def noted(**status: str) -> Raw:
+    """Return the run as the operator has noted it: made for the experiment, with its Job."""
+    return run() | {"status": {"experimentUid": "uid-sweep", "jobUid": "uid-job", **status}}
+
+
 def ended(resource_version: str = "9") -> Raw:
-    body = run()
+    body = noted(phase="Succeeded")
     body["metadata"]["resourceVersion"] = resource_version
-    return body | {"status": {"phase": "Succeeded"}}
+    return body
 
 
 async def test_a_run_and_what_belongs_to_it_wake_the_run_and_its_experiment(desk: Desk) -> None:
     assert await desk.by(experiment()) == {SWEEP}
-    assert await desk.by(run()) == {RUN, SWEEP}
+    assert await desk.by(noted()) == {RUN, SWEEP}
     assert await desk.by(job()) == {RUN}
     assert await desk.by(pod("Running", container("running"))) == {RUN}
     assert await desk.by(job(), pod("Running", container("running"))) == set()
@@ -238,13 +243,13 @@ async def test_a_run_of_its_own_wakes_no_experiment(desk: Desk) -> None:
 
 
 async def test_an_experiment_that_is_suspended_wakes_its_runs(desk: Desk) -> None:
-    await after(desk, experiment(), run())
+    await after(desk, experiment(), noted())
     assert await desk.by(experiment(2, suspend=True)) == {SWEEP, RUN}
     assert await desk.by(experiment(3, suspend=True, parallelism=2)) == {SWEEP}
 
 
 async def test_a_run_that_was_deleted_before_it_ended_has_its_record_closed(desk: Desk) -> None:
-    await after(desk, experiment(), run())
+    await after(desk, experiment(), noted())
     assert await desk.by_loss(run()) == {SWEEP, Key(DELETED_RUN, "team", "sweep-0", "uid-sweep-0")}
     await after(desk, experiment(2))
     body = ended()

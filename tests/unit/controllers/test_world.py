@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from assay.api.experiment import ExperimentSpec
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import TrackingCache, run_key
-from tests.unit.planning.objects import NOW, container, ended, job, job_over, pod, run
+from assay.planning.runs.facts import job_facts
+from assay.planning.search import belonging
+from tests.unit.planning.objects import NOW, container, ended, experiment_spec, job, job_over, job_spec, pod, run
 
 pytestmark = pytest.mark.unit
 
@@ -15,11 +18,18 @@ PLACE = ("team", "sweep-0")
 
 
 def seen(version: int, phase: str = "", *, uid: str = "uid-sweep-0", **status: Any) -> Raw:
-    """Return the run `sweep-0` as it was at a resourceVersion."""
+    """Return the run `sweep-0` as it was at a resourceVersion, noted as made for the experiment `sweep`."""
     body = run()
     body["metadata"] |= {"resourceVersion": str(version), "uid": uid}
-    body["status"] = {**({"phase": phase} if phase else {}), **status}
+    body["status"] = {**({"phase": phase} if phase else {}), "experimentUid": "uid-sweep", **status}
     return body
+
+
+def launched() -> TrackingCache:
+    """Return a world in which the run `sweep-0` has the Job `uid-job`, which is not seen yet."""
+    tracking = TrackingCache()
+    tracking.upsert_run(seen(1, "Running", jobUid="uid-job"))
+    return tracking
 
 
 def experiment(uid: str = "uid-sweep", version: int = 1) -> Raw:
@@ -138,7 +148,7 @@ def test_what_is_remembered_of_the_deleted_is_bounded(monkeypatch: pytest.Monkey
 
 def test_runs_of_their_own_belong_to_no_experiment() -> None:
     tracking = TrackingCache()
-    body = seen(1)
+    body = seen(1, experimentUid=None)
     del body["metadata"]["ownerReferences"]
     tracking.upsert_run(body)
     assert phases(tracking) == []
@@ -147,7 +157,7 @@ def test_runs_of_their_own_belong_to_no_experiment() -> None:
 
 def test_an_owner_that_does_not_control_is_not_the_experiment() -> None:
     tracking = TrackingCache()
-    body = seen(1)
+    body = seen(1, experimentUid=None)
     body["metadata"]["ownerReferences"][0]["controller"] = False
     tracking.upsert_run(body)
     assert phases(tracking) == []
@@ -195,7 +205,7 @@ def test_nobody_waits_for_the_recorder_of_a_run_that_is_over(gone: str) -> None:
 
 
 def test_jobs_and_pods_are_found_by_the_runs_uid() -> None:
-    tracking = TrackingCache()
+    tracking = launched()
     tracking.upsert_job(job(job_over("Complete")))
     tracking.upsert_pod(pod("Running", container("running"), name="second", created=20))
     tracking.upsert_pod(pod("Failed", ended(1), name="first", created=10))
@@ -208,8 +218,97 @@ def test_jobs_and_pods_are_found_by_the_runs_uid() -> None:
     assert tracking.pods(other) == []
 
 
-def test_children_are_forgotten() -> None:
+def test_a_job_that_no_status_names_is_nobodys() -> None:
     tracking = TrackingCache()
+    tracking.upsert_run(seen(1, "Pending"))
+    tracking.upsert_job(job(job_over("Complete")))
+    tracking.upsert_pod(pod("Succeeded", ended(0)))
+    assert tracking.job(run()) is None
+    assert tracking.pods(run()) == []
+
+
+def test_a_job_counts_from_its_creation_until_it_is_abandoned() -> None:
+    tracking = TrackingCache()
+    tracking.upsert_run(seen(1, "Pending"))
+    tracking.launched(seen(1), job())
+    tracking.upsert_pod(pod("Running", container("running"), name="own"))
+    assert tracking.job(run()) == job_facts(job())
+    assert [found.name for found in tracking.pods(run())] == ["own"]
+    tracking.abandon_job(run())
+    assert tracking.job(run()) is None
+    assert tracking.pods(run()) == []
+
+
+def test_the_pods_of_a_deleted_run_are_known_until_its_record_is_closed() -> None:
+    tracking = launched()
+    tracking.upsert_pod(pod("Running", container("running"), name="own"))
+    tracking.forget_run(seen(2, "Running", jobUid="uid-job"))
+    assert [found.name for found in tracking.pods(run())] == ["own"]
+    tracking.close_run("uid-sweep-0")
+    assert (tracking.pods(run()), tracking.deleted_runs) == ([], {})
+
+
+# Whose a run is
+
+
+def made_for(experiment: Raw, **changes: Any) -> Raw:
+    """Return run 0 of an experiment as the operator makes it, without a status."""
+    spec = ExperimentSpec.model_validate(experiment["spec"])
+    body = belonging.run_body(experiment, spec, 0)
+    body["metadata"] |= {"uid": "uid-sweep-0", "resourceVersion": "5", "generation": 1, **changes.pop("metadata", {})}
+    body["spec"] |= changes
+    return body
+
+
+def an_experiment(namespace: str = "team", uid: str = "uid-sweep", **spec: Any) -> Raw:
+    body = experiment(uid)
+    body["metadata"]["namespace"] = namespace
+    found = {"owner": "alice", "parameters": [{"name": "a", "values": [1, 2]}], **spec}
+    return {"apiVersion": "assay.dev/v1alpha1", "kind": "Experiment", **body, "spec": experiment_spec(**found)}
+
+
+def test_a_run_as_the_operator_makes_it_belongs_to_its_experiment() -> None:
+    tracking = TrackingCache()
+    tracking.upsert_experiment(an_experiment(retention={"artifactsAfter": "1d"}))
+    tracking.upsert_run(made_for(an_experiment()))
+    assert phases(tracking) == ["Pending"], "also when its retention has been changed since"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"owner": "mallory"},
+        {"parameters": {"a": 2}},
+        {"job": job_spec(nodeName="mine")},
+        {"metadata": {"name": "another"}},
+        {"metadata": {"labels": {"assay.dev/index": "1"}}},
+        {"metadata": {"labels": {"assay.dev/index": "7"}}},
+        {"metadata": {"namespace": "mallorys"}},
+    ],
+    ids=["owner", "parameters", "job", "name", "index", "no such index", "namespace"],
+)
+def test_a_run_that_the_operator_would_not_make_belongs_to_nobody(changes: Raw) -> None:
+    tracking = TrackingCache()
+    tracking.upsert_experiment(an_experiment())
+    stuffed = made_for(an_experiment(), **changes)
+    tracking.upsert_run(stuffed)
+    assert phases(tracking) == []
+    assert tracking.experiment_of(stuffed) is None
+
+
+def test_a_run_pointed_at_an_experiment_that_keeps_nothing_is_kept() -> None:
+    """Retention asks the world whose a run is."""
+    tracking = TrackingCache()
+    tracking.upsert_experiment(an_experiment(uid="mallorys", retention={"artifactsAfter": "0s"}))
+    done = {"completionTime": "2026-03-01T12:00:00Z", "record": {"uri": "s3://assay/runs/team/_/sweep-0/u/"}}
+    victim = seen(1, "Succeeded", **{**done, "experimentUid": None})
+    victim["metadata"]["ownerReferences"][0]["uid"] = "mallorys"
+    tracking.upsert_run(victim)
+    assert tracking.ended_runs["uid-sweep-0"].experiment == ""
+
+
+def test_children_are_forgotten() -> None:
+    tracking = launched()
     tracking.upsert_job(job())
     tracking.upsert_pod(pod("Running"))
     tracking.forget_job(job())
@@ -220,7 +319,7 @@ def test_children_are_forgotten() -> None:
 
 
 def test_the_job_of_the_same_name_that_came_after_stays() -> None:
-    tracking = TrackingCache()
+    tracking = launched()
     tracking.upsert_job(job())
     late = copy.deepcopy(job())
     late["metadata"]["uid"] = "an earlier one"
@@ -229,7 +328,7 @@ def test_the_job_of_the_same_name_that_came_after_stays() -> None:
 
 
 def test_children_of_others_are_ignored() -> None:
-    tracking = TrackingCache()
+    tracking = launched()
     for stray in (job(), pod("Running")):
         stray["metadata"]["labels"] = {}
         (tracking.upsert_job if stray["kind"] == "Job" else tracking.upsert_pod)(stray)
@@ -239,7 +338,7 @@ def test_children_of_others_are_ignored() -> None:
 
 
 def test_a_label_alone_makes_nobody_a_child() -> None:
-    tracking = TrackingCache()
+    tracking = launched()
     assert tracking.upsert_job(job())
     own = pod("Running", container("running"), name="own")
     tracking.upsert_pod(own)
@@ -256,7 +355,10 @@ def test_a_label_alone_makes_nobody_a_child() -> None:
     forged = job(job_over("Complete"))
     forged["metadata"] |= {"uid": "forged", "ownerReferences": []}
     assert not tracking.upsert_job(forged)
-    forged["metadata"] |= {"namespace": "elsewhere", "ownerReferences": job()["metadata"]["ownerReferences"]}
+    forged["metadata"] |= {"ownerReferences": job()["metadata"]["ownerReferences"]}
+    tracking.upsert_job(forged)
+    assert tracking.job(run()) == job_facts(job()), "a second Job that says it is this run's"
+    forged["metadata"] |= {"uid": "elsewhere", "namespace": "elsewhere"}
     tracking.upsert_job(forged)
     found = tracking.job(run())
     assert found is not None

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.api.names import LINK_LABELS
 from assay.planning.runs import job
 from assay.planning.runs.job import InvalidTemplate, JobSettings, build_job
 from tests.unit.planning.objects import Raw, job_spec, run
@@ -236,6 +237,34 @@ def test_a_label_of_the_user_cannot_make_the_pod_another_runs() -> None:
     assert (labels["assay.dev/run-uid"], labels["team"]) == ("uid-sweep-0", "vision")
 
 
+@pytest.mark.parametrize("label", LINK_LABELS)
+def test_no_label_of_the_template_links_the_pod_to_another_run(label: str) -> None:
+    spec = job_spec()
+    spec["template"]["metadata"] = {"labels": {label: "another"}}
+    assert "another" not in build(spec)["spec"]["template"]["metadata"]["labels"].values()
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        (
+            {"manualSelector": True},
+            "spec.job.manualSelector: a run's pods are those that its Job has created: remove it",
+        ),
+        ({"selector": {"matchLabels": {"app": "x"}}}, "spec.job.selector: a run's pods are those that its Job has"),
+        ({"managedBy": "example.com/mine"}, "spec.job.managedBy is 'example.com/mine': only Kubernetes' own Job"),
+    ],
+)
+def test_a_job_whose_pods_would_not_be_its_own_is_refused(job: Raw, message: str) -> None:
+    with pytest.raises(InvalidTemplate) as caught:
+        build({**job_spec(), **job})
+    assert str(caught.value).startswith(message)
+
+
+def test_kubernetes_own_job_controller_may_be_named() -> None:
+    assert build({**job_spec(), "managedBy": "kubernetes.io/job-controller"})
+
+
 def test_a_run_of_its_own_names_no_experiment() -> None:
     built = build(metadata={"labels": None})
     assert set(built["metadata"]["labels"]) == {"assay.dev/run", "assay.dev/run-uid"}
@@ -269,7 +298,7 @@ def test_the_recorder_keeps_to_the_restricted_standard_and_has_no_token() -> Non
 
 def test_the_recorder_knows_where_to_write() -> None:
     env = {v["name"]: v.get("value", v.get("valueFrom")) for v in recorder_of(build())["env"]}
-    assert env["ASSAY_PREFIX"] == f"{PREFIX}/pods/$(ASSAY_POD)"
+    assert env["ASSAY_PREFIX"] == f"{PREFIX}/intake/$(ASSAY_POD)"
     assert env["ASSAY_POD"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert env["ASSAY_GRACE_SECONDS"] == "120"
     names_in_order = [v["name"] for v in recorder_of(build())["env"]]

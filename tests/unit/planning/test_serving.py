@@ -430,6 +430,21 @@ def test_what_is_theirs_is_never_overwritten(pod: Raw, message: str, managed: bo
     assert str(caught.value) == f"StatefulSet web: {message}"
 
 
+@pytest.mark.parametrize("volume", ["assay-model", "assay-model-credentials"])
+def test_a_claim_that_would_take_the_models_place_is_refused(volume: str) -> None:
+    found = workload("StatefulSet")
+    found["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}, {"metadata": {"name": volume}}]
+    with pytest.raises(CannotServe, match=f"a volumeClaimTemplate is named {volume}, a name of Assay's own"):
+        applied(found, served(), SETTINGS)
+
+
+def test_an_annotation_that_says_what_is_served_is_theirs_if_somebody_else_has_written_it() -> None:
+    found = workload()
+    template(found)["metadata"]["annotations"] = {"assay.dev/served-by": "me"}
+    with pytest.raises(CannotServe, match=r"has the annotation assay\.dev/served-by, which only the operator writes"):
+        applied(found, served(), SETTINGS)
+
+
 def test_variables_that_are_called_alike_are_theirs() -> None:
     assert applied(workload(pod=_server(env=[{"name": "MODEL_WORKERS", "value": "2"}])), served(), SETTINGS)
 

@@ -6,7 +6,7 @@ from assay.recorder.settings import Settings, SettingsError
 
 pytestmark = pytest.mark.unit
 
-FINE = {"ASSAY_POD": "r-abc", "ASSAY_PREFIX": "runs/ns/_/r/u/pods/r-abc"}
+FINE = {"ASSAY_POD": "r-abc", "ASSAY_PREFIX": "runs/ns/_/r/u/intake/r-abc"}
 
 
 def test_defaults() -> None:

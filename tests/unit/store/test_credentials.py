@@ -41,7 +41,7 @@ def test_policy_allows_writing_below_pods_and_nothing_else() -> None:
         {
             "Effect": "Allow",
             "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
-            "Resource": ["arn:aws:s3:::assay/runs/ns/e/r/u/pods/*"],
+            "Resource": ["arn:aws:s3:::assay/runs/ns/e/r/u/intake/*"],
         }
     ]
 

@@ -7,15 +7,15 @@ from assay.api.resources import RUNS
 from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering
 from assay.controllers.runtime.context import Context, now
-from assay.controllers.runtime.tracking_cache import experiment_uid
 from assay.kube.errors import ApiError
 from assay.planning.conditions import Status
 from assay.planning.models import registration
+from assay.planning.search.belonging import belongs
 
 
 async def each_run(context: Context, run: Raw) -> None:
     """Register a run that has just ended, if its experiment wants every run that qualifies."""
-    experiment = context.tracking.experiments_by_uid.get(experiment_uid(run))
+    experiment = context.tracking.experiment_of(run)
     register = _register_of(experiment)
     if (
         experiment is None
@@ -133,7 +133,7 @@ async def _runs(context: Context, body: Raw) -> list[Raw]:
     return [
         {**run, "kind": names.RUN, "apiVersion": names.API_VERSION}
         async for run in context.kube.list(RUNS, metadata["namespace"], selector)
-        if experiment_uid(run) == metadata["uid"]
+        if belongs(run, body)
     ]
 
 

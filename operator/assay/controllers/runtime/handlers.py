@@ -7,7 +7,7 @@ from assay.api.objects import Raw
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.model_cache import WORKLOADS, alias_place, asks_for, carries, key_of, version_place
 from assay.controllers.runtime.queue import Key
-from assay.controllers.runtime.tracking_cache import experiment_uid, place, run_key
+from assay.controllers.runtime.tracking_cache import place, run_key
 
 DELETED_RUN, DELETED_VERSION, DELETED_POLICY = "DeletedRun", "DeletedVersion", "DeletedPolicy"
 #: What of a namespace decides about its aliases.
@@ -70,7 +70,7 @@ class EventHandlers:
             return
         if before is not None and before["spec"].get("suspend") != body["spec"].get("suspend"):
             for run in tracking.active_runs.values():
-                if experiment_uid(run) == body["metadata"]["uid"]:
+                if tracking.experiment_uid(run) == body["metadata"]["uid"]:
                     self._add(Key(names.RUN, *place(run)))
         self._add(Key(names.EXPERIMENT, *place(body)))
 
@@ -82,14 +82,17 @@ class EventHandlers:
 
     def _forget_run(self, body: Raw) -> None:
         tracking = self._context.tracking
+        experiment = tracking.experiment_uid(body)
         tracking.forget_run(body)
-        tracking.forget_experiment_runs(experiment_uid(body))
-        self._enqueue_experiment(body)
+        tracking.forget_experiment_runs(experiment)
+        self._enqueue(tracking.experiments_by_uid.get(experiment))
         if body["metadata"]["uid"] in tracking.deleted_runs:
             self._add(Key(DELETED_RUN, *place(body), body["metadata"]["uid"]))
 
     def _enqueue_experiment(self, run: Raw) -> None:
-        experiment = self._context.tracking.experiments_by_uid.get(experiment_uid(run))
+        self._enqueue(self._context.tracking.experiment_of(run))
+
+    def _enqueue(self, experiment: Raw | None) -> None:
         if experiment is not None:
             self._add(Key(names.EXPERIMENT, *place(experiment)), delay=self._context.debounce)
 

@@ -15,6 +15,7 @@ from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.seen_versions import SeenVersions
 from assay.planning.runs.facts import JobFacts, PodFacts, RunFacts, controller_uid, job_facts, pod_facts, run_facts
 from assay.planning.runs.retention import EndedRun, ended_run
+from assay.planning.search import belonging
 
 Place = tuple[str, str]
 
@@ -24,18 +25,10 @@ def place(body: Raw) -> Place:
     return body["metadata"]["namespace"], body["metadata"]["name"]
 
 
-def experiment_uid(run: Raw) -> str:
-    """Return the UID of the Experiment that owns a Run, "" for a run of its own."""
-    for reference in run["metadata"].get("ownerReferences") or []:
-        if reference.get("kind") == names.EXPERIMENT and reference.get("controller"):
-            return str(reference["uid"])
-    return ""
-
-
 def _run_of(child: Raw) -> Place | None:
     """Return (namespace, UID) of the Run that a Job or pod says it belongs to.
 
-    Anybody can write a label: a Job must also be controlled by that Run, and a pod by that Job.
+    Of the Jobs that say so only the one counts that the operator made, and of the pods those that this Job controls.
     """
     metadata = child["metadata"]
     uid = str((metadata.get("labels") or {}).get(names.LABEL_RUN_UID, ""))
@@ -69,8 +62,12 @@ class TrackingCache:
         #: By UID of the Run: its newest pod, and when the recorder of that was heard of last.
         self._heard: dict[str, tuple[str, datetime]] = {}
         self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
-        #: By namespace and UID of the Run.
-        self._jobs: dict[Place, JobFacts] = {}
+        #: By UID of the Run: the UID of the Experiment that it was made for.
+        self._experiment_of: dict[str, str] = {}
+        #: By UID of the Run: the UID of the Job that the operator made, as a status has it or as it was just created.
+        self._made: dict[str, str] = {}
+        #: By namespace and UID of the Run, then by UID of the Job: all that say they are that run's.
+        self._jobs: defaultdict[Place, dict[str, JobFacts]] = defaultdict(dict)
         self._pods: defaultdict[Place, dict[str, PodFacts]] = defaultdict(dict)
 
     # Experiments and runs
@@ -97,9 +94,12 @@ class TrackingCache:
             return False
         uid, facts = body["metadata"]["uid"], run_facts(body)
         self._identities[names.RUN][uid] = _identity(body)
-        self._runs[experiment_uid(body)][uid] = facts
+        if made := (body.get("status") or {}).get("jobUid"):
+            self._made[uid] = made
+        experiment = self._owner_of(body)
+        self._runs[experiment][uid] = facts
         self._phases[uid] = facts.phase
-        ended = ended_run(body)
+        ended = ended_run(body, experiment)
         if ended is not None:
             self.ended_runs[uid] = ended
         if facts.phase in TERMINAL:
@@ -114,7 +114,7 @@ class TrackingCache:
         """Forget a deleted Run; one that had not ended is kept among the deleted until its record is closed."""
         uid = body["metadata"]["uid"]
         self._identities[names.RUN].pop(uid, None)
-        self._runs[experiment_uid(body)].pop(uid, None)
+        self._runs[self._experiment_of.pop(uid, "")].pop(uid, None)
         self.ended_runs.pop(uid, None)
         phase = self._phases.pop(uid, None)
         self._heard.pop(uid, None)
@@ -124,6 +124,48 @@ class TrackingCache:
             del self.active_runs[place(body)]
         if phase is not None and phase not in TERMINAL:
             self.deleted_runs[uid] = body
+        else:
+            self._made.pop(uid, None)
+
+    def close_run(self, uid: str) -> None:
+        """Forget a deleted Run whose record is closed."""
+        self.deleted_runs.pop(uid, None)
+        self._made.pop(uid, None)
+
+    # Who belongs to whom
+
+    def made(self, run: Raw, experiment: Raw) -> None:
+        """Take in that the operator has just created a Run for an Experiment."""
+        self._experiment_of[run["metadata"]["uid"]] = experiment["metadata"]["uid"]
+
+    def experiment_uid(self, run: Raw) -> str:
+        """Return the UID of the Experiment that a Run was made for, "" for a run of its own."""
+        return self._experiment_of.get(run["metadata"]["uid"], "")
+
+    def experiment_of(self, run: Raw) -> Raw | None:
+        """Return the Experiment that a Run was made for, as far as it is known."""
+        return self.experiments_by_uid.get(self.experiment_uid(run))
+
+    def _owner_of(self, run: Raw) -> str:
+        """Return the UID of the Experiment that a Run was made for. It is found out once, and never changes."""
+        uid = run["metadata"]["uid"]
+        if uid not in self._experiment_of:
+            claimed = belonging.claimed_experiment(run)
+            # The status is the operator's word, also for an experiment that is gone.
+            noted = bool((run.get("status") or {}).get("experimentUid"))
+            known = self.experiments_by_uid.get(claimed)
+            if claimed and ((noted and known is None) or belonging.belongs(run, known)):
+                self._experiment_of[uid] = claimed
+        return self._experiment_of.get(uid, "")
+
+    def launched(self, run: Raw, job: Raw) -> None:
+        """Take in a Job that the operator has just created for a Run."""
+        self._made[run["metadata"]["uid"]] = job["metadata"]["uid"]
+        self.upsert_job(job)
+
+    def abandon_job(self, run: Raw) -> None:
+        """Forget which Job is a Run's: another one is to be created."""
+        self._made.pop(run["metadata"]["uid"], None)
 
     def record_report(self, run: Raw, pod: str, said: datetime | None, now: datetime) -> None:
         """Take in when the recorder of a Run's newest pod has said something last, None when nothing can be read.
@@ -169,23 +211,26 @@ class TrackingCache:
         run = _run_of(body)
         if not run or controller_uid(body, names.RUN) != run[1] or not self._seen.is_news(body):
             return False
-        facts, known = job_facts(body), self._jobs.get(run)
-        self._identities["Job"][body["metadata"]["uid"]] = _identity(body)
-        self._jobs[run] = facts
+        facts, uid = job_facts(body), body["metadata"]["uid"]
+        known = self._jobs[run].get(uid)
+        self._identities["Job"][uid] = _identity(body)
+        self._jobs[run][uid] = facts
         return facts != known
 
     def forget_job(self, body: Raw) -> None:
         """Forget a deleted Job."""
-        self._seen.forget(body["metadata"]["uid"])
-        self._identities["Job"].pop(body["metadata"]["uid"], None)
-        run = _run_of(body)
-        known = self._jobs.get(run) if run else None
-        if run and known and known.uid == body["metadata"]["uid"]:
-            del self._jobs[run]
+        uid, run = body["metadata"]["uid"], _run_of(body)
+        self._seen.forget(uid)
+        self._identities["Job"].pop(uid, None)
+        if run and run in self._jobs:
+            self._jobs[run].pop(uid, None)
+            if not self._jobs[run]:
+                del self._jobs[run]
 
     def job(self, run: Raw) -> JobFacts | None:
-        """Return the Job of a Run."""
-        return self._jobs.get(_identity_of(run))
+        """Return the Job that the operator made for a Run."""
+        found = self._jobs.get(_identity_of(run)) or {}
+        return found.get(self._made.get(run["metadata"]["uid"], ""))
 
     def upsert_pod(self, body: Raw) -> bool:
         """Take in a pod as it is now; False when nothing that matters is new."""
@@ -209,15 +254,18 @@ class TrackingCache:
                 del self._pods[run]
 
     def pods(self, run: Raw) -> list[PodFacts]:
-        """Return the pods of a Run, in order of creation: those of its Job, while that is known."""
-        found, job = self._pods.get(_identity_of(run)) or {}, self.job(run)
-        own = [pod for pod in found.values() if job is None or pod.owner == job.uid]
+        """Return the pods of a Run, in order of creation: those that the Job controls which the operator made."""
+        found = self._pods.get(_identity_of(run)) or {}
+        own = [pod for pod in found.values() if self._is_own(run, pod)]
         return sorted(own, key=lambda pod: (pod.created, pod.name))
 
     def pod(self, run: Raw, name: str) -> PodFacts | None:
         """Return one of the pods of a Run."""
-        found, job = (self._pods.get(_identity_of(run)) or {}).get(name), self.job(run)
-        return found if found and (job is None or found.owner == job.uid) else None
+        found = (self._pods.get(_identity_of(run)) or {}).get(name)
+        return found if found and self._is_own(run, found) else None
+
+    def _is_own(self, run: Raw, pod: PodFacts) -> bool:
+        return bool(pod.owner) and pod.owner == self._made.get(run["metadata"]["uid"])
 
 
 def _identity(body: Raw) -> Raw:

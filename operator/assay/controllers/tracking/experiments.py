@@ -10,8 +10,8 @@ from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
-from assay.planning.runs.job import inheritable, owner_reference
-from assay.planning.search import space, sweep
+from assay.planning.search import sweep
+from assay.planning.search.belonging import belongs, run_body
 
 
 async def reconcile(context: Context, key: Key) -> None:
@@ -51,31 +51,6 @@ def _plan(context: Context, body: Raw, spec: ExperimentSpec, old: ExperimentStat
     return sweep.plan(spec, old, runs, generation=body["metadata"]["generation"], now=now())
 
 
-def run_body(experiment: Raw, spec: ExperimentSpec, index: int) -> Raw:
-    """Return the Run number ``index`` of an experiment, ready to be created."""
-    metadata = experiment["metadata"]
-    template = dict(experiment["spec"]["template"])
-    wanted = template.pop("metadata", None) or {}
-    run_spec = {**template, "parameters": space.parameters_of(spec, index)}
-    for inherited in ("objective", "owner", "retention"):
-        if inherited in experiment["spec"]:
-            run_spec[inherited] = experiment["spec"][inherited]
-    labels = {names.LABEL_EXPERIMENT: metadata["name"], names.LABEL_INDEX: str(index)}
-    annotations = inheritable(wanted.get("annotations"))
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": names.RUN,
-        "metadata": {
-            "name": space.run_name(metadata["name"], index),
-            "namespace": metadata["namespace"],
-            "labels": {**inheritable(wanted.get("labels")), **labels},
-            **({"annotations": annotations} if annotations else {}),
-            "ownerReferences": [owner_reference(experiment)],
-        },
-        "spec": run_spec,
-    }
-
-
 async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int) -> None:
     """Create one Run. One that exists already is taken as it is, if it is this experiment's."""
     wanted = run_body(body, spec, index)
@@ -87,22 +62,18 @@ async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int)
             context.events.post(body, "LaunchRefused", f"run {name} was refused: {error.message}", warning=True)
         raise
     if run is not None:
+        context.tracking.made(run, body)
         metrics.RUNS_CREATED.inc()
     else:
         run = await context.kube.get(RUNS, namespace, name)
         if run is None:
             raise Requeue(0.5, f"run {name} was just deleted")
-        if run["metadata"].get("labels", {}).get(names.LABEL_INDEX) != str(index) or not _owned(run, body):
+        if not belongs(run, body):
             why = f"a Run named {name} exists and does not belong to this experiment: delete it, or rename one of them"
             context.events.post(body, names.NAME_TAKEN, why, warning=True)
             raise Requeue(5.0, why)
     context.tracking.upsert_run(run)
     context.queue.add(Key(names.RUN, namespace, name))
-
-
-def _owned(run: Raw, experiment: Raw) -> bool:
-    references = run["metadata"].get("ownerReferences") or []
-    return any(reference.get("uid") == experiment["metadata"]["uid"] for reference in references)
 
 
 def _tell(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:

@@ -26,12 +26,6 @@ def unseen(context: Context, status: RunStatus) -> str:
     return (known.message or "") if known and known.source == "recorder" else context.nodes.unseen
 
 
-def check(context: Context, job_uid: str) -> None:
-    """Raise Again for a Job that is on its way out, however late the news of that come."""
-    if job_uid in context.nodes.abandoned:
-        raise Requeue(0.5, "the Job that mounts an image is being deleted")
-
-
 async def relaunch(
     context: Context, body: Raw, status: RunStatus, job: JobFacts | None, pods: list[PodFacts], verdict: Verdict
 ) -> None:
@@ -51,6 +45,7 @@ async def relaunch(
     written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.tracking.upsert_run)
     if written is not None:
         context.tracking.upsert_run(written)
+    context.tracking.abandon_job(body)
     context.nodes.abandon(job.uid, problem)
     await _delete(context, body, job.uid)
 

@@ -1,5 +1,6 @@
 """Run: its Job, created, suspended or resumed as the experiment wants it, with what its pods need."""
 
+import logging
 from datetime import UTC, datetime
 
 from assay.api import names
@@ -9,11 +10,13 @@ from assay.api.run_status import RunStatus
 from assay.controllers import metrics
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Requeue
-from assay.controllers.runtime.tracking_cache import experiment_uid, place
+from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, datasets, image_volumes, records
 from assay.planning.conditions import parse_time
-from assay.planning.runs.facts import JobFacts, job_facts
+from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
 from assay.planning.runs.job import build_job
+
+log = logging.getLogger(__name__)
 
 
 class NameTaken(Exception):
@@ -22,7 +25,7 @@ class NameTaken(Exception):
 
 def is_held(context: Context, body: Raw) -> bool:
     """Whether the experiment holds its runs back."""
-    experiment = context.tracking.experiments_by_uid.get(experiment_uid(body))
+    experiment = context.tracking.experiment_of(body)
     return bool(experiment and experiment["spec"].get("suspend"))
 
 
@@ -45,8 +48,7 @@ async def ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts
 
 async def _find_job(context: Context, body: Raw) -> bool:
     """Ask the API whether the Job that the status names is really gone: the cache may be behind."""
-    namespace, name = place(body)
-    found = await context.kube.get(JOBS, namespace, name)
+    found = await context.kube.get(JOBS, *place(body))
     if found is None:
         return False
     context.tracking.upsert_job(found)
@@ -54,7 +56,7 @@ async def _find_job(context: Context, body: Raw) -> bool:
 
 
 async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
-    namespace, name = place(body)
+    namespace, _ = place(body)
     wanted = build_job(
         body,
         records.prefix_of(body),
@@ -67,22 +69,31 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
         await ensure_credentials(context, body, status)
     created = await context.kube.create(JOBS, namespace, wanted)
     if created is None:
-        created = await context.kube.get(JOBS, namespace, name)
-        if created is None:
-            raise Requeue(0.5, "a Job of that name was just deleted")
-        if (created["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != body["metadata"]["uid"]:
-            if created["metadata"].get("deletionTimestamp") or _of_a_run(created):
-                raise Requeue(1.0, "the Job of an earlier run of that name is being deleted")
-            raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
-        image_volumes.check(context, created["metadata"]["uid"])
-    elif not status.job_uid and (since := parse_time(body["metadata"].get("creationTimestamp"))):
+        await _make_room(context, body)
+        raise Requeue(0.5, "a Job of that name was just deleted")
+    if not status.job_uid and (since := parse_time(body["metadata"].get("creationTimestamp"))):
         metrics.LAUNCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
-    context.tracking.upsert_job(created)
+    context.tracking.launched(body, created)
     return job_facts(created)
 
 
-def _of_a_run(job: Raw) -> bool:
-    return any(r.get("kind") == names.RUN for r in job["metadata"].get("ownerReferences") or [])
+async def _make_room(context: Context, body: Raw) -> None:
+    """Delete a Job that has this run's name and says that it is this run's; raise NameTaken when it is another's.
+
+    The operator has not noted that it made this one. Either it ended before it could, or somebody else made it:
+    which of the two cannot be known, so nothing that such a Job does is believed.
+    """
+    namespace, name = place(body)
+    found = await context.kube.get(JOBS, namespace, name)
+    if found is None:
+        return
+    uid = body["metadata"]["uid"]
+    if (found["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != uid:
+        if found["metadata"].get("deletionTimestamp") or controller_uid(found, names.RUN):
+            raise Requeue(1.0, "the Job of an earlier run of that name is being deleted")
+        raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
+    log.warning("run %s/%s: its Job was not noted in its status, and is created again", namespace, name)
+    await context.kube.delete(JOBS, namespace, name, found["metadata"]["uid"])
 
 
 async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:

@@ -17,7 +17,7 @@ from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import captured
 from assay.controllers.tracking.captured import Captured
 from assay.planning.conditions import parse_time
-from assay.store import layout
+from assay.store import layout, sealing
 from assay.store.client import ObjectStore
 from assay.store.clock import now
 from assay.store.errors import NotFound, RecordError
@@ -102,6 +102,8 @@ def close_record(
     succeeded and whose record is not whole has the outcome Failed. Raises StoreError.
     """
     prefix = prefix_of(run)
+    # From here on everything is read where the run's credentials cannot write.
+    sealing.seal(store, prefix)
     pods = _read_pods(store, prefix, {*succeeded, *([last] if last else [])})
     # A pod that nobody saw succeed, because it was gone by then: the newest one must have left its record.
     problem = _problem(pods, succeeded or [name for name in [last] if name])
@@ -157,7 +159,12 @@ def _logs(store: ObjectStore, run: Raw, pods: _Pods, logs_read: Collection[LogNa
 
 def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
     """Return what the recorder of a pod has said last; None when nothing, or nothing that can be read."""
-    return _summary(store, prefix_of(run), pod)
+    if not pod:
+        return None
+    try:
+        return read_summary(store, layout.intake_prefix(prefix_of(run), pod))
+    except RecordError:
+        return None
 
 
 def said_at(summary: Summary | None) -> datetime | None:
@@ -182,7 +189,7 @@ def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
     """Verify the manifest of every pod that left something in the store, or should have."""
     start = layout.pods_prefix(prefix) + "/"
     found = {info.key.removeprefix(start).split("/", 1)[0] for info in store.list(start)} - expected
-    others = sorted(filter(_is_pod_name, found))[: max(0, MAX_PODS - len(expected))]
+    others = sorted(filter(layout.is_pod_name, found))[: max(0, MAX_PODS - len(expected))]
     pods = _Pods()
     files = 0
     # Those that count come first: what others left must not take their place.
@@ -199,15 +206,6 @@ def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
         else:
             pods.whole[name] = manifest
     return pods
-
-
-def _is_pod_name(name: str) -> bool:
-    """Whether this can be a pod at all: a run's credentials can write anything below ``pods/``."""
-    try:
-        layout.pod_prefix("", name)
-    except ValueError:
-        return False
-    return True
 
 
 def _problem(pods: _Pods, counting: Sequence[str]) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Key, Requeue
-from assay.controllers.runtime.tracking_cache import experiment_uid, place
+from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, datasets, image_volumes, jobs, provenance, records, refusals, reruns
 from assay.kube.errors import ApiError
 from assay.planning.runs import outcome, phases, retention
@@ -30,6 +30,7 @@ async def reconcile(context: Context, key: Key) -> None:
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
     status = RunStatus.model_validate(body.get("status") or {})
+    status.experiment_uid = context.tracking.experiment_uid(body) or None
     if status.phase in TERMINAL:
         await _clean_up(context, body, status)
         return
@@ -229,7 +230,7 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
 
 def _seconds_to_live(context: Context, body: Raw) -> Any:
     """Return how long the Job is kept: as the retention says, else as the template does; None without a limit."""
-    experiment = context.tracking.experiments_by_uid.get(experiment_uid(body))
+    experiment = context.tracking.experiment_of(body)
     kept = retention.keep_of(body, experiment).jobs
     return body["spec"]["job"].get("ttlSecondsAfterFinished") if kept is None else retention.seconds(kept)
 
@@ -260,7 +261,7 @@ async def close_deleted(context: Context, key: Key) -> None:
     )
     context.logs.forget(body)
     await context.audit.record(audit_events.run_ended(body, status, "Deleted"))
-    context.tracking.deleted_runs.pop(key.uid, None)
+    context.tracking.close_run(key.uid)
 
 
 # Writing
@@ -284,7 +285,7 @@ async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) ->
 
 
 def _enqueue_experiment(context: Context, body: Raw) -> None:
-    experiment = context.tracking.experiments_by_uid.get(experiment_uid(body))
+    experiment = context.tracking.experiment_of(body)
     if experiment is not None:
         context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=context.debounce)
 

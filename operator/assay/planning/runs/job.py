@@ -68,6 +68,7 @@ def build_job(
     """
     metadata, spec = run["metadata"], run["spec"]
     _check_shape(spec["job"]["template"])
+    _check_own_pods(spec["job"])
     job_spec = copy.deepcopy(spec["job"])
     # Held back until the run is recorded: the Job's pods are evidence until then.
     job_spec.pop("ttlSecondsAfterFinished", None)
@@ -144,7 +145,8 @@ def _decorate(
     except ValueError as error:
         raise InvalidTemplate(str(error)) from None
     metadata = template["metadata"] = template.get("metadata") or {}
-    metadata["labels"] = {**(metadata.get("labels") or {}), **run_labels(run)}
+    own = {key: value for key, value in (metadata.get("labels") or {}).items() if key not in names.LINK_LABELS}
+    metadata["labels"] = {**own, **run_labels(run)}
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
         names.ANNOTATION_PARAMETERS: json.dumps(parameters, sort_keys=True),
@@ -195,6 +197,17 @@ def _check_shape(template: Raw) -> None:
             _typed(container, "securityContext", dict, here)
             _objects(container, "env", here)
             _objects(container, "volumeMounts", here)
+
+
+def _check_own_pods(job: Raw) -> None:
+    """Refuse a Job that could count pods which it has not created, or whose status somebody else writes."""
+    for field_name in ("manualSelector", "selector"):
+        if job.get(field_name):
+            raise InvalidTemplate(f"spec.job.{field_name}: a run's pods are those that its Job has created: remove it")
+    if job.get("managedBy") not in (None, "kubernetes.io/job-controller"):
+        raise InvalidTemplate(
+            f"spec.job.managedBy is {str(job['managedBy'])[:80]!r}: only Kubernetes' own Job controller can run it"
+        )
 
 
 def _typed(owner: Raw, field_name: str, kind: type, where: str) -> Any:
@@ -302,7 +315,7 @@ def _frame(pod: Raw, settings: JobSettings) -> Raw:
 
 def _recorder(frame: Raw, record_prefix: str, grace: int) -> Raw:
     env = {
-        "ASSAY_PREFIX": f"{record_prefix}/pods/$(ASSAY_POD)",
+        "ASSAY_PREFIX": f"{record_prefix}/intake/$(ASSAY_POD)",
         "ASSAY_DIR": ASSAY_DIR,
         "ASSAY_SPOOL": _SPOOL,
         "ASSAY_CREDENTIALS": f"{_CREDENTIALS}/{CREDENTIALS_KEY}",

@@ -18,7 +18,7 @@ from assay.api.run import Objective
 from assay.api.run_status import TERMINAL
 from assay.planning.conditions import parse_time
 from assay.planning.promotion.policies import parse_duration
-from assay.planning.runs.facts import RunFacts, controller_uid, run_facts
+from assay.planning.runs.facts import RunFacts, run_facts
 from assay.planning.search import sweep
 
 #: What Kubernetes can write into a time to live.
@@ -66,8 +66,11 @@ class EndedRun:
     expired: bool
 
 
-def ended_run(run: Raw) -> EndedRun | None:
-    """Return what is remembered of a Run that has ended; None while it has not, or still has credentials."""
+def ended_run(run: Raw, experiment: str = "") -> EndedRun | None:
+    """Return what is remembered of a Run that has ended; None while it has not, or still has credentials.
+
+    ``experiment`` is the UID of the Experiment that it was made for.
+    """
     metadata, status = run["metadata"], run.get("status") or {}
     completed = parse_time(status.get("completionTime"))
     if status.get("phase") not in TERMINAL or status.get("credentials") or completed is None:
@@ -77,7 +80,7 @@ def ended_run(run: Raw) -> EndedRun | None:
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
-        experiment=controller_uid(run, names.EXPERIMENT),
+        experiment=experiment,
         index=run_facts(run).index,
         completed=completed,
         own=_keep(run["spec"].get("retention")),

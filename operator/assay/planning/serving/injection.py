@@ -248,12 +248,20 @@ def _taken(workload: Raw) -> Iterator[str]:
     for volume in pod.get("volumes") or []:
         if volume["name"] in _VOLUMES and not ours:
             yield f"the volume {volume['name']} bears a name of Assay's own: give it another"
+    yield from _taken_by_claims(workload)
     for part in ("initContainers", "containers"):
         for container in pod.get(part) or []:
             if container["name"] != names.FETCH_CONTAINER:
                 yield from _taken_in(container, ours=ours)
             elif part == "containers" or not ours:
                 yield f"a container is called {names.FETCH_CONTAINER}, a name of Assay's own: give it another"
+
+
+def _taken_by_claims(workload: Raw) -> Iterator[str]:
+    """A StatefulSet's claim takes the place of the pod's volume of that name."""
+    for claim in workload["spec"].get("volumeClaimTemplates") or []:
+        if (name := (claim.get("metadata") or {}).get("name")) in _VOLUMES:
+            yield f"a volumeClaimTemplate is named {name}, a name of Assay's own: give it another"
 
 
 def _taken_in(container: Raw, *, ours: bool) -> Iterator[str]:

@@ -20,7 +20,7 @@ from assay.api.errors import ObjectNotFound, RequestFailed
 from assay.api.objects import Raw
 from assay.queries.references import near
 from assay.queries.runs import recorded
-from assay.store import layout
+from assay.store import layout, sealing
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound
 from assay.store.parallel import ordered
@@ -128,7 +128,7 @@ def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
     name, prefix = run["metadata"]["name"], recorded.prefix_of(run)
     chosen = _pod(store, run, prefix, pod)
     with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database(folder) as database:
-        source = _copy(store, layout.pod_prefix(prefix, chosen), Path(folder))
+        source = _copy(store, sealing.current(store, prefix, chosen), Path(folder))
         yield Points(name, chosen, database, source)
 
 
@@ -136,7 +136,7 @@ def _pod(store: ObjectStore, run: Raw, prefix: str, wanted: str) -> str:
     counting = recorded.pod_of(run)
     if not wanted and counting:
         return counting
-    pods = list(store.folders(f"{layout.pods_prefix(prefix)}/"))
+    pods = sorted({*store.folders(f"{layout.pods_prefix(prefix)}/"), *store.folders(f"{layout.intake(prefix)}/")})
     if wanted in pods or (pods and not wanted):
         return wanted or pods[-1]
     name = run["metadata"]["name"]
