@@ -85,6 +85,29 @@ class Objects:
         """Apply one manifest."""
         self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 
+    def shared_volume(self, name: str) -> Raw:
+        """Return a volume of a pod template that outlives its pods: runs may have no host path of their own."""
+        volume = f"{self.namespace}-{name}"
+        size = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+        source = {"hostPath": {"path": f"/tmp/{volume}", "type": "DirectoryOrCreate"}}
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": volume},
+                "spec": {**size, **source, "capacity": {"storage": "1Mi"}, "persistentVolumeReclaimPolicy": "Delete"},
+            }
+        )
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": name},
+                "spec": {**size, "volumeName": volume, "resources": {"requests": {"storage": "1Mi"}}},
+            }
+        )
+        return {"name": name, "persistentVolumeClaim": {"claimName": name}}
+
     def get(self, kind: str, name: str) -> Raw:
         """Return one object, {} when there is none."""
         return calls.one(self.cluster, self.namespace, kind, name)

@@ -184,6 +184,7 @@ def _refused() -> dict[str, Raw]:
         "assay-owner": namespaced(owner="somebody-else"),
         "assay-nobodys-deputy": run("probe"),
         "assay-datasets": run("probe", datasets=[{"name": "probe", "uri": "s3://somebody-elses/"}]),
+        "assay-pod-security": _on_the_host(),
         "assay-approvals": namespaced(metadata=marked),
         "assay-versions": namespaced(metadata={"labels": {"assay.dev/bound": "true"}}),
         "assay-aliases": model_alias("probe", "champion", 1),
@@ -209,6 +210,12 @@ def _refused() -> dict[str, Raw]:
     }
 
 
+def _on_the_host() -> Raw:
+    manifest = run("probe")
+    manifest["spec"]["job"]["template"]["spec"]["hostNetwork"] = True
+    return manifest
+
+
 def _create(cluster: Cluster, manifest: Raw, *more: str) -> str:
     argv = ("create", "--dry-run=server", "--output=json", "--filename=-", *more)
     return cluster.kubectl(*argv, stdin=json.dumps(manifest))
@@ -232,7 +239,7 @@ def _changer_is_filled_in(cluster: Cluster) -> bool:
 
 def _refuses(cluster: Cluster, policy: str, manifest: Raw) -> bool:
     try:
-        _create(cluster, manifest, f"--as={LAUNCHER if policy == 'assay-datasets' else PROBE}")
+        _create(cluster, manifest, f"--as={LAUNCHER if policy in ('assay-datasets', 'assay-pod-security') else PROBE}")
     except ClusterError as error:
         if f"'{policy}'" in str(error):
             return True

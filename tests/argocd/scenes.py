@@ -240,7 +240,7 @@ def _back(reason: str, message: str) -> ModelAliasStatus:
     aside = SetAside.model_validate(
         {"version": 2, "generation": 2, "reason": reason, "message": message, "at": NOW + timedelta(minutes=9)}
     )
-    actor = "walter" if reason == names.ROLLED_BACK else names.OPERATOR_USER
+    actor = "walter" if reason == names.ROLLED_BACK else names.operator_user(names.DEFAULT_NAMESPACE)
     return binding.bind(_bound(1, 2), Move(1, DIGEST, actor, message, NOW + timedelta(minutes=9), 2), aside)
 
 

@@ -54,6 +54,8 @@ def test_nothing_is_left_of_the_default_namespace_and_bucket() -> None:
     assert "assay-system" not in text
     assert "s3://assay/" not in text
     assert "system:serviceaccount:ml-platform:assay-operator" in text
+    status = named(rendered(values), "ValidatingAdmissionPolicy")["assay-status"]
+    assert status["metadata"]["annotations"] == {"assay.dev/operator-namespace": "ml-platform"}
     assert "'s3://other-bucket/runs/'" in text
 
 
@@ -76,7 +78,7 @@ def test_kinds_are_kept_or_not_as_one_likes() -> None:
 def test_no_persona_has_a_verb_it_is_not_about() -> None:
     roles = named(rendered(TRYING_OUT), "ClusterRole")
     verbs = {
-        name: {verb for each in role["rules"] if "aliases" in each["resources"] for verb in each["verbs"]}
+        name: {verb for each in role["rules"] if "aliases" in each.get("resources", []) for verb in each["verbs"]}
         for name, role in roles.items()
     }
     assert {name: found for name, found in verbs.items() if found} == {
@@ -85,7 +87,7 @@ def test_no_persona_has_a_verb_it_is_not_about() -> None:
         "assay-revoker": {"revoke"},
     }
     assert not any(
-        "*" in each["verbs"] or "*" in each["resources"] for role in roles.values() for each in role["rules"]
+        "*" in each["verbs"] or "*" in each.get("resources", []) for role in roles.values() for each in role["rules"]
     )
 
 
@@ -222,7 +224,7 @@ def pods_of(objects: list[Raw]) -> dict[str, tuple[dict[str, str], Raw]]:
 
 def network(values: Raw, **policy: Any) -> tuple[dict[str, Raw], dict[str, tuple[dict[str, str], Raw]]]:
     """Return the NetworkPolicies by name, and the pods."""
-    objects = rendered({**values, "networkPolicy": {"enabled": True, **policy}})
+    objects = rendered({**values, "networkPolicy": {"enabled": True, "restrictEgress": True, **policy}})
     return {name: each["spec"] for name, each in named(objects, "NetworkPolicy").items()}, pods_of(objects)
 
 
@@ -238,7 +240,45 @@ def test_each_network_policy_selects_its_own_pods_and_no_other() -> None:
         assert {pod for pod, (labels, _) in pods.items() if wanted <= labels.items()} == {name}
         assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert network(with_store())[0].keys() == {"assay-operator", "assay-checkup"}
-    assert "NetworkPolicy" not in {each["kind"] for each in rendered(TRYING_OUT)}
+    none = rendered({**TRYING_OUT, "networkPolicy": {"enabled": False}})
+    assert "NetworkPolicy" not in {each["kind"] for each in none}
+
+
+def test_by_default_they_say_who_may_come_in_and_not_where_one_may_go() -> None:
+    """Where the API server is reached differs from cluster to cluster: a wrong port would keep the operator down."""
+    policies = {name: each["spec"] for name, each in named(rendered(TRYING_OUT), "NetworkPolicy").items()}
+    assert set(policies) == {"assay-operator", "assay-checkup", "assay-minio"}
+    assert all(spec["policyTypes"] == ["Ingress"] and "egress" not in spec for spec in policies.values())
+    assert "ingress" not in policies["assay-checkup"]
+
+
+def test_the_operator_is_told_of_the_very_policies_that_are_installed() -> None:
+    for level in ("baseline", "restricted", "off"):
+        objects = rendered({**TRYING_OUT, "runs": {"podSecurity": level}})
+        told = named(objects, "ConfigMap")["assay-admission-policies"]["data"]["policies.yaml"]
+        shipped = [each for each in yaml.safe_load_all(told) if each]
+        assert shipped == [each for each in objects if "AdmissionPolicy" in each["kind"]]
+        assert ("assay-pod-security" in named(objects, "ValidatingAdmissionPolicy")) is (level != "off")
+        assert ("assay-pod-security-restricted" in named(objects, "ValidatingAdmissionPolicy")) is (
+            level == "restricted"
+        )
+    assert "ConfigMap" not in {each["kind"] for each in rendered({**TRYING_OUT, "policies": {"install": False}})}
+
+
+def test_metrics_are_behind_authentication_unless_one_says_otherwise() -> None:
+    def found(**values: Any) -> tuple[str, set[str]]:
+        objects = rendered({**TRYING_OUT, **values})
+        (operator,) = pods_of(objects)["assay-operator"][1]["containers"]
+        env = {each["name"]: each.get("value") for each in operator["env"]}
+        return str(env["ASSAY_METRICS_AUTHENTICATION"]), set(named(objects, "ClusterRole"))
+
+    value, roles = found()
+    assert value == "true"
+    assert {"assay-operator-metrics", "assay-metrics-reader"} <= roles
+    for values in ({"metrics": {"authentication": False}}, {"namespaces": ["team-a"]}):
+        value, roles = found(**values)
+        assert value == "false"
+        assert "assay-operator-metrics" not in roles
 
 
 @pytest.mark.parametrize(

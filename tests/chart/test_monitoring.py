@@ -56,18 +56,29 @@ def queries() -> dict[str, str]:
 
 
 def test_nothing_of_it_is_there_unless_asked_for() -> None:
-    kinds = {each["kind"] for each in rendered(TRYING_OUT)}
-    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "ConfigMap"})
-    for name, kind in (("serviceMonitor", "ServiceMonitor"), ("rules", "PrometheusRule"), ("dashboard", "ConfigMap")):
-        found = {each["kind"] for each in rendered({**TRYING_OUT, "metrics": {name: True}})}
-        assert found - kinds == {kind}
+    there = identities(rendered(TRYING_OUT))
+    assert not {kind for kind, _ in there} & {"ServiceMonitor", "PrometheusRule"}
+    for value, kind, name in (
+        ("serviceMonitor", "ServiceMonitor", "assay-operator"),
+        ("rules", "PrometheusRule", "assay-operator"),
+        ("dashboard", "ConfigMap", "assay-dashboard"),
+    ):
+        found = identities(rendered({**TRYING_OUT, "metrics": {value: True}}))
+        assert found - there == {(kind, name)}
+
+
+def identities(objects: list[Raw]) -> set[tuple[str, str]]:
+    return {(each["kind"], each["metadata"]["name"]) for each in objects}
 
 
 def test_each_has_the_labels_by_which_it_is_found() -> None:
     objects = rendered(EVERYTHING)
-    for kind in ("ServiceMonitor", "PrometheusRule", "ConfigMap"):
-        (found,) = named(objects, kind).values()
-        assert found["metadata"]["labels"]["a"] == "b"
+    for kind, name in (
+        ("ServiceMonitor", "assay-operator"),
+        ("PrometheusRule", "assay-operator"),
+        ("ConfigMap", "assay-dashboard"),
+    ):
+        assert named(objects, kind)[name]["metadata"]["labels"]["a"] == "b"
     assert named(objects, "ConfigMap")["assay-dashboard"]["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
@@ -78,6 +89,7 @@ def test_the_monitor_finds_the_operators_service_and_its_port() -> None:
     assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     (endpoint,) = spec["endpoints"]
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert endpoint["bearerTokenFile"] == "/var/run/secrets/kubernetes.io/serviceaccount/token"
     assert endpoint["honorLabels"], "or the namespace of an alias is that of the operator"
 
 
@@ -109,11 +121,16 @@ def test_promtool_finds_no_fault(tmp_path: Path) -> None:
         prometheus.check_rules(broken, tmp_path)
 
 
+BINDING = 'kind="ValidatingAdmissionPolicyBinding",policy="assay-aliases"'
 #: For each alert the series at which it fires, minute by minute, and the labels that it then has.
 ALIAS = 'namespace="ml",model="digits",alias="champion"'
 FIRES: dict[str, tuple[dict[str, str], Raw]] = {
     "AssayDown": ({'assay_leading{namespace="elsewhere"}': "1x180"}, {"namespace": NAMESPACE}),
     "AssayNotReady": ({'assay_ready{check="store",pod="a"}': "0x180"}, {"check": "store", "pod": "a"}),
+    "AssayPoliciesChanged": (
+        {f"assay_admission_policies_faulty{{{BINDING}}}": "0x90 1x90"},
+        {"kind": "ValidatingAdmissionPolicyBinding", "policy": "assay-aliases"},
+    ),
     "AssayReconcileErrors": (
         {
             'assay_reconcile_errors_total{kind="Run"}': "0+6x180",
@@ -169,6 +186,7 @@ FIRES: dict[str, tuple[dict[str, str], Raw]] = {
 WELL = {
     f'assay_leading{{namespace="{NAMESPACE}"}}': "1x180",
     'assay_ready{check="store",pod="a"}': "1x180",
+    f"assay_admission_policies_faulty{{{BINDING}}}": "0x180",
     'assay_reconcile_errors_total{kind="Run"}': "0x90 3x90",
     'assay_reconcile_duration_seconds_count{kind="Run"}': "0+50x180",
     'assay_queue_wait_seconds_bucket{le="1"}': "0+5x180",

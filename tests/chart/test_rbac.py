@@ -29,7 +29,13 @@ pytestmark = pytest.mark.chart
 
 Raw = dict[str, Any]
 FILE = CHART / "rbac/operator.yaml"
-OWN = ("ClusterRole", charting.DEPLOYMENT), ("Role", charting.DEPLOYMENT)
+OWN = (
+    ("ClusterRole", charting.DEPLOYMENT),
+    ("ClusterRole", f"{charting.DEPLOYMENT}-cluster"),
+    ("ClusterRole", f"{charting.DEPLOYMENT}-policies"),
+    ("Role", charting.DEPLOYMENT),
+    ("ClusterRole", f"{charting.DEPLOYMENT}-metrics"),
+)
 MOVER, APPROVER = "walter", "rita"
 EVERYTHING = "--as-group=system:masters"
 #: So that nobody has to wait for what is done now and then.
@@ -54,6 +60,13 @@ UNSEEN: dict[str, tuple[set[Right], str]] = {
         {Right("delete", "batch", "jobs")},
         "tests/e2e/test_capture_refused.py::test_run_succeeds_and_says_what_is_not_known_of_it",
     ),
+    "who reads metrics is asked about only when somebody does": (
+        {
+            Right("create", "authentication.k8s.io", "tokenreviews"),
+            Right("create", "authorization.k8s.io", "subjectaccessreviews"),
+        },
+        "tests/integration/test_scrapers.py::test_metrics_are_for_those_who_may_get_them",
+    ),
     "the object is read again when a status was written by two at once": (
         {Right("get", "assay.dev", "experiments"), Right("get", "assay.dev", "promotionpolicies")},
         "tests/unit/controllers/test_statuses.py::test_a_conflict_shows_the_object_as_it_is_and_asks_to_come_again",
@@ -63,7 +76,8 @@ UNSEEN: dict[str, tuple[set[Right], str]] = {
 
 def granted() -> set[Right]:
     """Return what the operator's own roles allow."""
-    objects = [each for each in yaml.safe_load_all(FILE.read_text()) if each]
+    texts = [file.read_text() for file in FILE.parent.glob("*.yaml")]
+    objects = [each for text in texts for each in yaml.safe_load_all(text) if each]
     rules = [rule for each in objects if (each["kind"], each["metadata"]["name"]) in OWN for rule in each["rules"]]
     return {Right(*each) for rule in rules for each in product(rule["verbs"], rule["apiGroups"], rule["resources"])}
 

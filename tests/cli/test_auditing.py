@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from assay.store.audit import Action, AuditEvent, AuditObject, AuditTrail
+from assay.signing import keys
+from assay.store.audit import Action, AuditEvent, AuditObject, AuditTrail, Head
+from assay.store.audit.records import digest as sha256_of
+from assay.store.audit.signed import Signature
 from assay.store.config import StoreConfig
 from tests import registry
 from tests.cli.conftest import Answer
@@ -217,18 +220,80 @@ def test_a_trail_that_was_cut_is_noticed_by_the_head_that_the_operator_keeps(ass
     answer = assay("audit", "verify")
     assert answer.code == 6
     assert "the trail ends with record 4" in answer.out
-    # Who may not read the head is told that a cut cannot be noticed.
+    # Who may not read the head is told that nothing is proven, and what would prove it.
     unseen = assay("audit", "verify", "--as", "nobody")
+    assert unseen.code == 6
+    assert "NOT PROVEN, 4 records" in unseen.out
     assert "not compared with the head" in unseen.err
+    assert "nothing proves that the audit trail" in unseen.err
+    assert "ClusterRole assay-auditor" in unseen.err
+    assert json.loads(assay("audit", "verify", "--as", "nobody", "-o", "json").out)["intact"] is False
+
+
+def test_the_head_is_found_wherever_the_operator_lives(assay: Assay, told: Objects, governed: Cluster) -> None:
+    """Whoever is signed in finds the operator's namespace; its head is for those who may read it there."""
+    governed.kubectl("create", "namespace", elsewhere := f"{told.namespace}-platform")
+    heads = governed.kubectl("get", "configmap", "assay-audit-heads", "-n", "assay-system", "-o", "json")
+    move = {**json.loads(heads), "metadata": {"name": "assay-audit-heads", "namespace": elsewhere}}
+    annotate = ("annotate", "--overwrite", "validatingadmissionpolicy", "assay-status")
+    place = "assay.dev/operator-namespace"
+    hidden = {"data": {told.namespace: None}}
+    here = ("patch", "configmap", "assay-audit-heads", "-n", "assay-system", "--type=merge", "-p")
+    try:
+        governed.kubectl("create", "-f", "-", stdin=json.dumps(move))
+        governed.kubectl(*here, json.dumps(hidden))
+        assert assay("audit", "verify").code == 6
+        assert "intact" in assay("audit", "verify", ASSAY_OPERATOR_NAMESPACE=elsewhere).lines[-1]
+        governed.kubectl(*annotate, f"{place}={elsewhere}")
+        assert "intact" in assay("audit", "verify").lines[-1]
+        unread = assay("audit", "verify", "--as", "nobody")
+        assert f'in the namespace "{elsewhere}"' in unread.err, "it is found, and may not be read"
+    finally:
+        governed.kubectl(*annotate, f"{place}=assay-system")
+        governed.kubectl("delete", "namespace", elsewhere, "--wait=false")
+
+
+def test_a_record_that_is_not_signed_by_the_operator_is_seen(assay: Assay, told: Objects, tmp_path: Path) -> None:
+    ours, theirs = keys.new_key(), keys.new_key()
+    public = tmp_path / "public-keys.pem"
+    public.write_bytes(keys.public_pem(ours.public_key()))
+    kept = Head(5, sha256_of(told.store.get_bytes(f"audit/{told.namespace}/000000000005.json", 1 << 20)))
+
+    def append(name: str, key: keys.PrivateKey | None, hint: Head) -> Head:
+        ring = keys.Keyring.of(key)
+        trail = AuditTrail(
+            told.store,
+            told.namespace,
+            hint,
+            sign=lambda line: Signature(ring.signing_id, ring.sign(line)) if key else None,
+        )
+        thing = AuditObject(kind="ModelAlias", namespace=told.namespace, name="digits.champion")
+        return trail.append(AuditEvent(event=name, actor="rita", action=Action.ALIAS_BOUND, object=thing)).head
+
+    head = append("signed", ours, kept)
+    verify = ("audit", "verify", f"--expect={head}", f"--key={public}")
+    assert "intact, 6 records" in assay(*verify).lines[-1]
+    assert assay(*verify, "-o", "json").json()["signed"] == 1
+    head = append("bare", None, head)
+    answer = assay(*verify)
+    assert answer.code == 6
+    assert "unsigned: record 7 is not signed" in answer.out
+    append("foreign", theirs, head)
+    assert "forged: record 8: it is signed with the key" in assay(*verify).out
+    nothing = assay("audit", "verify", f"--key={tmp_path / 'none'}")
+    assert nothing.code == 2
 
 
 def test_an_export_answers_without_a_store(assay: Assay, told: Objects, tmp_path: Path) -> None:
     target = tmp_path / "trail.jsonl"
-    assert "5 records, head 5:" in assay("audit", "export", "--to", str(target)).out
+    head = tmp_path / "head.txt"
+    assert "5 records, head 5:" in assay("audit", "export", "--to", str(target), "--head", str(head)).out
     without = {"ASSAY_STORE_ENDPOINT": ""}
     answer = assay("history", "digits.champion", "--from", str(target), **without)
     assert len(answer.lines) == 4
-    assert "intact, 5 records" in assay("audit", "verify", "--from", str(target), **without).out
+    check = ("audit", "verify", "--from", str(target))
+    assert "intact, 5 records" in assay(*check, "--expect", f"@{head}", **without).lines[-1]
+    assert assay(*check, **without).code == 6, "the end of an export may have been cut"
     assert len(assay("audit", "list", "--object", "digits.champion", "--from", str(target), **without).lines) == 4
     nothing = assay("audit", "list", **without)
     assert nothing.code == 2

@@ -66,9 +66,7 @@ def test_retried_run_keeps_the_logs_of_both_pods_and_of_its_init_containers(obje
     """
     manifest = run("retried", script, job={"backoffLimit": 2})
     spec = manifest["spec"]["job"]["template"]["spec"]
-    spec["volumes"] = [
-        {"name": "shared", "hostPath": {"path": f"/tmp/{objects.namespace}", "type": "DirectoryOrCreate"}}
-    ]
+    spec["volumes"] = [objects.shared_volume("shared")]
     spec["containers"][0]["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
     spec["securityContext"] = {"runAsUser": 0, "runAsNonRoot": False}
     spec["initContainers"] = [

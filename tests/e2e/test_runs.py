@@ -43,9 +43,7 @@ def test_retried_run_keeps_both_attempts_apart(objects: Objects) -> None:
     """
     manifest = run("retried", script, job={"backoffLimit": 2}, model={"path": "model.txt"})
     spec = manifest["spec"]["job"]["template"]["spec"]
-    spec["volumes"] = [
-        {"name": "shared", "hostPath": {"path": f"/tmp/{objects.namespace}", "type": "DirectoryOrCreate"}}
-    ]
+    spec["volumes"] = [objects.shared_volume("shared")]
     spec["containers"][0]["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
     spec["securityContext"] = {"runAsUser": 0, "runAsNonRoot": False}
     objects.apply(manifest)
@@ -106,21 +104,22 @@ def test_pending_run_says_what_it_waits_for(objects: Objects) -> None:
 def test_run_whose_pods_are_refused_says_why_and_goes_on_once_they_are_not(objects: Objects) -> None:
     enforce = "pod-security.kubernetes.io/enforce"
     objects.kubectl("label", "namespace", objects.namespace, f"{enforce}=restricted")
-    manifest = run("privileged", "log(step=0, score=1)")
+    manifest = run("root", "log(step=0, score=1)")
     container = manifest["spec"]["job"]["template"]["spec"]["containers"][0]
-    container["securityContext"] = {"privileged": True}
+    container["securityContext"] = {"runAsUser": 0, "runAsNonRoot": False}
     objects.apply(manifest)
     found = objects.wait(
-        "run", "privileged", "PodsRefused", lambda o: o.get("status", {}).get("reason") == "PodsRefused", seconds=30
+        "run", "root", "PodsRefused", lambda o: o.get("status", {}).get("reason") == "PodsRefused", seconds=30
     )
     assert found["status"]["phase"] == "Pending"
-    said = 'the Job\'s pods are refused: violates PodSecurity "restricted:latest": privileged (container "train"'
-    assert found["status"]["message"].startswith(said)
+    said = found["status"]["message"]
+    assert said.startswith('the Job\'s pods are refused: violates PodSecurity "restricted:latest": ')
+    assert "runAsUser=0" in said
     assert condition(found, "Started")["reason"] == "PodsRefused"
     assert not objects.all("pods")
-    assert "PodsRefused" in objects.kubectl("describe", "run", "privileged")
+    assert "PodsRefused" in objects.kubectl("describe", "run", "root")
     objects.kubectl("label", "namespace", objects.namespace, f"{enforce}-")
-    ended = objects.wait_phase("run", "privileged", "Succeeded", "Failed")
+    ended = objects.wait_phase("run", "root", "Succeeded", "Failed")
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
 
 

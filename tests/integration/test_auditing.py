@@ -462,9 +462,12 @@ async def _live_through(story: Story) -> None:
     moved = story.alias(2, boundVersion=1, bindings=1)
     await story.tell(audit_events.alias_bound(moved, pointed(1), pointed(2), "walter", "better", 2), 15)
     failing = story.alias(2, boundVersion=2, boundDigest=registry.digest("2"), bindings=2)
-    await story.tell(audit_events.alias_degraded(failing, 2, "the pods fail"), 16)
+    await story.tell(audit_events.alias_degraded(failing, 2, "the pods fail", operator=registry.OPERATOR), 16)
     await story.tell(
-        audit_events.rolled_back(failing, pointed(2), pointed(1), "", "the pods fail", 3, automatic=True), 16
+        audit_events.rolled_back(
+            failing, pointed(2), pointed(1), registry.OPERATOR, "the pods fail", 3, automatic=True
+        ),
+        16,
     )
     last = story.alias(2, boundVersion=1, boundDigest=registry.digest("1"), bindings=3)
     await story.tell(audit_events.alias_released(last), 18)
@@ -498,6 +501,6 @@ async def test_what_was_live_is_answered_from_what_the_operator_tells(
     assert first["registered_by"] == "dora"
     assert (second["version"], second["until"]) == (2, "2026-11-21T16:05:00Z")
     assert [each["time"] for each in second["approvals"]] == ["2026-11-21T14:05:00Z"]
-    assert (back["version"], back["action"], back["by"]) == (1, "RolledBack", names.OPERATOR_USER)
+    assert (back["version"], back["action"], back["by"]) == (1, "RolledBack", registry.OPERATOR)
     assert back["approvals"] == first["approvals"]
     assert (back["reason"], back["until"]) == ("the pods fail", "2026-11-21T18:05:00Z")

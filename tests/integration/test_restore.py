@@ -116,6 +116,9 @@ def test_what_was_there_comes_back_and_is_held_until_it_is_approved_anew(
     where = tmp_path / "restored.yaml"
     assert main([models.namespace, f"--to={where}", f"--expect={head}"]) == 0
     models.cluster.create_namespace(models.namespace)
+    # The namespace is another one: what the old one had recorded is handed over.
+    prefixes = f"s3://assay/runs/{models.namespace}/ s3://assay/models/{models.namespace}/"
+    models.cluster.kubectl("annotate", "namespace", models.namespace, f"assay.dev/allowed-prefixes={prefixes}")
     operator.start().wait_ready()
     models.cluster.kubectl("apply", f"--filename={where}")
 

@@ -187,11 +187,12 @@ AUDIT = Part(
         Step("alex", "Is the trail intact?", "assay audit verify", ("intact",)),
         Step(
             "alex",
-            "alex exports the trail to a file. Anyone can check the file without access to the store.",
-            "assay audit export --to trail.jsonl",
+            "alex exports the trail to a file. Anyone can check the file without access to the store. The head is sent "
+            "separately: without it, nobody can tell whether the end of the file was cut off.",
+            "assay audit export --to trail.jsonl --head head.txt",
             ("records, head",),
         ),
-        Step("alex", "", "assay audit verify --from trail.jsonl", ("intact",)),
+        Step("alex", "", "assay audit verify --from trail.jsonl --expect @head.txt", ("intact",)),
     ),
 )
 

@@ -40,12 +40,51 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 {{- define "assay.localised" -}}
 {{- $text := .text -}}
 {{- $text = $text | replace "system:serviceaccount:assay-system:assay-operator" (printf "system:serviceaccount:%s:assay-operator" .root.Release.Namespace) -}}
+{{- $text = $text | replace "operator-namespace: assay-system" (printf "operator-namespace: %s" .root.Release.Namespace) -}}
 {{- $text = $text | replace "namespace: assay-system" (printf "namespace: %s" .root.Release.Namespace) -}}
 {{- range .root.Values.policies.controllers -}}
 {{- $text = $text | replace "'system:kube-controller-manager'" (printf "'system:kube-controller-manager', '%s'" .) -}}
 {{- end -}}
 {{- $text = $text | replace "system:serviceaccount:kube-system:job-controller" .root.Values.policies.jobController -}}
 {{- $text | replace "s3://assay/" (printf "s3://%s/" .root.Values.store.bucket) -}}
+{{- end }}
+
+{{- /* Turns a ClusterRole or its binding into a Role of one namespace, under a name of its own. */ -}}
+{{- define "assay.servedRole" -}}
+{{- $object := deepCopy .object -}}
+{{- $_ := set $object "kind" ($object.kind | trimPrefix "Cluster") -}}
+{{- $_ := set $object "metadata" (dict "name" (printf "%s-served" $object.metadata.name) "namespace" .namespace) -}}
+{{- with $object.roleRef -}}
+{{- $_ := set . "kind" "Role" -}}
+{{- $_ := set . "name" (printf "%s-served" .name) -}}
+{{- end -}}
+{{- range $object.subjects -}}
+{{- $_ := set . "namespace" $.root.Release.Namespace -}}
+{{- end -}}
+{{- toYaml $object -}}
+{{- end }}
+
+{{- /* Whether metrics require authentication, which needs a cluster-wide right (TokenReview). */ -}}
+{{- define "assay.metricsAuthentication" -}}
+{{- and .Values.metrics.authentication (not .Values.namespaces) -}}
+{{- end }}
+
+{{- /* Every admission policy that suits the API server, as one text. */ -}}
+{{- define "assay.policies" }}
+{{- $mutates := or (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") (semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version) }}
+{{- $left := list }}
+{{- if not $mutates }}{{ $left = append $left "stamps.yaml" }}{{ end }}
+{{- if eq .Values.runs.podSecurity "off" }}{{ $left = append $left "pod-security.yaml" }}{{ end }}
+{{- range $path, $_ := .Files.Glob "policies/*.yaml" }}
+{{- if not (has (base $path) $left) }}
+---
+{{ include "assay.localised" (dict "root" $ "text" ($.Files.Get $path)) }}
+{{- end }}
+{{- end }}
+{{- if eq .Values.runs.podSecurity "restricted" }}
+---
+{{ .Files.Get "policies/optional/pod-security-restricted.yaml" }}
+{{- end }}
 {{- end }}
 
 {{- /* How to reach the store, for everything that runs the operator's code. */ -}}

@@ -47,6 +47,8 @@ ANNOTATION_CHANGED_BY: Final = f"{GROUP}/changed-by"
 ANNOTATION_OPEN: Final = f"{GROUP}/open-by-default"
 # On a Namespace: prefixes (s3://bucket/path/) beyond its own that its ModelVersions may name, separated by spaces.
 ANNOTATION_ALLOWED_PREFIXES: Final = f"{GROUP}/allowed-prefixes"
+# On a Namespace: service accounts, besides the default one, that its runs may have, separated by spaces.
+ANNOTATION_RUN_ACCOUNTS: Final = f"{GROUP}/run-service-accounts"
 # On a Deployment or StatefulSet: `<model>.<alias>`. What the operator then sets bears the names below.
 ANNOTATION_SERVE: Final = f"{GROUP}/serve"
 SERVED_PREFIX: Final = f"{GROUP}/served-"
@@ -57,11 +59,25 @@ MODEL_VARIABLES: Final = ("MODEL_PATH", "MODEL_NAME", "MODEL_VERSION")
 # The init containers of a training pod that fetch its data sets: this one, and with a number behind it one a Secret.
 FETCH_DATA_CONTAINER: Final = "assay-fetch-data"
 
-# The resources for RBAC that exist as no objects, and the operator's name in them.
+# The resources for RBAC that exist as no objects.
 VIRTUAL_ALIASES: Final = "aliases"
 VIRTUAL_USERS: Final = "users"
 VIRTUAL_MODELS: Final = "models"
-OPERATOR_USER: Final = "system:serviceaccount:assay-system:assay-operator"
+
+# Where the operator lives unless its configuration names another namespace, and its service account there.
+DEFAULT_NAMESPACE: Final = "assay-system"
+SERVICE_ACCOUNT: Final = "assay-operator"
+# On the ValidatingAdmissionPolicy of this name, which everyone may read: the namespace that the operator lives in.
+ANNOTATION_OPERATOR_NAMESPACE: Final = f"{GROUP}/operator-namespace"
+STATUS_POLICY: Final = "assay-status"
+# In the operator's namespace: the end of every audit trail.
+AUDIT_HEADS: Final = "assay-audit-heads"
+
+
+def operator_user(namespace: str) -> str:
+    """The API server's name for the operator that lives in a namespace."""
+    return f"system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
+
 
 #: What has to be installed for anything to be gated; see charts/assay/policies.
 ADMISSION_POLICIES: Final = frozenset(
@@ -77,6 +93,7 @@ ADMISSION_POLICIES: Final = frozenset(
         "namespaces",
         "nobodys-deputy",
         "owner",
+        "pod-security",
         "pods",
         "promotion",
         "rollouts",
@@ -109,7 +126,10 @@ REGISTERED: Final = "Registered"
 BOUND: Final = "Bound"
 HELD: Final = "Held"
 DEGRADED: Final = "Degraded"
+STALLED: Final = "Stalled"
 
+# Reason of an object of any kind that cannot be reconciled.
+CANNOT_BE_RECONCILED: Final = "CannotBeReconciled"
 # Reasons of a run that waits.
 WAITING_FOR_JOB: Final = "WaitingForJob"
 WAITING_FOR_POD: Final = "WaitingForPod"
@@ -125,6 +145,8 @@ STORE_UNREACHABLE: Final = "StoreUnreachable"
 # Reasons of a run that ended.
 JOB_COMPLETE: Final = "JobComplete"
 INVALID_TEMPLATE: Final = "InvalidTemplate"
+INVALID_LABEL: Final = "InvalidLabel"
+POD_SECURITY: Final = "PodSecurity"
 NAME_TAKEN: Final = "NameTaken"
 JOB_DELETED: Final = "JobDeleted"
 RECORD_INCOMPLETE: Final = "RecordIncomplete"

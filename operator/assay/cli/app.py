@@ -78,7 +78,9 @@ COMMANDS: Final = (
         "Show what an alias has pointed to, who moved it and who had approved, from the audit trail.",
     ),
     Row(
-        "audit verify", "audit.verify", "Say whether any record of the trail is missing or altered; exit code 6 if so."
+        "audit verify",
+        "audit.verify",
+        "Prove that no record of the trail is missing or altered; exit code 6 if it cannot be proven.",
     ),
     Row("audit list", "audit.list", "List the records of the trail."),
     Row(

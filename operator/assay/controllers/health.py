@@ -6,13 +6,18 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from assay.controllers import metrics
+from assay.controllers.scrapers import Scrapers
 
 
 class Health:
-    """A small HTTP server. ``checks`` maps the name of what has to be in order to "" or to what is wrong with it."""
+    """A small HTTP server. ``checks`` maps the name of what has to be in order to "" or to what is wrong with it.
 
-    def __init__(self, port: int) -> None:
+    ``scrapers`` says who may read the metrics; None: everybody.
+    """
+
+    def __init__(self, port: int, scrapers: Scrapers | None = None) -> None:
         self._port = port
+        self._scrapers = scrapers
         self._runner: web.AppRunner | None = None
         self.checks: dict[str, str] = {}
 
@@ -36,6 +41,8 @@ class Health:
         """Close the port."""
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._scrapers is not None:
+            await self._scrapers.close()
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -44,7 +51,11 @@ class Health:
         ready = bool(self.checks) and not any(self.checks.values())
         return web.Response(text=_told(self.checks), status=200 if ready else 503)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
+        if self._scrapers is not None:
+            answer = await self._scrapers.judge(request.headers.get("Authorization", ""))
+            if answer.why:
+                return web.Response(text=f"{answer.why}\n", status=answer.status)
         for name, wrong in self.checks.items():
             metrics.READY.labels(name).set(not wrong)
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -16,6 +16,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 ANSWERS = (NotFound, AlreadyExists)
 
 READY = Gauge("assay_ready", "1 when what /readyz asks for is in order, by check.", ["check"])
+POLICIES_FAULTY = Gauge(
+    "assay_admission_policies_faulty",
+    "1 for an admission policy or binding that is missing or was changed, else 0; by its kind and name.",
+    ["kind", "policy"],
+)
 
 RECONCILE_SECONDS = Histogram(
     "assay_reconcile_duration_seconds",

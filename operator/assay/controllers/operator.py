@@ -11,21 +11,23 @@ import kopf
 
 from assay.api import names
 from assay.api.objects import Raw
-from assay.api.resources import ADMISSION_POLICIES
+from assay.api.resources import NAMESPACES
 from assay.api.run_status import CredentialsStatus
 from assay.controllers import metrics, tracing
 from assay.controllers.audit.recorder import Auditor
 from assay.controllers.health import Health
 from assay.controllers.registry import aliases, policies, versions, workloads
-from assay.controllers.runtime import gauges, resync
+from assay.controllers.runtime import defects, gauges, resync
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.events import Events
 from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, EventHandlers
 from assay.controllers.runtime.leader import Leadership
 from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, ModelCache, key_of
 from assay.controllers.runtime.nodes import Nodes
+from assay.controllers.runtime.policy_watch import PolicyWatch
 from assay.controllers.runtime.queue import Key, WorkQueue
 from assay.controllers.runtime.tracking_cache import TrackingCache, place
+from assay.controllers.scrapers import Scrapers
 from assay.controllers.settings import Settings
 from assay.controllers.tracking import experiments, runs
 from assay.controllers.tracking.credentials import stale
@@ -47,6 +49,8 @@ _COPIES = 2
 #: Parts of logs that are written, or looked through, at once.
 _LOG_WORKERS = 4
 _RESYNC_SECONDS = 600.0
+#: How often the admission policies are compared with what was shipped, and namespaces looked at that cannot be watched.
+_POLICY_SECONDS = 30.0
 
 
 RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
@@ -74,13 +78,14 @@ class Operator:
         self.context: Context
         self.handlers: EventHandlers
         self._gauges: gauges.Gauges
+        self._policies: PolicyWatch
         self._register()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Run until stopped."""
         await kopf.operator(
             registry=self.registry,
-            settings=_kopf_settings(),
+            settings=_kopf_settings(clusterwide=not self.settings.namespaces),
             standalone=True,
             # kopf would ask for the user's name, and a container's user need not have one.
             identity=cast(Any, self.settings.identity),
@@ -97,7 +102,8 @@ class Operator:
         kopf.on.cleanup(registry=self.registry)(self._stop)
         for prefix, plural in resync.RESOURCES:
             self._watch(prefix, plural)
-        kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._ingest_namespace)
+        if not self.settings.namespaces:  # else it may only ask for each by its name
+            kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._ingest_namespace)
 
     def _watch(self, prefix: str, plural: str) -> None:
         """Take in each object that exists or changes, or is deleted, and queue what that concerns."""
@@ -124,6 +130,7 @@ class Operator:
         await kube.connect()
         store = self._store(settings.store_workers)
         queue = WorkQueue(self._reconcile, _WORKERS)
+        keys = Keys(settings.signing)
         self.context = Context(
             settings,
             kube,
@@ -132,9 +139,11 @@ class Operator:
             ModelCache(),
             queue,
             Events(kube),
-            Auditor(kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace),
+            Auditor(
+                kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace, keys
+            ),
             self._store(_COPIES),
-            keys=Keys(settings.signing),
+            keys=keys,
         )
         logs_store = self._store(_LOG_WORKERS)
         tracking, seconds = self.context.tracking, settings.log_seconds
@@ -145,6 +154,7 @@ class Operator:
         self.handlers = EventHandlers(self.context, self.context.logs.wake)
         self.context.ingest = self.handlers.ingest
         self._gauges = gauges.Gauges(self.context.tracking, self.context.models)
+        self._policies = PolicyWatch(kube, settings.policies_file, required=settings.require_policies)
         await self.context.audit.load()
         await self.context.nodes.look()
         # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
@@ -153,6 +163,7 @@ class Operator:
         self.health.checks["objects"] = ""
         self._gauges.begin()
         await self._check_policies()
+        await self._look_at_namespaces()
         self.handlers.everything()
         queue.start()
         self.context.logs.start()
@@ -160,6 +171,7 @@ class Operator:
             asyncio.create_task(self._ensure_bucket(), name="bucket"),
             asyncio.create_task(self._observe(), name="observer"),
             asyncio.create_task(self._resync(), name="stock"),
+            asyncio.create_task(self._look_around(), name="policies"),
             asyncio.create_task(Retainer(self.context).keep(), name="retention"),
             asyncio.create_task(self.context.audit.keep(), name="heads"),
             asyncio.create_task(self.context.nodes.keep(), name="nodes"),
@@ -191,7 +203,11 @@ class Operator:
     async def _reconcile(self, key: Key) -> None:
         run = self.context.tracking.active_runs.get((key.namespace, key.name)) if key.kind == names.RUN else None
         with tracing.reconcile(key, key.uid or (run["metadata"]["uid"] if run else "")):
-            await RECONCILERS[key.kind](self.context, key)
+            try:
+                await RECONCILERS[key.kind](self.context, key)
+            except Exception as error:  # the queue tries again, and whoever looks at the object has to see why
+                await defects.report(self.context, key, error)
+                raise
 
     # In the background
 
@@ -211,17 +227,25 @@ class Operator:
                 return
 
     async def _check_policies(self) -> None:
-        """Say what keeps people from writing what is not theirs, if some of it is missing. Nothing is gated without."""
-        try:
-            known = {each["metadata"]["name"] async for each in self.context.kube.list(ADMISSION_POLICIES, "")}
-        except ApiError as error:
-            known, wrong = set(), f"cannot be listed: {error}"
-        else:
-            missing = ", ".join(sorted(names.ADMISSION_POLICIES - known))
-            wrong = f"not installed: {missing}" if missing else ""
-        if wrong:
-            log.warning("admission policies: %s", wrong)
+        """Compare the admission policies with what was shipped: without them nothing is gated."""
+        wrong = await self._policies.look()
         self.health.checks["policies"] = wrong if self.settings.require_policies else ""
+
+    async def _look_at_namespaces(self) -> None:
+        """Read the annotations of the namespaces that are served, where they cannot be watched."""
+        for name in self.settings.namespaces:
+            try:
+                found = await self.context.kube.get(NAMESPACES, "", name)
+            except ApiError as error:
+                log.warning("the namespace %s cannot be looked at: %s", name, error)
+            else:
+                self.handlers.ingest_namespace(found or {"metadata": {"name": name}})
+
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(_POLICY_SECONDS)
+            await self._check_policies()
+            await self._look_at_namespaces()
 
     async def _observe(self) -> None:
         """Walk the runs that go on: read their live metrics, refresh their credentials. Finished runs cost nothing."""
@@ -253,7 +277,6 @@ class Operator:
             except ApiError as error:
                 log.warning("cannot take stock: %s", error)
                 continue
-            await self._check_policies()
             for kind, body in found:
                 self.handlers.forget({**body, "kind": kind})
 
@@ -287,8 +310,10 @@ def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-def _kopf_settings() -> kopf.OperatorSettings:
+def _kopf_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    # Looking for kinds and namespaces that come later takes rights in the whole cluster.
+    settings.scanning.disabled = not clusterwide
     settings.posting.enabled = False
     settings.watching.server_timeout = 540
     settings.watching.connect_timeout = 10
@@ -306,7 +331,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
 
 async def main(settings: Settings) -> None:
     """Run one operator until the process is told to stop; with a Lease, once that is held."""
-    health = Health(settings.metrics_port)
+    health = Health(settings.metrics_port, Scrapers() if settings.metrics_authentication else None)
     await health.start()
     try:
         with contextlib.suppress(asyncio.CancelledError):

@@ -6,12 +6,15 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assay.api import names
+from assay.planning.runs import pod_security
 from assay.planning.runs.datasets import StoreAddress
 from assay.planning.runs.job import JobSettings
 from assay.planning.serving.injection import ServingSettings
 from assay.signing.settings import SigningSettings
 from assay.store.audit.settings import AuditSettings
 from assay.store.config import ConfigError, StoreConfig
+from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Settings:
     #: Namespaces to serve; empty: all.
     namespaces: tuple[str, ...] = ()
     metrics_port: int = 9095
+    #: Whether metrics are only for those who may get /metrics in this cluster.
+    metrics_authentication: bool = False
     #: How often the live summaries of running runs are read from the store.
     observe_seconds: float = 10.0
     #: How often it is looked for what is to be kept no longer.
@@ -40,15 +45,26 @@ class Settings:
     api_concurrency: int = 20
     store_workers: int = 8
     #: Where the operator itself lives; it keeps the ends of the audit trails there.
-    namespace: str = "assay-system"
+    namespace: str = names.DEFAULT_NAMESPACE
+    #: What the API server calls the operator; empty: the service account of the chart in that namespace.
+    user_name: str = ""
     #: Name of the Lease without which nothing is done; empty: there is but one operator.
     lease: str = ""
     #: By which name the Lease is held: the pod's.
     identity: str = ""
+    #: What the pod templates of runs may ask for: `baseline`, `restricted` or `off`.
+    pod_security: str = pod_security.BASELINE
     #: Whether the operator is not ready without its admission policies.
     require_policies: bool = False
+    #: The manifests of the admission policies as they were shipped; empty: only their names are known.
+    policies_file: str = ""
     audit: AuditSettings = field(default_factory=AuditSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
+
+    @property
+    def user(self) -> str:
+        """What the API server calls the operator: the actor of what it does by itself."""
+        return self.user_name or names.operator_user(self.namespace)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -63,12 +79,15 @@ class Settings:
                 image=image,
                 pull_policy=environment.get("ASSAY_IMAGE_PULL_POLICY", "IfNotPresent"),
                 grace_seconds=_whole(environment, "ASSAY_GRACE_SECONDS", 120),
+                max_files=_whole(environment, "ASSAY_RUN_MAX_FILES", MAX_RUN_FILES, most=MAX_FILES),
+                max_bytes=_whole(environment, "ASSAY_RUN_MAX_BYTES", MAX_RUN_BYTES, most=1 << 60),
                 store=StoreAddress(store.run_endpoint or store.endpoint, store.region, store.authorities()),
                 **_resources(environment),
             ),
             serving=ServingSettings(image, environment.get("ASSAY_IMAGE_PULL_POLICY", "IfNotPresent")),
             namespaces=tuple(environment.get("ASSAY_NAMESPACES", "").replace(",", " ").split()),
             metrics_port=_whole(environment, "ASSAY_METRICS_PORT", 9095, least=0, most=65535),
+            metrics_authentication=_one_of(environment, "ASSAY_METRICS_AUTHENTICATION", ("false", "true")) == "true",
             observe_seconds=_number(environment, "ASSAY_OBSERVE_SECONDS", 10.0, least=0.1),
             retention_seconds=_number(environment, "ASSAY_RETENTION_SECONDS", 60.0, least=0.1),
             log_seconds=_number(environment, "ASSAY_LOG_SECONDS", 30.0, least=0.5),
@@ -77,10 +96,13 @@ class Settings:
             kubelet_ca_file=environment.get("ASSAY_KUBELET_CA_FILE", "").strip(),
             api_concurrency=_whole(environment, "ASSAY_API_CONCURRENCY", 20, most=1000),
             store_workers=_whole(environment, "ASSAY_STORE_WORKERS", 8, most=256),
-            namespace=environment.get("ASSAY_NAMESPACE", "").strip() or "assay-system",
+            namespace=environment.get("ASSAY_NAMESPACE", "").strip() or names.DEFAULT_NAMESPACE,
+            user_name=environment.get("ASSAY_USER", "").strip(),
             lease=environment.get("ASSAY_LEASE", "").strip(),
             identity=environment.get("ASSAY_POD", "").strip() or f"{socket.gethostname()}-{os.getpid()}",
+            pod_security=_one_of(environment, "ASSAY_POD_SECURITY", pod_security.LEVELS),
             require_policies=_one_of(environment, "ASSAY_REQUIRE_POLICIES", ("false", "true")) == "true",
+            policies_file=environment.get("ASSAY_POLICIES_FILE", "").strip(),
             audit=AuditSettings.from_environment(environment),
             signing=SigningSettings.from_environment(environment),
         )

@@ -18,7 +18,7 @@ from assay.recorder.folder import Listing, NotAFileError, Signature, open_file, 
 from assay.recorder.ledger import Ledger
 from assay.store import layout
 from assay.store.errors import SourceChanged, SourceError, StoreError, UploadLost
-from assay.store.limits import MAX_FILES
+from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
 
 T = TypeVar("T")
 
@@ -38,7 +38,17 @@ class Store(Protocol):
 class Artifacts:
     """The artifacts of one pod. `sweep` and `finish` are for one thread; the figures for any."""
 
-    def __init__(self, folder: Path, prefix: str, ledger: Ledger, store: Store) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str,
+        ledger: Ledger,
+        store: Store,
+        *,
+        max_files: int = MAX_RUN_FILES,
+        max_bytes: int = MAX_RUN_BYTES,
+    ) -> None:
+        self._max_files, self._max_bytes = min(max_files, MAX_FILES), max_bytes
         self._folder = str(folder)
         self._prefix = prefix
         self._ledger = ledger
@@ -52,7 +62,7 @@ class Artifacts:
         listing = scan(self._folder, MAX_FILES)
         debounced = [p for p, found in self._outdated(listing) if self._last.files.get(p) == found]
         self._last = listing
-        self._upload_all(debounced)
+        self._upload_all(self._within_limits(debounced))
 
     def finish(self) -> None:
         """Upload whatever is not in the store as it is now."""
@@ -62,7 +72,7 @@ class Artifacts:
             outdated = [path for path, _ in self._outdated(self._last)]
             if not outdated:
                 return
-            self._upload_all(outdated)
+            self._upload_all(self._within_limits(outdated))
 
     def counts(self) -> tuple[int, int]:
         """How many artifacts are in the store, and their bytes."""
@@ -91,6 +101,23 @@ class Artifacts:
             failed = self._failed.get(path)
             if not (recorded and recorded.signature == found) and not (failed and failed[0] == found):
                 yield path, found
+
+    def _within_limits(self, paths: list[str]) -> list[str]:
+        """Return those of the paths for which there is room. Of the others it is remembered why they are left out."""
+        with self._lock:
+            sizes = {path: found.signature.size for path, found in self._ledger.recorded.items()}
+        total, chosen = sum(sizes.values()), []
+        for path in paths:
+            signature = self._last.files[path]
+            wanted = total - sizes.get(path, 0) + signature.size
+            if wanted > self._max_bytes:
+                self._failed[path] = signature, _too_much("bytes", self._max_bytes)
+            elif path not in sizes and len(sizes) >= self._max_files:
+                self._failed[path] = signature, _too_much("files", self._max_files)
+            else:
+                total, sizes[path] = wanted, signature.size
+                chosen.append(path)
+        return chosen
 
     def _upload_all(self, paths: list[str]) -> None:
         small = [path for path in paths if self._last.files[path].size <= SMALL_BYTES]
@@ -132,3 +159,7 @@ class Artifacts:
             if Signature.of(os.fstat(fd)) == before:
                 with self._lock:
                     self._ledger.end(path, before, sha256)
+
+
+def _too_much(what: str, limit: int) -> str:
+    return f"the artifacts of a pod may have {limit} {what} (runs.max{what.capitalize()} of the chart)"

@@ -77,7 +77,12 @@ class Session:
         with suppress(OSError):  # a full disk; the first commit will tell
             self._spool.save(self._state)
         self._artifacts = Artifacts(
-            folder, settings.prefix, Ledger(settings.spool / "artifacts.jsonl"), self._connection
+            folder,
+            settings.prefix,
+            Ledger(settings.spool / "artifacts.jsonl"),
+            self._connection,
+            max_files=settings.max_files,
+            max_bytes=settings.max_bytes,
         )
         self._shipper = Shipper(settings.prefix, self._spool, self._state, self._connection)
         self._threads = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.store import layout
+from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
 
 
 class SettingsError(ValueError):
@@ -31,6 +32,9 @@ class Settings:
     part_bytes: int = 4 << 20
     settle_seconds: float = 5.0
     grace_seconds: float = 30.0
+    #: How many artifacts are recorded, and how many bytes of them.
+    max_files: int = MAX_RUN_FILES
+    max_bytes: int = MAX_RUN_BYTES
 
     @property
     def finish_seconds(self) -> float:
@@ -58,6 +62,8 @@ class Settings:
             part_bytes=int(_number(env, "ASSAY_PART_BYTES", 4 << 20, 1024, 64 << 20)),
             settle_seconds=_number(env, "ASSAY_SETTLE_SECONDS", 5.0, 0.05, 3600),
             grace_seconds=_number(env, "ASSAY_GRACE_SECONDS", 30.0, 1, 7 * 86400),
+            max_files=int(_number(env, "ASSAY_MAX_FILES", MAX_RUN_FILES, 1, MAX_FILES)),
+            max_bytes=int(_number(env, "ASSAY_MAX_BYTES", MAX_RUN_BYTES, 1, 1 << 60)),
         )
 
 

@@ -23,6 +23,7 @@ Raw = dict[str, Any]
 DIGEST, MANIFEST = registry.digest("1"), registry.digest("2")
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 KEY = "champion.approval.assay.dev/rita-1"
+OPERATOR = names.operator_user("ml-platform")
 VALUE = f"{DIGEST} rita\nlooks good\nto me"
 
 
@@ -63,17 +64,19 @@ ARTIFACT = ArtifactStatus(uri="s3://assay/models/ml/digits/v1/", digest=DIGEST, 
 ONE, TWO = Pointed(1, DIGEST), Pointed(2, MANIFEST)
 
 EVENTS: dict[str, Callable[[], AuditEvent]] = {
-    "RunEnded": lambda: audit_events.run_ended(body(registry.run("r")), RunStatus(phase="Failed")),
+    "RunEnded": lambda: audit_events.run_ended(body(registry.run("r")), RunStatus(phase="Failed"), operator=OPERATOR),
     "VersionRegistered": lambda: audit_events.version_registered(version(), ARTIFACT),
-    "RegistrationRefused": lambda: audit_events.registration_refused(version(), "expected another digest"),
+    "RegistrationRefused": lambda: audit_events.registration_refused(
+        version(), "expected another digest", operator=OPERATOR
+    ),
     "VersionArchived": lambda: audit_events.version_archived(version(), True),
     "VersionDeleted": lambda: audit_events.version_deleted(version()),
     "ApprovalGiven": lambda: audit_events.approval_given(version(), approval()),
     "ApprovalRevoked": lambda: audit_events.approval_revoked(version(), approval()),
     "BindingRefused": lambda: audit_events.binding_refused(alias(), 2, DIGEST, ["needs 1 more approval"], 3),
     "AliasBound": lambda: audit_events.alias_bound(alias(), ONE, TWO, "walter", "better", 2),
-    "RolledBack": lambda: audit_events.rolled_back(alias(), TWO, ONE, "", "it failed", 3, automatic=True),
-    "AliasDegraded": lambda: audit_events.alias_degraded(alias(), 2, "the pods fail"),
+    "RolledBack": lambda: audit_events.rolled_back(alias(), TWO, ONE, OPERATOR, "it failed", 3, automatic=True),
+    "AliasDegraded": lambda: audit_events.alias_degraded(alias(), 2, "the pods fail", operator=OPERATOR),
     "AliasReleased": lambda: audit_events.alias_released(alias(boundVersion=2, boundDigest=DIGEST)),
     "PolicyChanged": lambda: audit_events.policy_changed(body({"metadata": {"name": "p"}, "spec": {"mode": "Warn"}})),
 }
@@ -106,8 +109,8 @@ def test_no_two_events_of_one_object_have_the_same_name() -> None:
         audit_events.version_archived(version(), False).event,
         audit_events.version_archived(archived("2026-01-01T00:00:00Z"), True).event,
         audit_events.alias_bound(alias(), ONE, TWO, "walter", "again", 4).event,
-        audit_events.alias_degraded(alias(bindings=2), 2, "the pods fail").event,
-        audit_events.registration_refused(version(), "another reason").event,
+        audit_events.alias_degraded(alias(bindings=2), 2, "the pods fail", operator=OPERATOR).event,
+        audit_events.registration_refused(version(), "another reason", operator=OPERATOR).event,
         audit_events.binding_refused(alias(), 2, DIGEST, [], 4).event,
         audit_events.binding_refused(alias(), 1, DIGEST, [], 3).event,
     ]
@@ -171,14 +174,14 @@ def test_a_run_says_how_it_ended() -> None:
         model=model,
         record=RecordStatus(uri="s3://assay/runs/ml/_/r/u/", manifest_digest=MANIFEST),
     )
-    found = audit_events.run_ended(body(registry.run("r", owner="dora")), status)
+    found = audit_events.run_ended(body(registry.run("r", owner="dora")), status, operator=OPERATOR)
     assert (found.actor, found.time) == ("dora", "2026-11-21T12:00:00Z")
     assert found.digests == {"artifact": DIGEST, "manifest": MANIFEST}
     assert found.after is not None
     assert (found.after["outcome"], found.after["model"]["path"]) == ("Succeeded", "model")
-    gone = audit_events.run_ended(body(registry.run("r")), RunStatus(phase="Running"), "Deleted")
+    gone = audit_events.run_ended(body(registry.run("r")), RunStatus(phase="Running"), "Deleted", operator=OPERATOR)
     assert (gone.after or {})["outcome"] == "Deleted"
-    assert gone.actor == names.OPERATOR_USER
+    assert gone.actor == OPERATOR
 
 
 def test_bindings_say_from_what_to_what() -> None:
@@ -189,8 +192,8 @@ def test_bindings_say_from_what_to_what() -> None:
     assert back.before == {"version": 2, "digest": MANIFEST}
     assert back.after == {"version": 1, "digest": DIGEST, "automatic": False}
     assert (back.actor, back.reason) == ("rita", "latency")
-    itself = audit_events.rolled_back(alias(), TWO, ONE, "", "it failed", 3, automatic=True)
-    assert itself.actor == names.OPERATOR_USER
+    itself = audit_events.rolled_back(alias(), TWO, ONE, OPERATOR, "it failed", 3, automatic=True)
+    assert itself.actor == OPERATOR
 
 
 def test_a_refusal_says_who_wanted_it_and_what_is_missing() -> None:

@@ -19,10 +19,13 @@ def test_an_image_and_a_store_are_enough() -> None:
     found = Settings.from_environment(ENOUGH)
     assert found.job.image == "localhost/assay:dev"
     assert (found.job.pull_policy, found.job.grace_seconds) == ("IfNotPresent", 120)
+    assert (found.job.max_files, found.job.max_bytes, found.pod_security) == (100_000, 1 << 40, "baseline")
     assert (found.namespaces, found.metrics_port, found.observe_seconds) == ((), 9095, 10.0)
     assert (found.api_concurrency, found.store_workers, found.retention_seconds) == (20, 8, 60.0)
     assert "limits" in found.job.resources
     assert (found.namespace, found.audit.bucket, found.audit.retention) == ("assay-system", "", None)
+    assert found.user == "system:serviceaccount:assay-system:assay-operator"
+    assert Settings.from_environment(ENOUGH | {"ASSAY_USER": "dev"}).user == "dev"
     assert (found.capture_image, found.system_seconds, found.kubelet_ca_file) == ("auto", 15.0, "")
     assert (found.signing.files, found.signing.builder) == ([], "https://assay.dev/operator")
 
@@ -54,6 +57,7 @@ def test_everything_can_be_said() -> None:
     assert (found.job.pull_policy, found.job.grace_seconds) == ("Never", 600)
     assert found.job.resources == {"limits": {"memory": "1Gi"}}
     assert (found.namespace, found.audit.bucket) == ("ml-platform", "assay-audit")
+    assert found.user == "system:serviceaccount:ml-platform:assay-operator"
     assert found.audit.retention == timedelta(days=365)
     assert (found.capture_image, found.system_seconds, found.kubelet_ca_file) == ("never", 60.0, "/ca.pem")
     assert found.namespaces == ("vision", "language", "audio")

@@ -29,8 +29,8 @@ class Trainer:
         self.store = MemoryStore()
         self.start()
 
-    def start(self) -> None:
-        self.artifacts = Artifacts(self.folder, PREFIX, Ledger(self.journal), self.store)
+    def start(self, **limits: int) -> None:
+        self.artifacts = Artifacts(self.folder, PREFIX, Ledger(self.journal), self.store, **limits)
 
     def write(self, path: str, content: bytes) -> Path:
         target = self.folder / path
@@ -295,3 +295,46 @@ def test_a_journal_whose_last_line_was_cut_off(trainer: Trainer, cut: int) -> No
     trainer.start()
     assert sorted(trainer.listed()) == ["a", "b"]
     trainer.check()
+
+
+def test_more_bytes_than_a_run_may_have_are_left_out_in_words(trainer: Trainer) -> None:
+    trainer.start(max_bytes=10)
+    trainer.write("first", b"123456")
+    trainer.sweep(2)
+    trainer.write("second", b"1234567890")
+    trainer.write("third", b"1234")
+    trainer.artifacts.finish()
+    assert set(trainer.stored()) == {"first", "third"}
+    words = "the artifacts of a pod may have 10 bytes (runs.maxBytes of the chart)"
+    assert trainer.artifacts.missing() == [("artifacts/second", words)]
+
+
+def test_a_file_that_is_written_again_counts_once(trainer: Trainer) -> None:
+    trainer.start(max_bytes=10, max_files=1)
+    for content in (b"123456", b"1234567", b"12345678"):
+        trainer.write("model", content)
+        trainer.artifacts.finish()
+    assert trainer.stored() == {"model": b"12345678"}
+    trainer.write("model", b"12345678901")
+    trainer.artifacts.finish()
+    assert [path for path, _ in trainer.artifacts.missing()] == ["artifacts/model"]
+
+
+def test_more_files_than_a_run_may_have_are_left_out_in_words(trainer: Trainer) -> None:
+    trainer.start(max_files=3)
+    for number in range(5):
+        trainer.write(f"file-{number}", b"x")
+    trainer.artifacts.finish()
+    assert len(trainer.stored()) == 3
+    assert {reason for _, reason in trainer.artifacts.missing()} == {
+        "the artifacts of a pod may have 3 files (runs.maxFiles of the chart)"
+    }
+
+
+def test_limits_hold_after_a_restart_of_the_recorder(trainer: Trainer) -> None:
+    trainer.write("first", b"123456")
+    trainer.artifacts.finish()
+    trainer.start(max_bytes=10)
+    trainer.write("second", b"12345")
+    trainer.artifacts.finish()
+    assert set(trainer.stored()) == {"first"}

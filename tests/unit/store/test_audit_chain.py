@@ -1,5 +1,6 @@
 """The verifier of the audit trail: whatever is done to a record, it is noticed."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.store.audit import signed
 from assay.store.audit.__main__ import main
 from assay.store.audit.chain import Report, verify
 from assay.store.audit.records import EMPTY, Action, AuditEvent, AuditObject, AuditRecord, Head, digest
 from assay.store.audit.settings import AuditSettings
+from assay.store.audit.signed import Checker, Signature, Signer
 from assay.store.audit.sources import Stored, read_export
 from assay.store.errors import ConfigError
 from assay.store.layout import audit_name
@@ -197,6 +200,83 @@ def test_an_export_is_verified_without_a_store(tmp_path: Path, kind: str, capsys
     assert f"audit trail of ns: intact, 7 records, head {HEAD}" in capsys.readouterr().out
     assert main([*arguments, "--expect=9:" + "0" * 64]) == 1
     assert "cut: the trail ends with record 7, and record 9 had been written" in capsys.readouterr().out
+
+
+def test_without_a_head_nothing_is_proven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trail that was cut to half its length has no fault of its own."""
+    half = tmp_path / "trail.jsonl"
+    half.write_bytes(b"".join(data_of(file) + b"\n" for file in TRAIL[:3]))
+    assert main(["verify", "ns", f"--from={half}"]) == 4
+    assert "audit trail of ns: NOT PROVEN, 3 records" in capsys.readouterr().out
+    assert main(["verify", "ns", f"--from={half}", "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["intact"] is False
+    assert main(["verify", "ns", f"--from={half}", f"--expect={HEAD}"]) == 1
+
+
+# Signatures. Here the key is a word; tests/unit/signing and tests/integration/test_auditing.py have real ones.
+
+
+def by(word: bytes) -> Signer:
+    return lambda line: Signature("a" * 64, hashlib.sha256(word + line).digest())
+
+
+def is_by(word: bytes) -> Checker:
+    return lambda signature, line: "" if signature == by(word)(line) else "the signature is not over these bytes"
+
+
+def signed_trail(length: int, *, unsigned: int = 0, word: bytes = b"operator") -> list[Stored]:
+    """A trail whose first ``unsigned`` records are from before there was a key."""
+    files: list[Stored] = []
+    previous = EMPTY.digest
+    for number in range(1, length + 1):
+        fields = event(number).model_dump() | {"sequence": number, "previous": previous}
+        line = AuditRecord.model_validate(fields).to_json()
+        data = line if number <= unsigned else signed.attach(line, by(word)(line))
+        files.append(Stored(audit_name(number), data))
+        previous = digest(data)
+    return files
+
+
+def continued(files: list[Stored], word: bytes | None) -> list[Stored]:
+    """The trail with one more record, by somebody who holds the store: with no signature, or one by another key."""
+    fields = event(len(files) + 1).model_dump() | {"sequence": len(files) + 1, "previous": head_of(files).digest}
+    line = AuditRecord.model_validate(fields).to_json()
+    data = line if word is None else signed.attach(line, by(word)(line))
+    return [*files, Stored(audit_name(len(files) + 1), data)]
+
+
+def test_signed_records_are_records_and_their_signatures_fit() -> None:
+    files = signed_trail(5, unsigned=2)
+    report = verify("ns", files, [head_of(files)], is_by(b"operator"))
+    assert (report.proven, report.signed) == (True, 3)
+    assert verify("ns", files).signed is None
+    for file in files[2:]:
+        line, signature = signed.detach(data_of(file))
+        assert signature is not None
+        assert signed.attach(line, signature) == data_of(file)
+        assert AuditRecord.model_validate_json(data_of(file)).to_json() == line
+
+
+@pytest.mark.parametrize(("word", "kind"), [(None, "unsigned"), (b"attacker", "forged")])
+def test_a_record_that_the_store_s_holder_appends_is_seen(word: bytes | None, kind: str) -> None:
+    files = continued(signed_trail(3), word)
+    assert verify("ns", files, [head_of(files[:3])]).proven, "the chain alone cannot tell"
+    assert kinds(verify("ns", files, [head_of(files[:3])], is_by(b"operator"))) == [kind]
+
+
+def test_a_whole_trail_by_another_key_is_forged() -> None:
+    files = signed_trail(3, word=b"attacker")
+    assert kinds(verify("ns", files, [], is_by(b"operator"))) == ["forged"] * 3
+
+
+@given(st.integers(0, 2), st.data())
+def test_no_byte_of_a_signed_record_can_be_changed(number: int, data: st.DataObject) -> None:
+    files = signed_trail(3)
+    found = bytearray(data_of(files[number]))
+    place = data.draw(st.integers(0, len(found) - 1))
+    found[place] ^= data.draw(st.integers(1, 255))
+    files[number] = Stored(files[number].name, bytes(found))
+    assert not verify("ns", files, [head_of(signed_trail(3))], is_by(b"operator")).intact
 
 
 def test_a_broken_line_is_noticed(tmp_path: Path) -> None:

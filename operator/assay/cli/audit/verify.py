@@ -8,52 +8,71 @@ from typing import Annotated
 
 import typer
 
+from assay.api import names
 from assay.cli.errors import NO, CliError
 from assay.cli.options import Source, Text
 from assay.cli.output import printing
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
 from assay.queries.audit import trail
+from assay.queries.files.verification import read_keyring
 from assay.store.audit import Head, Report, verify, verify_store
 
+_UNPROVEN_HINT = (
+    "give --expect a head that was kept elsewhere, or ask the platform team for read access to the ConfigMap "
+    f"{names.AUDIT_HEADS} in the operator's namespace (ClusterRole assay-auditor)"
+)
 
-def check(session: Session, expect: list[str], source: Path | None, output: Document) -> None:
+
+def check(session: Session, expect: list[str], source: Path | None, key: Path | None, output: Document) -> None:
     """Verify the trail, also against the head that the operator keeps, where the user may read it.
 
-    Raises CliError with code NO when it is not intact. As JSON ``{"namespace", "records", "head", "intact",
-    "versionsChecked", "expected": [head], "findings": [{"sequence", "kind", "message"}], "more"}``.
+    Raises CliError with code NO when it is not intact, and when no head was available to prove it. As JSON
+    ``{"namespace", "records", "head", "intact", "versionsChecked", "signed", "expected": [head],
+    "findings": [{"sequence", "kind", "message"}], "more"}``.
     """
     expected = [trail.read_head(text) for text in expect]
     kept = None if source is not None else trail.kept_head(session)
     expected += [kept] if kept else []
+    checker = trail.checker(read_keyring(key)) if key else None
     if source is not None:
-        report = verify(session.namespace, trail.files(session, source), expected)
+        report = verify(session.namespace, trail.files(session, source), expected, checker)
     else:
-        report = verify_store(session.trail_store, session.namespace, expected)
+        report = verify_store(session.trail_store, session.namespace, expected, check=checker)
     _tell(report, expected, output)
     if not report.intact:
         hint = "docs/audit.md says what each finding means; keep the store as it is"
         raise CliError(f"the audit trail of {report.namespace} is not intact", hint=hint, code=NO)
+    if not report.proven:
+        raise CliError(
+            f"no fault was found, but nothing proves that the audit trail of {report.namespace} is complete: "
+            "there was no head to compare it with",
+            hint=_UNPROVEN_HINT,
+            code=NO,
+        )
 
 
 def _tell(report: Report, expected: list[Head], output: Document) -> None:
     if output is not Document.TEXT:
         body = asdict(report) | {
             "head": str(report.head),
-            "intact": report.intact,
+            "intact": report.proven,
             "expected": [str(e) for e in expected],
         }
         body["versionsChecked"] = body.pop("versions_checked")
+        del body["witnessed"]
         body["findings"] = [finding._asdict() for finding in report.findings]
         printing.document(body, output.value)
         return
     lines = [f"{each.kind}: {each.message}" for each in report.findings]
     lines += [f"and {report.more} more"] if report.more else []
-    word = "intact" if report.intact else "NOT INTACT"
-    lines.append(f"audit trail of {report.namespace}: {word}, {report.records} records, head {report.head}")
+    counts = f"{report.records} records, head {report.head}"
+    counts += "" if report.signed is None else f", {report.signed} signed"
+    lines.append(f"audit trail of {report.namespace}: {report.word}, {counts}")
     printing.write("\n".join(printing.clean(line) for line in lines))
-    if not expected:
-        printing.note("no head was at hand from elsewhere: records that were cut off at the end cannot be noticed")
+    newer = report.head.sequence - report.witnessed
+    if report.witnessed and newer > 0:
+        printing.note(f"{newer} records are newer than every head that the trail was compared with")
 
 
 def command(
@@ -61,8 +80,11 @@ def command(
     expect: Annotated[
         list[str] | None, typer.Option("--expect", help="A head kept elsewhere: 42:SHA256 or @FILE.")
     ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="A file with the operator's public keys.", show_default=False)
+    ] = None,
     source: Source = None,
     output: Text = Document.TEXT,
 ) -> None:
-    """Say whether any record of the trail is missing or altered; exit code 6 if so."""
-    check(session, expect or [], source, output)
+    """Prove that no record of the trail is missing or altered; exit code 6 if it cannot be proven."""
+    check(session, expect or [], source, key, output)

@@ -170,7 +170,10 @@ class AuditFinding(TypedDict):
 
 
 class AuditReport(TypedDict):
-    """Whether a trail is whole. ``more`` counts findings that are left out."""
+    """Whether a trail is proven to be whole. ``more`` counts findings that are left out.
+
+    ``signed`` counts records with a valid signature, null when no key was named.
+    """
 
     namespace: str
     records: int
@@ -180,6 +183,7 @@ class AuditReport(TypedDict):
     intact: bool
     expected: list[str]
     versionsChecked: bool
+    signed: int | None
 
 
 class AuditRecordList(TypedDict):

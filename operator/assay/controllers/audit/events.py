@@ -41,8 +41,11 @@ class Pointed(NamedTuple):
 # Runs
 
 
-def run_ended(run: Raw, status: RunStatus, outcome: str = "") -> AuditEvent:
-    """A run has ended, as its owner's doing. ``outcome``: its phase when left out; ``Deleted`` for one that is gone."""
+def run_ended(run: Raw, status: RunStatus, outcome: str = "", *, operator: str) -> AuditEvent:
+    """A run has ended, as its owner's doing; as the operator's when it has none.
+
+    ``outcome``: its phase when left out; ``Deleted`` for one that is gone.
+    """
     spec, model, record = run["spec"], status.model, status.record
     after: Raw = {
         "outcome": outcome or status.phase,
@@ -58,7 +61,7 @@ def run_ended(run: Raw, status: RunStatus, outcome: str = "") -> AuditEvent:
         names.RUN,
         Action.RUN_ENDED,
         "ended",
-        actor=spec.get("owner") or names.OPERATOR_USER,
+        actor=spec.get("owner") or operator,
         digests=digests,
         after=after,
         reason=status.message or "",
@@ -107,14 +110,14 @@ def version_registered(
     )
 
 
-def registration_refused(subject: Raw, reason: str, *, kind: str = names.MODEL_VERSION) -> AuditEvent:
+def registration_refused(subject: Raw, reason: str, *, operator: str, kind: str = names.MODEL_VERSION) -> AuditEvent:
     """A version's bytes were not taken in, and why. Of a run that was not even made a version, give ``kind``."""
     return _event(
         subject,
         kind,
         Action.REGISTRATION_REFUSED,
         f"registration-refused/{_short(reason)}",
-        actor=names.OPERATOR_USER,
+        actor=operator,
         digests={"artifact": _digest_of(subject)},
         after={"owner": subject["spec"].get("owner")},
         reason=reason,
@@ -249,7 +252,7 @@ def rolled_back(
     at: datetime | None = None,
 ) -> AuditEvent:
     """An alias went back to a version that it held before: by a user's wish, or by itself when a rollout failed."""
-    who = actor or (names.OPERATOR_USER if automatic else UNKNOWN)
+    who = actor or UNKNOWN
     return _moved(Action.ROLLED_BACK, alias, before, after.state() | {"automatic": automatic}, who, reason, number, at)
 
 
@@ -294,7 +297,13 @@ def rollback_refused(alias: Raw, why: str) -> AuditEvent:
 
 
 def alias_degraded(
-    alias: Raw, version: int, reason: str, *, digest: str | None = None, at: datetime | None = None
+    alias: Raw,
+    version: int,
+    reason: str,
+    *,
+    operator: str,
+    digest: str | None = None,
+    at: datetime | None = None,
 ) -> AuditEvent:
     """What follows the alias cannot serve a version. ``alias`` still has the condition as it was before."""
     status = alias.get("status") or {}
@@ -305,7 +314,7 @@ def alias_degraded(
         Action.ALIAS_DEGRADED,
         f"degraded/{status.get('bindings', 0)}/v{version}/g{alias['metadata'].get('generation', 0)}"
         f"/after-{_transition(alias, names.DEGRADED)}",
-        actor=names.OPERATOR_USER,
+        actor=operator,
         digests={"artifact": known},
         after={"version": version, "digest": known},
         reason=reason,

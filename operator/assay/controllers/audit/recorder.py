@@ -11,19 +11,23 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import timedelta
 
+from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import CONFIGMAPS
 from assay.controllers import metrics
 from assay.kube.aio import Kube
 from assay.kube.errors import ApiError
+from assay.signing.errors import KeyUnusable, NoKey, SigningError
+from assay.signing.keys import Keys
 from assay.store.aio import AsyncStore
-from assay.store.audit import EMPTY, Appended, AuditEvent, AuditTrail, Head
+from assay.store.audit import EMPTY, Appended, AuditEvent, AuditTrail, Head, signed
+from assay.store.audit.signed import Signature
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreDenied, StoreError
 
 log = logging.getLogger(__name__)
 
-CONFIG_MAP = "assay-audit-heads"
+CONFIG_MAP = names.AUDIT_HEADS
 FLUSH_SECONDS = 1.0
 _MAX_WAIT_SECONDS = 30.0
 
@@ -32,17 +36,24 @@ class Auditor:
     """Records events, and keeps the heads. One for the whole operator; for one event loop.
 
     ``store`` lends its threads; the trail lies in ``trail_store``. ``retention`` is how long a record is locked, None
-    for not at all. ``namespace`` is where the ConfigMap is: the operator's own.
+    for not at all. ``namespace`` is where the ConfigMap is: the operator's own. ``keys`` sign the records.
     """
 
     def __init__(
-        self, kube: Kube, store: AsyncStore, trail_store: ObjectStore, retention: timedelta | None, namespace: str
+        self,
+        kube: Kube,
+        store: AsyncStore,
+        trail_store: ObjectStore,
+        retention: timedelta | None,
+        namespace: str,
+        keys: Keys | None = None,
     ) -> None:
         self._kube = kube
         self._store = store
         self._trail_store = trail_store
         self._retention = retention
         self._namespace = namespace
+        self._keys = keys or Keys()
         #: What the ConfigMap holds; None while it could not be read.
         self._hints: dict[str, Head] | None = None
         self._asked = False
@@ -107,8 +118,38 @@ class Auditor:
                 self._trails.pop(namespace, None)
         if namespace not in self._trails:
             hint = (self._hints or {}).get(namespace, EMPTY)
-            self._trails[namespace] = AuditTrail(self._trail_store, namespace, hint, self._retention)
+            self._trails[namespace] = AuditTrail(
+                self._trail_store, namespace, hint, self._retention, sign=self._sign, check=self._check
+            )
         return self._trails[namespace]
+
+    def _sign(self, line: bytes) -> Signature | None:
+        """Sign a record. One that cannot be signed is written all the same: what happened has to be on record."""
+        try:
+            keyring = self._keys.current()
+            return Signature(keyring.signing_id, keyring.sign(line))
+        except NoKey:
+            return None
+        except KeyUnusable as error:
+            self._warn("", "key", f"audit records are not signed: {error}")
+            return None
+
+    def _check(self, data: bytes) -> str:
+        """Return why a record is not this operator's, "" when it is, or when there is no key to tell by."""
+        try:
+            keyring = self._keys.current()
+        except KeyUnusable:
+            return ""
+        if keyring.private is None:
+            return ""
+        line, signature = signed.detach(data)
+        if signature is None:
+            return "it is not signed"
+        try:
+            keyring.verify(signature.key, signature.value, line)
+        except SigningError as error:
+            return str(error)
+        return ""
 
     def _took(self, namespace: str, trail: AuditTrail, appended: Appended) -> None:
         if appended.written:

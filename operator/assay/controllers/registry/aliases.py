@@ -218,7 +218,7 @@ class _Alias:
             asked = judged_by.asks(self.view) if judged_by is not None else Rules((), open_by_default=False)
             event = audit_events.alias_bound(self.body, before, after, move.actor, move.reason, number, at=move.at)
             return audit_events.judged_by(event, asked.policies, open_by_default=asked.open_by_default)
-        automatic = move.actor == names.OPERATOR_USER
+        automatic = move.actor == self.context.settings.user
         return audit_events.rolled_back(
             self.body, before, after, move.actor, move.reason, number, automatic=automatic, at=move.at
         )
@@ -324,11 +324,16 @@ class _Alias:
             return False
         why = f"v{self.status.bound_version} failed in {failed.kind} {failed.name}: {failed.message}"
         await self.context.audit.record(
-            audit_events.alias_degraded(self.body, self.status.bound_version or self.spec.version, why)
+            audit_events.alias_degraded(
+                self.body,
+                self.status.bound_version or self.spec.version,
+                why,
+                operator=self.context.settings.user,
+            )
         )
         await self._bind(
             candidate,
-            names.OPERATOR_USER,
+            self.context.settings.user,
             why,
             set_aside=self._aside(names.ROLLOUT_FAILED, f"{why}; back to v{version}", version),
             back=True,

@@ -139,5 +139,6 @@ async def _runs(context: Context, body: Raw) -> list[Raw]:
 
 async def _refused(context: Context, run: Raw, error: ApiError) -> None:
     """Say and record that the API server does not let a run become a version."""
-    await context.audit.record(audit_events.registration_refused(run, error.message, kind=names.RUN))
+    user = context.settings.user
+    await context.audit.record(audit_events.registration_refused(run, error.message, operator=user, kind=names.RUN))
     context.events.post(run, names.REGISTRATION_REFUSED, error.message, warning=True)

@@ -21,6 +21,7 @@ from assay.api.objects import Raw
 from assay.api.resources import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers import metrics
 from assay.controllers.audit import events as audit_events
+from assay.controllers.runtime import tenancy
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
@@ -132,7 +133,8 @@ async def debounce(context: Context, body: Raw, status: ModelVersionStatus) -> M
         origin = await _origin(context, body, spec)
         copied = await _copy(context, body, spec, origin)
     except Refused as refusal:
-        await context.audit.record(audit_events.registration_refused(body, refusal.message))
+        user = context.settings.user
+        await context.audit.record(audit_events.registration_refused(body, refusal.message, operator=user))
         context.events.post(body, refusal.reason, refusal.message, warning=True)
         return versions.refused(status, refusal, generation=generation, now=now())
     artifact = _artifact(copied)
@@ -212,11 +214,21 @@ async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw
     namespace, _ = place(body)
     run = await context.kube.get(RUNS, namespace, spec.run.name)
     if run is None or run["metadata"]["uid"] != spec.run.uid:
+        await _check_record(context, body, spec.run)
         return await _archived_run(context, namespace, spec.run) or await _recorded_run(context, body, spec)
     phase = (run.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed") and spec.artifact.uri is None:
         raise Requeue(5.0, f"run {spec.run.name} goes on")
     return run
+
+
+async def _check_record(context: Context, body: Raw, named: RunReference) -> None:
+    """Raise Refused when the record of a run that is gone is not this namespace's."""
+    try:
+        prefix = layout.run_prefix(place(body)[0], named.experiment, named.name, named.uid)
+    except ValueError:
+        return  # no run can have such a name, so it has no record
+    await _check_tenancy(context, body, f"s3://{context.settings.store.bucket}/{prefix}/")
 
 
 async def _archived_run(context: Context, namespace: str, named: RunReference) -> Raw | None:
@@ -284,10 +296,19 @@ async def _check_entitled(context: Context, body: Raw, uri: str) -> None:
     allowed = (found.get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, "")
     if not registration.entitled(uri, namespace, context.settings.store.bucket, allowed):
         raise Refused(names.NOT_ENTITLED, f"{uri} is outside of what this namespace may name")
+    await _check_tenancy(context, body, uri)
+
+
+async def _check_tenancy(context: Context, body: Raw, uri: str) -> None:
+    """Raise Refused for what was recorded for an earlier namespace of the same name."""
+    if why := await tenancy.refusal(context, place(body)[0], [uri]):
+        raise Refused(names.NOT_ENTITLED, why)
 
 
 async def _copy(context: Context, body: Raw, spec: ModelVersionSpec, origin: Origin) -> RegisteredModel:
     namespace, _ = place(body)
+    prefix = layout.model_prefix(namespace, spec.model, spec.version)
+    await _check_tenancy(context, body, f"s3://{context.settings.store.bucket}/{prefix}/")
     try:
         return await context.copies.run(_copied, context.copies.blocking, namespace, spec, origin)
     except RecordError as error:

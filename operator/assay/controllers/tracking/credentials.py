@@ -12,6 +12,7 @@ from assay.api.objects import Raw
 from assay.api.resources import SECRETS
 from assay.api.run_status import CredentialsStatus
 from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import datasets, records
 from assay.planning.runs.job import CREDENTIALS_KEY, owner_reference, run_labels, secret_name
@@ -64,8 +65,11 @@ async def _write(
         "data": data,
     }
     if await context.kube.create(SECRETS, namespace, secret) is None:
-        # It is this owner's, to be refreshed: its name has the owner's UID.
-        await context.kube.merge_patch(SECRETS, namespace, name, {"metadata": metadata, "data": data})
+        # Replaced and not patched: the answer to a patch is the whole Secret, whoever wrote it. Pods that have it
+        # mounted keep what they have until kubelets see the new one.
+        await context.kube.delete(SECRETS, namespace, name)
+        if await context.kube.create(SECRETS, namespace, secret) is None:
+            raise Requeue(1.0, f"the Secret {name} is still being deleted: something holds it by a finalizer")
     expires = issued.expires.replace(microsecond=0) if issued.expires else None
     return CredentialsStatus(secret=name, expires=expires)
 

@@ -3,8 +3,10 @@
 from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import NAMESPACES
+from assay.controllers.runtime import tenancy
 from assay.controllers.runtime.context import Context
 from assay.controllers.runtime.tracking_cache import place
+from assay.controllers.tracking.refused import Refused
 from assay.planning.runs import datasets, entitlement
 from assay.planning.runs.job import InvalidTemplate
 from assay.store import locations
@@ -12,8 +14,10 @@ from assay.store.credentials import dataset_policies, issue_dataset_credentials
 from assay.store.locations import Location
 
 
-class NotEntitled(Exception):
-    """A run wants to read what its namespace may not. The message is for people."""
+class NotEntitled(Refused):
+    """A run wants to read what its namespace may not."""
+
+    reason = names.NOT_ENTITLED
 
 
 async def check(context: Context, run: Raw) -> None:
@@ -22,10 +26,12 @@ async def check(context: Context, run: Raw) -> None:
         return
     bucket, allowed = context.settings.store.bucket, await _allowed(context, run)
     refused = entitlement.refusal(run, bucket, allowed)
+    readable = entitlement.readable(run, bucket, allowed)
+    refused = refused or await tenancy.refusal(context, place(run)[0], readable.values())
     if refused:
         raise NotEntitled(refused)
     try:
-        dataset_policies(_places(entitlement.readable(run, bucket, allowed)))
+        dataset_policies(_places(readable))
     except ValueError as error:
         raise InvalidTemplate(f"spec.datasets: {error}") from None
 

@@ -5,22 +5,32 @@ from datetime import UTC, datetime
 
 from assay.api import names
 from assay.api.objects import Raw
-from assay.api.resources import JOBS
+from assay.api.resources import JOBS, NAMESPACES
 from assay.api.run_status import RunStatus
 from assay.controllers import metrics
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, datasets, image_volumes, records
+from assay.controllers.tracking.refused import Refused
 from assay.planning.conditions import parse_time
+from assay.planning.runs import pod_security
 from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
 from assay.planning.runs.job import build_job
 
 log = logging.getLogger(__name__)
 
 
-class NameTaken(Exception):
+class NotAllowed(Refused):
+    """The template asks for what runs may not have in this cluster."""
+
+    reason = names.POD_SECURITY
+
+
+class NameTaken(Refused):
     """Somebody else's Job has the name that this run's Job would have."""
+
+    reason = names.NAME_TAKEN
 
 
 def is_held(context: Context, body: Raw) -> bool:
@@ -57,6 +67,7 @@ async def _find_job(context: Context, body: Raw) -> bool:
 
 async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
     namespace, _ = place(body)
+    await _check_pod_security(context, body)
     wanted = build_job(
         body,
         records.prefix_of(body),
@@ -94,6 +105,22 @@ async def _make_room(context: Context, body: Raw) -> None:
         raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
     log.warning("run %s/%s: its Job was not noted in its status, and is created again", namespace, name)
     await context.kube.delete(JOBS, namespace, name, found["metadata"]["uid"])
+
+
+async def _check_pod_security(context: Context, body: Raw) -> None:
+    """Raise NotAllowed when the template asks for what nobody's run may have. The policy may not be installed."""
+    level = context.settings.pod_security
+    accounts = [] if level == pod_security.OFF else await _allowed_accounts(context, body)
+    if refused := pod_security.refusal(body, level, accounts):
+        raise NotAllowed(refused)
+
+
+async def _allowed_accounts(context: Context, body: Raw) -> list[str]:
+    """Ask the API server at this moment, and only for a run that names an account."""
+    if pod_security.account_of(body) == "default":
+        return []
+    found = await context.kube.get(NAMESPACES, "", place(body)[0]) or {}
+    return pod_security.allowed_accounts(found.get("metadata", {}).get("annotations") or {})
 
 
 async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:

@@ -16,6 +16,7 @@ from assay.api.run_status import RunStatus
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import captured
 from assay.controllers.tracking.captured import Captured
+from assay.controllers.tracking.refused import Refused
 from assay.planning.conditions import parse_time
 from assay.store import layout, sealing
 from assay.store.client import ObjectStore
@@ -71,6 +72,21 @@ def prefix_of(run: Raw) -> str:
     namespace, name = place(run)
     experiment = (run["metadata"].get("labels") or {}).get(names.LABEL_EXPERIMENT)
     return layout.run_prefix(namespace, experiment, name, run["metadata"]["uid"])
+
+
+class NoPrefix(Refused):
+    """A run whose record can have no place in the store."""
+
+    reason = names.INVALID_LABEL
+
+
+def check_prefix(run: Raw) -> None:
+    """Raise NoPrefix unless the record of a Run can have a place in the store."""
+    try:
+        prefix_of(run)
+    except ValueError as error:
+        where = f"metadata.labels[{names.LABEL_EXPERIMENT}], metadata.name"
+        raise NoPrefix(f"{where}: {error}; lower-case letters, digits, dashes and single dots can") from None
 
 
 def open_record(store: ObjectStore, run: Raw) -> None:

@@ -7,9 +7,10 @@ from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.api.run import RerunOf
 from assay.api.run_status import RunStatus
+from assay.controllers.runtime import tenancy
 from assay.controllers.runtime.context import Context
 from assay.planning.runs import outcome, recipe, reproduction
-from assay.store import recorded
+from assay.store import layout, recorded
 from assay.store.errors import NotFound, RecordError
 
 
@@ -25,6 +26,9 @@ async def original_of(context: Context, body: Raw) -> Raw | None:
     if live is not None and live["metadata"]["uid"] == wanted.uid:
         return live
     try:
+        prefix = layout.run_prefix(namespace, wanted.experiment, wanted.name, wanted.uid)
+        if await tenancy.refusal(context, namespace, [f"s3://{context.settings.store.bucket}/{prefix}/"]):
+            return None
         return await context.store.run(
             recorded.read_run, context.store.blocking, namespace, wanted.experiment, wanted.name, wanted.uid
         )

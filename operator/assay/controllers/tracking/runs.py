@@ -15,7 +15,8 @@ from assay.controllers.runtime import statuses
 from assay.controllers.runtime.context import Context, now
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
-from assay.controllers.tracking import credentials, datasets, image_volumes, jobs, provenance, records, refusals, reruns
+from assay.controllers.tracking import credentials, image_volumes, jobs, provenance, records, refusals, reruns
+from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
 from assay.planning.runs import outcome, phases, retention
 from assay.planning.runs.facts import JobFacts, PodFacts
@@ -35,12 +36,11 @@ async def reconcile(context: Context, key: Key) -> None:
         await _clean_up(context, body, status)
         return
     try:
+        if not status.job_uid:
+            records.check_prefix(body)
         job = await jobs.ensure_job(context, body, status)
-    except jobs.NameTaken as error:
-        await _end_unlaunched(context, body, status, names.NAME_TAKEN, str(error))
-        return
-    except datasets.NotEntitled as error:
-        await _end_unlaunched(context, body, status, names.NOT_ENTITLED, str(error))
+    except Refused as error:
+        await _end_unlaunched(context, body, status, error.reason, str(error))
         return
     except (InvalidTemplate, ApiError) as error:
         if isinstance(error, ApiError) and not error.permanent:
@@ -240,12 +240,17 @@ async def close_deleted(context: Context, key: Key) -> None:
     body = context.tracking.deleted_runs.get(key.uid)
     if body is None:
         return
+    status = RunStatus.model_validate(body.get("status") or {})
+    try:
+        records.check_prefix(body)
+    except records.NoPrefix:  # nothing of it was ever recorded
+        context.tracking.deleted_runs.pop(key.uid, None)
+        return
     pods = context.tracking.pods(body)
     if any(not pod.finished for pod in pods):
         raise Requeue(2.0, "the pods of a deleted run are still stopping")
     if not context.logs.finished(body, pods):
         raise Requeue(1.0, "the logs of a deleted run are still being read")
-    status = RunStatus.model_validate(body.get("status") or {})
     verdict = phases.Verdict("Failed", "Deleted", "the Run was deleted before it ended", ended=True)
     await context.usage.finish(body)
     await context.store.run(
@@ -260,7 +265,7 @@ async def close_deleted(context: Context, key: Key) -> None:
         context.logs.whole(body),
     )
     context.logs.forget(body)
-    await context.audit.record(audit_events.run_ended(body, status, "Deleted"))
+    await context.audit.record(audit_events.run_ended(body, status, "Deleted", operator=context.settings.user))
     context.tracking.close_run(key.uid)
 
 
@@ -269,7 +274,7 @@ async def close_deleted(context: Context, key: Key) -> None:
 
 async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
     if new.phase in TERMINAL and old.phase not in TERMINAL:
-        await context.audit.record(audit_events.run_ended(body, new))
+        await context.audit.record(audit_events.run_ended(body, new, operator=context.settings.user))
     written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.tracking.upsert_run)
     if written is None:
         context.tracking.forget_run(body)

@@ -368,6 +368,10 @@ def entitled(uri: str, namespace: str, bucket: str, allowed: str) -> bool:
     ``allowed`` is the namespace's annotation assay.dev/allowed-prefixes, "" when it has none. ``uri`` is one that the
     schema of ModelVersion lets through: without '..', empty parts or escapes.
     """
-    own = [f"s3://{bucket}/runs/{namespace}/", f"s3://{bucket}/models/{namespace}/"]
-    others = [prefix for prefix in allowed.split(" ") if _PREFIX.fullmatch(prefix)]
-    return uri.startswith((*own, *others))
+    own = f"s3://{bucket}/runs/{namespace}/", f"s3://{bucket}/models/{namespace}/"
+    return uri.startswith(own) or named(uri, allowed)
+
+
+def named(uri: str, allowed: str) -> bool:
+    """Return whether the annotation assay.dev/allowed-prefixes of a namespace names these bytes."""
+    return uri.startswith(tuple(prefix for prefix in allowed.split(" ") if _PREFIX.fullmatch(prefix)))

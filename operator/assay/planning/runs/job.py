@@ -44,6 +44,9 @@ class JobSettings:
         default_factory=lambda: {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
     )
     store: StoreAddress = field(default_factory=StoreAddress)
+    #: How many artifacts of a pod are recorded, and how many bytes of them; 0: as many as the recorder takes by itself.
+    max_files: int = 0
+    max_bytes: int = 0
 
 
 def secret_name(run: Raw) -> str:
@@ -162,7 +165,7 @@ def _decorate(
         if fetched:
             container["volumeMounts"].append(datasets.mount())
     frame = _frame(pod, settings)
-    recorder = _recorder(frame, record_prefix, grace)
+    recorder = _recorder(frame, record_prefix, grace, settings)
     fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
     # The recorder comes first, so that there is a record also of a pod whose data is not what it should be.
     pod["initContainers"] = [recorder, *fetches, *(pod.get("initContainers") or [])]
@@ -313,13 +316,15 @@ def _frame(pod: Raw, settings: JobSettings) -> Raw:
     }
 
 
-def _recorder(frame: Raw, record_prefix: str, grace: int) -> Raw:
+def _recorder(frame: Raw, record_prefix: str, grace: int, settings: JobSettings) -> Raw:
     env = {
         "ASSAY_PREFIX": f"{record_prefix}/intake/$(ASSAY_POD)",
         "ASSAY_DIR": ASSAY_DIR,
         "ASSAY_SPOOL": _SPOOL,
         "ASSAY_CREDENTIALS": f"{_CREDENTIALS}/{CREDENTIALS_KEY}",
         "ASSAY_GRACE_SECONDS": str(grace),
+        **({"ASSAY_MAX_FILES": str(settings.max_files)} if settings.max_files else {}),
+        **({"ASSAY_MAX_BYTES": str(settings.max_bytes)} if settings.max_bytes else {}),
         # The root file system is read-only; what needs a temporary file finds it on the spool.
         "TMPDIR": _SPOOL,
         "HOME": _SPOOL,

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import binascii
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pydantic
 
+from assay.api import names
 from assay.api.errors import AssayError, InvalidRequest
-from assay.api.resources import CONFIGMAPS
+from assay.api.resources import ADMISSION_POLICIES, CONFIGMAPS
 from assay.queries.access import Access
-from assay.store.audit import AuditRecord, Head
+from assay.signing.errors import SigningError
+from assay.signing.keys import Keyring
+from assay.store.audit import EMPTY, AuditRecord, Head
+from assay.store.audit.signed import Checker, Signature
 from assay.store.audit.sources import Stored, read_export, read_store
 
-#: Where the operator keeps the heads, and who may read them there.
-HEADS, OPERATOR_NAMESPACE = "assay-audit-heads", "assay-system"
+#: Names the operator's namespace where the cluster does not.
+_NAMESPACE_VARIABLE = "ASSAY_OPERATOR_NAMESPACE"
 
 
 def files(access: Access, source: Path | None) -> Iterator[Stored]:
@@ -45,11 +49,44 @@ def read_head(text: str) -> Head:
 
 
 def kept_head(access: Access) -> Head | None:
-    """Return the end of the trail that the operator keeps, None where there is none, or none to be read."""
+    """Return the end of the trail that the operator keeps, None where none can be read.
+
+    It is EMPTY for a namespace of which the operator keeps no head. Raises nothing: what went wrong is a note.
+    """
+    namespace = operator_namespace(access)
     try:
-        found = access.kube.find(CONFIGMAPS, OPERATOR_NAMESPACE, HEADS)
+        found = access.kube.find(CONFIGMAPS, namespace, names.AUDIT_HEADS)
         text = ((found or {}).get("data") or {}).get(access.namespace)
-        return Head.parse(text) if text else None
-    except (AssayError, ValueError, binascii.Error) as error:
+        head = Head.parse(text) if text else EMPTY
+    except (AssayError, ValueError) as error:
         access.note(f"not compared with the head that the operator keeps: {error}")
         return None
+    if found is None:
+        access.note(f"there is no ConfigMap {names.AUDIT_HEADS} in the namespace {namespace}: nothing to compare with")
+        return None
+    return head
+
+
+def operator_namespace(access: Access) -> str:
+    """Return the operator's namespace: from the environment, else from the cluster, else the default one."""
+    if named := os.environ.get(_NAMESPACE_VARIABLE, "").strip():
+        return named
+    try:
+        policy = access.kube.find(ADMISSION_POLICIES, "", names.STATUS_POLICY) or {}
+    except AssayError:
+        policy = {}
+    annotations = policy.get("metadata", {}).get("annotations") or {}
+    return str(annotations.get(names.ANNOTATION_OPERATOR_NAMESPACE) or names.DEFAULT_NAMESPACE)
+
+
+def checker(keyring: Keyring) -> Checker:
+    """Return what checks the signature of a record: it returns the fault in words, "" for none."""
+
+    def check(signature: Signature, line: bytes) -> str:
+        try:
+            keyring.verify(signature.key, signature.value, line)
+        except SigningError as error:
+            return str(error)
+        return ""
+
+    return check

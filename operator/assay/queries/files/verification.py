@@ -57,7 +57,7 @@ class Report:
 
 def verify(access: Access, text: str, key: Path | None, *, quick: bool) -> Report:
     """Compare what the store has with what the manifests say; ``quick`` reads no bytes. Raises AssayError."""
-    keyring = _keyring(key) if key else None
+    keyring = read_keyring(key) if key else None
     stored = listing.find(access, text)
     if not any(file.sha256 for file in stored.files):
         raise RequestFailed(f"{stored.name} has no manifest yet: there is nothing to compare with")
@@ -68,7 +68,8 @@ def verify(access: Access, text: str, key: Path | None, *, quick: bool) -> Repor
     return report
 
 
-def _keyring(path: Path) -> Keyring:
+def read_keyring(path: Path) -> Keyring:
+    """Return the public keys in a file. Raises AssayError."""
     try:
         keys = read_public(path)
     except KeyUnusable as error:

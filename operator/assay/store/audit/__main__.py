@@ -1,7 +1,8 @@
 """`python -m assay.store.audit verify|list|export|at`: the trail on the command line.
 
 Reads the store (ASSAY_STORE_* and ASSAY_AUDIT_BUCKET), or, with --from, an export, and then needs nothing else.
-0: done, and intact; 1: faults were found; 2: cannot be asked like this; 3: the store did not answer.
+0: done, and intact; 1: faults were found; 2: cannot be asked like this; 3: the store did not answer; 4: no fault was
+found, and no head was at hand (--expect) to prove that nothing is missing. `assay audit verify` also checks signatures.
 """
 
 from __future__ import annotations
@@ -70,21 +71,20 @@ def _verify(chosen: argparse.Namespace) -> int:
         report = verify_store(_store(), chosen.namespace, expect)
     if chosen.json:
         findings = [finding._asdict() for finding in report.findings]
-        _say(json.dumps(asdict(report) | {"head": str(report.head), "findings": findings, "intact": report.intact}))
+        _say(json.dumps(asdict(report) | {"head": str(report.head), "findings": findings, "intact": report.proven}))
     else:
-        _tell(report, bool(expect))
-    return 0 if report.intact else 1
+        _tell(report)
+    return 0 if report.proven else 4 if report.intact else 1
 
 
-def _tell(report: Report, expected: bool) -> None:
+def _tell(report: Report) -> None:
     for finding in report.findings:
         _say(f"{finding.kind}: {finding.message}")
     if report.more:
         _say(f"and {report.more} more")
-    word = "intact" if report.intact else "NOT INTACT"
-    _say(f"audit trail of {report.namespace}: {word}, {report.records} records, head {report.head}")
-    if not expected:
-        _say("without --expect, records that were cut off at the end cannot be noticed")
+    _say(f"audit trail of {report.namespace}: {report.word}, {report.records} records, head {report.head}")
+    if report.intact and not report.proven:
+        _say("no fault was found; without --expect, a trail that was cut or written anew cannot be noticed")
 
 
 def _expected(text: str) -> Head:

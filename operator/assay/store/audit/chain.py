@@ -14,7 +14,9 @@ from typing import NamedTuple
 import pydantic
 
 from assay.store import layout
+from assay.store.audit import signed
 from assay.store.audit.records import EMPTY, AuditRecord, Head, digest
+from assay.store.audit.signed import Checker
 from assay.store.audit.sources import WORKERS, Stored, read_store
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreDenied, StoreError, StoreUnavailable
@@ -23,7 +25,10 @@ MAX_FINDINGS = 1000
 
 
 class Finding(NamedTuple):
-    """One fault. `kind` is changed, missing, repeated, misplaced, unreadable, foreign, cut or overwritten."""
+    """One fault.
+
+    `kind` is changed, missing, repeated, misplaced, unreadable, foreign, cut, overwritten, unsigned or forged.
+    """
 
     sequence: int
     kind: str
@@ -32,7 +37,11 @@ class Finding(NamedTuple):
 
 @dataclass
 class Report:
-    """What the verifier found. `records` is how many it read; `more` counts findings beyond MAX_FINDINGS."""
+    """What the verifier found. `records` is how many it read; `more` counts findings beyond MAX_FINDINGS.
+
+    `expected` is how many heads from elsewhere the trail was compared with, `witnessed` the highest of them; `signed`
+    counts the records with a valid signature, None when signatures were not checked.
+    """
 
     namespace: str
     records: int = 0
@@ -40,11 +49,24 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     versions_checked: bool = False
+    expected: int = 0
+    witnessed: int = 0
+    signed: int | None = None
 
     @property
     def intact(self) -> bool:
-        """Whether there is nothing to report."""
+        """Whether there is nothing to report. A trail that was cut, or written anew, has no fault of its own."""
         return not self.findings
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing is missing or altered: there is nothing to report, and a head was there to compare with."""
+        return self.intact and (self.witnessed > 0 or (self.expected > 0 and self.records == 0))
+
+    @property
+    def word(self) -> str:
+        """What to call it."""
+        return "intact" if self.proven else "NOT PROVEN" if self.intact else "NOT INTACT"
 
     def add(self, sequence: int, kind: str, message: str) -> None:
         """Report a fault."""
@@ -54,19 +76,30 @@ class Report:
             self.more += 1
 
 
-def verify_store(store: ObjectStore, namespace: str, expect: Sequence[Head] = (), workers: int = WORKERS) -> Report:
+def verify_store(
+    store: ObjectStore,
+    namespace: str,
+    expect: Sequence[Head] = (),
+    workers: int = WORKERS,
+    check: Checker | None = None,
+) -> Report:
     """Verify a trail in the store, and, where the store keeps versions, that no record was ever overwritten.
 
     Raises StoreUnavailable and StoreDenied.
     """
-    report = verify(namespace, read_store(store, namespace, workers), expect)
+    report = verify(namespace, read_store(store, namespace, workers), expect, check)
     _check_versions(store, namespace, report)
     return report
 
 
-def verify(namespace: str, files: Iterable[Stored], expect: Sequence[Head] = ()) -> Report:
-    """Verify the files of a trail, which come in their order. `expect` are heads that were kept elsewhere."""
-    chain = _Chain(namespace, {head.sequence: head.digest for head in expect})
+def verify(
+    namespace: str, files: Iterable[Stored], expect: Sequence[Head] = (), check: Checker | None = None
+) -> Report:
+    """Verify the files of a trail, which come in their order. `expect` are heads that were kept elsewhere.
+
+    With `check`, signatures are verified: once a record is signed, every later one has to be.
+    """
+    chain = _Chain(namespace, {head.sequence: head.digest for head in expect}, check)
     for file in files:
         chain.add(file)
     chain.end()
@@ -76,8 +109,10 @@ def verify(namespace: str, files: Iterable[Stored], expect: Sequence[Head] = ())
 class _Chain:
     """The state of one pass over a trail."""
 
-    def __init__(self, namespace: str, expected: dict[int, str]) -> None:
-        self.report = Report(namespace)
+    def __init__(self, namespace: str, expected: dict[int, str], check: Checker | None = None) -> None:
+        self.report = Report(namespace, expected=len(expected), witnessed=max(expected, default=0))
+        self._check = check
+        self.report.signed = None if check is None else 0
         self._expected = expected
         self._last = 0
         self._previous: str | None = EMPTY.digest  # None: not known, the record before is not there
@@ -108,10 +143,24 @@ class _Chain:
             return
         found = digest(data)
         self._check_content(number, data)
+        self._check_signature(number, data)
         if self._expected.get(number, found) != found:
             self.report.add(number, "changed", f"record {number} is not the one that was expected: it was changed")
         self._last, self._previous = number, found
         self.report.head = Head(number, found)
+
+    def _check_signature(self, number: int, data: bytes) -> None:
+        if self._check is None:
+            return
+        line, signature = signed.detach(data)
+        if signature is None:
+            if self.report.signed:
+                message = f"record {number} is not signed, and a record before it is: the operator did not write it"
+                self.report.add(number, "unsigned", message)
+        elif why := self._check(signature, line):
+            self.report.add(number, "forged", f"record {number}: {why}")
+        else:
+            self.report.signed = (self.report.signed or 0) + 1
 
     def _check_content(self, number: int, data: bytes) -> None:
         try:

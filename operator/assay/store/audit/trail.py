@@ -10,13 +10,16 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pydantic
 
 from assay.store import clock
+from assay.store.audit import signed
 from assay.store.audit.records import EMPTY, MAX_RECORD_BYTES, AuditEvent, AuditRecord, Head, digest
+from assay.store.audit.signed import Signer
 from assay.store.audit.sources import WORKERS, Stored, key, last_sequence, read_one
 from assay.store.client import ObjectStore
 from assay.store.errors import AlreadyExists, Busy, StoreError, StoreUnavailable
@@ -45,16 +48,27 @@ class AuditTrail:
 
     `hint` is a head known from before. It is believed more than the store: when its record is gone or altered,
     the chain goes on from the hint, so that the loss stays visible, and `Appended.doubt` says so.
+
+    `sign` signs every record, where there is a key. `check` says why a record is not the operator's, "" when it is.
+    It is asked about records that this writer finds behind the head, and what it says becomes the doubt.
     """
 
     def __init__(
-        self, store: ObjectStore, namespace: str, hint: Head = EMPTY, retention: timedelta | None = None
+        self,
+        store: ObjectStore,
+        namespace: str,
+        hint: Head = EMPTY,
+        retention: timedelta | None = None,
+        *,
+        sign: Signer = lambda _: None,
+        check: Callable[[bytes], str] = lambda _: "",
     ) -> None:
         audit_prefix(namespace)
         self._store = store
         self._namespace = namespace
         self._head = hint
         self._retention = retention
+        self._sign, self._check = sign, check
         self._lock = threading.Lock()
         self._loaded = False
         self._exclusive: bool | None = None
@@ -106,7 +120,8 @@ class AuditTrail:
         sequence = self._head.sequence + 1
         fields = event.model_dump() | {"sequence": sequence, "previous": self._head.digest}
         record = AuditRecord.model_validate(fields)
-        data = record.to_json()
+        line = record.to_json()
+        data = signed.attach(line, self._sign(line))
         if len(data) > MAX_RECORD_BYTES:
             raise ValueError(f"the event {event.event!r} has {len(data)} bytes, more than a record may have")
         until = datetime.now(UTC) + self._retention if self._retention else None
@@ -157,12 +172,20 @@ class AuditTrail:
         """Learn the events of these records; the last one, if it is behind the head, becomes the head."""
         for item in stored:
             if item.data is not None:
+                self._doubt = self._doubt or self._doubt_of(item)
                 self._learn(item.data)
         if stored and (sequence := stored[-1].sequence or 0) > self._head.sequence:
             # A record that is larger than any of ours is somebody's forgery. Its hash still chains.
             data = stored[-1].data
             found = digest(data) if data is not None else self._store.digest(key(self._namespace, sequence))[1]
             self._head = Head(sequence, found)
+
+    def _doubt_of(self, item: Stored) -> str:
+        """Return why a record that was found behind the head is not the operator's."""
+        if item.data is None or (item.sequence or 0) <= self._head.sequence:
+            return ""
+        why = self._check(item.data)
+        return f"record {item.sequence} was appended by somebody else: {why}" if why else ""
 
     def _learn(self, data: bytes) -> None:
         try:

@@ -1,0 +1,54 @@
+"""Whether a namespace may have records that bear its name: not those of an earlier namespace of the same name.
+
+Asked wherever the operator reads a record for somebody: data sets, artifacts of versions, runs that are gone, and
+registered models.
+"""
+
+from collections.abc import Iterable
+
+from assay.api import names
+from assay.api.objects import Raw
+from assay.api.resources import NAMESPACES
+from assay.controllers.runtime.context import Context
+from assay.planning.conditions import parse_time
+from assay.planning.models import registration
+from assay.store import locations, tenancy
+from assay.store.tenancy import TooManyRecords
+
+
+async def refusal(context: Context, namespace: str, uris: Iterable[str]) -> str:
+    """Return why a namespace may not have one of these, "" when it may have all. Raises ApiError and StoreError.
+
+    Addresses that do not bear the namespace's name are judged elsewhere. What the platform team has named in the
+    namespace's annotation assay.dev/allowed-prefixes may be as old as it likes.
+    """
+    bucket = context.settings.store.bucket
+    own = [uri for uri in uris if _is_own(uri, namespace, bucket)]
+    if not own:
+        return ""
+    metadata: Raw = (await context.kube.get(NAMESPACES, "", namespace) or {}).get("metadata", {})
+    since = parse_time(metadata.get("creationTimestamp"))
+    allowed = str((metadata.get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, ""))
+    for uri in own:
+        if since is None or registration.named(uri, allowed):
+            continue
+        key = locations.parse(uri).key
+        try:
+            found = await context.store.run(tenancy.earlier, context.store.blocking, key, since)
+        except TooManyRecords as error:
+            return str(error)
+        if found:
+            return (
+                f"s3://{bucket}/{found}/ is older than this namespace: it was recorded for an earlier namespace of the "
+                f"same name. If it is yours, have the platform team add its prefix to the namespace's annotation "
+                f"{names.ANNOTATION_ALLOWED_PREFIXES}"
+            )
+    return ""
+
+
+def _is_own(uri: str, namespace: str, bucket: str) -> bool:
+    try:
+        place = locations.parse(uri)
+    except ValueError:
+        return False
+    return place.bucket == bucket and tenancy.is_own(place.key, namespace)

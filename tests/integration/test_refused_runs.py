@@ -1,0 +1,90 @@
+"""Runs that cannot be launched, and objects that cannot be reconciled, say so themselves."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import operators, pod_templates, registry
+from tests.cluster.local import LocalCluster
+from tests.objects import Objects
+
+pytestmark = pytest.mark.integration
+
+Raw = dict[str, Any]
+
+
+@pytest.fixture
+def objects(control_plane: LocalCluster, namespace: str, tmp_path: Path) -> Iterator[Objects]:
+    """A namespace with an operator that serves it, and no other."""
+    operators.install(control_plane)
+    environment = {"ASSAY_NAMESPACES": namespace}
+    with operators.OperatorProcess(control_plane, tmp_path / "operator.log", environment):
+        yield Objects(control_plane, namespace)
+
+
+def create(objects: Objects, manifest: Raw) -> None:
+    """Create an object as the operator may, whom the policies let write labels of Assay's."""
+    objects.kubectl("create", "-f", "-", *registry.AS_OPERATOR, stdin=json.dumps(manifest))
+
+
+def reason(objects: Objects, name: str) -> tuple[str, str]:
+    found = objects.wait_phase("run", name, "Failed", "Succeeded", seconds=60)["status"]
+    return found["reason"], found["message"]
+
+
+@pytest.mark.parametrize("label", ["Upper", "a_b", "a..b"])
+def test_a_label_that_no_prefix_can_have_ends_the_run_in_words(objects: Objects, label: str) -> None:
+    create(objects, registry.run("odd", owner="dora") | {"metadata": _labelled("odd", label)})
+    why, said = reason(objects, "odd")
+    assert why == "InvalidLabel"
+    assert said.startswith("metadata.labels[assay.dev/experiment], metadata.name: ")
+    assert repr(label) in said
+    assert not objects.all("jobs")
+
+
+def _labelled(name: str, label: str) -> Raw:
+    return {"name": name, "labels": {"assay.dev/experiment": label}}
+
+
+def test_a_template_that_the_operator_does_not_launch_ends_the_run_in_words(
+    objects: Objects, control_plane: LocalCluster
+) -> None:
+    with registry.without_policy(control_plane, "assay-pod-security"):
+        for name in ("host-network", "privileged-init", "service-account"):
+            manifest = registry.run(name, owner="dora")
+            manifest["spec"]["job"]["template"]["spec"] = pod_templates.FORBIDDEN[name]
+            create(objects, manifest)
+        for name in ("host-network", "privileged-init", "service-account"):
+            why, said = reason(objects, name)
+            assert why == "PodSecurity"
+            assert said.endswith("runs.podSecurity of this cluster is baseline")
+    assert not objects.all("jobs")
+
+
+def test_an_object_that_cannot_be_reconciled_says_so_and_goes_on_once_it_can(objects: Objects) -> None:
+    """A status that no operator of this version can have written, as after a downgrade or by a hand on etcd."""
+    manifest = registry.run("broken", owner="dora")
+    manifest["spec"]["job"]["suspend"] = True
+    create(objects, manifest)
+    objects.wait_phase("run", "broken", "Suspended", seconds=60)
+    odd = [{"op": "add", "path": "/metadata/labels", "value": {"assay.dev/experiment": "A_b"}}]
+    path = ("run", "broken", "--type=json", *registry.AS_OPERATOR)
+    objects.kubectl("patch", *path, "-p", json.dumps(odd))
+    objects.kubectl("delete", "job", "broken")
+    found = objects.wait("run", "broken", "Stalled", lambda o: _stalled(o), seconds=60)
+    condition = _stalled(found)
+    assert condition["reason"] == "CannotBeReconciled"
+    assert "'A_b' cannot be part of a run's prefix" in condition["message"]
+    assert found["status"]["message"] == condition["message"]
+    objects.kubectl("patch", *path, "-p", json.dumps([{"op": "remove", "path": "/metadata/labels"}]))
+    ended = objects.wait_phase("run", "broken", "Failed", seconds=90)
+    assert ended["status"]["reason"] == "JobDeleted"
+    assert not _stalled(ended)
+
+
+def _stalled(run: Raw) -> Raw:
+    conditions = run.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == "Stalled"), {})
