@@ -69,7 +69,6 @@ def _version(number: int) -> VersionView:
         {f"m{index}": summary for index in range(METRICS)},
         {f"p{index}": index / 2 for index in range(10)},
         tuple(approvals),
-        artifact_verified=number % 2 == 0,
-        provenance_verified=True,
+        evidence=frozenset({"provenanceVerified", *(["artifactVerified"] if number % 2 == 0 else [])}),
         held=(Held("staging", NOW - timedelta(hours=30)),),
     )

@@ -3,11 +3,12 @@
 Several policies that match all have to be satisfied. What these words come to is decided in ``planning``.
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
+from assay.api import evidence
 from assay.api.common import Conditions, Duration, LongText, Model, Name, Timestamp, rule, rules
 from assay.api.modelversion import AliasName
 
@@ -57,15 +58,15 @@ class Gate(Model):
     message: Annotated[str | None, Field(max_length=500, description="Message while the gate is not met.")] = None
 
 
-class Evidence(Model):
-    """Conditions that must be true of the version."""
-
-    reproducible: Annotated[bool, Field(description="The run's recipe is complete.")] = False
-    artifact_verified: Annotated[bool, Field(description="The bytes were verified when they were copied.")] = True
-    provenance_verified: Annotated[
-        bool, Field(description="The version's run recorded its metrics and parameters.")
-    ] = True
-    signed: Annotated[bool, Field(description="The bytes have a valid signature.")] = False
+if TYPE_CHECKING:
+    Evidence = Model
+else:
+    _FIELDS = {
+        kind.name: (Annotated[bool, Field(description=kind.description)], kind.default) for kind in evidence.KINDS
+    }
+    Evidence = create_model(
+        "Evidence", __base__=Model, __doc__="Conditions that must be true of the version.", **_FIELDS
+    )
 
 
 class Soak(Model):

@@ -8,13 +8,13 @@ import pytest
 
 from assay.planning.promotion import judging
 from assay.planning.promotion.judging import Live
-from assay.planning.promotion.policies import AliasView, Approvals, Evidence, Held, Policy, VersionView
+from assay.planning.promotion.policies import AliasView, Approvals, Held, Policy, VersionView
 
 pytestmark = pytest.mark.unit
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 CHAMPION = AliasView("digits", "champion")
-FREE = Policy("free", approvals=Approvals(required=0), evidence=Evidence(False, False, False, False))
+FREE = Policy("free", approvals=Approvals(required=0), evidence=frozenset())
 VIEW = VersionView("digits.v2", "digits", 2, "sha256:" + "2" * 64, "ana")
 REGISTERED = {"metadata": {"name": "digits.v2"}, "status": {"registered": "2026-11-20T12:00:00Z", "phase": "Ready"}}
 

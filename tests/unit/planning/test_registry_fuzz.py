@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from assay.api import evidence
 from assay.api.common import Condition
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
 from assay.planning.promotion import approvals, binding, pointers, verdict, views
@@ -22,7 +23,6 @@ from assay.planning.promotion.policies import (
     AliasView,
     Approval,
     Approvals,
-    Evidence,
     Gate,
     Held,
     Once,
@@ -58,7 +58,7 @@ policies = st.builds(
     mode=st.sampled_from(["Enforce", "Enforce", "Warn"]),
     approvals=st.builds(Approvals, st.sampled_from([0, 0, 1, 2]), st.booleans(), st.none() | spans),
     gates=st.just(()) | st.sampled_from(list(model.GATES)).map(lambda text: (Gate("g", text),)),
-    evidence=st.sampled_from([Evidence(), Evidence(artifact_verified=False, provenance_verified=False)]),
+    evidence=st.sampled_from([evidence.DEFAULT, frozenset[str]()]),
     soak=st.none() | st.none() | st.builds(Soak, st.sampled_from(NAMES), spans),
     freeze=st.just(()) | st.just(()) | freezes,
     problem=st.sampled_from([""] * 9 + ["it cannot be read"]),
@@ -127,8 +127,7 @@ class Version:
             OWNER,
             metrics={"f1": {"last": F1[self.number]}},
             approvals=tuple(given),
-            artifact_verified="ArtifactVerified" in EVIDENCE[self.number],
-            provenance_verified="ProvenanceVerified" in EVIDENCE[self.number],
+            evidence=frozenset(kind.name for kind in evidence.KINDS if kind.condition in EVIDENCE[self.number]),
             archived=self.archived,
             held=tuple(held),
         )
@@ -187,7 +186,7 @@ class Namespace(RuleBasedStateMachine):
 
     @rule(soak=st.none() | st.builds(Soak, names, spans), expire=st.none() | spans, required=st.sampled_from([0, 1, 2]))
     def set_a_policy_that_can_be_met(self, soak: Soak | None, expire: timedelta | None, required: int) -> None:
-        nothing = Evidence(artifact_verified=False, provenance_verified=False)
+        nothing: frozenset[str] = frozenset()
         self.policies = {"p": Policy("p", approvals=Approvals(required, True, expire), soak=soak, evidence=nothing)}
         self._settle()
 

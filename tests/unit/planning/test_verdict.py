@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from assay.api import evidence
 from assay.api.promotionpolicy import PromotionPolicySpec
 from assay.planning.promotion import policies, verdict
 from assay.planning.promotion.policies import (
     AliasView,
     Approval,
     Approvals,
-    Evidence,
     Gate,
     Held,
     Once,
@@ -32,7 +32,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # a Saturday
 HOUR = timedelta(hours=1)
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 CHAMPION = AliasView("digits", "champion")
-NOTHING_KNOWN = Evidence(artifact_verified=False, provenance_verified=False)
+NOTHING_KNOWN: frozenset[str] = frozenset()
 FREE = Policy("release", approvals=Approvals(required=0), evidence=NOTHING_KNOWN)
 DOCS = Path(__file__).parents[3] / "docs" / "policies.md"
 
@@ -54,8 +54,8 @@ def with_rule(**changes: Any) -> Policy:
     return dataclasses.replace(FREE, **changes)
 
 
-def knowing(**changes: bool) -> Policy:
-    return with_rule(evidence=dataclasses.replace(NOTHING_KNOWN, **changes))
+def knowing(*kinds: str) -> Policy:
+    return with_rule(evidence=frozenset(kinds))
 
 
 def gate(expression: str, message: str = "") -> Policy:
@@ -93,12 +93,16 @@ MESSAGES: dict[str, Callable[[], Verdict]] = {
         version(parameters={"text": "x" * 100_000}),
         gate("[candidate.parameters.text].map(x, x + x + x)[0].contains(candidate.parameters.text)"),
     ),
-    "recipe": lambda: judge(version(), knowing(reproducible=True)),
-    "unverified": lambda: judge(version(provenance_verified=True), with_rule(evidence=Evidence())),
-    "only claimed": lambda: judge(version(artifact_verified=True), with_rule(evidence=Evidence())),
-    "unsigned": lambda: judge(version(), knowing(signed=True)),
+    "recipe": lambda: judge(version(), knowing("reproducible")),
+    "unverified": lambda: judge(
+        version(evidence=frozenset({"provenanceVerified"})), with_rule(evidence=evidence.DEFAULT)
+    ),
+    "only claimed": lambda: judge(
+        version(evidence=frozenset({"artifactVerified"})), with_rule(evidence=evidence.DEFAULT)
+    ),
+    "unsigned": lambda: judge(version(), knowing("signed")),
     "no signature": lambda: judge(
-        version(unsigned="there is no models/team/digits/signatures/v23.sig"), knowing(signed=True)
+        version(unsigned="there is no models/team/digits/signatures/v23.sig"), knowing("signed")
     ),
     "never soaked": lambda: judge(version(), SOAK),
     "soaking": lambda: judge(version(held=(held("staging", 3),)), SOAK),
@@ -304,7 +308,7 @@ def test_the_views_of_a_policy_are_made_from_its_spec() -> None:
         "Warn",
         Approvals(2, False, timedelta(hours=36)),
         (Gate("f1", "true", "no"),),
-        Evidence(reproducible=True, artifact_verified=False, provenance_verified=False, signed=False),
+        frozenset({"reproducible"}),
         Soak("staging", timedelta(minutes=90)),
         (
             Once("once", datetime(2026, 12, 19, 23, tzinfo=UTC), datetime(2027, 1, 7, tzinfo=UTC)),

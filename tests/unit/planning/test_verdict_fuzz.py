@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from assay.api import evidence
 from assay.planning.promotion import verdict
 from assay.planning.promotion.policies import (
     AliasView,
     Approval,
     Approvals,
-    Evidence,
     Gate,
     Held,
     Once,
@@ -32,7 +32,7 @@ START = datetime(2026, 11, 16, tzinfo=UTC)
 DIGESTS = ["sha256:" + letter * 64 for letter in "ab"]
 PEOPLE = ["ana", "ben", "carla", ""]
 ALIASES = ["champion", "staging"]
-NOTHING_KNOWN = Evidence(False, False, False, False)
+NOTHING_KNOWN: frozenset[str] = frozenset()
 
 hours = st.integers(0, 14 * 24)
 moments = st.builds(lambda at, seconds: START + timedelta(hours=at, seconds=seconds), hours, st.integers(0, 1))
@@ -62,10 +62,7 @@ versions = st.builds(
     owner=st.sampled_from(["ana", "ana", "ben", ""]),
     metrics=metrics,
     approvals=st.lists(approvals, max_size=5).map(tuple),
-    reproducible=st.booleans(),
-    artifact_verified=st.booleans(),
-    provenance_verified=st.booleans(),
-    signed=st.booleans(),
+    evidence=st.frozensets(st.sampled_from([kind.name for kind in evidence.KINDS])),
     archived=st.sampled_from([False] * 5 + [True]),
     deleting=st.sampled_from([False] * 5 + [True]),
     held=st.lists(stretches, max_size=4).map(tuple),
@@ -81,7 +78,7 @@ policies = st.builds(
     mode=st.sampled_from(["Enforce", "Enforce", "Warn"]),
     approvals=rules_of_approval | st.just(Approvals(0)),
     gates=st.lists(st.builds(Gate, st.just("g"), st.sampled_from(list(model.GATES))), max_size=2).map(tuple),
-    evidence=st.builds(Evidence, *[st.booleans()] * 4) | st.just(NOTHING_KNOWN),
+    evidence=st.frozensets(st.sampled_from([kind.name for kind in evidence.KINDS])) | st.just(NOTHING_KNOWN),
     soak=st.none() | st.none() | st.builds(Soak, st.sampled_from(ALIASES), spans),
     freeze=st.lists(weekly | once, max_size=2).map(tuple) | st.just(()),
     problem=st.sampled_from(["", "", "", "", "no duration"]),
@@ -223,7 +220,7 @@ class ModelCache(RuleBasedStateMachine):
     def _new(number: int) -> VersionView:
         f1 = {"f1": {"last": number / 4}}
         known = VersionView(f"digits.v{number}", "digits", number, DIGESTS[number % 2], "ana", f1)
-        return dataclasses.replace(known, artifact_verified=True, provenance_verified=True)
+        return dataclasses.replace(known, evidence=evidence.DEFAULT)
 
     @rule(number=numbers, approval=approvals)
     def approve(self, number: int, approval: Approval) -> None:
@@ -241,7 +238,9 @@ class ModelCache(RuleBasedStateMachine):
 
     @rule(number=numbers, archived=st.booleans(), verified=st.booleans(), proven=st.booleans())
     def relabel(self, number: int, archived: bool, verified: bool, proven: bool) -> None:
-        self._change(number, archived=archived, artifact_verified=verified, provenance_verified=proven)
+        known = {"artifactVerified": verified, "provenanceVerified": proven}
+        found = frozenset(name for name, is_known in known.items() if is_known)
+        self._change(number, archived=archived, evidence=found)
 
     @rule(policy=policies)
     def set_policy(self, policy: Policy) -> None:

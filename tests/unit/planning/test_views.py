@@ -7,7 +7,7 @@ from assay.api.common import Condition
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
 from assay.planning.promotion import approvals, verdict, views
 from assay.planning.promotion.approvals import MAX_APPROVALS
-from assay.planning.promotion.policies import AliasView, Approvals, Evidence, Held, Policy, VersionView
+from assay.planning.promotion.policies import AliasView, Approvals, Held, Policy, VersionView
 from tests import registry
 from tests.unit.planning.objects import NOW
 
@@ -55,12 +55,7 @@ def test_evidence_is_what_is_true_and_only_that() -> None:
         )
     ]
     found = view(version({"conditions": conditions}))
-    assert (found.reproducible, found.artifact_verified, found.provenance_verified, found.signed) == (
-        True,
-        False,
-        False,
-        True,
-    )
+    assert found.evidence == {"reproducible", "signed"}
 
 
 def test_what_the_run_says_counts_more_than_what_the_manifest_claims() -> None:
@@ -124,9 +119,7 @@ def test_nobody_gets_an_approval_that_never_expires_by_writing_too_many() -> Non
     flood = {key(f"a{number}", "staging"): f"{DIGEST} user{number}" for number in range(MAX_APPROVALS)}
     body = annotated(flood | {key("z"): f"{DIGEST} rita"})
     assert all(approval.at == NOW for approval in view(body).approvals)
-    expiring = Policy(
-        "p", approvals=Approvals(1, expire_after=timedelta(hours=1)), evidence=Evidence(False, False, False)
-    )
+    expiring = Policy("p", approvals=Approvals(1, expire_after=timedelta(hours=1)), evidence=frozenset())
     for when in (NOW, NOW + timedelta(days=9)):
         assert not verdict.evaluate(CHAMPION, view(body), None, [expiring], when + timedelta(hours=1)).allowed
 

@@ -59,13 +59,13 @@ def satisfied(
     for gate in policy.gates:
         if not GATES[gate.expression](candidate, current):
             return False
-    if policy.evidence.reproducible and not candidate.reproducible:
+    if "reproducible" in policy.evidence and "reproducible" not in candidate.evidence:
         return False
-    if policy.evidence.artifact_verified and not candidate.artifact_verified:
+    if "artifactVerified" in policy.evidence and "artifactVerified" not in candidate.evidence:
         return False
-    if policy.evidence.provenance_verified and not candidate.provenance_verified:
+    if "provenanceVerified" in policy.evidence and "provenanceVerified" not in candidate.evidence:
         return False
-    if policy.evidence.signed and not candidate.signed:
+    if "signed" in policy.evidence and "signed" not in candidate.evidence:
         return False
     if policy.soak and not soaked(policy.soak.alias, policy.soak.duration, candidate, now):
         return False

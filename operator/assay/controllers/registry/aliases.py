@@ -7,7 +7,7 @@ trail has it; the status says it. A crash in between leaves a step that is done 
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from assay.api import names
+from assay.api import evidence, names
 from assay.api.approvals import RollbackRequest, read_rollback
 from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
 from assay.api.objects import Raw
@@ -122,10 +122,11 @@ class _Alias:
 
     async def _with_signature(self, view: VersionView, candidate: Raw, found: Rules) -> VersionView:
         """Return the view with what a signature is worth at this moment, if a policy asks for one."""
-        if not any(policy.evidence.signed for policy in found.matching(self.view)):
+        if not any(evidence.SIGNED in policy.evidence for policy in found.matching(self.view)):
             return view
         why = await signatures.why_unsigned(self.context, candidate)
-        return replace(view, signed=not why, unsigned=why)
+        signed = view.evidence - {evidence.SIGNED} if why else view.evidence | {evidence.SIGNED}
+        return replace(view, evidence=signed, unsigned=why)
 
     def _view(self, body: Raw) -> VersionView:
         return views.version_view(body, versions.held_by(self.context, body))

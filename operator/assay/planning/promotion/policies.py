@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
 
+from assay.api import evidence
 from assay.api.promotionpolicy import Freeze as FreezeSpec
 from assay.api.promotionpolicy import PromotionPolicySpec
 
@@ -61,10 +62,8 @@ class VersionView:
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     approvals: tuple[Approval, ...] = ()
-    reproducible: bool = False
-    artifact_verified: bool = False
-    provenance_verified: bool = False
-    signed: bool = False
+    #: The kinds of evidence that it has, by their names in `assay.api.evidence`.
+    evidence: frozenset[str] = frozenset()
     #: Why it carries no valid signature, where that is known.
     unsigned: str = ""
     archived: bool = False
@@ -98,16 +97,6 @@ class Gate:
     name: str
     expression: str
     message: str = ""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What has to be known of the version."""
-
-    reproducible: bool = False
-    artifact_verified: bool = True
-    provenance_verified: bool = True
-    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +140,8 @@ class Policy:
     mode: Literal["Enforce", "Warn"] = "Enforce"
     approvals: Approvals = Approvals()
     gates: tuple[Gate, ...] = ()
-    evidence: Evidence = Evidence()
+    #: The kinds of evidence that it requires, by their names in `assay.api.evidence`.
+    evidence: frozenset[str] = evidence.DEFAULT
     soak: Soak | None = None
     freeze: tuple[Once | Weekly, ...] = ()
     problem: str = ""
@@ -215,7 +205,7 @@ def policy_view(name: str, spec: PromotionPolicySpec) -> Policy:
                 approvals.required, approvals.exclude_owner, None if expiry is None else parse_duration(expiry)
             ),
             gates=tuple(Gate(gate.name, gate.expression, gate.message or "") for gate in spec.gates),
-            evidence=Evidence(**spec.evidence.model_dump()),
+            evidence=frozenset(name for name, required in spec.evidence.model_dump().items() if required),
             soak=None if spec.soak is None else Soak(spec.soak.alias, parse_duration(spec.soak.duration)),
             freeze=tuple(_freeze(freeze) for freeze in spec.freeze),
         )

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from assay.api import evidence
+from assay.api.evidence import EvidenceKind
 from assay.planning.promotion import expression_cost, expressions, windows
 from assay.planning.promotion.policies import (
     AliasView,
@@ -31,19 +33,6 @@ from assay.planning.promotion.policies import (
 VARIABLES = ("candidate", "current")
 _DEFAULT = Approvals(required=1, exclude_owner=True)
 _MAX_MESSAGE = 1000
-_EVIDENCE = {
-    "reproducible": "the run's recipe is not complete (condition Reproducible of the run says what is missing)",
-    "artifact_verified": "the artifact has not been verified (condition ArtifactVerified)",
-    "provenance_verified": "its metrics and parameters are what a manifest claims, not what a run of this cluster "
-    "recorded (condition ProvenanceVerified)",
-    "signed": "the artifact carries no valid signature",
-}
-_EVIDENCE_NAMES = {
-    "reproducible": "evidence/reproducible",
-    "artifact_verified": "evidence/artifactVerified",
-    "provenance_verified": "evidence/provenanceVerified",
-    "signed": "evidence/signed",
-}
 
 
 def evaluate(
@@ -173,16 +162,20 @@ def _policy(policy: Policy, case: _Case) -> Iterator[_Finding]:
     yield _approvals(policy.name, policy.approvals, case)
     for gate in policy.gates:
         yield _gate(policy.name, gate, case)
-    for name, message in _EVIDENCE.items():
-        if getattr(policy.evidence, name):
-            met = getattr(case.candidate, name)
-            why = case.candidate.unsigned if name == "signed" else ""
-            said = f"{message}: {why}" if why else message
-            yield _Finding(policy.name, _EVIDENCE_NAMES[name], met, "" if met else said)
+    for kind in evidence.KINDS:
+        if kind.name in policy.evidence:
+            yield _evidence(policy.name, kind, case.candidate)
     if policy.soak is not None:
         yield _soak(policy.name, policy.soak, case)
     for window in policy.freeze:
         yield _freeze(policy.name, window, case.now)
+
+
+def _evidence(policy: str, kind: EvidenceKind, candidate: VersionView) -> _Finding:
+    why = candidate.unsigned if kind.name == evidence.SIGNED else ""
+    message = f"{kind.unmet}: {why}" if why else kind.unmet
+    met = kind.name in candidate.evidence
+    return _Finding(policy, f"evidence/{kind.name}", met, "" if met else message)
 
 
 # Approvals

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 
-from assay.api import names
+from assay.api import evidence, names
 from assay.api.approvals import read_approval
 from assay.api.modelversion import ApprovalStatus, HeldStatus, ModelVersionSpec, ModelVersionStatus
 from assay.api.objects import Raw
@@ -32,10 +32,7 @@ def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:
         metrics=metrics,
         parameters=provenance.parameters if provenance else {},
         approvals=_approvals(metadata.get("annotations") or {}, status.approvals),
-        reproducible=names.REPRODUCIBLE in true,
-        artifact_verified=names.ARTIFACT_VERIFIED in true,
-        provenance_verified=names.PROVENANCE_VERIFIED in true,
-        signed=names.SIGNED in true,
+        evidence=frozenset(kind.name for kind in evidence.KINDS if kind.condition in true),
         archived=names.LABEL_ARCHIVED in (metadata.get("labels") or {}),
         deleting=bool(metadata.get("deletionTimestamp")),
         held=tuple(Held(each.alias, each.from_, each.to) for each in held),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from assay.api import names
+from assay.api import evidence, names
 from assay.api.errors import RequestFailed
 from assay.api.objects import Raw
 from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, RUNS, STATEFUL_SETS, Resource
@@ -106,7 +106,7 @@ def _version(access: Access, graph: Graph, body: Raw, above: str = "", bound: st
         "phase": status.get("phase"),
         "owner": spec.get("owner"),
         "live under": ", ".join(status.get("aliases") or []),
-        "evidence": ", ".join(each for each in _EVIDENCE if each in true),
+        "evidence": ", ".join(each for each in evidence.CONDITIONS if each in true),
     }
     if bound and bound != spec["artifact"]["digest"]:
         facts["but bound was"] = bound
@@ -117,9 +117,6 @@ def _version(access: Access, graph: Graph, body: Raw, above: str = "", bound: st
             person = Node(f"approval/{name}/{each['alias']}/{each['id']}", "approval", each["approver"], facts)
             graph.add(person, node, "approved by")
     _made_of(access, graph, node, body)
-
-
-_EVIDENCE = (names.ARTIFACT_VERIFIED, names.PROVENANCE_VERIFIED, names.REPRODUCIBLE, names.SIGNED)
 
 
 def _made_of(access: Access, graph: Graph, node: str, body: Raw) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-from assay.api import names
+from assay.api import evidence
 from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.kube.errors import ApiError
@@ -15,9 +15,6 @@ from assay.queries.promotion import cases
 from assay.queries.promotion.cases import Case, Requirement
 
 Direction = Literal["maximize", "minimize"]
-
-
-_EVIDENCE = (names.ARTIFACT_VERIFIED, names.PROVENANCE_VERIFIED, names.REPRODUCIBLE, names.SIGNED)
 
 
 class Metric(TypedDict):
@@ -145,5 +142,5 @@ def _evidence(body: Raw) -> list[Evidence]:
             "status": known[kind]["status"] if kind in known else "Unknown",
             "message": known[kind].get("message") or "" if kind in known else "",
         }
-        for kind in _EVIDENCE
+        for kind in evidence.CONDITIONS
     ]
