@@ -74,7 +74,7 @@ class OperatorProcess:
                 return True
             return "objects: ok" in self.readiness()
 
-        wait_for("the operator to know every object", ready, seconds=seconds, ingest=self.readiness)
+        wait_for("the operator to know every object", ready, seconds=seconds, saw=self.readiness)
         code = self._process.poll() if self._process else None
         assert code is None, f"the operator ended with {code}; its log {self.log} ends with:\n{self.tail()}"
         return self

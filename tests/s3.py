@@ -24,6 +24,7 @@ from minio.minioadmin import MinioAdmin
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from tests.cluster import builds
+from tests.cluster.waiting import PATIENCE
 from tests.ports import free_port
 
 ROOT_KEY, ROOT_SECRET = "assay-root", "assay-root-secret"
@@ -39,7 +40,7 @@ def minio_binary() -> Path:
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = _DEADLINE_SECONDS) -> None:
     """Wait until `condition()` is true; at the deadline say what was waited for and what was seen last."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     seen: object = None
     while time.monotonic() < deadline:
         try:

@@ -21,6 +21,7 @@ from assay.store.models import RegisteredModel
 from tests import registry
 from tests.cli import golden
 from tests.cli.conftest import Answer
+from tests.cli.running import TIMEOUT_SECONDS
 from tests.cli.slow_line import SlowLine
 from tests.cli.told import Told
 from tests.cluster.waiting import wait_for
@@ -102,7 +103,7 @@ def test_the_files_of_a_version_are_listed_by_every_name_that_it_has(assay: Assa
 
 def test_a_run_that_goes_on_shows_what_has_come(assay: Assay, told: Told) -> None:
     run = told.run("digits-4", {"phase": "Running", "attempts": [{"pod": "p", "phase": "Running"}]})
-    told.store.put_bytes(f"{told.prefix(run)}/pods/p/artifacts/checkpoint.bin", b"so far")
+    told.store.put_bytes(f"{told.prefix(run)}/intake/p/artifacts/checkpoint.bin", b"so far")
     answer = assay("artifacts", "ls", "digits-4")
     assert answer.lines[1].split() == ["checkpoint.bin", "6", "B"]
     assert "nothing vouches for these files yet" in answer.err
@@ -304,7 +305,7 @@ def test_a_pull_that_is_killed_and_begun_again_brings_the_rest(
     with SlowLine(governed.store.endpoint) as line, subprocess.Popen(argv, env=slow(governed, line)) as process:
         wait_for("a part to have come", lambda: partial.stat().st_blocks > 1 << 12, seconds=60, every=0.005)
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(TIMEOUT_SECONDS)
     assert not where.exists()
     left = partial.stat().st_size
     assert 0 < left < len(large)

@@ -11,6 +11,7 @@ import pytest
 
 from tests import registry
 from tests.cli.conftest import run
+from tests.cli.running import TIMEOUT_SECONDS
 from tests.cli.told import Told
 from tests.cluster import fetched
 from tests.conftest import Cluster
@@ -52,7 +53,9 @@ def in_bash(governed: Cluster) -> Complete:
 
     def complete(*words: str, **more: str) -> list[str]:
         argv = ["bash", "--norc", "-c", BASH, "bash", "assay", *words]
-        done = subprocess.run(argv, env=environment(governed, **more), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            argv, env=environment(governed, **more), capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+        )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.split()
 
@@ -71,7 +74,7 @@ def by_protocol(governed: Cluster) -> Complete:
             env=environment(governed, _TYPER_COMPLETE_FISH_ACTION="get-args", **asked),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=TIMEOUT_SECONDS,
         )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.splitlines()
@@ -129,7 +132,11 @@ def test_what_goes_wrong_disturbs_nobody(in_bash: Complete, told: Told, tmp_path
 def test_kubectl_finds_the_plugin_and_its_completion(governed: Cluster, told: Told) -> None:
     def kubectl(*argv: str) -> str:
         done = subprocess.run(
-            [str(fetched.kubectl()), *argv], env=environment(governed), capture_output=True, text=True, timeout=60
+            [str(fetched.kubectl()), *argv],
+            env=environment(governed),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -15,6 +15,7 @@ import pytest
 from assay.queries.curves.reading import read_curve
 from tests.cli import golden
 from tests.cli.conftest import PROGRAM, Answer
+from tests.cli.running import TIMEOUT_SECONDS
 from tests.cli.told import BEGUN, Point, Told
 from tests.conftest import Cluster
 
@@ -95,7 +96,7 @@ def test_parquet_can_be_read_by_others(governed: Cluster, told: Told, namespace:
     environment = {"KUBECONFIG": str(governed.kubeconfig), **governed.store.environment()}
     argv = [PROGRAM, "curves", "two", "-o", "parquet", "-n", namespace]
     with file.open("wb") as out:
-        subprocess.run(argv, env=environment, stdout=out, check=True, timeout=60)
+        subprocess.run(argv, env=environment, stdout=out, check=True, timeout=TIMEOUT_SECONDS)
     rows = duckdb.sql(f"SELECT step, value FROM '{file}' ORDER BY step").fetchall()
     assert rows == [(step, value) for name, step, _, value in points(2.0) if name == "loss"]
 

@@ -99,7 +99,7 @@ def test_a_promotion_waits_until_it_is_served(assay: Assay, models: Models) -> N
     served["spec"]["replicas"] = 1
     served["spec"]["template"]["spec"]["nodeSelector"] = {"there": "is-none"}
     models.apply(served)
-    waits = assay("promote", "digits", "champion", "2", "--timeout", "5s", *WALTER)
+    waits = assay("promote", "digits", "champion", "2", "--timeout", "20s", *WALTER)
     assert waits.code == 1
     assert "v2 is live, 0 of 1 workloads ready; Deployment digits: 0 of 1 pods ready" in waits.out
 

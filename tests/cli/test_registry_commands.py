@@ -17,6 +17,7 @@ from tests import registry
 from tests.attackers import PERSONAS
 from tests.cli import golden
 from tests.cli.conftest import Answer, run
+from tests.cli.running import TIMEOUT_SECONDS
 from tests.cli.told import Told, metric
 from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
@@ -351,7 +352,7 @@ def test_who_sits_at_a_terminal_is_asked(digits: ModelCache, typed: str, code: i
         stdin=terminal,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     os.close(person)

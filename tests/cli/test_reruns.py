@@ -11,6 +11,7 @@ from assay.controllers.tracking import records
 from assay.store import archive
 from tests.cli import golden
 from tests.cli.conftest import Answer
+from tests.cli.running import TIMEOUT_SECONDS
 from tests.cli.told import Told, metric
 from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
@@ -111,7 +112,7 @@ def test_a_run_is_done_again_and_waited_for(assay: Assay, told: Told, pool: Thre
             "lastTransitionTime": "2026-03-01T12:00:00Z",
         }
         told.tell("run", name, {"phase": phase, "conditions": [condition]})
-        answer = waiting.result(60)
+        answer = waiting.result(TIMEOUT_SECONDS)
         assert answer.code == code, answer
         assert answer.out.startswith(f"{name}\n{phase}, ")
         assert answer.out.endswith("(BecauseOfIt): so it is said\n")

@@ -14,6 +14,7 @@ import pytest
 from assay.store import system
 from tests import registry
 from tests.cli.conftest import PROGRAM, Answer
+from tests.cli.running import TIMEOUT_SECONDS
 from tests.cli.told import BEGUN, Told, metric
 from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
@@ -65,7 +66,7 @@ def test_every_change_is_a_line_until_the_end(told: Told, phase: str, code: int)
     assert re.fullmatch(r"\d\d:\d\d:\d\d  0/2 runs finished, 1 running\n", first)
     finish(told, phase)
     rest = watching.stdout.read().splitlines()
-    assert watching.wait(30) == code
+    assert watching.wait(TIMEOUT_SECONDS) == code
     assert any(
         "1/2 runs finished, 1 pending, best score 0.75 (digits-0: depth 2), about 10s left" in each for each in rest
     )
@@ -98,7 +99,7 @@ def test_on_a_terminal_it_is_drawn_in_its_place(told: Told) -> None:
     assert b"40" in seen
     finish(told, "Succeeded")
     wait_for("the end", lambda: shows(b"digits: Succeeded, it is over"), saw=lambda: seen)
-    assert watching.wait(30) == 0
+    assert watching.wait(TIMEOUT_SECONDS) == 0
     os.close(ours)
     assert b"best score 0.75" in seen
 
@@ -111,7 +112,7 @@ def test_an_experiment_that_is_not_there_or_goes_away_is_said(assay: Assay, told
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(assay, "watch", "digits")
         told.remove("experiment", "digits")
-        assert watching.result(60).code == 3
+        assert watching.result(TIMEOUT_SECONDS).code == 3
 
 
 def test_what_goes_on_is_listed_with_what_it_uses(assay: Assay, told: Told) -> None:

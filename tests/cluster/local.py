@@ -24,7 +24,7 @@ from tests.cluster.spec import Spec
 from tests.cluster.store import StoreEndpoint
 from tests.cluster.waiting import wait_for
 
-KEEP_LOGS = 5
+KEEP_LOGS = 15
 
 
 class LocalCluster:
@@ -49,11 +49,10 @@ class LocalCluster:
 
     # Life
 
-    def start(self, *, detached: bool = False, owner: Path | None = None) -> "LocalCluster":
+    def start(self, *, detached: bool = False) -> "LocalCluster":
         """Start it and return when everything is ready; build the programs before if they are missing.
 
-        Attached (the default) it stops with this process, however that ends. With `owner`, a FIFO, it stops
-        with the last process that has the FIFO open for writing. Detached it stays until `stop`.
+        Attached (the default) it stops with this process, however that ends. Detached it stays until `stop`.
         Raises ClusterError with the component that is at fault and the end of its log.
         """
         if os.geteuid() != 0:
@@ -65,7 +64,7 @@ class LocalCluster:
             if self.folder.exists():
                 raise ClusterError(f"the cluster {self.name} is up already")
             lock = self._prepare(programs)
-            self._launch(lock, detached, owner)
+            self._launch(lock, detached)
             with self._stopped_on_failure():
                 self._wait_for_phase(("starting", "ready", "failed"), 30)
         with self._stopped_on_failure():
@@ -278,11 +277,9 @@ class LocalCluster:
             oci.write_image(self.folder / "pause.tar", PAUSE_IMAGE, {"bin/pause": pause}, {}, ["/bin/pause"])
         return lock
 
-    def _launch(self, lock: int, detached: bool, owner: Path | None) -> None:
+    def _launch(self, lock: int, detached: bool) -> None:
         ours, pipe = -1, -1
-        if owner:
-            pipe = os.open(owner, os.O_RDONLY)
-        elif not detached:
+        if not detached:
             pipe, ours = os.pipe()
         command = [
             sys.executable,

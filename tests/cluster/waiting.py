@@ -1,5 +1,6 @@
 """Waiting for a condition with a deadline. Nobody sleeps for a fixed time and hopes."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,6 +8,9 @@ from typing import TypeVar
 from tests.cluster.errors import ClusterError
 
 T = TypeVar("T")
+
+#: Deadlines are for a machine that does one thing. A worker of pytest-xdist shares it with others.
+PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
 
 
 def wait_for(
@@ -22,6 +26,7 @@ def wait_for(
     An exception of the probe counts as "not yet". Raises ClusterError after `seconds`, with the probe's last
     exception or value, or with what `saw()` returns.
     """
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     last: object = None
     while True:

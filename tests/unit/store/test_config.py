@@ -23,7 +23,7 @@ def test_defaults() -> None:
         True,
     )
     assert (config.region, config.bucket, config.sts) == ("us-east-1", "assay", True)
-    assert config.sts_duration == timedelta(hours=12)
+    assert config.sts_duration == timedelta(hours=1)
     assert config.run_endpoint == config.sts_endpoint == config.endpoint
 
 

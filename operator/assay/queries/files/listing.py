@@ -13,7 +13,7 @@ from assay.api.objects import Raw
 from assay.queries import references
 from assay.queries.access import Access
 from assay.queries.runs import recorded
-from assay.store import layout
+from assay.store import layout, sealing
 from assay.store.errors import RecordError
 from assay.store.models import read_model
 from assay.store.verify import read_expired, run_manifest
@@ -69,7 +69,8 @@ def _of_version(access: Access, body: Raw) -> Stored:
 
 def _of_run(access: Access, run: Raw) -> Stored:
     prefix, pod = recorded.prefix_of(run), recorded.pod_of(run)
-    artifacts = f"{layout.PODS}/{pod or '_'}/{layout.ARTIFACTS}"
+    folder = layout.PODS if sealing.is_sealed(access.store, prefix) else layout.INTAKE
+    artifacts = f"{folder}/{pod or '_'}/{layout.ARTIFACTS}"
     return Stored(run["metadata"]["name"], "run", prefix, artifacts, run, _run_files(access, prefix))
 
 
