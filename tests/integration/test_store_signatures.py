@@ -230,7 +230,7 @@ def test_the_command_verifies_what_lies_in_the_store(registered: Registered, wri
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (f"verified: model of {name} ({registered.digest})\n  signed with the key {registered.key}\n")
     done = registered.command("verify", uri, f"--keys={keys}")
-    assert "the model's own bytes were not looked at" in done.stdout
+    assert "the model's bytes were not verified" in done.stdout
 
     make_keys(registered.folder / "others")
     done = registered.command("verify", uri, f"--keys={registered.folder / 'others/public-keys.pem'}")
@@ -242,7 +242,7 @@ def test_the_command_verifies_what_lies_in_the_store(registered: Registered, wri
     assert registered.command("keys", keys, f"--pem={registered.key}").stdout == pem
     assert registered.command("keys", keys, "--pem=0").returncode == 2
     done = registered.command("keygen", "keys")
-    assert (done.returncode, done.stderr) == (2, "keys/signing.key is there already: use --rotate to replace it\n")
+    assert (done.returncode, done.stderr) == (2, "keys/signing.key already exists: use --rotate to replace it\n")
     done = registered.command("verify", uri.replace("v1.sig", "v7.sig"), f"--keys={keys}")
     assert done.returncode == 3
     done = registered.command("verify", "nothing", f"--keys={keys}")

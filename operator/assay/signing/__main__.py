@@ -1,7 +1,7 @@
-"""`python -m assay.signing keygen|keys|verify`: make a key pair, name the keys, verify what was signed.
+"""`python -m assay.signing keygen|keys|verify`: create a key pair, list key ids, verify a signature.
 
-`verify` takes files, or `s3://` addresses in the store that ASSAY_STORE_* name.
-0: done, and it verifies; 1: it does not; 2: cannot be asked like this; 3: the store did not answer.
+`verify` takes files or `s3://` addresses in the store that the ASSAY_STORE_* variables configure.
+Exit codes: 0 success, 1 verification failed, 2 invalid usage or input, 3 the store did not answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from assay.store.models import parse_uri
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Gives the exit code."""
+    """Run one command and return its exit code."""
     chosen = _parser().parse_args(arguments)
     try:
         code: int = chosen.command(chosen)
@@ -41,20 +41,24 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m assay.signing", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    found = commands.add_parser("keygen", help=f"write {KEY} and {PUBLIC_KEYS} into a folder")
+    found = commands.add_parser("keygen", help=f"write {KEY} and {PUBLIC_KEYS} to a folder")
     found.add_argument("folder", type=Path)
-    found.add_argument("--rotate", action="store_true", help="in the place of the key that is there")
+    found.add_argument("--rotate", action="store_true", help="replace the existing key")
     found.set_defaults(command=_keygen)
     found = commands.add_parser("keys", help="show the ids of public keys")
     found.add_argument("file", type=Path)
-    found.add_argument("--pem", metavar="ID", help="show one of them as PEM, for those who verify with one key")
+    found.add_argument(
+        "--pem", metavar="ID", help="print the key with this id as PEM, for tools that take a single key"
+    )
     found.set_defaults(command=_keys)
-    found = commands.add_parser("verify", help="verify a model's bundle, or a run's provenance")
+    found = commands.add_parser("verify", help="verify a model's bundle or a run's provenance")
     found.add_argument("signature", help="a file, or s3://<bucket>/<key>")
-    found.add_argument("--keys", type=Path, required=True, metavar="FILE", help="the public keys to believe")
-    found.add_argument("--model", type=Path, metavar="PATH", help="the model's folder or file, every byte of it")
+    found.add_argument("--keys", type=Path, required=True, metavar="FILE", help="the public keys to trust")
+    found.add_argument(
+        "--model", type=Path, metavar="PATH", help="the model's folder or file; all of its bytes are verified"
+    )
     found.add_argument("--manifest", type=Path, metavar="FILE", help="the run's manifest.json")
-    found.add_argument("--json", action="store_true", help="answer in JSON, with the statement")
+    found.add_argument("--json", action="store_true", help="print the report as JSON, including the statement")
     found.set_defaults(command=_verify)
     return parser
 
@@ -63,8 +67,8 @@ def _keygen(chosen: argparse.Namespace) -> int:
     try:
         made = make_keys(chosen.folder, rotate=chosen.rotate)
     except FileExistsError:
-        return _complain(f"{chosen.folder / KEY} is there already: use --rotate to replace it", 2)
-    _say(f"{chosen.folder / KEY}: the key {made}")
+        return _complain(f"{chosen.folder / KEY} already exists: use --rotate to replace it", 2)
+    _print(f"{chosen.folder / KEY}: the key {made}")
     return 0
 
 
@@ -85,24 +89,24 @@ def _verify(chosen: argparse.Namespace) -> int:
         raise ValueError(f"{chosen.keys} holds no public key")
     report = verify(Keyring.of(None, keys), _read(chosen.signature), chosen.model, chosen.manifest)
     if chosen.json:
-        _say(json.dumps(report._asdict()))
+        _print(json.dumps(report._asdict()))
     else:
-        _tell(report, chosen)
+        _print_report(report, chosen)
     return 0
 
 
-def _tell(report: Report, chosen: argparse.Namespace) -> None:
-    _say(f"verified: {report.kind} of {', '.join(report.names)} ({report.digest})")
-    _say(f"  signed with the key {report.key}")
+def _print_report(report: Report, chosen: argparse.Namespace) -> None:
+    _print(f"verified: {report.kind} of {', '.join(report.names)} ({report.digest})")
+    _print(f"  signed with the key {report.key}")
     if report.statement:
         run = report.statement["predicate"]["buildDefinition"]["externalParameters"]["metadata"]
         details = report.statement["predicate"]["runDetails"]
-        _say(f"  made by run {run['namespace']}/{run['name']} ({details['metadata']['invocationId']})")
+        _print(f"  made by run {run['namespace']}/{run['name']} ({details['metadata']['invocationId']})")
         for each in report.statement["predicate"]["buildDefinition"]["resolvedDependencies"]:
             digest = ", ".join(f"{kind}:{value}" for kind, value in each.get("digest", {}).items())
-            _say(f"  from {each['name']} {each['uri']} ({digest or 'no digest'})")
+            _print(f"  from {each['name']} {each['uri']} ({digest or 'no digest'})")
     if chosen.model is None:
-        _say("the model's own bytes were not looked at: name them with --model")
+        _print("the model's bytes were not verified: pass them with --model")
 
 
 def _read(signature: str) -> bytes:
@@ -113,7 +117,7 @@ def _read(signature: str) -> bytes:
     return ObjectStore(config).get_bytes(key, MAX_MANIFEST_BYTES)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 

@@ -1,9 +1,9 @@
-"""The signature over a model's files, as the OpenSSF's `model-signing` (1.x) writes and verifies it.
+"""The signature over a model's files, in the format of OpenSSF `model-signing` (1.x).
 
-A Sigstore bundle (v0.3) with a DSSE envelope and a public key's hint, no certificate and no transparency log. The
-statement lists every file; its subject's digest is the sha256 over the files' digests, in the order of the list.
-`model-signing` passes over Git's own files at the top of a model, so they are not in the list; what covers them is
-`predicate.assay`, which that package ignores: the version's name, and the digest that approvals are for.
+It is a Sigstore bundle (v0.3) with a DSSE envelope and a public key hint, without a certificate or a transparency log.
+The statement lists every file. The digest of its subject is the sha256 over the files' digests, in list order.
+`model-signing` ignores Git's files at the top of a model, so they are not in the list. `predicate.assay` covers them:
+it has the version's name and the digest that approvals refer to. `model-signing` ignores that field.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _OURS = "assay"
 
 
 class Model(NamedTuple):
-    """Which model is meant: "<namespace>/<model>.v<N>", and its digest, "sha256:<hex>"."""
+    """A model's name, "<namespace>/<model>.v<N>", and its digest, "sha256:<hex>"."""
 
     name: str
     digest: str
 
 
 class Claim(NamedTuple):
-    """What a bundle says: which model, the sha256 (hex) of each file by its path, and who has signed that."""
+    """The content of a bundle: the model, the sha256 (hex) of each file by path, and the id of the signing key."""
 
     model: Model
     files: dict[str, str]
@@ -39,7 +39,7 @@ class Claim(NamedTuple):
 
 
 def make(keyring: Keyring, model: Model, files: Iterable[tuple[str, str]]) -> bytes:
-    """The bundle for a model, from (path, sha256 as hex) of each file. Raises NoKey."""
+    """Sign a model and return the bundle. `files` has the path and sha256 (hex) of each file. Raises NoKey."""
     return to_json(
         {
             "mediaType": MEDIA_TYPE,
@@ -50,13 +50,13 @@ def make(keyring: Keyring, model: Model, files: Iterable[tuple[str, str]]) -> by
 
 
 def _hint(keyring: Keyring) -> str:
-    """What model-signing compares with the key that it is given: the sha256 over the PEM, not over the DER."""
+    """The hint that model-signing compares with its key: the sha256 over the PEM, not over the DER."""
     pem = public_pem(keyring.private.public_key()) if keyring.private else b""
     return hashlib.sha256(pem).hexdigest()
 
 
 def statement(model: Model, files: Iterable[tuple[str, str]]) -> Raw:
-    """The in-toto statement that is signed."""
+    """The in-toto statement to sign."""
     listed = sorted((path.split("/"), sha256) for path, sha256 in files if not is_passed_over(path))
     resources = [{"name": "/".join(path), "algorithm": "sha256", "digest": sha256} for path, sha256 in listed]
     serialization = {
@@ -78,7 +78,7 @@ def statement(model: Model, files: Iterable[tuple[str, str]]) -> Raw:
 
 
 def is_passed_over(path: str) -> bool:
-    """Whether `model-signing` does not look at a file of a model."""
+    """Whether `model-signing` ignores a file of a model."""
     return path.split("/", 1)[0] in PASSED_OVER
 
 
@@ -90,32 +90,32 @@ def _root(digests: Iterable[str]) -> str:
 
 
 def read(keyring: Keyring, data: bytes) -> Claim:
-    """What a bundle says that a known key has signed. Raises KeyUnknown, SignatureInvalid."""
+    """Verify a bundle with the known keys and return its claim. Raises KeyUnknown, SignatureInvalid."""
     found = read_json(data)
     if not isinstance(found, dict) or found.get("mediaType") != MEDIA_TYPE:
-        raise SignatureInvalid("it is no bundle of model-signing")
+        raise SignatureInvalid("it is not a model-signing bundle")
     opened = open_envelope(keyring, found.get("dsseEnvelope"))
     try:
         return _claim(opened)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        raise SignatureInvalid("what is signed is no statement about a model that Assay has made") from None
+        raise SignatureInvalid("the signed statement is not one that Assay made about a model") from None
 
 
 def _claim(opened: Opened) -> Claim:
-    said = opened.statement
-    if said["predicateType"] != PREDICATE_TYPE:
-        raise SignatureInvalid("what is signed is no statement about a model")
-    resources, ours = said["predicate"]["resources"], said["predicate"][_OURS]
-    if [each["digest"]["sha256"] for each in said["subject"]] != [_root(each["digest"] for each in resources)]:
-        raise SignatureInvalid("what is signed contradicts itself: its subject is not made of its files")
+    signed = opened.statement
+    if signed["predicateType"] != PREDICATE_TYPE:
+        raise SignatureInvalid("the signed statement is not about a model")
+    resources, ours = signed["predicate"]["resources"], signed["predicate"][_OURS]
+    if [each["digest"]["sha256"] for each in signed["subject"]] != [_root(each["digest"] for each in resources)]:
+        raise SignatureInvalid("the signed statement contradicts itself: its subject does not match its files")
     model = Model(str(ours["name"]), str(ours["digest"]))
     return Claim(model, {str(each["name"]): str(each["digest"]) for each in resources}, opened.key)
 
 
 def check(keyring: Keyring, data: bytes, model: Model) -> Claim:
-    """What a bundle says, if it is about this very model. Raises KeyUnknown, SignatureInvalid."""
+    """Verify that a bundle is about exactly this model and return its claim. Raises KeyUnknown, SignatureInvalid."""
     claim = read(keyring, data)
     if claim.model != model:
-        said, meant = (f"{each.name} with the digest {each.digest}" for each in (claim.model, model))
-        raise SignatureInvalid(f"it is the signature of {said}, not of {meant}")
+        signed, expected = (f"{each.name} with the digest {each.digest}" for each in (claim.model, model))
+        raise SignatureInvalid(f"it is the signature of {signed}, not of {expected}")
     return claim

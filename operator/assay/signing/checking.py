@@ -1,4 +1,4 @@
-"""Verification by whoever has the public keys: a signature, and where it is given, the model that it should be over."""
+"""Verification with the public keys only: a signature and, optionally, the bytes of the model that it covers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from assay.store.digests import PREFIX, folder_digest
 
 
 class Report(NamedTuple):
-    """What a signature says. `kind` is "model" or "provenance"; `statement` is that of a provenance, else {}."""
+    """A verified signature. `kind` is "model" or "provenance"; `statement` is {} unless it is a provenance."""
 
     kind: str
     key: str
@@ -26,7 +26,7 @@ class Report(NamedTuple):
 
 
 def verify(keyring: Keyring, signature: bytes, model: Path | None = None, manifest: Path | None = None) -> Report:
-    """Verify a bundle or an envelope, and the bytes of a model and a run's manifest.json if they are given.
+    """Verify a bundle or an envelope and, if given, the bytes of a model and a run's manifest.json.
 
     Raises KeyUnknown, SignatureInvalid, OSError.
     """
@@ -50,19 +50,19 @@ def _provenance(opened: Opened, model: Path | None, manifest: Path | None) -> Re
         listed = opened.statement["predicate"]["runDetails"]["byproducts"]
         manifests = [each["digest"]["sha256"] for each in listed if each["name"] == "manifest.json"]
     except (KeyError, TypeError):
-        raise SignatureInvalid("what is signed is no provenance of a run") from None
+        raise SignatureInvalid("the signed statement is not the provenance of a run") from None
     if model is not None:
         files = _files(model)
         found = {_digest(model, files), _alone(files)}
         if not found & set(subjects.values()):
             raise SignatureInvalid(_other(model, " or ".join(subjects.values()), _digest(model, files)))
     if manifest is not None and (sha256 := _sha256(manifest)) not in manifests:
-        raise SignatureInvalid(f"{manifest} has the sha256 {sha256}; what was signed names {', '.join(manifests)}")
+        raise SignatureInvalid(f"{manifest} has the sha256 {sha256}; the signed statement has {', '.join(manifests)}")
     return Report("provenance", opened.key, [*subjects], next(iter(subjects.values()), ""), opened.statement)
 
 
 def _files(model: Path) -> dict[str, str]:
-    """The sha256 of every file of a model, by its path."""
+    """The sha256 of every file of a model, by path."""
     if not model.is_dir():
         return {model.name: _sha256(model)}
     found = {}
@@ -79,12 +79,12 @@ def _digest(model: Path, files: dict[str, str]) -> str:
 
 
 def _alone(files: dict[str, str]) -> str:
-    """The digest of a model that is one file: it is the same in a folder, as it is fetched, and without."""
+    """The digest of a single-file model. It is the same for the file itself and for a fetched folder that holds it."""
     return PREFIX + next(iter(files.values())) if len(files) == 1 else ""
 
 
 def _difference(claim: Claim, files: dict[str, str]) -> str:
-    """The first file that is not as it was signed."""
+    """Describe the first file that differs from the signed list; "" if there is none."""
     for path, sha256 in sorted(claim.files.items()):
         if path not in files:
             return f"{path} is missing"

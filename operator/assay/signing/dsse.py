@@ -1,4 +1,4 @@
-"""DSSE envelopes (version 1.0.0 of the protocol) around in-toto statements: signing, and reading what may be forged.
+"""DSSE envelopes (protocol version 1.0.0) around in-toto statements: signing them, and reading untrusted ones.
 
 https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md
 """
@@ -20,20 +20,20 @@ _MAX_SIGNATURES = 20
 
 
 class Opened(NamedTuple):
-    """What was signed, and the id of a known key that has signed it."""
+    """A signed statement and the id of the known key that signed it."""
 
     statement: Raw
     key: str
 
 
 def pae(payload: bytes) -> bytes:
-    """The bytes that are signed: the type and the payload, each with its length."""
+    """The pre-authentication encoding, which is signed: the type and the payload, each with its length."""
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def seal(keyring: Keyring, statement: Raw) -> Raw:
-    """Sign an in-toto statement; gives the envelope. Raises NoKey."""
+    """Sign an in-toto statement and return the envelope. Raises NoKey."""
     payload = to_json(statement)
     signature = keyring.sign(pae(payload))
     return {
@@ -44,7 +44,7 @@ def seal(keyring: Keyring, statement: Raw) -> Raw:
 
 
 def open_envelope(keyring: Keyring, envelope: Any) -> Opened:
-    """The statement in an envelope that a known key has signed. Raises KeyUnknown, SignatureInvalid."""
+    """Verify an envelope with the known keys and return its statement. Raises KeyUnknown, SignatureInvalid."""
     payload, signatures = _parts(envelope)
     unknown: KeyUnknown | None = None
     for key, signature in signatures:
@@ -60,13 +60,13 @@ def open_envelope(keyring: Keyring, envelope: Any) -> Opened:
 def _parts(envelope: Any) -> tuple[bytes, list[tuple[str, bytes]]]:
     try:
         if envelope["payloadType"] != PAYLOAD_TYPE:
-            raise SignatureInvalid(f"the envelope holds no {PAYLOAD_TYPE}")
+            raise SignatureInvalid(f"the payload type of the envelope is not {PAYLOAD_TYPE}")
         signatures = [
             (str(each.get("keyid") or ""), _decode(each["sig"])) for each in envelope["signatures"][:_MAX_SIGNATURES]
         ]
         return _decode(envelope["payload"]), signatures
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise SignatureInvalid("it is no DSSE envelope") from None
+        raise SignatureInvalid("it is not a DSSE envelope") from None
 
 
 def _decode(text: str) -> bytes:
@@ -74,26 +74,26 @@ def _decode(text: str) -> bytes:
         data = base64.b64decode(text, validate=True)
     except binascii.Error:
         raise ValueError("not base64") from None
-    if base64.b64encode(data).decode() != text:  # bits that do not count could be others
-        raise ValueError("not base64 as it is written")
+    if base64.b64encode(data).decode() != text:  # unused trailing bits could vary
+        raise ValueError("not canonical base64")
     return data
 
 
 def _statement(payload: bytes) -> Raw:
     found = read_json(payload)
     if not isinstance(found, dict) or found.get("_type") != STATEMENT_TYPE:
-        raise SignatureInvalid("what is signed is no in-toto statement")
+        raise SignatureInvalid("the signed payload is not an in-toto statement")
     return found
 
 
 def read_json(data: bytes) -> Any:
-    """JSON that somebody may have written to harm. Raises SignatureInvalid."""
+    """Parse untrusted JSON. Raises SignatureInvalid."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise SignatureInvalid("it is no JSON") from None
+        raise SignatureInvalid("it is not JSON") from None
 
 
 def to_json(value: Any) -> bytes:
-    """JSON in one line, keys in order."""
+    """JSON on one line with sorted keys."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

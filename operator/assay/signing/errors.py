@@ -1,8 +1,8 @@
-"""Why something is not signed, or its signature does not count. Every message is for people, and never shows a key."""
+"""Errors of signing and verification. Messages are written for users and never contain a private key."""
 
 
 class SigningError(Exception):
-    """Base of the others."""
+    """Base class of the errors of this package."""
 
 
 class NoKey(SigningError):
@@ -10,11 +10,11 @@ class NoKey(SigningError):
 
 
 class KeyUnusable(SigningError):
-    """A file of keys cannot be read, or holds other keys than P-256."""
+    """A key file cannot be read, or holds a key that is not P-256."""
 
 
 class KeyUnknown(SigningError):
-    """The signature is by a key that is not among the known ones."""
+    """The signature was made with an unknown key."""
 
 
 class SignatureMissing(SigningError):
@@ -22,4 +22,4 @@ class SignatureMissing(SigningError):
 
 
 class SignatureInvalid(SigningError):
-    """The signature, or what it is over, is not what it should be."""
+    """The signature does not verify, or its content is not the expected one."""

@@ -1,10 +1,10 @@
-"""Makes a key pair, or a new one in the place of an older one that stays believed.
+"""Creates a key pair, or rotates it; signatures of the previous key stay valid.
 
-    <folder>/signing.key        the private key (PKCS8, not encrypted), only its owner can read it
-             signing.pub        its public key, for those who verify with one key
-             public-keys.pem    this one and all before it
+    <folder>/signing.key        the private key (PKCS8, not encrypted), readable only by its owner
+             signing.pub        its public key, for tools that take a single key
+             public-keys.pem    this public key and all previous ones
 
-The files are the keys of the Secret as they stand.
+The file names are the keys of the Secret, so the folder can be turned into the Secret unchanged.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PUBLIC = "signing.pub"
 
 
 def make_keys(folder: Path, *, rotate: bool = False) -> str:
-    """Write a new key pair into a folder; gives its id. With `rotate` in the place of the one that is there.
+    """Write a new key pair to a folder and return its id. `rotate` replaces an existing key.
 
-    Raises FileExistsError when there is a key and it is not to be replaced, KeyUnusable when the public keys cannot be
+    Raises FileExistsError when there is a key and `rotate` is not set, KeyUnusable when the public keys cannot be
     read, OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def make_keys(folder: Path, *, rotate: bool = False) -> str:
             os.link(partial, folder / KEY)
         finally:
             partial.unlink()
-    # Believed before it signs: a crash in between leaves the old key signing.
+    # Publish the public key before the private key is used: after a crash in between, the old key still signs.
     (folder / PUBLIC_KEYS).write_bytes(b"".join(public_pem(each) for each in [key.public_key(), *known]))
     if rotate:
         partial.replace(folder / KEY)

@@ -1,7 +1,7 @@
-"""Key pairs: P-256, in PEM files. One private key signs; it and any number of older public ones verify.
+"""P-256 key pairs in PEM files. One private key signs; its public key and any number of older ones verify.
 
-A key is named by its id, the sha256 over the DER of its SubjectPublicKeyInfo. The files are those of a mounted Secret:
-they may be missing, and they may be replaced while the operator runs.
+The id of a key is the sha256 over the DER of its SubjectPublicKeyInfo. The files come from a mounted Secret: they may
+be missing, and they may be replaced while the operator runs.
 """
 
 from __future__ import annotations
@@ -36,58 +36,58 @@ def key_id(key: PublicKey) -> str:
 
 
 def public_pem(key: PublicKey) -> bytes:
-    """The key as PEM, as `openssl` and the verifiers of others read it."""
+    """The key as PEM, which `openssl` and other verifiers can read."""
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def private_pem(key: PrivateKey) -> bytes:
-    """The key as PEM (PKCS8), not encrypted."""
+    """The key as unencrypted PEM (PKCS8)."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def new_key() -> PrivateKey:
-    """A new private key."""
+    """Generate a private key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 @dataclass(frozen=True)
 class Keyring:
-    """What can be signed with, None for nothing, and all that is believed, by its id."""
+    """The private key that signs (None: nothing is signed) and the trusted public keys by id."""
 
     private: PrivateKey | None = None
     public: Mapping[str, PublicKey] = field(default_factory=dict)
 
     @classmethod
     def of(cls, private: PrivateKey | None, public: Iterable[PublicKey] = ()) -> Keyring:
-        """A keyring that believes what its own key has signed, too."""
+        """A keyring that also trusts the public key of its own private key."""
         known = [*public, *([private.public_key()] if private else [])]
         return cls(private, {key_id(key): key for key in known})
 
     @property
     def signing_id(self) -> str:
-        """The id of the key that signs, "" when there is none."""
+        """The id of the signing key; "" if there is none."""
         return key_id(self.private.public_key()) if self.private else ""
 
     def sign(self, data: bytes) -> bytes:
-        """The signature of `data`, ECDSA with SHA-256 in DER. Raises NoKey."""
+        """Sign `data` with ECDSA and SHA-256; returns the signature as DER. Raises NoKey."""
         if self.private is None:
             raise NoKey("there is no key to sign with")
         return self.private.sign(data, _ALGORITHM)
 
     def verify(self, key: str, signature: bytes, data: bytes) -> None:
-        """Check a signature by the key of this id. Raises KeyUnknown, SignatureInvalid."""
+        """Verify a signature with the key that has this id. Raises KeyUnknown, SignatureInvalid."""
         if key not in self.public:
-            raise KeyUnknown(f"it is signed with the key {key[:64] or 'of no name'}, which is not among the known ones")
+            raise KeyUnknown(f"it is signed with the key {key[:64] or 'without an id'}, which is not a known key")
         try:
             self.public[key].verify(signature, data, _ALGORITHM)
         except InvalidSignature:
-            raise SignatureInvalid(f"the signature with the key {key} is not over these bytes") from None
+            raise SignatureInvalid(f"the signature by the key {key} does not match the content") from None
 
 
 def read_private(path: Path) -> PrivateKey | None:
-    """The private key in a file; None when the file is not there. Raises KeyUnusable."""
+    """Read the private key in a file; None if the file does not exist. Raises KeyUnusable."""
     data = _read(path)
     if data is None:
         return None
@@ -96,12 +96,12 @@ def read_private(path: Path) -> PrivateKey | None:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise KeyUnusable(f"{path} holds no private key in PEM (PKCS8, not encrypted)") from None
     if not isinstance(key, PrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise KeyUnusable(f"the key in {path} is no P-256 key")
+        raise KeyUnusable(f"the key in {path} is not a P-256 key")
     return key
 
 
 def read_public(path: Path) -> list[PublicKey]:
-    """The public keys in a file, one PEM block each; none when the file is not there. Raises KeyUnusable."""
+    """Read the public keys in a file, one PEM block each; [] if the file does not exist. Raises KeyUnusable."""
     data = _read(path)
     if data is None:
         return []
@@ -113,13 +113,13 @@ def read_public(path: Path) -> list[PublicKey]:
 
 def _public(block: bytes, path: Path) -> PublicKey:
     if b"PRIVATE" in block:
-        raise KeyUnusable(f"{path} holds a private key: only public ones belong there")
+        raise KeyUnusable(f"{path} holds a private key: it must hold public keys only")
     try:
         key = serialization.load_pem_public_key(block)
     except (ValueError, UnsupportedAlgorithm):
-        raise KeyUnusable(f"{path} holds something that is no public key in PEM") from None
+        raise KeyUnusable(f"{path} holds a block that is not a public key in PEM") from None
     if not isinstance(key, PublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise KeyUnusable(f"a key in {path} is no P-256 key")
+        raise KeyUnusable(f"a key in {path} is not a P-256 key")
     return key
 
 
@@ -132,12 +132,12 @@ def _read(path: Path) -> bytes | None:
     except OSError as error:
         raise KeyUnusable(f"{path} cannot be read: {error.strerror}") from None
     if len(data) > _MAX_FILE_BYTES:
-        raise KeyUnusable(f"{path} has more than {_MAX_FILE_BYTES} bytes")
+        raise KeyUnusable(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
     return data
 
 
 class Stamp(NamedTuple):
-    """What of a file changes when another one takes its place."""
+    """Attributes of a file that change when it is replaced."""
 
     inode: int
     size: int
@@ -145,7 +145,7 @@ class Stamp(NamedTuple):
 
 
 class Keys:
-    """The keys as they are in their files at this moment."""
+    """The keys currently in the configured files."""
 
     def __init__(self, settings: SigningSettings | None = None) -> None:
         self._settings = settings or SigningSettings()
@@ -153,7 +153,7 @@ class Keys:
         self._found: Keyring | KeyUnusable = Keyring()
 
     def current(self) -> Keyring:
-        """The keyring. Cheap: the files are read when they have changed. Raises KeyUnusable."""
+        """The current keyring. Cheap to call: the files are read only after a change. Raises KeyUnusable."""
         stamps = [_stamp(path) for path in self._settings.files]
         if stamps != self._stamps:
             self._found, self._stamps = self._load(), stamps
@@ -162,7 +162,7 @@ class Keys:
         return self._found
 
     def state(self) -> str:
-        """The keys in one line, for the log; another text when they have changed."""
+        """The keys on one line, for the log. The text changes when the keys change."""
         try:
             found = self.current()
         except KeyUnusable as error:
@@ -182,7 +182,7 @@ class Keys:
 
 def _stamp(path: str) -> Stamp | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 (it is asked often)
+        found = os.stat(path)  # noqa: PTH116 (called often)
     except OSError:
         return None
     return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)

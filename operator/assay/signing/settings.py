@@ -1,4 +1,4 @@
-"""Where the keys are, from environment variables. A file that is not there is no error: then nothing is signed."""
+"""The locations of the keys, from environment variables. A missing file is not an error: nothing is signed then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BUILDER = "https://assay.dev/operator"
 
 @dataclass(frozen=True)
 class SigningSettings:
-    """`key_file` holds the private key, `public_keys_file` public ones; "" for none. `builder` names this operator."""
+    """`key_file` holds the private key, `public_keys_file` public keys; "" for none. `builder` names this operator."""
 
     key_file: str = ""
     public_keys_file: str = ""
@@ -19,7 +19,7 @@ class SigningSettings:
 
     @property
     def files(self) -> list[str]:
-        """The files that there may be."""
+        """The configured files. They may not exist."""
         return [path for path in (self.key_file, self.public_keys_file) if path]
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Signatures in the store: written once, read back and verified before anybody is told of them.
+"""Signatures in the store. They are written once, then read back and verified before they are reported.
 
-A signature over a version's bytes is never replaced: one that does not verify stays for people to look at, and when
-they have removed it, it is written anew. These functions block.
+A signature over a version is never replaced. One that does not verify stays in the store for inspection; after
+somebody removes it, a new one is written. These functions block.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from assay.store.verify import model_digest
 
 
 class Signed(NamedTuple):
-    """A signature that verifies: where it is, and the id of the key."""
+    """A verified signature: its location and the id of the key."""
 
     uri: str
     key: str
 
 
-# Over the bytes of a version
+# Signatures over a version
 
 
 def sign_version(store: ObjectStore, keyring: Keyring, version: ModelKey, digest: str) -> Signed:
-    """The signature over a registered version with this digest; made now, if there is none.
+    """Return the signature over a registered version with this digest; sign the version if there is none.
 
-    Raises NoKey, KeyUnknown, SignatureInvalid, RecordError when other bytes are registered, and StoreError.
+    Raises NoKey, KeyUnknown, SignatureInvalid, RecordError when the registered bytes differ, and StoreError.
     """
     with suppress(SignatureMissing):
         return check_version(store, keyring, version, digest)
@@ -49,15 +49,15 @@ def sign_version(store: ObjectStore, keyring: Keyring, version: ModelKey, digest
         raise RecordError(f"{layout.model_prefix(*version)} holds another model: expected the digest {digest}")
     files = ((entry.path.removeprefix(layout.ARTIFACT + "/"), entry.sha256) for entry in manifest.files)
     data = bundle.make(keyring, model_of(version, digest), files)
-    with suppress(AlreadyExists):  # another operator was faster; what counts is what is there
+    with suppress(AlreadyExists):  # another operator wrote one first: use that one
         store.create(layout.signature_key(*version), data, "application/json")
     return check_version(store, keyring, version, digest)
 
 
 def check_version(store: ObjectStore, keyring: Keyring, version: ModelKey, digest: str) -> Signed:
-    """The signature over a version with this digest, as it is in the store at this moment.
+    """Verify the signature in the store over a version with this digest, and return it.
 
-    The digest is over all files, so it need not be asked which files there are. Raises SignatureMissing, KeyUnknown,
+    The digest covers all files, so the list of files is not needed. Raises SignatureMissing, KeyUnknown,
     SignatureInvalid, StoreError.
     """
     key = layout.signature_key(*version)
@@ -66,7 +66,7 @@ def check_version(store: ObjectStore, keyring: Keyring, version: ModelKey, diges
 
 
 def model_of(version: ModelKey, digest: str) -> Model:
-    """The version as signatures name it."""
+    """The name and digest of a version in the form that signatures use."""
     return Model(f"{version.namespace}/{version.model}.v{version.version}", digest)
 
 
@@ -77,24 +77,24 @@ def _found(manifest: ModelManifest) -> str:
         return "none"
 
 
-# Over the provenance of a run
+# Signatures over the provenance of a run
 
 
 def sign_provenance(store: ObjectStore, keyring: Keyring, run_prefix: str, statement: Mapping[str, Any]) -> Signed:
-    """Sign a statement about a run's model and put it beside the run's manifest, over an earlier one.
+    """Sign a statement about a run's model and store it beside the run's manifest, replacing an earlier one.
 
-    Raises NoKey, SignatureInvalid when something else is read back, and StoreError.
+    Raises NoKey, SignatureInvalid when the stored statement differs from the written one, and StoreError.
     """
     key = layout.key(run_prefix, layout.PROVENANCE)
     store.put_bytes(key, to_json(seal(keyring, dict(statement))), "application/json")
     opened = check_provenance(store, keyring, run_prefix)
     if opened.statement != statement:
-        raise SignatureInvalid("another statement was read back than was written")
+        raise SignatureInvalid("the statement that was read back differs from the one that was written")
     return Signed(f"s3://{store.config.bucket}/{key}", opened.key)
 
 
 def check_provenance(store: ObjectStore, keyring: Keyring, run_prefix: str) -> Opened:
-    """The signed statement about a run. Raises SignatureMissing, KeyUnknown, SignatureInvalid, StoreError."""
+    """Verify and return a run's statement. Raises SignatureMissing, KeyUnknown, SignatureInvalid, StoreError."""
     key = layout.key(run_prefix, layout.PROVENANCE)
     return open_envelope(keyring, read_json(_read(store, key)))
 
@@ -103,6 +103,6 @@ def _read(store: ObjectStore, key: str) -> bytes:
     try:
         return store.get_bytes(key, MAX_MANIFEST_BYTES)
     except NotFound:
-        raise SignatureMissing(f"there is no {key}") from None
+        raise SignatureMissing(f"{key} does not exist") from None
     except TooLarge:
         raise SignatureInvalid(f"{key} is larger than {MAX_MANIFEST_BYTES} bytes") from None

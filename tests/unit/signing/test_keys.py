@@ -94,9 +94,9 @@ SEALED = new_key().private_bytes(PEM, PKCS8, serialization.BestAvailableEncrypti
         (b"garbage", "holds no private key in PEM"),
         (public_pem(new_key().public_key()), "holds no private key in PEM"),
         (SEALED, "holds no private key in PEM"),
-        (P384.private_bytes(PEM, PKCS8, serialization.NoEncryption()), "is no P-256 key"),
-        (RSA.private_bytes(PEM, PKCS8, serialization.NoEncryption()), "is no P-256 key"),
-        (b"x" * (2 << 20), "has more than 1048576 bytes"),
+        (P384.private_bytes(PEM, PKCS8, serialization.NoEncryption()), "is not a P-256 key"),
+        (RSA.private_bytes(PEM, PKCS8, serialization.NoEncryption()), "is not a P-256 key"),
+        (b"x" * (2 << 20), "is larger than 1048576 bytes"),
     ],
 )
 def test_a_file_that_is_no_private_key_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
@@ -114,8 +114,8 @@ def test_a_file_that_is_no_private_key_is_refused(tmp_path: Path, content: bytes
     [
         (b"garbage", "holds no public key in PEM"),
         (private_pem(new_key()), "holds a private key"),
-        (public_pem(P384.public_key()), "is no P-256 key"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "holds something that is no public key"),
+        (public_pem(P384.public_key()), "is not a P-256 key"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "holds a block that is not a public key"),
     ],
 )
 def test_a_file_with_something_else_than_public_keys_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
