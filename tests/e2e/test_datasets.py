@@ -237,6 +237,6 @@ def test_what_is_not_there_is_said(objects: Objects, shared: str) -> None:
     found = ended(objects, "nothing")
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "DatasetMissing")
     assert found["status"]["message"] == (
-        f"data set digits: there is nothing at {shared}nothing/, or nothing that may be read"
+        f"data set digits: there is nothing at {shared}nothing/, or the credentials cannot read it"
     )
     assert len(found["status"]["attempts"]) == 1

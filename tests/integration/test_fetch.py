@@ -117,13 +117,13 @@ def test_a_single_file_arrives_in_the_folder(minio: S3Server, tmp_path: Path) ->
     fetch = Fetch(minio, tmp_path, "model.pkl")
     fetch.run(0)
     assert fetch.content() == {"model.pkl": b"single"}
-    assert "holds the model already" in fetch.run(0)
+    assert "already holds the verified model" in fetch.run(0)
 
 
 def test_a_second_run_verifies_what_is_there_and_needs_no_store(fetch: Fetch) -> None:
     fetch.run(0)
     fetch.credentials.unlink()
-    assert "holds the model already, and every byte of it is right" in fetch.run(0)
+    assert "already holds the verified model" in fetch.run(0)
 
 
 @pytest.mark.parametrize("damage", ["changed", "added", "removed", "symlink"])
@@ -181,9 +181,9 @@ def remove_manifest(fetch: Fetch) -> None:
     [
         (change, "/artifact/weights.bin was changed: expected the sha256 "),
         (shorten, "/artifact/weights.bin was changed: expected 100000 bytes, found 1"),
-        (lengthen, "/artifact/weights.bin was changed: it has more than the 100000 bytes expected"),
+        (lengthen, "/artifact/weights.bin was changed: it is larger than the expected 100000 bytes"),
         (remove, "/artifact/weights.bin is missing in the store"),
-        (fill_empty, "/artifact/empty was changed: it has more than the 0 bytes expected"),
+        (fill_empty, "/artifact/empty was changed: it is larger than the expected 0 bytes"),
         (change_manifest, "/manifest.json was changed: expected the digest sha256:"),
         (remove_manifest, "/manifest.json is missing in the store"),
     ],
@@ -223,12 +223,12 @@ def test_another_version_than_the_approved_one(fetch: Fetch) -> None:
         ("artifact/../../outside", "not a plain relative path"),
         ("/etc/passwd", "not a plain relative path"),
         ("artifact//x", "not a plain relative path"),
-        ("manifest.json", "outside of artifact/"),
-        ("artifact", "outside of artifact/"),
-        ("artifact/weights.bin/x", "a file stands where its folder would be"),
+        ("manifest.json", "outside artifact/"),
+        ("artifact", "outside artifact/"),
+        ("artifact/weights.bin/x", "another file has the name of its folder"),
         ("artifact/weights.bin", "lists a file twice"),
         ("artifact/a\nb", "control characters"),
-        ("artifact/plain", "is of another model"),
+        ("artifact/plain", "belongs to another model"),
         (7, "is not the manifest of a model"),
     ],
 )
@@ -356,8 +356,8 @@ def test_killed_halfway_it_begins_anew(minio: S3Server, tmp_path: Path) -> None:
         ("ASSAY_FETCH_DIGEST", "", "ASSAY_FETCH_DIGEST is not set"),
         ("ASSAY_FETCH_DIGEST", "sha256:x", "it must be sha256: and 64 hexadecimal digits"),
         ("ASSAY_FETCH_MANIFEST_DIGEST", "md5:x", "it must be sha256: and 64 hexadecimal digits"),
-        ("ASSAY_FETCH_DIR", "relative", "it must be a folder inside of a volume"),
-        ("ASSAY_FETCH_DIR", "/proc", "it must be a folder inside of a volume"),
+        ("ASSAY_FETCH_DIR", "relative", "it must be a folder inside a volume"),
+        ("ASSAY_FETCH_DIR", "/proc", "it must be a folder inside a volume"),
         ("ASSAY_FETCH_RETRY_SECONDS", "soon", "it must be a number from 1 to 86400"),
     ],
 )

@@ -168,7 +168,7 @@ def test_one_that_is_wrong_stops_also_those_after_it(data: Data) -> None:
 @pytest.mark.parametrize("path", ["nothing", "nothing/", "digit", "single.csv/"])
 def test_what_is_not_there_is_said(data: Data, path: str) -> None:
     assert data.run(5, {"name": "d", "uri": data.uri(path)}) == (
-        f"data set d: there is nothing at {data.uri(path)}, or nothing that may be read"
+        f"data set d: there is nothing at {data.uri(path)}, or the credentials cannot read it"
     )
 
 
@@ -179,7 +179,7 @@ def test_a_restarted_container_verifies_what_is_there_and_needs_no_store(data: D
     process = data.start(*asked, ASSAY_CREDENTIALS="/nowhere")
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 0, log
-    assert log.count("there already, and every byte of it is right") == 2
+    assert log.count("already present and verified") == 2
     assert data.told() == before
 
 
@@ -310,7 +310,7 @@ def test_the_keys_of_a_secret_open_nothing_more(data: Data, minio: S3Server, str
 
 def test_a_secret_without_keys_is_named(data: Data, minio: S3Server) -> None:
     said = data.run(2, {"name": "d", "uri": data.uri("digits/")}, **of_secret(minio, ("", "x")))
-    assert said == "the Secret my-keys has nothing at the key accessKey"
+    assert said == "the Secret my-keys has no value at the key accessKey"
 
 
 # The web
@@ -446,7 +446,7 @@ def test_more_than_there_is_room_for_is_refused_before(data: Data, monkeypatch: 
     settings = DatasetSettings((Dataset(**asked),), data.directory, data.report, data.credentials)
     usage = type("Usage", (), {"free": 100})
     monkeypatch.setattr(datasets.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(FetchError, match=r"no room for the data sets: they have 80005 bytes, and .* has 100"):
+    with pytest.raises(FetchError, match=r"no room for the data sets: they need 80005 bytes, and .* has 100 free"):
         datasets.fetch_datasets(settings, lambda _: None)
     assert list(data.directory.iterdir()) == []
 
@@ -544,8 +544,11 @@ def test_a_store_that_stays_down(own_minio: S3Server, tmp_path: Path) -> None:
     ("asked", "message"),
     [
         ("x", "ASSAY_FETCH_DATASETS is not a list of data sets"),
-        ("[]", "ASSAY_FETCH_DATASETS: 1 to 64 data sets have names of their own"),
-        ('[{"name": "../x", "uri": "s3://abc/x"}]', "ASSAY_FETCH_DATASETS: 1 to 64 data sets have names of their own"),
+        ("[]", "ASSAY_FETCH_DATASETS: it must list 1 to 64 data sets with distinct, valid names"),
+        (
+            '[{"name": "../x", "uri": "s3://abc/x"}]',
+            "ASSAY_FETCH_DATASETS: it must list 1 to 64 data sets with distinct, valid names",
+        ),
         ('[{"name": "d", "uri": "s3://abc/../x"}]', "is not an address like s3://<bucket>/<key>"),
         ('[{"name": "d", "uri": "gs://abc/x"}]', "is not an address like s3://<bucket>/<key>"),
         ('[{"name": "d", "uri": "https://h/x"}]', "a data set from an https:// address needs a digest"),

@@ -1,6 +1,6 @@
-"""The init container that brings a model to a server, or data sets to a training: verified, or nothing starts.
+"""The init container that downloads and verifies a model for a server, or data sets for a training.
 
-It reads a few places of the object store with credentials that can read nothing else. It does not talk to the
-Kubernetes API, and it believes nothing that it reads there: what counts is the digest that the operator names.
-`python -m assay.fetch` starts it.
+The pod starts only if verification succeeds. The container reads the store with credentials that are restricted to the
+prefixes it needs, and trusts nothing it reads: it checks everything against the digest that the operator passes. It
+does not call the Kubernetes API. `python -m assay.fetch` starts it.
 """

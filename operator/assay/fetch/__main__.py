@@ -1,10 +1,10 @@
-"""`python -m assay.fetch`: the process. Signals, the termination message and the exit code live here.
+"""`python -m assay.fetch`: the process, with its signals, termination message and exit code.
 
-It fetches data sets where ASSAY_FETCH_DATASETS is set, else a model.
+It fetches data sets if ASSAY_FETCH_DATASETS is set, otherwise a model.
 
-0: what was asked for is at ASSAY_FETCH_DIR, verified; 1: a model is not what was approved, or there is no room;
-2: bad settings; 3: the store could not be read; 4: a data set has another digest than declared; 5: a data set is not
-there.
+Exit codes: 0 the files are verified and at ASSAY_FETCH_DIR, 1 the model is not the approved one or does not fit on the
+volume, 2 invalid settings, 3 the store could not be read, 4 the digest of a data set differs from the declared one,
+5 a data set does not exist.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 from assay.fetch.errors import FetchError, Mismatch, Missing, SettingsError, StoreSilent
 from assay.fetch.settings import Settings
 
-_MAX_MESSAGE_BYTES = 4000  # the kubelet keeps 4096
+_MAX_MESSAGE_BYTES = 4000  # the kubelet truncates at 4096
 
 
 def main() -> int:
-    """Fetch, and say in one line why it could not be done."""
-    # As process 1 of a container, it would otherwise not be ended by this signal.
+    """Fetch. A failure is reported as one line."""
+    # As process 1 of a container, it would otherwise ignore this signal.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     try:
         if os.environ.get("ASSAY_FETCH_DATASETS"):
@@ -37,12 +37,12 @@ def main() -> int:
     except FetchError as error:
         return _fail(str(error), {Mismatch: 4, Missing: 5}.get(type(error), 1))
     except Exception as error:
-        return _fail(f"the fetch has failed: {type(error).__name__}: {error}", 1)
+        return _fail(f"the fetch failed: {type(error).__name__}: {error}", 1)
     return 0
 
 
 def _fetch(settings: Settings) -> None:
-    # Imported here: settings are judged before the libraries are loaded.
+    # Imported here, so that settings are validated before the libraries are loaded.
     from assay.fetch.fetching import fetch
 
     fetch(settings, _say)

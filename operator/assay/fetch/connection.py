@@ -1,4 +1,4 @@
-"""The way to where the bytes are: tries again while it is worth it, with the credentials that are in the file now."""
+"""The connection to a store or web server. Retries failed requests, with the current credentials from a file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from assay.store.errors import StoreDenied, StoreError, StoreUnavailable
 
 
 class Readable(Protocol):
-    """What files can be read from."""
+    """A source of files."""
 
     def read_chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
-        """A file in pieces, from the byte `start` on."""
+        """Yield the content of a file in chunks, beginning at the byte `start`."""
         ...
 
 
@@ -27,11 +27,11 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Readable)
 
 FIRST_DELAY, LONGEST_DELAY = 0.25, 8.0
-DENIED_SECONDS = 20.0  # new credentials may be on their way; after that it is a refusal
+DENIED_SECONDS = 20.0  # new credentials may arrive; after that the refusal is final
 
 
 class CredentialsFile:
-    """A store with the credentials that are in a file now; `config` reads them. Threads share it."""
+    """Creates a store client from the current content of a credentials file; `config` parses it. Thread-safe."""
 
     def __init__(self, path: Path, config: Callable[[bytes], StoreConfig]) -> None:
         self._path = path
@@ -41,7 +41,7 @@ class CredentialsFile:
         self._text = b""
 
     def __call__(self) -> ObjectStore:
-        """The store. Raises StoreUnavailable while there are no credentials."""
+        """The store client. Raises StoreUnavailable while there are no usable credentials."""
         with self._lock:
             try:
                 text = self._path.read_bytes()
@@ -55,7 +55,7 @@ class CredentialsFile:
 
 
 class Connection(Generic[C]):
-    """Runs requests against what `client` gives. Threads share it."""
+    """Runs requests with the client that `client` returns. Thread-safe."""
 
     def __init__(self, client: Callable[[], C], retry_seconds: float, say: Callable[[str], None]) -> None:
         self._client = client
@@ -65,11 +65,11 @@ class Connection(Generic[C]):
         self.stopped = threading.Event()
 
     def alive(self) -> None:
-        """The store has just sent something."""
+        """Record that data has just arrived, which restarts the retry period."""
         self._alive = time.monotonic()
 
     def attempt(self, request: Callable[[C], T]) -> T:
-        """The result of a request. Raises FetchError, StoreSilent, and NotFound."""
+        """Run a request, with retries, and return its result. Raises FetchError, StoreSilent, and NotFound."""
         delay = FIRST_DELAY
         while True:
             try:
@@ -82,8 +82,8 @@ class Connection(Generic[C]):
                 return result
 
     def _pause(self, delay: float, error: StoreError) -> None:
-        """Wait before the next attempt. Raises StoreSilent when it is too late for one."""
-        delay *= random.uniform(0.5, 1.0)  # noqa: S311 (spreads retries, no secret)
+        """Wait before the next attempt. Raises StoreSilent when the retry period is over."""
+        delay *= random.uniform(0.5, 1.0)  # noqa: S311 (jitter, not a secret)
         patience = self._retry_seconds
         if isinstance(error, StoreDenied):
             patience = min(patience, DENIED_SECONDS)

@@ -1,4 +1,4 @@
-"""What the operator tells the init containers that fetch a run's data sets, through their environment."""
+"""Settings that the operator passes in the environment of the init containers that fetch a run's data sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9_.]*[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set. `digest` is "" when none was declared."""
+    """One data set. `digest` is "" if none was declared."""
 
     name: str
     uri: str
@@ -28,13 +28,13 @@ class Dataset:
 
     @property
     def by_web(self) -> bool:
-        """Whether it comes from a web server."""
+        """Whether it is fetched from a web server."""
         return self.uri.startswith("https://")
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a Secret of the namespace says, with the operator's own store where it says nothing."""
+    """Store settings from a Secret of the namespace. The operator's own store supplies missing ones."""
 
     endpoint: str
     region: str
@@ -58,10 +58,10 @@ class Source:
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What to fetch, and where to. Each data set appears at `directory`/<name>; `report` tells what was found.
+    """What to fetch, and the destination. Each data set goes to `directory`/<name>; `report` lists the digests.
 
-    With a `source` its keys are used, else the credentials in the file `credentials`, as the operator issued them.
-    The store may fail for `retry_seconds` at a stretch.
+    The keys of `source` are used if it is set, otherwise the credentials that the operator issued, in the file
+    `credentials`. Requests are retried until the store has not answered for `retry_seconds`.
     """
 
     datasets: tuple[Dataset, ...]
@@ -97,7 +97,7 @@ def _datasets(text: str) -> tuple[Dataset, ...]:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise SettingsError(f"{VARIABLE} is not a list of data sets") from None
     if not 1 <= len(found) == len(names) <= MAX_DATASETS:
-        raise SettingsError(f"{VARIABLE}: 1 to {MAX_DATASETS} data sets have names of their own")
+        raise SettingsError(f"{VARIABLE}: it must list 1 to {MAX_DATASETS} data sets with distinct, valid names")
     for each in found:
         _check(each)
     return found
@@ -117,7 +117,7 @@ def _check(dataset: Dataset) -> None:
 
 
 def _source(env: Mapping[str, str], *, keys: bool) -> Source | None:
-    """What ASSAY_SOURCE says, the name of a Secret, and the variables from it; None when no Secret is named."""
+    """Read the variables from the Secret that ASSAY_SOURCE names; None if it names no Secret."""
     secret = env.get("ASSAY_SOURCE", "").strip()
     if not secret:
         return None
@@ -135,16 +135,17 @@ def _source(env: Mapping[str, str], *, keys: bool) -> Source | None:
 
 
 def _of_secret(env: Mapping[str, str], secret: str, name: str, key: str, *, needed: bool = False) -> str:
-    # What people put into a Secret from a file often ends with a newline.
+    # A value that was put into a Secret from a file often ends with a newline.
     value = env.get(f"ASSAY_SOURCE_{name}", "").strip()
     if needed and not value:
-        raise SettingsError(f"the Secret {secret} has nothing at the key {key}")
+        raise SettingsError(f"the Secret {secret} has no value at the key {key}")
     return value
 
 
 def _endpoint(value: str, secret: str) -> str:
     if not is_endpoint(value):
         raise SettingsError(
-            f"the Secret {secret} has no endpoint at the key endpoint: it is like https://store.example.com:9000"
+            f"the Secret {secret} has an invalid value at the key endpoint: use a URL such as "
+            "https://store.example.com:9000"
         )
     return value.rstrip("/")

@@ -1,7 +1,7 @@
-"""Brings a run's data sets to their folders; each appears in one step, when every byte of it is there.
+"""Downloads a run's data sets to their folders. Each folder appears atomically when its download is complete.
 
-A data set whose digest was declared is what was declared, or the training does not begin. Of any other one the digest
-is found out. Either way a report tells what the training has before it, where the training cannot write.
+If a digest was declared and the data set differs from it, the training does not start. If none was declared, the
+digest is computed. The report lists the digests that the training reads; the training cannot write to it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from assay.store.locations import Location, parse
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to fetch of one data set. `folder` tells a folder with one file from a file."""
+    """The files to fetch of one data set. `folder` distinguishes a folder with one file from a single file."""
 
     dataset: Dataset
     directory: Path
@@ -45,18 +45,18 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many bytes it has, as far as that is known before."""
+        """The size in bytes, without files of unknown size."""
         return sum(item.size or 0 for item in self.items)
 
 
 def fetch_datasets(settings: DatasetSettings, say: Say) -> None:
-    """Bring all data sets. Raises FetchError and its kinds; the one that it is about is then not there."""
+    """Fetch all data sets. Raises FetchError or a subclass; the data set that failed is removed."""
     report = _read_report(settings.report)
     plans = []
     for dataset in settings.datasets:
         with _about(dataset, settings):
             if _is_there(settings.directory / dataset.name, dataset, report):
-                say(f"data set {dataset.name}: there already, and every byte of it is right")
+                say(f"data set {dataset.name}: already present and verified")
             else:
                 plans.append(_plan(dataset, settings, say))
     _check_room(plans, settings.directory)
@@ -68,7 +68,7 @@ def fetch_datasets(settings: DatasetSettings, say: Say) -> None:
 
 @contextmanager
 def _about(dataset: Dataset, settings: DatasetSettings) -> Iterator[None]:
-    """Say of an error which data set it is about, and leave nothing of that one behind."""
+    """Add the data set's name to an error, and remove its files."""
     directory = settings.directory / dataset.name
     try:
         yield
@@ -83,7 +83,7 @@ def _about(dataset: Dataset, settings: DatasetSettings) -> Iterator[None]:
         raise FetchError(f"data set {dataset.name}: cannot write it: {error.strerror or error}") from None
 
 
-# What there is
+# Planning
 
 
 def _plan(dataset: Dataset, settings: DatasetSettings, say: Say) -> Plan:
@@ -96,7 +96,7 @@ def _plan(dataset: Dataset, settings: DatasetSettings, say: Say) -> Plan:
     with suppress(NotFound):
         found = connection.attempt(lambda store: _look(store, place))
     if not found:
-        raise Missing(f"there is nothing at {dataset.uri}, or nothing that may be read")
+        raise Missing(f"there is nothing at {dataset.uri}, or the credentials cannot read it")
     folder = found[0].key != place.key
     cut = place.folder if folder else place.key.rpartition("/")[0] + "/"
     items = [_item(info, place.bucket, cut, resumed=bool(dataset.digest)) for info in found]
@@ -109,9 +109,9 @@ def _item(info: ObjectInfo, bucket: str, cut: str, *, resumed: bool) -> Item:
 
 
 def _look(store: ObjectStore, place: Location) -> list[ObjectInfo]:
-    """The one file that is meant, else the files of the folder; [] when there is neither."""
+    """The single file at this location, or else the files of the folder; [] if neither exists."""
     if not place.is_folder:
-        # Whoever may not list what is not there is told that it is denied.
+        # Without permission to list, a store answers a missing key with "denied".
         with suppress(NotFound, StoreDenied):
             return [store.stat(place.key)]
     return _listed(store, place.folder)
@@ -131,7 +131,7 @@ def _store(dataset: Dataset, place: Location, settings: DatasetSettings) -> Call
 def _listed(store: ObjectStore, prefix: str) -> list[ObjectInfo]:
     found: list[ObjectInfo] = []
     for info in store.list(prefix):
-        # What a console makes to show an empty folder is no file.
+        # Consoles create an empty object to show an empty folder. It is not a file.
         if not (info.key.endswith("/") and info.size == 0):
             found.append(info)
         if len(found) > MAX_FILES:
@@ -140,7 +140,7 @@ def _listed(store: ObjectStore, prefix: str) -> list[ObjectInfo]:
 
 
 def _check_targets(targets: Iterable[str]) -> None:
-    """Raise FetchError for a name that leads out of the folder, or that no file can have here."""
+    """Raise FetchError for a name that escapes the folder or that a file cannot have."""
     known = set(targets)
     for target in known:
         try:
@@ -149,7 +149,7 @@ def _check_targets(targets: Iterable[str]) -> None:
             raise FetchError(f"it has a file {target[:200]!r}: {error}") from None
         parts = target.split("/")
         if any("/".join(parts[:length]) in known for length in range(1, len(parts))):
-            raise FetchError(f"it has a file {target[:200]!r}, and a file stands where its folder would be")
+            raise FetchError(f"it has a file {target[:200]!r}, and another file has the name of its folder")
 
 
 def _plan_web(dataset: Dataset, directory: Path, settings: DatasetSettings, say: Say) -> Plan:
@@ -175,14 +175,14 @@ def _file_name(dataset: Dataset) -> str:
 def _check_room(plans: list[Plan], directory: Path) -> None:
     needed, free = sum(plan.size for plan in plans), shutil.disk_usage(directory).free
     if needed > free:
-        raise FetchError(f"no room for the data sets: they have {needed} bytes, and {directory} has {free}")
+        raise FetchError(f"no room for the data sets: they need {needed} bytes, and {directory} has {free} free")
 
 
-# Fetching it
+# Fetching
 
 
 def _fetch(plan: Plan, settings: DatasetSettings, say: Say) -> dict[str, Any]:
-    """Download a data set, and give what the report says of it."""
+    """Download a data set and return its entry in the report."""
     started, dataset = time.monotonic(), plan.dataset
     say(f"data set {dataset.name}: {shown(dataset.uri)}: {len(plan.items)} files, {plan.size} bytes")
     folder = folders.begin(plan.directory, (item.target for item in plan.items))
@@ -194,7 +194,7 @@ def _fetch(plan: Plan, settings: DatasetSettings, say: Say) -> dict[str, Any]:
     if found != (dataset.digest or found):
         raise Mismatch(f"{shown(dataset.uri)}: expected the digest {dataset.digest}, found {found}")
     folders.appear(plan.directory)
-    what = "verified" if dataset.digest else "found"
+    what = "verified" if dataset.digest else "computed"
     say(f"data set {dataset.name}: {found} {what}, after {time.monotonic() - started:.1f} s")
     size = sum(download.size for download in downloads)
     return {"name": dataset.name, "uri": shown(dataset.uri), "digest": found, "bytes": size, "files": len(lines)}
@@ -204,7 +204,7 @@ def _fetch(plan: Plan, settings: DatasetSettings, say: Say) -> dict[str, Any]:
 
 
 def _is_there(directory: Path, dataset: Dataset, report: dict[str, dict[str, Any]]) -> bool:
-    """Whether an earlier run of this container has brought it. Reads every byte, and needs no store."""
+    """Whether an earlier run of this container has fetched it. Reads every byte; does not use the store."""
     known = report.get(dataset.name)
     if known is None or (dataset.digest or known["digest"]) != known["digest"]:
         return False
@@ -215,7 +215,7 @@ def _is_there(directory: Path, dataset: Dataset, report: dict[str, dict[str, Any
 
 
 def _read_report(path: Path) -> dict[str, dict[str, Any]]:
-    """What this container, or one before it, has brought; {} when nothing."""
+    """Entries of the data sets that this container, or an earlier one of the pod, has fetched; {} if none."""
     try:
         return {each["name"]: each for each in json.loads(path.read_bytes())["datasets"] if each["digest"]}
     except (OSError, ValueError, TypeError, KeyError):
@@ -229,6 +229,6 @@ def _write_report(path: Path, report: dict[str, dict[str, Any]]) -> None:
         new.unlink(missing_ok=True)
         new.write_text(text + "\n")
         new.chmod(0o644)
-        os.replace(new, path)  # noqa: PTH105 (says what it does)
+        os.replace(new, path)  # noqa: PTH105 (clearer than Path.replace)
     except OSError as error:
         raise FetchError(f"cannot write {path}: {error.strerror or error}") from None

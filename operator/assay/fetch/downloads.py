@@ -1,7 +1,7 @@
-"""Downloads files in parallel: written, hashed and counted as they come. Memory is bounded by a few chunks a worker.
+"""Downloads files in parallel. Data is written, hashed and counted as it arrives; each worker buffers a few chunks.
 
-An interrupted file is continued where it stopped, if a digest will tell whether its two parts belong together.
-Large ones of a store come in pieces.
+An interrupted download resumes where it stopped if a digest can verify the complete file.
+Large files of a store are downloaded in pieces.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _CHUNK = 1 << 20
 
 
 class Item(NamedTuple):
-    """One file. `size` is None, and `sha256` is "", where nobody knows it before.
+    """One file. `size` is None, and `sha256` is "", if not known in advance.
 
-    `key` is what it is read by, `shown` what people are told of it, `target` where it goes in the folder. `resumed`:
-    may be continued after an interruption, since a digest will tell if it has changed in between. `split`: may come in
-    pieces.
+    `key` identifies the file at its source, `shown` is its name in messages, `target` its path in the folder.
+    `resumed`: the download may be resumed, because a digest detects a change in between. `split`: the file may be
+    downloaded in pieces.
     """
 
     key: str
@@ -47,27 +47,27 @@ class Item(NamedTuple):
 
 
 class Progress:
-    """Says now and then how far it is. Threads share it."""
+    """Reports progress every few seconds. Thread-safe."""
 
     def __init__(self, files: int, size: int, say: Say) -> None:
         self._files, self._size, self._say = files, size, say
         self._done_files = self._done_bytes = 0
-        self._said = time.monotonic()
+        self._reported = time.monotonic()
         self._lock = threading.Lock()
 
     def add(self, files: int, count: int) -> None:
-        """So many files are complete, and so many bytes have come, since the last call."""
+        """Count `files` completed files and `count` received bytes."""
         with self._lock:
             self._done_files += files
             self._done_bytes += count
-            if time.monotonic() - self._said < PROGRESS_SECONDS:
+            if time.monotonic() - self._reported < PROGRESS_SECONDS:
                 return
-            self._said = time.monotonic()
+            self._reported = time.monotonic()
         self._say(f"{self._done_files} of {self._files} files, {self._done_bytes} of {self._size} bytes")
 
 
 def download_all(downloads: Sequence[Download[C]], connection: Connection[C], workers: int) -> None:
-    """Do all of it, or stop at the first failure. Raises FetchError, StoreError, OSError."""
+    """Run all downloads; stop at the first failure. Raises FetchError, StoreError, OSError."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
     pieces = ThreadPoolExecutor(workers, thread_name_prefix="piece")
     try:
@@ -82,7 +82,7 @@ def download_all(downloads: Sequence[Download[C]], connection: Connection[C], wo
 
 
 class Download(Generic[C]):
-    """One file on its way."""
+    """The download of one file."""
 
     def __init__(self, item: Item, folder: Path, connection: Connection[C], progress: Progress) -> None:
         self._item = item
@@ -96,14 +96,17 @@ class Download(Generic[C]):
 
     @property
     def line(self) -> tuple[str, str]:
-        """Path in the folder and sha256 (hex) of what has come."""
+        """Path in the folder and sha256 (hex) of the received bytes."""
         return self._item.target, self._digest.hexdigest()
 
     def run(self, pieces: ThreadPoolExecutor, ahead: int) -> None:
-        """Download and verify; large files in `pieces`, so many `ahead`. Raises FetchError, StoreError, OSError."""
+        """Download and verify. Large files use the pool `pieces`, at most `ahead` pieces at a time.
+
+        Raises FetchError, StoreError, OSError.
+        """
         with os.fdopen(os.open(self._path, self._flags, 0o666), "r+b", buffering=0) as target:
             if self._shared:
-                os.fchmod(target.fileno(), 0o444)  # whatever the umask is: it may be read by somebody else
+                os.fchmod(target.fileno(), 0o444)  # regardless of the umask: another user may read it
             self._receive_all(target, pieces, ahead)
         item = self._item
         if item.size not in (None, self.size):
@@ -126,22 +129,22 @@ class Download(Generic[C]):
     def _receive_pieces(self, fd: int, pool: ThreadPoolExecutor, ahead: int) -> None:
         item = self._item
         file = Large(item.key, item.size or 0, self._shown, pinned=not item.resumed)
-        connection = cast("Connection[ObjectStore]", self._connection)  # what can be split lies in a store
+        connection = cast("Connection[ObjectStore]", self._connection)  # only files of a store are split
         large = Pieces(file, fd, connection, pool, ahead)
         large.receive(lambda count: self._progress.add(0, count), self._digest, self.size)
         self.size = file.size
 
     def _receive(self, store: C, target: BinaryIO) -> None:
-        """Read from where the last attempt stopped to the end."""
+        """Read from the position where the last attempt stopped to the end."""
         if self.size and self.size == self._item.size:
             return
         if not self._item.resumed:
-            self._start_again(target)
+            self._restart(target)
         for chunk in store.read_chunks(self._item.key, self.size):
             if self._connection.stopped.is_set():
                 raise FetchError("stopped")
             if self._item.size is not None and self.size + len(chunk) > self._item.size:
-                raise FetchError(f"{self._shown} was changed: it has more than the {self._item.size} bytes expected")
+                raise FetchError(f"{self._shown} was changed: it is larger than the expected {self._item.size} bytes")
             left = memoryview(chunk)
             while left:
                 left = left[target.write(left) :]
@@ -150,7 +153,7 @@ class Download(Generic[C]):
             self._connection.alive()
             self._progress.add(0, len(chunk))
 
-    def _start_again(self, target: BinaryIO) -> None:
+    def _restart(self, target: BinaryIO) -> None:
         self._progress.add(0, -self.size)
         self._digest, self.size = hashlib.sha256(), 0
         target.seek(0)
@@ -158,9 +161,10 @@ class Download(Generic[C]):
 
 
 class Continued(Download[C]):
-    """One file on its way that an earlier process may have begun: what it has left is hashed, and the rest is fetched.
+    """The download of a file that an earlier process may have begun. It hashes the existing part and fetches the rest.
 
-    What was left may be anything: a file that then has another digest is fetched once more from its beginning.
+    The existing part is not trusted: if the digest of the complete file is wrong, the file is fetched again from the
+    beginning.
     """
 
     def __init__(self, item: Item, folder: Path, connection: Connection[C], progress: Progress) -> None:
@@ -171,11 +175,11 @@ class Continued(Download[C]):
         left = self._take_over(target)
         super()._receive_all(target, pieces, ahead)
         if left and self._digest.hexdigest() != self._item.sha256:
-            self._start_again(target)
+            self._restart(target)
             super()._receive_all(target, pieces, ahead)
 
     def _take_over(self, target: BinaryIO) -> int:
-        """Hash what is there, and give how many bytes that is; 0 where no digest could tell what they are worth."""
+        """Hash the existing part and return its size in bytes; 0 if there is no digest to verify it with."""
         found = os.fstat(target.fileno()).st_size
         if not self._item.sha256 or found > (self._item.size or 0):
             target.truncate(0)

@@ -1,21 +1,21 @@
-"""Why something could not be fetched. Every message is the one line that a person gets to see."""
+"""Errors of fetching. Each message is the single line that the user sees."""
 
 
 class FetchError(Exception):
-    """The bytes are not those that were approved, or cannot be written. Trying again would not help."""
+    """The bytes are not the approved ones, or cannot be written. A retry would not help."""
 
 
 class Mismatch(FetchError):
-    """A data set has another digest than the one that was declared."""
+    """The digest of a data set differs from the declared one."""
 
 
 class Missing(FetchError):
-    """There is no such data set, or none that may be read."""
+    """The data set does not exist or cannot be read with these credentials."""
 
 
 class StoreSilent(FetchError):
-    """The store could not be reached, or did not let us in, for as long as we were told to try."""
+    """The store was unreachable, or refused the credentials, for the whole retry period."""
 
 
 class SettingsError(ValueError):
-    """A variable is missing or wrong. The message names it."""
+    """A variable is missing or invalid. The message names it."""

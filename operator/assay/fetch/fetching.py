@@ -1,4 +1,4 @@
-"""Downloads a model into a folder that appears in one step, when every byte of it has been verified."""
+"""Downloads a model into a folder that appears atomically after every byte has been verified."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from assay.store.limits import MAX_MANIFEST_BYTES
 
 
 def fetch(settings: Settings, say: Say) -> None:
-    """Bring the model to `settings.directory`. Raises FetchError, StoreSilent; then nothing is there."""
+    """Fetch the model to `settings.directory`. Raises FetchError, StoreSilent; the folder does not exist then."""
     started = time.monotonic()
     try:
         if holds(settings.directory, settings.digest):
-            say(f"{settings.directory} holds the model already, and every byte of it is right")
+            say(f"{settings.directory} already holds the verified model")
             return
         store = CredentialsFile(settings.credentials, lambda text: Credentials.from_json(text).store_config())
         connection = Connection(store, settings.retry_seconds, say)
@@ -63,7 +63,7 @@ def _download(settings: Settings, connection: Connection[ObjectStore], files: li
     folders.withdraw(settings.directory)
     needed, free = sum(file.size for file in files), shutil.disk_usage(volume).free
     if needed > free:
-        raise FetchError(f"no room for the model: it has {needed} bytes, and {volume} has {free}")
+        raise FetchError(f"no room for the model: it needs {needed} bytes, and {volume} has {free} free")
     partial = folders.begin(settings.directory, (file.target for file in files))
     items = [Item(f"{settings.prefix}/{file.path}", file.target, file.size, file.sha256) for file in files]
     downloads = [Download(item, partial, connection, progress) for item in items]
@@ -72,7 +72,7 @@ def _download(settings: Settings, connection: Connection[ObjectStore], files: li
 
 
 def holds(directory: Path, digest: str) -> bool:
-    """Whether a folder holds a model, and nothing else. Reads every byte, and needs no store."""
+    """Whether a folder holds this model and nothing else. Reads every byte; does not use the store."""
     found = folders.lines(directory)
     if found is None:
         return False

@@ -1,6 +1,6 @@
-"""The folder that appears in one step, when every byte in it has been verified.
+"""A folder that appears atomically after every byte in it has been verified.
 
-Until then everything lies in a folder beside it, `.<name>.partial`.
+Until then its content is in a sibling folder, `.<name>.partial`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def begin(directory: Path, targets: Iterable[str]) -> Path:
-    """An empty folder for what will be `directory`, with the folders of the files `targets` in it."""
+    """Create an empty folder that will become `directory`, with the subfolders that the files `targets` need."""
     partial = _partial(directory)
     withdraw(directory)
     partial.mkdir(parents=True)
@@ -24,7 +24,7 @@ def begin(directory: Path, targets: Iterable[str]) -> Path:
 
 
 def appear(directory: Path) -> None:
-    """Let what was begun take its place. Nobody is to write to it any more, whoever the containers run as."""
+    """Move the partial folder to its final name. It is read-only for every user that the containers may run as."""
     partial = _partial(directory)
     for above, _, _ in os.walk(partial, topdown=False):
         Path(above).chmod(0o555)
@@ -32,7 +32,7 @@ def appear(directory: Path) -> None:
 
 
 def withdraw(directory: Path) -> None:
-    """Leave neither the folder nor a part of it behind."""
+    """Remove the folder and its partial folder."""
     for folder in (directory, _partial(directory)):
         if folder.is_symlink() or folder.is_file():
             folder.unlink()
@@ -45,7 +45,7 @@ def withdraw(directory: Path) -> None:
 
 
 def lines(directory: Path) -> list[tuple[str, str]] | None:
-    """Path and sha256 (hex) of every file, by reading all of them; None if there is anything that we never leave."""
+    """Path and sha256 (hex) of every file. Reads all files; None if something is neither a file nor a folder."""
     if directory.is_symlink() or not directory.is_dir():
         return None
     found: list[tuple[str, str]] = []

@@ -1,6 +1,6 @@
-"""Reads the manifest of a registered model as something that an attacker may have written.
+"""Parses the manifest of a registered model as untrusted input.
 
-By hand, because the library that validates the other records takes longer to load than all of the fetch's own work.
+It does not use pydantic, because loading that library takes longer than the rest of the fetch's own work.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class File(NamedTuple):
 
     @property
     def target(self) -> str:
-        """Where it goes, relative to the folder that the model is fetched to."""
+        """The destination, relative to the folder that the model is fetched to."""
         return self.path.removeprefix(_INSIDE)
 
 
 def parse(data: bytes, where: str, expected: str) -> list[File]:
-    """The files of a manifest whose digest is `expected`. Raises FetchError, naming what is wrong.
+    """The files of a manifest whose model digest is `expected`. Raises FetchError, which names the problem.
 
-    No file leads out of the folder, none stands in another's way, and together they have the expected digest: so
-    that a file with its own sha256 is a file that was approved.
+    No path escapes the folder or conflicts with another, and the digest over all files is the expected one. Therefore
+    a file that matches its sha256 is an approved file.
     """
     try:
         found = json.loads(data)
@@ -48,7 +48,7 @@ def parse(data: bytes, where: str, expected: str) -> list[File]:
     _check_paths(files, where)
     digest = _digest(files, path)
     if digest != expected:
-        raise FetchError(f"{where} is of another model: expected the digest {expected}, found {digest}")
+        raise FetchError(f"{where} belongs to another model: expected the digest {expected}, found {digest}")
     return files
 
 
@@ -71,10 +71,10 @@ def _check_paths(files: list[File], where: str) -> None:
         except ValueError as error:
             raise FetchError(f"{where} lists {path[:200]!r}: {error}") from None
         if not path.startswith(_INSIDE):
-            raise FetchError(f"{where} lists {path[:200]!r}: it is outside of {_INSIDE}")
+            raise FetchError(f"{where} lists {path[:200]!r}: it is outside {_INSIDE}")
         parts = path.split("/")
         if any("/".join(parts[:length]) in paths for length in range(2, len(parts))):
-            raise FetchError(f"{where} lists {path[:200]!r}: a file stands where its folder would be")
+            raise FetchError(f"{where} lists {path[:200]!r}: another file has the name of its folder")
 
 
 def _digest(files: list[File], path: str) -> str:

@@ -1,6 +1,6 @@
-"""Downloads one large file as pieces that come side by side, and hashes them in their order as soon as they are there.
+"""Downloads one large file in parallel pieces, and hashes the pieces in order as they complete.
 
-Memory stays bounded: pieces are written where they belong as they come, and read back for the hash.
+Memory stays bounded: data is written to its final offset as it arrives, and read back for the hash.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from assay.store.client import ObjectStore
 from assay.store.errors import StoreError
 
 PIECE_BYTES = 32 << 20
-#: From this size on it is worth it.
+#: Files of at least this size are downloaded in pieces.
 LARGE_BYTES = 2 * PIECE_BYTES
 _CHUNK = 1 << 20
 
 
 class Large(NamedTuple):
-    """A file of a store. `pinned`: no digest will tell if it is replaced meanwhile, so the store has to."""
+    """A file of a store. `pinned`: no digest can detect a replacement during the download, so the ETag must match."""
 
     key: str
     size: int
@@ -33,7 +33,7 @@ class Large(NamedTuple):
 
 
 class Pieces:
-    """One file on its way into the descriptor `fd`, which can be read, too."""
+    """The download of one file to the descriptor `fd`, which is open for reading and writing."""
 
     def __init__(
         self, file: Large, fd: int, connection: Connection[ObjectStore], pool: ThreadPoolExecutor, ahead: int
@@ -45,9 +45,9 @@ class Pieces:
         self._ahead = ahead
 
     def receive(self, came: Callable[[int], None], digest: hashlib._Hash, begin: int = 0) -> None:
-        """Download all of it from the byte `begin` on, and add it to a digest of what is before.
+        """Download the file from the byte `begin` to the end, and update the digest, which covers the bytes before.
 
-        Raises FetchError, StoreError, OSError; then the descriptor ends where the first gap is.
+        Raises FetchError, StoreError, OSError; the file is then truncated at the first gap.
         """
         etag = self._connection.attempt(self._etag) if self._file.pinned else ""
         waiting = deque[tuple[_Piece, Future[None]]]()
@@ -60,7 +60,7 @@ class Pieces:
             while waiting:
                 self._hash(waiting, digest)
         except BaseException:
-            # Nothing may write to the descriptor once it is closed.
+            # Wait for the writers: none may write to the descriptor after it is closed.
             self._connection.stopped.set()
             wait([future for _, future in waiting if not future.cancel()])
             os.ftruncate(self._fd, next((piece.at for piece, _ in waiting if piece.at < piece.end), self._file.size))
@@ -80,7 +80,7 @@ class Pieces:
         while start < piece.end:
             chunk = os.pread(self._fd, min(_CHUNK, piece.end - start), start)
             if not chunk:
-                raise OSError("what was written cannot be read back")
+                raise OSError("written data cannot be read back")
             digest.update(chunk)
             start += len(chunk)
         waiting.popleft()
@@ -100,7 +100,7 @@ class _Piece:
             raise FetchError(f"{self._pieces._file.shown} was changed: it ended before {self._pieces._file.size} bytes")
 
     def _receive(self, store: ObjectStore) -> None:
-        """Read from where the last attempt stopped to the end of the piece."""
+        """Read from the position where the last attempt stopped to the end of the piece."""
         if self.at == self.end:
             return
         file, connection = self._pieces._file, self._pieces._connection

@@ -1,4 +1,4 @@
-"""What the operator tells the init container that fetches a model, through its environment."""
+"""Settings that the operator passes in the environment of the init container that fetches a model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Settings:
-    """What to fetch and where to. `manifest_digest` is "" when only the model's digest is known.
+    """What to fetch, and the destination. `manifest_digest` is "" if only the model's digest is known.
 
-    `directory` is where the model's files are found at the end: a folder inside of a volume, not a volume itself,
-    because it appears in one step. The store may fail for `retry_seconds` at a stretch.
+    `directory` is the final folder of the model's files. It must be inside a volume and not its root, because it
+    appears by a rename. Requests are retried until the store has not answered for `retry_seconds`.
     """
 
     prefix: str
@@ -39,7 +39,7 @@ class Settings:
             raise SettingsError(f"ASSAY_FETCH_PREFIX: {error}") from None
         directory = Path(required(env, "ASSAY_FETCH_DIR"))
         if not directory.is_absolute() or ".." in directory.parts or directory == Path("/") or directory.is_mount():
-            raise SettingsError(f"ASSAY_FETCH_DIR is {str(directory)!r}: it must be a folder inside of a volume")
+            raise SettingsError(f"ASSAY_FETCH_DIR is {str(directory)!r}: it must be a folder inside a volume")
         manifest_digest = env.get("ASSAY_FETCH_MANIFEST_DIGEST", "").strip()
         return cls(
             prefix=prefix,
@@ -53,7 +53,7 @@ class Settings:
 
 
 def required(env: Mapping[str, str], name: str) -> str:
-    """A variable that has to be set. Raises SettingsError, as those below."""
+    """The value of a required variable. Raises SettingsError."""
     value = env.get(name, "").strip()
     if not value:
         raise SettingsError(f"{name} is not set")
@@ -61,14 +61,14 @@ def required(env: Mapping[str, str], name: str) -> str:
 
 
 def digest(name: str, value: str) -> str:
-    """A value that has to be a digest."""
+    """Validate a digest and return it. Raises SettingsError."""
     if not _DIGEST.fullmatch(value):
         raise SettingsError(f"{name} is {value[:100]!r}: it must be sha256: and 64 hexadecimal digits")
     return value
 
 
 def number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    """A variable that is a whole number."""
+    """The value of an integer variable between `low` and `high`. Raises SettingsError."""
     text = env.get(name, "").strip() or str(default)
     value = int(text) if text.isascii() and text.isdigit() else -1
     if not low <= value <= high:

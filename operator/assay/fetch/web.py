@@ -1,4 +1,4 @@
-"""Files from a web server, by https and nothing else. What comes is believed for its digest alone."""
+"""Reads files from a web server, over https only. The content is trusted only if its digest matches."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _Response = urllib3.BaseHTTPResponse
 
 
 class Web:
-    """Reads by address. Every method raises StoreUnavailable, StoreDenied, NotFound or StoreError."""
+    """Reads files by URL. Every method raises StoreUnavailable, StoreDenied, NotFound or StoreError."""
 
     def __init__(self, ca: str = "") -> None:
         self._http = http_pool(StoreConfig("https://", ca_pem=ca))
 
     def size(self, url: str) -> int | None:
-        """How many bytes a file has, None when the server does not say. Asks for one byte: not all can do HEAD."""
+        """The size of a file in bytes; None if the server does not report it.
+
+        Requests one byte, because some servers do not support HEAD.
+        """
         with self._get(url, {"Range": "bytes=0-0"}) as response:
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
             if response.status != 206:
@@ -34,9 +37,9 @@ class Web:
         return int(total) if total.isascii() and total.isdigit() else None
 
     def read_chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
-        """Read a file in pieces, from the byte `start` on."""
+        """Yield the content of a file in chunks, beginning at the byte `start`."""
         with self._get(key, {"Range": f"bytes={start}-"} if start else {}) as response:
-            # A server that knows nothing of ranges begins anew.
+            # A server without range support sends the file from the beginning.
             skip = start if response.status == 200 else 0
             for chunk in response.stream(_CHUNK, decode_content=False):
                 yield chunk[skip:]
@@ -59,7 +62,7 @@ class Web:
         here = url
         for _ in range(_MAX_REDIRECTS + 1):
             if urlsplit(here).scheme != "https":
-                raise StoreError(f"{shown(url)}: leads to {shown(here)}, which is not https")
+                raise StoreError(f"{shown(url)}: redirects to {shown(here)}, which is not https")
             response = self._http.request(
                 "GET", here, headers={"Accept-Encoding": "identity", **headers}, redirect=False, preload_content=False
             )
@@ -71,5 +74,5 @@ class Web:
 
 
 def shown(url: str) -> str:
-    """An address for people: a query may hold a signature."""
+    """A URL for messages, without the query, which may contain a signature."""
     return url.partition("?")[0].partition("#")[0][:500]
