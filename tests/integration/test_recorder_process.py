@@ -261,10 +261,10 @@ def test_credentials_that_come_late_and_change(recorder: Recorder) -> None:
     expired = Credentials(**{**vars(issued), "session_token": issued.session_token[:-4] + "AAAA"})
     recorder.put_credentials(expired)
     recorder.write({"loss": 2})
-    wait_until(lambda: recorder.said("the store does not take what is recorded"), "the old credentials are denied")
+    wait_until(lambda: recorder.said("cannot upload to the store"), "the old credentials are denied")
     recorder.issue()
     recorder.wait_for_points(2)
-    assert recorder.said("the store takes what is recorded again")
+    assert recorder.said("uploads to the store work again")
     assert recorder.terminate() == 0
     assert recorder.manifest().summary.points == 2
 
@@ -277,7 +277,7 @@ def test_the_grace_period_is_kept_when_the_store_does_not_answer(
     recorder.put_credentials(Credentials(**config))
     recorder.write({"loss": 1})
     recorder.start()
-    wait_until(lambda: recorder.said("the store does not take what is recorded"), "the store is noticed to be away")
+    wait_until(lambda: recorder.said("cannot upload to the store"), "the recorder notices that the store is down")
     began = time.monotonic()
     assert recorder.terminate(10) == 1
     assert time.monotonic() - began < 3

@@ -1,10 +1,10 @@
-"""`python -m assay.recorder`: the process. Signals and the exit code live here and nowhere else."""
+"""`python -m assay.recorder`: the process, with its signals and exit code."""
 
 # ruff: noqa: E402 (see below)
 import signal
 
-# Before any import that takes time. The kernel drops signals for process 1 of a container that it neither blocks
-# nor handles; blocked ones wait until they are asked for.
+# Before any slow import. The kernel drops signals that process 1 of a container neither blocks nor handles; blocked
+# signals stay pending until sigtimedwait fetches them.
 _END = {signal.SIGTERM, signal.SIGINT}
 signal.pthread_sigmask(signal.SIG_BLOCK, _END)
 signal.signal(signal.SIGTERM, lambda *_: None)
@@ -19,12 +19,12 @@ from assay.recorder.settings import Settings, SettingsError
 
 
 def _ended(seconds: float) -> bool:
-    """Wait for at most this long. True when the end was asked for."""
+    """Wait for at most this many seconds. True if a termination signal arrived."""
     return signal.sigtimedwait(_END, max(0.0, seconds)) is not None
 
 
 def main() -> int:
-    """Record until SIGTERM, then finish. 0: the record is complete; 1: it is not; 2: bad settings."""
+    """Record until SIGTERM, then finish. Exit codes: 0 complete record, 1 incomplete record, 2 invalid settings."""
     log = Log(sys.stdout)
     try:
         settings = Settings.from_environment(os.environ)
@@ -36,11 +36,11 @@ def main() -> int:
         return Session(settings, log, ended=_ended, leave=os._exit).run()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        log.error(f"the recorder has failed and will be restarted: {reason}")  # noqa: TRY400
-        time.sleep(1)  # the kubelet restarts at once for the first time
+        log.error(f"the recorder failed and will be restarted: {reason}")  # noqa: TRY400
+        time.sleep(1)  # the kubelet does not delay the first restart
         return 1
 
 
 if __name__ == "__main__":
-    # Threads may still wait for a store that does not answer; nothing that they hold is worth waiting for.
+    # Do not wait for threads that are still blocked on a store that does not answer.
     os._exit(main())

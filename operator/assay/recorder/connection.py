@@ -1,6 +1,6 @@
-"""The recorder's way to the store: tries again for as long as it is worth it, with the newest credentials.
+"""The recorder's connection to the store. Retries failed requests, with the current credentials from a file.
 
-Nothing here waits for anything but the store, and nothing but the uploads waits here.
+It blocks only on the store, and only upload threads use it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FIRST_DELAY, LONGEST_DELAY, LAST_DELAY = 0.5, 10.0, 2.0
-_DENIALS = 5  # of one request, while others succeed: then it is this request, not the credentials
+_DENIALS = 5  # of one request while others succeed: the request is at fault, not the credentials
 _REPORT_SECONDS = 60.0
 
 
 class GaveUp(StoreError):
-    """The time is over."""
+    """The deadline passed."""
 
 
 class Connection:
-    """Runs requests against the store. Threads share it."""
+    """Runs requests against the store. Thread-safe."""
 
     def __init__(self, credentials: Path, log: Log, ending: threading.Event) -> None:
-        self.fault = ""  # the last failure that no summary has reported yet
+        self.fault = ""  # the last failure that is not in a stored summary yet
         self._path = credentials
         self._log = log
         self._ending = ending
@@ -47,17 +47,17 @@ class Connection:
         self._successes = 0
 
     def end_at(self, deadline: float) -> None:
-        """Give up at this time (of the monotonic clock)."""
+        """Set the time (of the monotonic clock) at which to give up."""
         self._deadline = deadline
 
     def reported(self, fault: str) -> None:
-        """A summary with this fault is in the store."""
+        """Record that a summary with this fault is in the store."""
         with self._lock:
             if self._healthy and self.fault == fault:
                 self.fault = ""
 
     def attempt(self, request: Callable[[ObjectStore], T]) -> T:
-        """The result of a request. Raises StoreError for what no repetition mends, and GaveUp."""
+        """Run a request, with retries, and return its result. Raises GaveUp, and StoreError if retries are useless."""
         delay, denials, successes = FIRST_DELAY, 0, 0
         while True:
             try:
@@ -76,7 +76,7 @@ class Connection:
             delay = min(LONGEST_DELAY, 2 * delay)
 
     def insist(self, request: Callable[[ObjectStore], T]) -> T:
-        """Like `attempt`, for what no record can do without: also tries again what the store refuses."""
+        """Like `attempt`, but also retries requests that the store refuses. For data that every record needs."""
         while True:
             try:
                 return self.attempt(request)
@@ -87,7 +87,7 @@ class Connection:
                 self._pause(LONGEST_DELAY)
 
     def _current(self) -> ObjectStore:
-        """A store with the credentials that are in the file now."""
+        """A store client with the current credentials."""
         try:
             text = self._path.read_bytes()
         except OSError as error:
@@ -98,7 +98,7 @@ class Connection:
             return self._store
 
     def _connect(self, text: bytes) -> ObjectStore:
-        # Imported here: the libraries take a third of a second of CPU time, and reading metrics needs none.
+        # Imported here: loading the libraries takes a third of a second of CPU time, and reading metrics needs none.
         from assay.store.client import ObjectStore
         from assay.store.credentials import Credentials
 
@@ -122,7 +122,7 @@ class Connection:
             if report:
                 self._reported = now
         if report:
-            self._log.warning("the store does not take what is recorded; it is kept for later", error=reason)
+            self._log.warning("cannot upload to the store; data is buffered on disk", error=reason)
 
     def _succeeded(self) -> None:
         with self._lock:
@@ -130,11 +130,11 @@ class Connection:
             self._successes += 1
         if recovered:
             seconds = round(time.monotonic() - self._failing_since, 1)
-            self._log.info("the store takes what is recorded again", after_seconds=seconds)
+            self._log.info("uploads to the store work again", after_seconds=seconds)
 
     def _pause(self, delay: float) -> None:
-        """Wait before the next attempt; the end of the pod cuts it short once. Raises GaveUp."""
-        delay *= random.uniform(0.5, 1.0)  # noqa: S311 (spreads retries, no secret)
+        """Wait before the next attempt; the end of the pod interrupts the wait once. Raises GaveUp."""
+        delay *= random.uniform(0.5, 1.0)  # noqa: S311 (jitter, not a secret)
         if self._ending.is_set():
             delay = min(delay, LAST_DELAY)
             if time.monotonic() + delay > self._deadline:

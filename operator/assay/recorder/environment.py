@@ -1,7 +1,7 @@
-"""environment.json: what a training container runs in. Captured once, beside everything else, and never waited for.
+"""environment.json: the environment of a training container. Captured once, in the background.
 
-What is installed is read from the training container's image, when the pod has it mounted for the recorder; the rest
-is what the recorder sees itself and what it was told. A capture that fails is a record that says so.
+Installed packages are read from the training container's image, if the pod mounts it for the recorder. The rest comes
+from the recorder's own view of the node and from the operator. If the capture fails, the record lists the problem.
 """
 
 from __future__ import annotations
@@ -22,11 +22,16 @@ _SAVED = "environment.json"
 
 
 class Environment:
-    """The capture of one pod. `run` is for a thread of its own, `finish` for the end."""
+    """The capture for one pod. Call `run` in a separate thread and `finish` at the end.
 
-    def __init__(self, image: Path, told: str, node: str, spool: Path, put: Callable[[bytes], None], log: Log) -> None:
+    `described` is JSON text in which the operator describes the training container.
+    """
+
+    def __init__(
+        self, image: Path, described: str, node: str, spool: Path, put: Callable[[bytes], None], log: Log
+    ) -> None:
         self._image = image
-        self._told = _parse(told)
+        self._described = _parse(described)
         self._node = node
         self._saved = spool / _SAVED
         self._put = put
@@ -37,22 +42,22 @@ class Environment:
         self._shipped = False
 
     def run(self) -> None:
-        """Capture and ship. Raises what `put` raises, and nothing else."""
+        """Capture and upload. Raises only what `put` raises."""
         if not self._decide(self._load()):
-            with suppress(OSError, AttributeError):  # of this thread alone, where the system has that
+            with suppress(OSError, AttributeError):  # of this thread only; not all systems support it
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICEST)
             try:
                 found = self._capture()
-            except Exception as error:  # whatever an image can do to us: it is said, and nothing more
+            except Exception as error:  # the image is untrusted: report any error
                 found = self._without(f"the image could not be read: {type(error).__name__}: {error}"[:300])
             if self._decide(dump(found)):
                 self._save()
         self._ship()
 
     def finish(self, patience: float) -> bytes:
-        """Ship it, if that has not been done. Gives what lies in the store. Raises what `put` raises.
+        """Upload the record unless that is done, and return it. Raises what `put` raises.
 
-        An image that is still being read is waited for so many seconds.
+        Waits at most `patience` seconds for a capture that is still reading the image.
         """
         if not self._known.wait(patience):
             self._decide(dump(self._without("the training ended before the image was read")))
@@ -60,7 +65,7 @@ class Environment:
         return self._data
 
     def _decide(self, data: bytes) -> bool:
-        """Make this the record, unless there is one already. False when there is nothing to decide for."""
+        """Make this the record unless there is one. Returns False if `data` is empty."""
         with self._lock:
             if data and not self._data:
                 self._data = data
@@ -73,18 +78,18 @@ class Environment:
             self._shipped = True
 
     def _capture(self) -> dict[str, Any]:
-        why = self._told.get("unseen")
+        why = self._described.get("unseen")
         if why:
             return self._without(f"the image was not mounted: {why}"[:500])
-        # Imported here: nothing of this is needed before the recorder is up.
+        # Imported here: not needed before the recorder is running.
         from assay.recorder.image import Budget, Image
         from assay.recorder.packages import installed
 
         image = Image(str(self._image), Budget())
         if not image.mounted:
-            return self._without("the image was not mounted, although the pod asks for it")
+            return self._without("the image was not mounted, although the pod requests it")
         found = installed(image)
-        self._log.info("the image was looked at", packages=len(found.packages), python=found.python)
+        self._log.info("captured the environment from the image", packages=len(found.packages), python=found.python)
         return self._record("image", [found.problem] if found.problem else []) | {
             "os": found.os,
             "python": found.python,
@@ -98,40 +103,40 @@ class Environment:
         }
 
     def _without(self, problem: str) -> dict[str, Any]:
-        """The record when the image was not looked at."""
+        """The record without data from the image."""
         return self._record("recorder", [problem])
 
     def _record(self, source: str, problems: list[str]) -> dict[str, Any]:
         from assay.recorder.hardware import hardware
 
-        told = self._told
+        described = self._described
         return {
             "version": 1,
             "source": source,
             "problems": problems,
-            "container": told.get("container", ""),
-            "image": told.get("image", ""),
-            "variables": told.get("variables", []),
-            "variables_from": told.get("variables_from", []),
-            "hardware": hardware(told, self._node),
+            "container": described.get("container", ""),
+            "image": described.get("image", ""),
+            "variables": described.get("variables", []),
+            "variables_from": described.get("variables_from", []),
+            "hardware": hardware(described, self._node),
         }
 
     def _load(self) -> bytes:
-        """What an earlier life of this recorder has found."""
+        """The record that the recorder captured before it was restarted; b"" if there is none."""
         with suppress(OSError):
             return self._saved.read_bytes()
         return b""
 
     def _save(self) -> None:
         temporary = self._saved.with_suffix(".new")
-        with suppress(OSError):  # a full disk: the next life looks again
+        with suppress(OSError):  # disk full: after a restart the image is read again
             temporary.write_bytes(self._data)
             temporary.replace(self._saved)
 
 
-def _parse(told: str) -> Mapping[str, Any]:
-    """What the operator says of the training container; {} when it says nothing."""
+def _parse(text: str) -> Mapping[str, Any]:
+    """The operator's description of the training container; {} if there is none."""
     with suppress(ValueError):
-        found = json.loads(told)
+        found = json.loads(text)
         return found if isinstance(found, dict) else {}
     return {}

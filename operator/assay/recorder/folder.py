@@ -1,7 +1,7 @@
-"""Looks at a folder that an untrusted container writes to, without ever leaving it.
+"""Lists and opens files in a folder that an untrusted container writes to, without ever leaving the folder.
 
-Every step goes through a descriptor of the folder above and refuses symlinks, so that nothing that is
-swapped while we look can lead out of the folder. What is not a regular file is reported, never opened.
+Every step uses a descriptor of the parent folder and refuses symlinks, so that a file that is swapped during the scan
+cannot lead out of the folder. Anything that is not a regular file is reported and never opened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Signature(NamedTuple):
-    """What tells whether a file has changed. The change time cannot be set by whoever writes the file."""
+    """Attributes that reveal a change of a file. Its writer cannot set the ctime."""
 
     size: int
     mtime_ns: int
@@ -38,19 +38,19 @@ class Signature(NamedTuple):
 
 
 class NotAFileError(Exception):
-    """The path leads to something that is not recorded. The message is the reason."""
+    """The path is not a file that can be recorded. The message is the reason."""
 
 
 @dataclass
 class Listing:
-    """Regular files by path relative to the folder, and what is there and cannot be recorded, with the reason."""
+    """Regular files by path relative to the folder, and the refused entries with the reason."""
 
     files: dict[str, Signature] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
 def scan(root: str, limit: int) -> Listing:
-    """List everything below `root`, at most `limit` entries. A folder that is not there is empty."""
+    """List everything below `root`, at most `limit` entries. A folder that does not exist is empty."""
     listing = Listing()
     try:
         fd = os.open(root, _FOLDER)
@@ -64,7 +64,7 @@ def scan(root: str, limit: int) -> Listing:
 
 
 def _scan(folder: int, prefix: str, listing: Listing, limit: int, depth: int) -> None:
-    """List one folder, and close its descriptor."""
+    """List one folder and close its descriptor."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -90,7 +90,7 @@ def _look(folder: int, path: str, entry: os.DirEntry[str], listing: Listing, lim
         else:
             listing.refused[path] = kind(found.st_mode)
     except FileNotFoundError:
-        pass  # gone since it was listed
+        pass  # deleted after it was listed
     except OSError as error:
         listing.refused[path] = _reason(error)
 
@@ -121,7 +121,7 @@ def open_file(root: str, path: str) -> int:
 
 
 def kind(mode: int) -> str:
-    """What something is that is not a regular file."""
+    """Describe an entry that is not a regular file."""
     return f"is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, not a regular file"
 
 

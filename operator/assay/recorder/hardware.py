@@ -1,6 +1,6 @@
-"""The machine that a pod runs on, as its containers can see it: processor, memory, kernel, GPUs.
+"""The hardware of a pod's node, as its containers can see it: processor, memory, kernel, GPUs.
 
-Reads the kernel's own files. The numbers are the node's, not what the pod may use of it.
+Reads the kernel's files. The numbers describe the node, not the resources that the pod may use.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ _MAX_GPUS = 64
 _MAX_CHARS = 200
 
 
-def hardware(told: Mapping[str, Any], node: str, proc: Path = Path("/proc")) -> dict[str, Any]:
-    """What the record says of the hardware. `told` has the container's `requests`, `limits` and `gpus`."""
+def hardware(described: Mapping[str, Any], node: str, proc: Path = Path("/proc")) -> dict[str, Any]:
+    """The hardware section of the record. `described` has the container's `requests`, `limits` and `gpus`."""
     return {
         "node": node,
         "architecture": platform.machine(),
         "kernel": platform.release(),
         "cpu": {"model": _processor(_text(proc / "cpuinfo")), "cores": os.cpu_count() or 0},
         "memory_bytes": _memory(_text(proc / "meminfo")),
-        "requests": told.get("requests") or {},
-        "limits": told.get("limits") or {},
-        "gpus": _gpus(told, proc / "driver" / "nvidia"),
+        "requests": described.get("requests") or {},
+        "limits": described.get("limits") or {},
+        "gpus": _gpus(described, proc / "driver" / "nvidia"),
     }
 
 
-def _gpus(told: Mapping[str, Any], driver: Path) -> dict[str, Any]:
-    """Requested ones, and those of the node; `seen` is None where this container cannot see any driver."""
+def _gpus(described: Mapping[str, Any], driver: Path) -> dict[str, Any]:
+    """The requested GPUs and those of the node; `seen` is None if this container cannot see a driver."""
     version = re.search(r"Kernel Module(?: for \S+)?\s+(\d[\d.]*)", _text(driver / "version"))
     models: list[str] = []
     with suppress(OSError):
@@ -41,13 +41,13 @@ def _gpus(told: Mapping[str, Any], driver: Path) -> dict[str, Any]:
             found = re.search(r"^Model:\s*(\S.*?)\s*$", _text(folder / "information"), re.MULTILINE)
             models += [_plain(found[1])] if found else []
     seen = {"seen": models, "driver": version[1][:_MAX_CHARS]} if version else {"seen": None}
-    return {"requested": told.get("gpus") or {}, **seen}
+    return {"requested": described.get("gpus") or {}, **seen}
 
 
 def _processor(cpuinfo: str) -> str:
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo.splitlines())}
-    arm = " ".join(f"{key[4:]} {said[key]}" for key in ("CPU implementer", "CPU part") if key in said)
-    return _plain(said.get("model name") or said.get("Model") or said.get("cpu") or arm)
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo.splitlines())}
+    arm = " ".join(f"{key[4:]} {fields[key]}" for key in ("CPU implementer", "CPU part") if key in fields)
+    return _plain(fields.get("model name") or fields.get("Model") or fields.get("cpu") or arm)
 
 
 def _memory(meminfo: str) -> int:

@@ -1,7 +1,7 @@
-"""Looks at an image's file system that is mounted read-only, without running anything of it.
+"""Reads the file system of an image that is mounted read-only, without running any of its code.
 
-Images are other people's: a symlink is followed inside the image and nowhere else, only regular files are opened, and
-how much is looked at is bounded. Nothing here knows what the files mean.
+Images are untrusted: symlinks are resolved within the image only, only regular files are opened, and the amount of
+work is bounded. This module does not interpret the files.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ MAX_ENTRIES = 50_000
 MAX_READS = 6_000
 MAX_DEPTH = 14
 MAX_SECONDS = 20.0
-_MAX_LINKS = 40  # as many as Linux follows
+_MAX_LINKS = 40  # the limit of Linux
 _MAX_PATH_CHARS = 4096
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TooMuch(Exception):
-    """The image has more than is looked at. The message says of what."""
+    """The image exceeds a limit. The message names the limit."""
 
 
 @dataclass
 class Budget:
-    """How much may still be looked at: entries of folders, files that are read, seconds."""
+    """The remaining budget: folder entries, files to read, seconds."""
 
     entries: int = MAX_ENTRIES
     reads: int = MAX_READS
@@ -39,17 +39,17 @@ class Budget:
     _began: float = field(default_factory=time.monotonic)
 
     def entry(self) -> None:
-        """Count one entry of a folder. Raises TooMuch."""
+        """Count one folder entry. Raises TooMuch."""
         self.entries -= 1
         if self.entries < 0:
-            raise TooMuch("it has more files than are looked at")
+            raise TooMuch("it has too many files")
         self._check_time()
 
     def read(self) -> None:
-        """Count one file that is read. Raises TooMuch."""
+        """Count one file read. Raises TooMuch."""
         self.reads -= 1
         if self.reads < 0:
-            raise TooMuch("it has more packages than are looked at")
+            raise TooMuch("it has too many packages")
         self._check_time()
 
     def _check_time(self) -> None:
@@ -58,7 +58,7 @@ class Budget:
 
 
 class Folder(NamedTuple):
-    """One folder of an image: its path without a slash at either end, and the names in it."""
+    """One folder of an image: its path without leading or trailing slash, and the names in it."""
 
     path: str
     folders: list[str]
@@ -66,23 +66,23 @@ class Folder(NamedTuple):
 
 
 class Image:
-    """The file system of an image. Paths are those inside it, with or without a slash in front."""
+    """The file system of an image. Paths are relative to its root, with or without a leading slash."""
 
     def __init__(self, root: str, budget: Budget) -> None:
-        #: Folders that the recorder's user may not look into.
+        #: Folders that the recorder's user may not list.
         self.closed: list[str] = []
         self._root = root
         self._budget = budget
 
     @property
     def mounted(self) -> bool:
-        """Whether there is an image at all."""
+        """Whether an image is mounted."""
         with suppress(OSError), os.scandir(self._root) as entries:
             return any(True for _ in entries)
         return False
 
     def read(self, path: str, limit: int) -> bytes:
-        """Up to `limit` bytes of a file, b"" where there is none that can be read. Raises TooMuch."""
+        """Read up to `limit` bytes of a file; b"" if it cannot be read. Raises TooMuch."""
         self._budget.read()
         found = self.resolve(path)
         if found is None:
@@ -96,15 +96,15 @@ class Image:
         return b""
 
     def names(self, path: str) -> list[str]:
-        """The names in a folder, sorted; [] where there is none. Raises TooMuch."""
+        """The names in a folder, sorted; [] if there is no such folder. Raises TooMuch."""
         found = self.resolve(path)
         folder = None if found is None else self._list(found)
         return sorted([*folder.folders, *folder.others]) if folder else []
 
     def resolve(self, path: str) -> str | None:
-        """The path without symlinks that a process finds there whose root is the image; None for links in a circle.
+        """Resolve symlinks as a process would whose root is the image; None for a symlink loop.
 
-        What it leads to need not exist.
+        The resulting path need not exist.
         """
         todo, done, links = path.split("/")[::-1], list[str](), 0
         while todo:
@@ -126,7 +126,7 @@ class Image:
         return found if len(found) <= _MAX_PATH_CHARS else None
 
     def walk(self, enter: Callable[[Folder, str], bool], start: str = "") -> Iterator[Folder]:
-        """Every folder from `start` on, near ones first, that `enter` allows in the one above. Follows no symlink.
+        """Yield `start` and the folders below it, breadth first, if `enter` allows them. Follows no symlinks.
 
         Raises TooMuch.
         """
@@ -161,7 +161,7 @@ class Image:
         return Folder(path, sorted(folders), sorted(others))
 
     def _link(self, path: str) -> str | None:
-        """Where a symlink leads; None for whatever is none."""
+        """The target of a symlink; None if the path is not a symlink."""
         try:
             return os.readlink(f"{self._root}/{path}")  # noqa: PTH115 (a Path would cost more than the call)
         except (OSError, ValueError):
@@ -169,7 +169,7 @@ class Image:
 
 
 def _open_folder(root: str, path: str) -> int:
-    """A descriptor of a folder below `root`, reached through no symlink. Raises OSError."""
+    """Open a folder below `root` without following symlinks, and return its descriptor. Raises OSError."""
     current = os.open(root, _FOLDER)
     for name in filter(None, path.split("/")):
         try:

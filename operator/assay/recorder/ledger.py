@@ -1,8 +1,7 @@
-"""Remembers which artifacts are in the store, across restarts: a journal in the spool.
+"""A journal in the spool that remembers across restarts which artifacts are in the store.
 
-A line before an upload says that the object is about to change, a line after it says what it is now. A file
-whose upload was begun and not ended is uncertain: whatever lies in the store may be neither the old nor the
-new one.
+A line before an upload records that the object will change; a line after it records the new content. If an upload was
+begun but not ended, the artifact is uncertain: the object in the store may be neither the old file nor the new one.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from assay.recorder.folder import Signature
 
 
 class Recorded(NamedTuple):
-    """An artifact as it lies in the store."""
+    """An artifact in the store."""
 
     signature: Signature
     sha256: str
 
 
 class Ledger:
-    """What is recorded, by path. Not for several threads at once."""
+    """The recorded artifacts by path. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self.recorded: dict[str, Recorded] = {}
@@ -33,12 +32,12 @@ class Ledger:
         self._load()
 
     def begin(self, path: str) -> None:
-        """The object of this path is about to be written."""
+        """Record that the object of this path is about to be written."""
         self._append({"begin": path})
         self._begun(path)
 
     def end(self, path: str, signature: Signature, sha256: str) -> None:
-        """The object of this path is in the store."""
+        """Record that the object of this path is in the store."""
         self._append({"end": path, "signature": signature, "sha256": sha256})
         self._ended(path, Recorded(signature, sha256))
 
@@ -51,7 +50,7 @@ class Ledger:
         self.uncertain.discard(path)
 
     def _append(self, entry: dict[str, object]) -> None:
-        # A full disk costs a second upload after a restart, no more: the run goes on without the line.
+        # If the disk is full, the line is lost. The only cost is a second upload after a restart.
         with suppress(OSError), self._path.open("ab") as journal:
             journal.write(json.dumps(entry).encode() + b"\n")
             journal.flush()
@@ -61,7 +60,7 @@ class Ledger:
         with suppress(FileNotFoundError):
             content = self._path.read_bytes()
             whole = content.rfind(b"\n") + 1
-            if whole < len(content):  # the last line was cut off
+            if whole < len(content):  # the last line is incomplete
                 os.truncate(self._path, whole)
             for line in content[:whole].splitlines():
                 self._replay(line)

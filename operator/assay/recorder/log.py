@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on a stream. Never a credential."""
+"""Structured logs: one JSON object per line on a stream. They contain no credentials."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from assay.store.clock import now
 
 
 class Log:
-    """Writes lines with the same leading fields. Threads may share it; a broken stream is no reason to stop."""
+    """Writes lines with common leading fields. Thread-safe; errors of the stream are ignored."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -19,19 +19,19 @@ class Log:
         self._lock = threading.Lock()
 
     def bind(self, **fields: object) -> None:
-        """Add fields to every further line."""
+        """Add fields to all following lines."""
         self._fields |= fields
 
     def info(self, message: str, **fields: object) -> None:
-        """Something that is worth a line in the log of a healthy pod."""
+        """Log an event of a healthy pod."""
         self._write("info", message, fields)
 
     def warning(self, message: str, **fields: object) -> None:
-        """Something that a person may want to change, while recording goes on."""
+        """Log a problem that the user may want to fix. Recording continues."""
         self._write("warning", message, fields)
 
     def error(self, message: str, **fields: object) -> None:
-        """The record is not complete because of this."""
+        """Log a problem that makes the record incomplete."""
         self._write("error", message, fields)
 
     def _write(self, level: str, message: str, fields: dict[str, object]) -> None:

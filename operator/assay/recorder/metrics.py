@@ -1,8 +1,8 @@
-"""Turns lines of metrics.jsonl into points. Pure: no I/O, and no input that can make it fail.
+"""Parses lines of metrics.jsonl into points. Pure: it does no I/O, and no input makes it fail.
 
-A line is a JSON object: `step` (integer) and `time` or `timestamp` (unix seconds) are optional, every other
-field with a finite number is a point of the metric of that name. What is bad is counted, quoted, and
-skipped; the rest of the line is kept.
+A line is a JSON object. `step` (integer) and `time` or `timestamp` (unix seconds) are optional; every other field with
+a finite number is a point of the metric of that name. Invalid fields are counted, quoted and skipped; the rest of the
+line is recorded.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _name_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Parser:
-    """Parses lines into rows of a part, and keeps the totals."""
+    """Parses lines into rows of a part and updates the totals."""
 
     def __init__(self, totals: Totals) -> None:
         self._totals = totals
         self._heads: dict[str, str] = {}
 
     def parse(self, lines: Iterable[bytes], now: float, first_line: int = 1) -> list[str]:
-        """The rows (JSON text with a newline) of the points in `lines`, which are read at the time `now`."""
+        """The rows (JSON text with a newline) of the points in `lines`. `now` is the time of points without one."""
         totals, rows = self._totals, list[str]()
         for number, line in enumerate(lines, first_line):
             try:
@@ -55,7 +55,7 @@ class Parser:
         tail = f', "step": {step}, "time": {when!r}, "value": '
         for name, value in record.items():
             kind = type(value)
-            # inf - inf and nan - nan are not 0: the cheapest test for a finite float.
+            # inf - inf and nan - nan are not 0. This is the cheapest test for a finite float.
             if not (kind is float and value - value == 0.0):
                 number_ = _integer(value) if kind is int else None
                 if number_ is None:
@@ -72,10 +72,10 @@ class Parser:
             elif not self._totals.full:
                 metrics[name] = Series(value, step)
             else:
-                self._totals.event(f"more than {MAX_METRICS} metrics: further ones are recorded, but not summarised")
+                self._totals.event(f"more than {MAX_METRICS} metrics: further metrics are recorded but not summarised")
 
     def _head(self, name: str, number: int) -> str:
-        """The part of a row that depends on the metric's name; "" for a bad name."""
+        """The part of a row that depends on the metric's name; "" for an invalid name."""
         complaint = _name_complaint(name)
         if complaint:
             self._totals.reject(f"line {number}: {complaint}: {quote(name)}")
@@ -104,7 +104,7 @@ class Parser:
 
 
 def quote(offending: object) -> str:
-    """The offending text, shortened, in one line."""
+    """The offending text, shortened, on one line."""
     if isinstance(offending, bytes):
         text = _shorten(offending[: 4 * _QUOTE_CHARS].decode("utf-8", "replace").strip())
         return json.dumps(text.encode("utf-8", "replace").decode())
@@ -135,7 +135,7 @@ def _complaint(value: object) -> str:
 
 def _name_complaint(name: str) -> str:
     if not name or len(name) > MAX_METRIC_NAME_CHARS:
-        return f"the name of a metric has 1 to {MAX_METRIC_NAME_CHARS} characters"
+        return f"the name of a metric must have 1 to {MAX_METRIC_NAME_CHARS} characters"
     if not name.isprintable():
-        return "the name of a metric has only printable characters"
+        return "the name of a metric must have only printable characters"
     return ""

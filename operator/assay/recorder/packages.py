@@ -1,6 +1,6 @@
-"""What is installed in an image: Pythons, packages, conda packages, CUDA, the distribution. By its files alone.
+"""Detects what is installed in an image from its files: Pythons, packages, conda packages, CUDA, the distribution.
 
-Nothing is imported and nothing is run. Whatever cannot be understood is left out: this must not fail for any image.
+It imports and runs nothing from the image. Files that it does not understand are left out; no image makes it fail.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 from assay.recorder.image import Folder, Image, TooMuch
 from assay.store.limits import MAX_PACKAGES, MAX_PREFIXES
 
-#: Where most images have their packages: other folders may be endless.
+#: Most images have their packages here. These folders are read first, because others may be huge.
 _FIRST = ("opt", "usr")
 _LEAVES = ("site-packages", "dist-packages")
-#: Large, and not where packages are installed.
+#: Large folders in which no packages are installed.
 _CLOSED_PATHS = frozenset({
     *("proc", "sys", "dev", "run", "tmp", "boot", "media", "mnt"),
     *("usr/share", "usr/src", "usr/include", "var/lib", "var/cache", "var/log"),
 })  # fmt: skip
-#: The caches of package managers hold packages that are installed nowhere.
+#: Caches of package managers hold packages that are not installed.
 _CLOSED_NAMES = frozenset({".cache", ".git", "__pycache__", "node_modules", "conda-meta"})
 _METADATA_BYTES = 8 << 10
 _HEAD_BYTES = 64 << 10
@@ -47,7 +47,7 @@ _LIBRARY_FOLDERS = (
 
 @dataclass
 class Prefix:
-    """One place that packages are installed in, such as /usr/local or a virtual environment."""
+    """A folder in which packages are installed, such as /usr/local or a virtual environment."""
 
     name: str
     python: str = ""
@@ -56,7 +56,7 @@ class Prefix:
 
 @dataclass
 class Installed:
-    """What was found. `problem` says why it may not be everything, "" when it is."""
+    """The result. `problem` is the reason why it may be incomplete, "" if it is complete."""
 
     os: dict[str, str] = field(default_factory=dict)
     prefixes: list[Prefix] = field(default_factory=list)
@@ -66,30 +66,30 @@ class Installed:
 
     @property
     def python(self) -> str:
-        """The version of the Python that has the most packages, "" when there is none."""
+        """The version of the Python that has the most packages; "" if there is none."""
         return self.prefixes[0].python if self.prefixes else ""
 
     @property
     def packages(self) -> dict[str, str]:
-        """Version by name. Where several places have a package in different versions, each with its place."""
+        """Version by name. If a package is installed in several versions, each version with its prefix."""
         places: dict[str, dict[str, str]] = {}
         for prefix in self.prefixes:
             for name, version in prefix.packages.items():
                 places.setdefault(name, {}).setdefault(version, prefix.name)
-        return {name: _told(places[name]) for name in sorted(places)[:MAX_PACKAGES]}
+        return {name: _versions(places[name]) for name in sorted(places)[:MAX_PACKAGES]}
 
 
 def installed(image: Image) -> Installed:
-    """Everything that the image's files tell."""
+    """Detect everything that is installed in an image."""
     found = Installed()
     prefixes: dict[str, Prefix] = {}
     for step in (_surroundings, _places, _pythons):
         try:
             step(image, found, prefixes)
         except TooMuch as error:
-            found.problem = found.problem or f"not all of the image was looked at: {error}"
-    kept = [prefix for prefix in prefixes.values() if prefix.packages] or list(prefixes.values())
-    found.prefixes = sorted(kept, key=lambda prefix: (-len(prefix.packages), prefix.name))[:MAX_PREFIXES]
+            found.problem = found.problem or f"the image was not read completely: {error}"
+    used = [prefix for prefix in prefixes.values() if prefix.packages] or list(prefixes.values())
+    found.prefixes = sorted(used, key=lambda prefix: (-len(prefix.packages), prefix.name))[:MAX_PREFIXES]
     found.conda = dict(sorted(found.conda.items())[:MAX_PACKAGES])
     return found
 
@@ -111,7 +111,7 @@ def _pythons(image: Image, found: Installed, prefixes: dict[str, Prefix]) -> Non
 
 
 def _enter(folder: Folder, name: str) -> bool:
-    """Whether packages may be installed below a folder in this one."""
+    """Whether packages may be installed below the subfolder `name` of `folder`."""
     if folder.path.rpartition("/")[2] in _LEAVES or name in _CLOSED_NAMES or (not folder.path and name in _FIRST):
         return False
     return f"{folder.path}/{name}".lstrip("/") not in _CLOSED_PATHS and not (
@@ -120,11 +120,11 @@ def _enter(folder: Folder, name: str) -> bool:
 
 
 def normal(name: str) -> str:
-    """A package's name as every tool writes it (PEP 503)."""
+    """A package's normalized name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _told(places: dict[str, str]) -> str:
+def _versions(places: dict[str, str]) -> str:
     if len(places) == 1:
         return next(iter(places))
     return ", ".join(f"{version} ({place})" for version, place in places.items())[:400]
@@ -134,7 +134,7 @@ def _told(places: dict[str, str]) -> str:
 
 
 def _look(image: Image, folder: Folder, prefixes: dict[str, Prefix], conda: dict[str, str]) -> None:
-    """Take in one folder, if packages are installed in it."""
+    """Add the packages that are installed in one folder."""
     if "conda-meta" in folder.folders:
         conda |= _conda(image.names(f"{folder.path}/conda-meta"))
     inside = folder.path.rpartition("/")[2] in _LEAVES
@@ -156,7 +156,7 @@ def _look(image: Image, folder: Folder, prefixes: dict[str, Prefix], conda: dict
 
 
 def _package(image: Image, entry: str, path: str) -> tuple[str, str] | None:
-    """Name and version of one package, by its metadata, else by what the metadata's folder is called."""
+    """Name and version of one package, from its metadata or else from the name of the metadata's folder."""
     fields = _header(image.read(path, _METADATA_BYTES).decode("utf-8", "replace"))
     called = entry.rpartition(".")[0].split("-")
     name, version = fields.get("name", called[0]), fields.get("version", called[1] if len(called) > 1 else "")
@@ -167,7 +167,7 @@ def _package(image: Image, entry: str, path: str) -> tuple[str, str] | None:
 
 
 def _header(text: str) -> dict[str, str]:
-    """The fields before the first empty line, by lower-case name; of each the first."""
+    """The fields before the first empty line by lower-case name. The first occurrence of a field counts."""
     fields: dict[str, str] = {}
     for line in text.splitlines():
         if not line.strip():
@@ -179,7 +179,7 @@ def _header(text: str) -> dict[str, str]:
 
 
 def _origin(image: Image, folder: str) -> str:
-    """Where a package is from that has no release: the commit, and whether it can be edited in place. Never the URL."""
+    """The origin of a package that was not installed from a release: the commit, and "editable". Never the URL."""
     data = _object(image.read(f"{folder}/direct_url.json", _HEAD_BYTES))
     commit = _part(data, "vcs_info").get("commit_id")
     known = isinstance(commit, str) and _COMMIT.fullmatch(commit)
@@ -200,7 +200,7 @@ def _conda(names: Iterable[str]) -> dict[str, str]:
 
 
 def _python(image: Image, prefix: Prefix, conda: dict[str, str]) -> str:
-    """The version of the Python of a place, as exactly as its files say it."""
+    """The version of the Python of a prefix, as exact as its files allow."""
     minor = prefix.python if "." in prefix.python else _default_minor(image, prefix)
     candidates = [_virtual(image, prefix), _built(image, prefix, minor), _packaged(image, prefix, minor)]
     candidates.append(conda.get("python", "").partition("=")[0])
@@ -209,15 +209,15 @@ def _python(image: Image, prefix: Prefix, conda: dict[str, str]) -> str:
 
 
 def _default_minor(image: Image, prefix: Prefix) -> str:
-    """Where the libraries of all minor versions share a folder: the one that `python3` means."""
+    """The minor version that `python3` points to, for a prefix whose minor versions share one library folder."""
     program = (image.resolve(f"{prefix.name}/bin/python3") or "").rpartition("/python")[2]
     return program if _PYTHON.fullmatch(program) else prefix.python
 
 
 def _virtual(image: Image, prefix: Prefix) -> str:
     lines = image.read(f"{prefix.name}/pyvenv.cfg", _HEAD_BYTES).decode("utf-8", "replace").splitlines()
-    said = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
-    found = _PYTHON.match(said.get("version_info") or said.get("version") or "")
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    found = _PYTHON.match(fields.get("version_info") or fields.get("version") or "")
     return found[0] if found else ""
 
 
@@ -228,7 +228,7 @@ def _built(image: Image, prefix: Prefix, minor: str) -> str:
 
 
 def _packaged(image: Image, prefix: Prefix, minor: str) -> str:
-    """The version that Debian's or Alpine's package of Python has. Theirs is in /usr, and serves /usr/local."""
+    """The version of Debian's or Alpine's Python package. It is installed in /usr and also serves /usr/local."""
     if not minor or not (prefix.name in ("/usr", "/usr/local") or prefix.name.startswith("/usr/lib")):
         return ""
     debian = (b"Package: ", (f"python{minor}-minimal", f"python{minor}"), b"Version: ")
@@ -236,15 +236,15 @@ def _packaged(image: Image, prefix: Prefix, minor: str) -> str:
         ("var/lib/dpkg/status", debian),
         ("lib/apk/db/installed", (b"P:", ("python3",), b"V:")),
     ):
-        said = _record(image.read(path, _DATABASE_BYTES), key, [name.encode() for name in names], value)
-        found = _PYTHON.match(said.decode("utf-8", "replace"))
+        version = _record(image.read(path, _DATABASE_BYTES), key, [name.encode() for name in names], value)
+        found = _PYTHON.match(version.decode("utf-8", "replace"))
         if found:
             return found[0]
     return ""
 
 
 def _record(database: bytes, key: bytes, names: list[bytes], value: bytes) -> bytes:
-    """A field of the first record with one of these names, b"" when there is none. Records end with empty lines."""
+    """A field of the first record with one of these names; b"" if there is none. Records end with an empty line."""
     inside = False
     for line in database.splitlines():
         if line.startswith(key):
@@ -260,18 +260,20 @@ def _record(database: bytes, key: bytes, names: list[bytes], value: bytes) -> by
 
 def _distribution(image: Image) -> dict[str, str]:
     text = image.read("etc/os-release", _HEAD_BYTES).decode("utf-8", "replace")
-    said = dict(re.findall(r"""^(ID|VERSION_ID|PRETTY_NAME)=["']?([ -!#-&(-~]{1,200}?)["']?\s*$""", text, re.MULTILINE))
-    known = {"name": said.get("PRETTY_NAME", ""), "id": said.get("ID", ""), "version": said.get("VERSION_ID", "")}
+    fields = dict(
+        re.findall(r"""^(ID|VERSION_ID|PRETTY_NAME)=["']?([ -!#-&(-~]{1,200}?)["']?\s*$""", text, re.MULTILINE)
+    )
+    known = {"name": fields.get("PRETTY_NAME", ""), "id": fields.get("ID", ""), "version": fields.get("VERSION_ID", "")}
     return {key: value for key, value in known.items() if value}
 
 
 def _cuda(image: Image) -> dict[str, str]:
-    """The versions of the CUDA toolkit and of cuDNN, where they are installed otherwise than as packages."""
+    """The versions of the CUDA toolkit and of cuDNN, if they are not installed as Python or conda packages."""
     found: dict[str, str] = {}
     for folder in _CUDA_FOLDERS:
-        said = _part(_object(image.read(f"{folder}/version.json", _HEAD_BYTES)), "cuda").get("version")
+        newer = _part(_object(image.read(f"{folder}/version.json", _HEAD_BYTES)), "cuda").get("version")
         older = re.search(rb"CUDA Version ([\d.]+)", image.read(f"{folder}/version.txt", _HEAD_BYTES))
-        version = said if isinstance(said, str) else (older[1].decode() if older else "")
+        version = newer if isinstance(newer, str) else (older[1].decode() if older else "")
         if _VERSION.fullmatch(version):
             found.setdefault("toolkit", version)
     for folder in _LIBRARY_FOLDERS:

@@ -1,6 +1,6 @@
-"""Compacts the parts of the metrics into one Parquet file, at the end, in bounded memory."""
+"""Compacts the parts of the metrics into one Parquet file when a run ends, in bounded memory."""
 
-# ruff: noqa: S608 (the names in the queries are our own)
+# ruff: noqa: S608 (the queries contain only trusted names)
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,9 +14,9 @@ class ParquetError(Exception):
 
 
 def write_parquet(parts: list[Path], points: int, target: Path, scratch: Path) -> None:
-    """Write the rows of `parts`, in their order, to `target`. Raises ParquetError, also unless it has `points` rows."""
+    """Write the rows of `parts` in order to `target`. Raises ParquetError, also if the file has not `points` rows."""
     try:
-        import duckdb  # large, and needed once
+        import duckdb  # large, and needed only once
 
         settings = {
             "memory_limit": MEMORY_LIMIT,
@@ -33,7 +33,7 @@ def write_parquet(parts: list[Path], points: int, target: Path, scratch: Path) -
     except Exception as error:
         raise ParquetError(" ".join(str(error).split())[:300]) from None
     if found is None or found[0] != points:
-        raise ParquetError(f"it has {found and found[0]} rows, {points} were recorded")
+        raise ParquetError(f"the file has {found and found[0]} rows, but {points} were recorded")
 
 
 def _query(parts: list[Path]) -> str:

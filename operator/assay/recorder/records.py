@@ -1,8 +1,7 @@
 """The records that the recorder writes, as plain data.
 
-`assay.store.records` reads them: the fields and bounds are the same, and a test holds the two together.
-They are not built with those models, because importing pydantic costs as much as the rest of the recorder's
-start.
+`assay.store.records` reads them. The fields and bounds are the same, which a test verifies. This module does not use
+those models, because importing pydantic takes as long as the rest of the recorder's start.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Files = list[tuple[str, int, str]]
 
 
 def summary(state: State, artifacts: tuple[int, int], store_error: str) -> dict[str, Any]:
-    """A Summary."""
+    """The fields of a Summary."""
     totals = state.totals
     count, size = artifacts
     return {
@@ -36,7 +35,7 @@ def summary(state: State, artifacts: tuple[int, int], store_error: str) -> dict[
 
 
 def manifest(state: State, files: Files, missing: Missing, final: dict[str, Any]) -> dict[str, Any]:
-    """A PodManifest."""
+    """The fields of a PodManifest."""
     return {
         "version": 1,
         "pod": state.pod,
@@ -50,7 +49,7 @@ def manifest(state: State, files: Files, missing: Missing, final: dict[str, Any]
 
 def _missing(missing: Missing, files: int) -> Iterable[dict[str, str]]:
     if files > MAX_FILES:
-        raise ValueError(f"a manifest lists at most {MAX_FILES} files, there are {files}")
+        raise ValueError(f"a manifest lists at most {MAX_FILES} files, but there are {files}")
     shown = missing if len(missing) <= MAX_MISSING else missing[: MAX_MISSING - 1]
     for path, reason in shown:
         yield {"path": _readable(path)[:MAX_KEY_BYTES], "reason": _readable(reason)[:MAX_TEXT_CHARS]}
@@ -59,5 +58,5 @@ def _missing(missing: Missing, files: int) -> Iterable[dict[str, str]]:
 
 
 def _readable(text: str) -> str:
-    """File names need not be UTF-8, records are."""
+    """Valid UTF-8 for a record. File names may contain other bytes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The thread that carries parts and summaries into the store, in order, whenever the store takes them."""
+"""The thread that uploads parts and summaries to the store, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from assay.store import layout
 
 
 class Shipper:
-    """Ships what the recording thread offers. Only `run` talks to the store."""
+    """Uploads what the recording thread offers. Only `run` and `put` call the store."""
 
     def __init__(self, prefix: str, spool: Spool, state: State, connection: Connection) -> None:
         self._prefix = prefix
@@ -27,25 +27,25 @@ class Shipper:
         self._closing = False
 
     def offer(self, summary: dict[str, Any] | None) -> None:
-        """There are new parts, or a new summary (the newest one counts), or both."""
+        """Announce new parts, a new summary, or both. Only the newest summary is uploaded."""
         with self._enqueue:
             self._offered = summary or self._offered
             self._enqueue.notify()
 
     def close(self) -> None:
-        """Ship what there is, then end."""
+        """Let `run` upload what is left and then return."""
         with self._enqueue:
             self._closing = True
             self._enqueue.notify()
 
     def run(self) -> None:
-        """Ship until `close`, then ship the rest. Raises GaveUp."""
+        """Upload until `close` is called and nothing is left. Raises GaveUp."""
         while self._wait():
             self._ship_parts()
             self._ship_summary()
 
     def _wait(self) -> bool:
-        """Wait for work. False when there is none and none will come."""
+        """Wait for work. False if there is none and none will come."""
         with self._enqueue:
             while not self._has_work():
                 if self._closing:
@@ -80,7 +80,7 @@ class Shipper:
         self._connection.reported(str(shipped.get("store_error", "")))
 
     def put(self, path: str, data: bytes | Callable[[], bytes], content_type: str) -> None:
-        """Write one object below the pod's prefix; a function is asked anew for each attempt."""
+        """Write one object below the pod's prefix. If `data` is a function, it is called for each attempt."""
         key = layout.key(self._prefix, path)
         self._connection.insist(
             lambda store: store.put_bytes(key, data if isinstance(data, bytes) else data(), content_type)
@@ -88,5 +88,5 @@ class Shipper:
 
 
 def dump(record: dict[str, Any]) -> bytes:
-    """A record as it lies in the store."""
+    """A record in the format in which it is stored."""
     return json.dumps(record, indent=1).encode()

@@ -1,8 +1,8 @@
-"""The recorder's own disk: parts of the metrics, and the state that counts them.
+"""The recorder's disk folder: parts of the metrics, and the state that counts them.
 
-Outlives restarts of the container, not of the pod. A commit writes the part, then the state; each to a
-temporary name, synced, renamed. The rename of the state is the moment that counts: a part without it never
-happened.
+It survives restarts of the container but not of the pod. A commit writes the part and then the state; each is written
+to a temporary name, synced and renamed. The rename of the state is the commit point: a part that the state does not
+count is ignored.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pathlib import Path
 from assay.recorder.state import Part, State
 from assay.store.clock import now
 
-_LEVEL = 3  # a third of the CPU time of gzip's default, for a tenth more bytes
+_LEVEL = 3  # a third of the CPU time of gzip's default, and 10 % more bytes
 
 Checkpoint = Callable[[str], None]
 
 
 def _no_checkpoint(_: str) -> None:
-    """Tests stop the recorder here; nothing else does."""
+    """Do nothing. Tests stop the recorder here."""
 
 
 class Spool:
-    """Reads and writes the folder. Raises OSError when it is full or cannot be written."""
+    """Reads and writes the folder. Raises OSError if the disk is full or the folder cannot be written."""
 
     def __init__(self, folder: Path, pod: str, checkpoint: Checkpoint = _no_checkpoint) -> None:
         self.folder = folder
@@ -39,15 +39,15 @@ class Spool:
 
     @property
     def finished(self) -> bool:
-        """Whether the manifest is in the store, so that nothing is left to do."""
+        """Whether the manifest is in the store and nothing is left to do."""
         return (self.folder / "finished").exists()
 
     def mark_finished(self) -> None:
-        """Remember that the manifest is in the store."""
+        """Record that the manifest is in the store."""
         (self.folder / "finished").touch()
 
     def load(self) -> State:
-        """The state of the last commit, or a new one."""
+        """The state of the last commit, or a new state."""
         for left in (*self.folder.glob("*.tmp"), *self._parts.glob("*.tmp")):
             left.unlink()
         try:
@@ -59,7 +59,7 @@ class Spool:
         return state
 
     def part_file(self, number: int) -> Path:
-        """Where the part with this number lies."""
+        """The path of the part with this number."""
         return self._parts / f"part-{number:05d}.jsonl.gz"
 
     def part_files(self, state: State) -> list[Path]:
@@ -67,7 +67,7 @@ class Spool:
         return [self.part_file(number) for number in range(1, len(state.parts) + 1)]
 
     def commit(self, state: State, rows: list[str]) -> None:
-        """Make `rows` the next part (none when there are none) and the state's position the place to go on."""
+        """Write `rows`, if any, as the next part, and save the state with its position."""
         added = None
         if rows:
             data = gzip.compress("".join(rows).encode(), _LEVEL, mtime=0)
@@ -82,11 +82,11 @@ class Spool:
             raise
 
     def save(self, state: State) -> None:
-        """Write the state alone."""
+        """Write the state only."""
         self._write(self.folder / "state.json", json.dumps(state.to_dict()).encode(), "state")
 
     def evict(self, state: State) -> bool:
-        """Drop parts that are surely in the store, to make room. True when there were any."""
+        """Delete parts that are known to be in the store, to free space. True if there were any."""
         dropped = range(state.evicted + 1, state.uploaded + 1)
         for number in dropped:
             self.part_file(number).unlink(missing_ok=True)

@@ -1,7 +1,6 @@
-"""What the recorder knows of a pod's metrics, as plain data that goes to disk and back. No I/O here.
+"""The state of a pod's metrics as plain data that is saved to disk and loaded again. No I/O here.
 
-The state is the commit point: whatever it counts lies in a part, and whatever it does not count is read
-again.
+The state is the commit point: data that it counts is in a part, and data that it does not count is read again.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ from typing import Any
 
 from assay.store.limits import MAX_METRICS, MAX_TEXT_CHARS, MAX_WARNINGS
 
-_RESERVED_FOR_EVENTS = 5  # warnings that a flood of bad lines cannot crowd out
+_RESERVED_FOR_EVENTS = 5  # warnings that a flood of invalid lines cannot displace
 
 
 @dataclass
 class Position:
-    """How far metrics.jsonl has been consumed.
+    """The position up to which metrics.jsonl was consumed.
 
-    A generation is one file's life: a truncated or replaced file begins a new one. `offset` (bytes) is always
-    behind a line; `crc` is the CRC-32 of all bytes before it, by which the same content is known again.
+    A truncated or replaced file begins a new generation. `offset` (bytes) is always at the end of a line; `crc` is the
+    CRC-32 of all bytes before it, which identifies unchanged content.
     """
 
     generation: int = 0
@@ -30,7 +29,7 @@ class Position:
 
 
 class Series:
-    """The running summary of one metric, in the order of its points."""
+    """The running summary of one metric. Points are added in order."""
 
     __slots__ = ("count", "last", "max", "max_step", "min", "min_step", "step")
 
@@ -64,7 +63,7 @@ class Series:
 
 @dataclass
 class Totals:
-    """What has been read so far. `accepted` counts lines with at least one point; the rest as in a Summary."""
+    """Totals of the lines read so far. `accepted` counts lines with at least one point; the rest is as in a Summary."""
 
     accepted: int = 0
     points: int = 0
@@ -74,26 +73,26 @@ class Totals:
     metrics: dict[str, Series] = field(default_factory=dict)
 
     def reject(self, warning: str) -> None:
-        """Count a bad line or value. The first ones are quoted."""
+        """Count an invalid line or value. The first warnings are recorded."""
         self.rejected += 1
         if len(self.warnings) < MAX_WARNINGS - _RESERVED_FOR_EVENTS:
             self.warnings.append(warning[:MAX_TEXT_CHARS])
 
     def event(self, warning: str) -> None:
-        """Remember something that is not the fault of one line. The same event is told once."""
+        """Record a warning that does not concern a single line. Duplicates are dropped."""
         warning = warning[:MAX_TEXT_CHARS]
         if warning not in self.events and len(self.events) < _RESERVED_FOR_EVENTS:
             self.events.append(warning)
 
     @property
     def full(self) -> bool:
-        """Whether no further metric gets a summary."""
+        """Whether the maximum number of metrics is reached. Further metrics get no summary."""
         return len(self.metrics) >= MAX_METRICS
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the metrics, as it lies in the spool and in the store."""
+    """One part of the metrics, in the spool and in the store."""
 
     size: int
     sha256: str
@@ -101,7 +100,7 @@ class Part:
 
 @dataclass
 class State:
-    """Everything that must survive a kill. `uploaded` parts are surely in the store; later ones may be."""
+    """Everything that must survive a kill. The first `uploaded` parts are in the store; later ones may be."""
 
     pod: str
     started: str
@@ -109,7 +108,7 @@ class State:
     totals: Totals = field(default_factory=Totals)
     parts: list[Part] = field(default_factory=list)
     uploaded: int = 0
-    evicted: int = 0  # parts that were dropped from the spool, because it was full
+    evicted: int = 0  # parts that were deleted from the spool to free space
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

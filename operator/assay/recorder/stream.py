@@ -1,6 +1,6 @@
-"""The metrics of a pod: from metrics.jsonl through the parser into parts. No store, no threads.
+"""Reads the metrics of a pod from metrics.jsonl, parses them and writes parts. No store, no threads.
 
-Between a commit and the next everything is in memory, and may be lost: it is read again.
+Data that is not committed yet is in memory only. If it is lost, it is read again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from assay.recorder.state import State
 from assay.recorder.tail import CHUNK_BYTES, MAX_LINE_BYTES, Batch, Tail
 
 FILE = "metrics.jsonl"
-_SLICE_SECONDS = 0.5  # how long one `poll` reads
+_SLICE_SECONDS = 0.5  # the duration of one `poll`
 _SPACE = (errno.ENOSPC, errno.EDQUOT)
 _FULL = "the recorder's disk is full: metrics wait in metrics.jsonl until there is room"
 
 
 class MetricsStream:
-    """Reads what there is and commits it in parts. One thread."""
+    """Reads new lines and commits them in parts. Not thread-safe."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class MetricsStream:
 
     @property
     def problem(self) -> str:
-        """Why metrics.jsonl cannot be read; "" when it can, or is not there."""
+        """Why metrics.jsonl cannot be read; "" if it can be read or does not exist."""
         return self._tail.problem
 
     @property
@@ -54,7 +54,7 @@ class MetricsStream:
         return self._dirty
 
     def poll(self, final: bool = False) -> bool:
-        """Read for a while and commit full parts. True when there may be more to read at once."""
+        """Read for a limited time and commit full parts. True if more data may be available now."""
         if self.blocked and not self.commit():
             return False
         if not self._tail.refresh(final):
@@ -68,7 +68,7 @@ class MetricsStream:
         return more and not self.blocked
 
     def commit(self) -> bool:
-        """Commit what was read. False when the spool has no room for it."""
+        """Commit the data that was read. False if the spool is full."""
         if not self._dirty:
             return True
         try:

@@ -1,8 +1,8 @@
-"""Reads metrics.jsonl as it grows, line by line, in bounded memory, whatever the writer does to the file.
+"""Reads metrics.jsonl line by line as it grows, in bounded memory, whatever the writer does to the file.
 
-The file belongs to an untrusted container: symlinks, FIFOs and devices are refused, never followed. A file
-that is truncated or replaced begins a new generation, unless it still begins with exactly what was consumed
-(some writers write the whole file again each time): then reading just goes on.
+The file belongs to an untrusted container: symlinks, FIFOs and devices are refused. A truncated or replaced file begins
+a new generation, unless it still begins with exactly the consumed bytes (some writers rewrite the whole file each
+time). In that case reading continues at the same position.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from assay.recorder.state import Position
 
 MAX_LINE_BYTES = 1 << 20
 CHUNK_BYTES = 256 << 10
-_HEAD_BYTES = 400  # of a line that is too long
+_HEAD_BYTES = 400  # of an oversized line
 _MARK_BYTES = 64
-_REWRITE_SECONDS = 2.0  # a file that got shorter may be about to be written again in full
+_REWRITE_SECONDS = 2.0  # a file that became shorter may be in the middle of a rewrite
 
 
 @dataclass
 class Batch:
-    """Whole lines, without their newlines; the number of the first; and the heads of lines that are too long."""
+    """Complete lines without newlines, the number of the first, and number and head of each oversized line."""
 
     first_line: int
     lines: list[bytes] = field(default_factory=list)
@@ -34,10 +34,10 @@ class Batch:
 
 
 class Tail:
-    """Follows one file: `refresh`, then `read` until it gives None. Nothing is read between two refreshes.
+    """Follows one file. Call `refresh`, then `read` until it returns None.
 
-    `position` advances with what `read` gives. `problem` says why the file cannot be read, `events` what has
-    happened to it.
+    `read` advances `position`. `problem` is the reason why the file cannot be read; `events` lists truncations and
+    replacements.
     """
 
     def __init__(self, path: Path, position: Position, chunk_bytes: int = CHUNK_BYTES) -> None:
@@ -47,15 +47,15 @@ class Tail:
         self._path = path
         self._chunk = chunk_bytes
         self._fd = -1
-        self._next = -1  # the file that has replaced the one that is being read
+        self._next = -1  # the file that replaced the current one
         self._seen: tuple[int, int] | None = None
-        self._more = False  # the last `read` gave something, so that there may be more
+        self._more = False  # the last `read` returned data, so there may be more
         self._short_since: float | None = None
         self._mark = b""  # the last bytes before the position
-        self._scanned = self._scanned_crc = 0  # how much of a line that is too long was looked at
+        self._scanned = self._scanned_crc = 0  # the scanned bytes of an oversized line
 
     def refresh(self, final: bool = False) -> bool:
-        """Look at the file. True when there may be something to read. `final`: nobody writes any more."""
+        """Check the file for changes. True if there may be data to read. `final`: the writer has ended."""
         if self._fd < 0 and not self._open_first():
             return False
         if self._next < 0:
@@ -63,7 +63,7 @@ class Tail:
         return self._changed(final) or self._next >= 0
 
     def read(self, final: bool = False) -> Batch | None:
-        """The next lines, None when there are no more for now. With `final` the last line needs no newline."""
+        """The next lines; None if there are none at present. With `final` the last line needs no newline."""
         if self._fd < 0:
             return None
         batch = self._read(final and self._next < 0)
@@ -73,16 +73,16 @@ class Tail:
         return batch
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         for fd in (self._fd, self._next):
             if fd >= 0:
                 os.close(fd)
         self._fd = self._next = -1
 
-    # What the file is.
+    # Opening the file and detecting changes
 
     def _open(self) -> int:
-        """A descriptor of the regular file, -1 when there is none; `problem` says what is there instead."""
+        """Open the regular file and return its descriptor; -1 if there is none. `problem` is the reason."""
         self.problem = ""
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -98,7 +98,7 @@ class Tail:
         return -1
 
     def _open_first(self) -> bool:
-        """Open the file when it is there. After a restart make sure that it is still the same."""
+        """Open the file if it exists. After a restart, check that it is still the same file."""
         self._fd = self._open()
         if self._fd < 0:
             return False
@@ -109,13 +109,13 @@ class Tail:
         return True
 
     def _adopt(self) -> None:
-        """Go on in the present file at the present position."""
+        """Continue in the current file at the current position."""
         self.position.inode = os.fstat(self._fd).st_ino
         count = min(_MARK_BYTES, self.position.offset)
         self._mark = self._pread(count, self.position.offset - count)
 
     def _begin(self, why: str) -> None:
-        """Begin the present file at its start, as a new generation."""
+        """Start the current file from the beginning, as a new generation."""
         self.events.append(f"metrics.jsonl {why}: its new content is recorded after the old")
         self.position.generation += 1
         self.position.offset = self.position.crc = self.position.lines = 0
@@ -123,7 +123,7 @@ class Tail:
         self._adopt()
 
     def _same_content(self, fd: int) -> bool:
-        """Whether the file begins with exactly the bytes that were consumed."""
+        """Whether the file begins with exactly the consumed bytes."""
         crc, offset = 0, 0
         while offset < self.position.offset:
             data = os.pread(fd, min(1 << 20, self.position.offset - offset), offset)
@@ -133,7 +133,7 @@ class Tail:
         return crc == self.position.crc
 
     def _changed(self, final: bool) -> bool:
-        """Whether the file has changed since the last look. One that was truncated or rewritten begins anew."""
+        """Whether the file changed since the last check. A truncated or rewritten file begins a new generation."""
         found = os.fstat(self._fd)
         seen = (found.st_size, found.st_mtime_ns)
         if seen == self._seen and self._short_since is None and not final:
@@ -144,11 +144,11 @@ class Tail:
                 return False
             self._begin("was truncated")
         elif not self._still_the_same():
-            self._begin("was written anew")
+            self._begin("was rewritten")
         return True
 
     def _still_the_same(self) -> bool:
-        """Whether what was consumed is still there: all of it after a truncation, else the last bytes of it."""
+        """Whether the consumed bytes are unchanged. Checks all of them after a truncation, otherwise the last ones."""
         if self._short_since is not None and self._next < 0:
             self._short_since = None
             return self._same_content(self._fd)
@@ -160,7 +160,7 @@ class Tail:
             self._short_since = now
         return not final and now - self._short_since < _REWRITE_SECONDS
 
-    # A file that was replaced: by another one, or by a longer copy of itself.
+    # A replaced file: the new one is a different file or a longer copy
 
     def _notice_replacement(self) -> None:
         try:
@@ -174,7 +174,7 @@ class Tail:
             self._next = self._open()
 
     def _read_replacement(self, final: bool) -> Batch | None:
-        """The old file has no more whole lines: go over to the new one, after the old one's unfinished line."""
+        """Switch to the new file after the old one has no more complete lines; read its unfinished line first."""
         short = os.fstat(self._next).st_size < self.position.offset
         if short and self._wait_for_rewrite(final):
             return None
@@ -192,7 +192,7 @@ class Tail:
             self._begin("was replaced")
         return self._read(final)
 
-    # Lines.
+    # Reading lines
 
     def _read(self, final: bool) -> Batch | None:
         if self._scanned:
@@ -210,7 +210,7 @@ class Tail:
         return self._consume(data) if final and data else None
 
     def _consume(self, data: bytes) -> Batch:
-        """Count `data`, which ends behind a line, as consumed."""
+        """Mark `data`, which ends at the end of a line, as consumed."""
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -220,7 +220,7 @@ class Tail:
         return batch
 
     def _skip(self, final: bool) -> Batch | None:
-        """Look for the end of a line that is too long, without holding the line. None: it is not there yet."""
+        """Find the end of an oversized line without holding the line in memory. None if it is not written yet."""
         while True:
             data = self._pread(CHUNK_BYTES, self.position.offset + self._scanned)
             end = data.find(b"\n") + 1
@@ -246,7 +246,7 @@ class Tail:
         self.position.lines += lines
 
     def _pread(self, count: int, offset: int) -> bytes:
-        """Up to `count` bytes, fewer only at the end of the file or where it cannot be read."""
+        """Up to `count` bytes; fewer only at the end of the file or after a read error."""
         data = b""
         try:
             while len(data) < count:

@@ -53,8 +53,8 @@ def test_tries_again_and_tells_once(place: Place, error: StoreError) -> None:
 
     assert place.connection.attempt(request) == "done"
     log = place.output.getvalue()
-    assert log.count("the store does not take what is recorded; it is kept for later") == 1
-    assert log.count("the store takes what is recorded again") == 1
+    assert log.count("cannot upload to the store; data is buffered on disk") == 1
+    assert log.count("uploads to the store work again") == 1
     assert place.connection.fault == str(error)
     place.connection.reported(str(error))
     assert place.connection.fault == ""

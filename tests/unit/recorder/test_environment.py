@@ -79,7 +79,7 @@ def test_an_image_that_is_not_mounted_is_said(tmp_path: Path) -> None:
 def test_a_volume_that_the_api_server_has_dropped_is_said(capture: Capture, tmp_path: Path) -> None:
     capture.image = tmp_path / "absent"
     capture.make().run()
-    assert capture.record.problems == ["the image was not mounted, although the pod asks for it"]
+    assert capture.record.problems == ["the image was not mounted, although the pod requests it"]
 
 
 def test_an_image_that_defeats_us_is_said(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,7 @@ def test_a_bad_name_is_rejected(name: str) -> None:
     points, totals = parse(json.dumps({name: 1, "good": 2}))
     assert [point[0] for point in points] == ["good"]
     assert totals.rejected == 1
-    assert "the name of a metric has" in totals.warnings[0]
+    assert "the name of a metric must have" in totals.warnings[0]
     totals.warnings[0].encode()
 
 
@@ -118,7 +118,7 @@ def test_further_metrics_are_recorded_and_not_summarised() -> None:
     lines = [json.dumps({f"m{i}-{j}": i for i in range(600)}) for j in range(2)]
     points, totals = parse(*lines)
     assert (len(points), totals.points, len(totals.metrics)) == (1200, 1200, 1000)
-    assert totals.events == ["more than 1000 metrics: further ones are recorded, but not summarised"]
+    assert totals.events == ["more than 1000 metrics: further metrics are recorded but not summarised"]
 
 
 def test_a_flood_of_bad_lines_is_counted_and_leaves_room_for_other_warnings() -> None:

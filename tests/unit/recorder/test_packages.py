@@ -165,7 +165,7 @@ def test_an_image_that_is_too_large_says_so_and_tells_what_was_found(tree: Tree)
     for number in range(200):
         tree.write(f"data/a/b/c/d/{number}")
     found = installed(Image(str(tree.root), Budget(entries=100)))
-    assert found.problem == "not all of the image was looked at: it has more files than are looked at"
+    assert found.problem == "the image was not read completely: it has too many files"
     assert (told(found), found.packages) == ([("/opt/venv", "3.11.2", 1)], {"torch": "2.4"})
 
 

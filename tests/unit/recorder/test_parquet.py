@@ -45,7 +45,7 @@ def test_no_points_make_an_empty_file_with_the_columns(tmp_path: Path) -> None:
 
 def test_a_part_that_lacks_points_is_noticed(tmp_path: Path) -> None:
     part = write_part(tmp_path / "1.gz", [("a", 1, 1.0, 1.0)])
-    with pytest.raises(ParquetError, match="it has 1 rows, 2 were recorded"):
+    with pytest.raises(ParquetError, match="the file has 1 rows, but 2 were recorded"):
         write_parquet([part], 2, tmp_path / "metrics.parquet", tmp_path)
 
 

@@ -225,7 +225,7 @@ def test_a_file_that_was_rewritten_behind_our_back(pod: Pod) -> None:
     pod.work()
     state = pod.end()
     assert [point[3] for point in pod.points()] == [1.0, 7.0, 8.0]
-    assert state.totals.events == ["metrics.jsonl was written anew: its new content is recorded after the old"]
+    assert state.totals.events == ["metrics.jsonl was rewritten: its new content is recorded after the old"]
 
 
 def test_the_rest_of_a_replaced_file_is_read(pod: Pod) -> None:
