@@ -102,7 +102,7 @@ def test_no_more_is_read_than_asked_for(s3: S3Server, prefix: str) -> None:
 def test_create_never_overwrites(minio: S3Server, prefix: str) -> None:
     store = minio.store()
     store.create(f"{prefix}/a b+ü", b"first")
-    with pytest.raises(AlreadyExists, match="the key exists already"):
+    with pytest.raises(AlreadyExists, match="the key already exists"):
         store.create(f"{prefix}/a b+ü", b"second")
     assert store.get_bytes(f"{prefix}/a b+ü", 10) == b"first"
 

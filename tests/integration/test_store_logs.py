@@ -81,7 +81,7 @@ def test_the_manifest_has_every_file_and_what_is_missing(store: ObjectStore, pre
     put(store, prefix, LogName("p-2", "train"), 1, "09Z seen")
     logs.note_gap(store, prefix, TRAIN, Gap(after="2026-03-01T12:00:01Z", reason="rotated"))
     logs.note_gap(store, prefix, TRAIN, Gap(after="2026-03-01T12:00:01Z", reason="rotated away"))
-    found = logs.kept(store, prefix, ["p-1", "p-2", "p-3"], {RESTARTED}, 10)
+    found = logs.log_files(store, prefix, ["p-1", "p-2", "p-3"], {RESTARTED}, 10)
     assert [entry.path for entry in found.files] == [
         "logs/p-1/train/part-00001.log.gz",
         "logs/p-1/train/missing.json",
@@ -100,7 +100,7 @@ def test_logs_that_do_not_fit_into_the_manifest_are_named_there(store: ObjectSto
     for number in (1, 2, 3):
         put(store, prefix, TRAIN, number, f"0{number}Z a")
     put(store, prefix, RESTARTED, 1, "09Z again")
-    found = logs.kept(store, prefix, [], {TRAIN, RESTARTED}, 2)
+    found = logs.log_files(store, prefix, [], {TRAIN, RESTARTED}, 2)
     assert [entry.path for entry in found.files] == ["logs/p-1/train/restart-1/part-00001.log.gz"]
     assert [(entry.path, entry.reason) for entry in found.missing] == [
         ("logs/p-1/train", "the run's manifest has no room for 3 more files")

@@ -266,7 +266,7 @@ def test_what_cannot_be_read_gives_no_number(store: ObjectStore, namespace: str)
         lambda: allocate(store, namespace, "digits", "run/a"),
         lambda: claim(store, namespace, "digits", 1, "x"),
     ):
-        with pytest.raises(RecordError, match=f"{key} cannot be read: nobody can tell whose the number is"):
+        with pytest.raises(RecordError, match=f"{key} cannot be read: the holder of the number is unknown"):
             ask()
     assert allocate(store, namespace, "digits", "run/b") == 2
 

@@ -92,7 +92,7 @@ def test_nothing_is_written_in_the_store(team: Team, capsys: pytest.CaptureFixtu
     before = everything()
     assert main([team.namespace]) == 0
     assert everything() == before
-    assert "Without --expect, records that were cut off at its end cannot be noticed." in capsys.readouterr().out
+    assert "Without --expect, missing records at the end of the trail cannot be detected." in capsys.readouterr().out
 
 
 def test_a_damaged_trail_is_refused(team: Team, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,9 +105,9 @@ def test_a_damaged_trail_is_refused(team: Team, tmp_path: Path, capsys: pytest.C
     assert not where.exists()
     said = capsys.readouterr().err
     assert "NOT INTACT" in said
-    assert "nothing was written; --damaged goes on all the same" in said
+    assert "nothing was written; --damaged continues anyway" in said
     assert main([team.namespace, f"--to={where}", "--damaged"]) == 0
-    assert "# WARNING: what follows rests on a trail that cannot be believed." in where.read_text()
+    assert "# WARNING: these manifests are based on a trail that is not intact." in where.read_text()
     assert "# changed: record 3 does not continue the bytes before it" in where.read_text()
 
 

@@ -1,5 +1,5 @@
 """The object store: key layout, records, scoped credentials, verification.
 
-Works with any S3-compatible store. Knows nothing of Kubernetes: whoever needs the store in the operator goes
-through `assay.store.aio`, because everything else here blocks.
+It works with any S3-compatible store and does not depend on Kubernetes. The operator uses it through `assay.store.aio`,
+because all other functions block.
 """

@@ -1,7 +1,7 @@
-"""The store for asynchronous code: blocking calls run in a thread pool of their own, of bounded size.
+"""The store for asynchronous code: blocking calls run in a dedicated thread pool of bounded size.
 
-Nothing else in the operator may call the blocking client: one slow request on the event loop would stop
-every handler.
+No other code in the operator may call the blocking client, because one slow request on the event loop would stop all
+handlers.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from assay.store.client import ObjectStore
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Is told of each operation: its name, the seconds it took without waiting for a thread, and what it raised.
+#: Called after each operation with its name, its duration in seconds (without the wait for a thread) and its exception.
 Observe = Callable[[str, float, BaseException | None], None]
 
 
 class AsyncStore:
     """`await store.run(store.blocking.get_bytes, key, 1000)`, or any other blocking function of the store.
 
-    At most `workers` calls run at once; further ones wait their turn. `observe` is called in their threads.
+    At most `workers` calls run at once; further calls are queued. `observe` is called in the worker threads.
     """
 
     def __init__(self, blocking: ObjectStore, workers: int = 8, observe: Observe | None = None) -> None:
@@ -39,11 +39,11 @@ class AsyncStore:
         return await self._submit(partial(self._observed, function, partial(function, *args, **kwargs)))
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do the same with a function that asks the store nothing: it is no operation of the store."""
+        """Run a function that does not use the store in the pool. It is not reported to `observe`."""
         return await self._submit(partial(function, *args, **kwargs))
 
     async def _submit(self, call: Callable[[], T]) -> T:
-        # In the caller's context: whoever observes is told for whom it was.
+        # Runs in the caller's context, so that the observer knows the caller.
         return await asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)
 
     def _observed(self, function: Callable[..., T], call: Callable[[], T]) -> T:
@@ -51,15 +51,15 @@ class AsyncStore:
         try:
             result = call()
         except BaseException as error:
-            self._tell(function, began, error)
+            self._report(function, began, error)
             raise
-        self._tell(function, began, None)
+        self._report(function, began, None)
         return result
 
-    def _tell(self, function: Callable[..., T], began: float, error: BaseException | None) -> None:
+    def _report(self, function: Callable[..., T], began: float, error: BaseException | None) -> None:
         if self._observe:
             self._observe(function.__qualname__, time.monotonic() - began, error)
 
     def close(self) -> None:
-        """Let running calls end and drop those that wait."""
+        """Cancel queued calls. Running calls finish in the background."""
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,9 +1,9 @@
-"""The archive: every run whose record is closed, also those whose objects were removed from the cluster.
+"""The archive: all runs with a closed record, including those whose objects were removed from the cluster.
 
-    runs/<…>/<uid>/archived.json        Archived: the whole Run, as it was when its object was removed
+    runs/<…>/<uid>/archived.json        Archived: the complete Run at the time when its object was removed
 
-Reads in pages, so that a namespace with many runs costs no more memory than one with few. What training pods could have
-written is not read. These functions block.
+It is read in pages, so that memory use does not depend on the number of runs. Files that training pods could have
+written are not read. These functions block.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from assay.store.parallel import ordered
 from assay.store.recorded import read_run
 
 _WORKERS = 8
-#: More than the API server takes of an object.
+#: More than the API server's limit for an object.
 _MAX_RUN_BYTES = 4 << 20
 _OWN = "_"
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """One run of the archive. Times are RFC 3339 texts, "" where they are not known.
+    """One run of the archive. Times are RFC 3339 texts, "" if unknown.
 
-    `experiment` is "" of a run of its own; `metrics` the summaries by name; `archived` when its object was removed;
-    `expired` whether its artifacts are deleted; `problem` why its record cannot be read: then there is nothing else.
+    `experiment` is "" for a run without one; `metrics` has the summaries by name; `archived` is the time when its
+    object was removed; `expired` is true if its artifacts are deleted. If the record cannot be read, `problem` is the
+    reason and the other fields are empty.
     """
 
     namespace: str
@@ -56,17 +57,17 @@ class RecordedRun:
 
 
 class Page(NamedTuple):
-    """Some runs, and the cursor for the next ones; "" when there are no more."""
+    """Some runs, and the cursor of the next page; "" if there are no more."""
 
     runs: list[RecordedRun]
     cursor: str
 
 
 def page(store: ObjectStore, namespace: str, experiment: str | None = None, cursor: str = "", limit: int = 100) -> Page:
-    """The next runs of a namespace, or of one of its experiments ("": those without), that have ended.
+    """The next ended runs of a namespace, or of one experiment in it ("": runs without an experiment).
 
-    In the order of the names of experiments and runs. There are as many as `limit` names of runs have: of a name that
-    was used again all are there. Raises StoreError, and ValueError for a name or cursor that cannot be one.
+    They are sorted by experiment and run name. `limit` counts run names: a page has all runs of a name that was used
+    more than once. Raises StoreError, and ValueError for an invalid name or cursor.
     """
     names: list[tuple[str, str]] = []
     for name in _names(store, namespace, experiment, cursor):
@@ -77,7 +78,7 @@ def page(store: ObjectStore, namespace: str, experiment: str | None = None, curs
 
 
 def runs(store: ObjectStore, namespace: str, experiment: str | None = None) -> Iterator[RecordedRun]:
-    """All of them, page by page."""
+    """Iterate over all runs, page by page."""
     cursor = ""
     while True:
         found = page(store, namespace, experiment, cursor)
@@ -88,8 +89,8 @@ def runs(store: ObjectStore, namespace: str, experiment: str | None = None) -> I
 
 
 def _names(store: ObjectStore, namespace: str, experiment: str | None, cursor: str) -> Iterator[tuple[str, str]]:
-    """The names (experiment or "_", run) behind a cursor."""
-    layout.run_prefix(namespace, experiment or None, "r", "u")  # whether these can be names at all
+    """The names (experiment or "_", run) after a cursor."""
+    layout.run_prefix(namespace, experiment or None, "r", "u")  # validates the names
     after_folder, _, after = cursor.partition("/")
     if experiment is not None:
         folders = iter([experiment or _OWN])
@@ -101,7 +102,7 @@ def _names(store: ObjectStore, namespace: str, experiment: str | None, cursor: s
 
 
 def _folders(store: ObjectStore, prefix: str, first: str) -> Iterator[str]:
-    """The folders from the one that the cursor names on."""
+    """The folders, beginning with the one that the cursor names."""
     if first:
         yield first
     yield from store.folders(prefix, first)
@@ -113,7 +114,7 @@ def _read(store: ObjectStore, namespace: str, names: list[tuple[str, str]]) -> l
 
 
 def _of_name(store: ObjectStore, namespace: str, name: tuple[str, str]) -> list[RecordedRun]:
-    """The runs that had one name, in the order of their UIDs."""
+    """The runs with this name, sorted by UID."""
     folder, run = name
     prefix = f"runs/{namespace}/{folder}/{run}/"
     found = (_of_uid(store, prefix + uid) for uid in store.folders(prefix))
@@ -121,7 +122,7 @@ def _of_name(store: ObjectStore, namespace: str, name: tuple[str, str]) -> list[
 
 
 def _of_uid(store: ObjectStore, prefix: str) -> RecordedRun | None:
-    """A run that has ended; None while it goes on."""
+    """An ended run; None if it is still running."""
     try:
         key = layout.parse_run_prefix(prefix)
     except ValueError:
@@ -134,7 +135,7 @@ def _of_uid(store: ObjectStore, prefix: str) -> RecordedRun | None:
         archived, run = _run(store, key, prefix, files)
     except (RecordError, NotFound) as error:
         return _with(here, problem=str(error))
-    return _told(here, run, archived, expired=layout.EXPIRED in files)
+    return _filled(here, run, archived, expired=layout.EXPIRED in files)
 
 
 def _run(store: ObjectStore, key: layout.RunKey, prefix: str, files: set[str]) -> tuple[str, Raw]:
@@ -143,7 +144,7 @@ def _run(store: ObjectStore, key: layout.RunKey, prefix: str, files: set[str]) -
     return "", read_run(store, *key)
 
 
-def _told(here: RecordedRun, run: Raw, archived: str, *, expired: bool) -> RecordedRun:
+def _filled(here: RecordedRun, run: Raw, archived: str, *, expired: bool) -> RecordedRun:
     spec, status = run.get("spec") or {}, run.get("status") or {}
     return _with(
         here,
@@ -170,7 +171,7 @@ def _with(here: RecordedRun, **fields: Any) -> RecordedRun:
 
 
 def write_archived(store: ObjectStore, run_prefix: str, run: Raw) -> None:
-    """Write down the whole Run before its object is removed. Safe to repeat. Raises StoreError."""
+    """Store the complete Run before its object is removed. Safe to repeat. Raises StoreError."""
     metadata = {key: value for key, value in run["metadata"].items() if key != "managedFields"}
     record = {"version": 1, "archived": clock.now(), "run": {**run, "metadata": metadata}}
     data = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False).encode()
@@ -178,9 +179,9 @@ def write_archived(store: ObjectStore, run_prefix: str, run: Raw) -> None:
 
 
 def read_archived(store: ObjectStore, namespace: str, experiment: str | None, name: str, uid: str) -> Raw | None:
-    """The Run as it was when its object was removed; None for one that was not archived.
+    """The Run at the time when its object was removed; None if it was not archived.
 
-    Raises RecordError for one that cannot be read, StoreError, and ValueError for what cannot be the name of a run.
+    Raises RecordError if it cannot be read, StoreError, and ValueError for an invalid name.
     """
     try:
         return _archived(store, layout.run_prefix(namespace, experiment, name, uid))[1]
@@ -194,7 +195,7 @@ def _archived(store: ObjectStore, prefix: str) -> tuple[str, Raw]:
         found = json.loads(store.get_bytes(key, _MAX_RUN_BYTES))
         run, when = found["run"], str(found["archived"])
         if run["metadata"]["uid"] != layout.parse_run_prefix(prefix).uid:
-            raise RecordError(f"{key} is another run's")
+            raise RecordError(f"{key} belongs to another run")
     except (ValueError, TypeError, LookupError, RecursionError, TooLarge) as error:
         raise RecordError(f"{key} cannot be read: {error}") from None
     return when, run

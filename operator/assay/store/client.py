@@ -1,8 +1,7 @@
-"""A blocking client of one bucket in an S3-compatible store: few verbs, bounded waits, distinct errors.
+"""A blocking client of one bucket in an S3-compatible store: few operations, bounded timeouts, distinct errors.
 
-It never retries by itself (the caller knows how long it is worth trying), never asks for the bucket's region
-(a pod's credentials may not), and no message of it holds a credential. Threads may share an ObjectStore;
-processes may not.
+It never retries (the caller decides for how long) and never queries the bucket's region (a pod's credentials may not
+allow it). Its messages never contain a credential. Threads may share an ObjectStore; processes may not.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ _Headers: TypeAlias = dict[str, str | list[str] | tuple[str]]
 
 
 class ObjectInfo(NamedTuple):
-    """What the store says of one object. `size` in bytes."""
+    """The metadata of one object. `size` in bytes."""
 
     key: str
     size: int
 
 
 class VersionInfo(NamedTuple):
-    """One version of an object in a bucket that keeps them. A deletion is a version too, a marker."""
+    """One version of an object in a versioned bucket. A deletion is a version too (a delete marker)."""
 
     key: str
     latest: bool
@@ -55,7 +54,7 @@ class VersionInfo(NamedTuple):
 
 
 class CopyRange(NamedTuple):
-    """`length` bytes of an object, from `start`."""
+    """`length` bytes of an object, beginning at `start`."""
 
     bucket: str
     key: str
@@ -64,7 +63,7 @@ class CopyRange(NamedTuple):
 
 
 def http_pool(config: StoreConfig) -> urllib3.PoolManager:
-    """Connections with bounded waits that trust the public authorities and the configured ones."""
+    """A connection pool with timeouts that trusts the public certificate authorities and the configured ones."""
     context = None
     if config.secure or config.sts_endpoint.startswith("https:"):
         context = ssl.create_default_context(cafile=certifi.where())
@@ -96,7 +95,7 @@ class ObjectStore:
         self._signed = SignedRequests(config, self._http)
 
     def ensure_bucket(self, object_lock: bool = False) -> None:
-        """Create the bucket unless it is there. `object_lock` counts for a new one, where the store can."""
+        """Create the bucket if it does not exist. `object_lock` applies to a new bucket, if the store supports it."""
         with self._faults():
             if self._client.bucket_exists(self.config.bucket):
                 return
@@ -108,7 +107,7 @@ class ObjectStore:
                     raise
 
     def object_lock(self) -> bool:
-        """Whether objects of the bucket can be protected from being changed and deleted."""
+        """Whether the bucket has object lock, which protects objects from changes and deletion."""
         with self._faults():
             try:
                 answer = self._signed.send("GET", query={"object-lock": ""})
@@ -118,11 +117,11 @@ class ObjectStore:
                 if known in unknown or error.status in (405, 501):
                     return False
                 raise
-        # Some stores answer every question about a bucket with the list of its objects.
+        # Some stores answer every query about a bucket with the list of its objects.
         return b"<ObjectLockEnabled>Enabled<" in answer.data
 
     def put_bytes(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        """Write an object in one request, over an earlier one."""
+        """Write an object in one request. Replaces an existing one."""
         with self._faults(key):
             self._client.put_object(
                 self.config.bucket,
@@ -134,9 +133,9 @@ class ObjectStore:
             )
 
     def put_file(self, key: str, source: BinaryIO, size: int) -> tuple[int, str]:
-        """Stream `size` bytes of `source` into an object, in parallel parts when it is large.
+        """Stream `size` bytes of `source` into an object, in parallel parts if it is large.
 
-        Gives the size and the sha256 (hex) of what was sent; the source is read once. Raises SourceError when
+        Returns the size and the sha256 (hex) of the uploaded bytes; the source is read once. Raises SourceError if
         the source ends early or cannot be read.
         """
         return upload(lambda request: request(self), key, source, size)
@@ -148,9 +147,9 @@ class ObjectStore:
         content_type: str = "application/octet-stream",
         retain_until: datetime | None = None,
     ) -> None:
-        """Write an object that must not be there yet. Raises AlreadyExists; Busy when another writer is at it.
+        """Write an object that must not exist yet. Raises AlreadyExists; Busy if another writer is creating it.
 
-        With `retain_until` nobody can change or delete it before that time (in a bucket with object lock).
+        With `retain_until` the object cannot be changed or deleted before that time (in a bucket with object lock).
         """
         headers = {"Content-Type": content_type}
         if retain_until:
@@ -164,7 +163,7 @@ class ObjectStore:
                 self._signed.create(key, data, headers)
             except Refused as error:
                 if error.status == 412:
-                    raise AlreadyExists(self._message(key, "the key exists already")) from None
+                    raise AlreadyExists(self._message(key, "the key already exists")) from None
                 if error.status == 409:
                     raise Busy(self._message(key, "another writer is creating the same key")) from None
                 raise
@@ -179,9 +178,9 @@ class ObjectStore:
         return bytes(data)
 
     def read_chunks(self, key: str, start: int = 0, length: int = 0, etag: str = "") -> Iterator[bytes]:
-        """Read an object in pieces of at most 1 MiB, from the byte `start` on; `length` bytes, or with 0 all others.
+        """Read `length` bytes from the byte `start` (0: to the end), in chunks of at most 1 MiB.
 
-        With an `etag` it is refused (StoreError) when the object is no longer the one that had it.
+        With an `etag`, raises StoreError if the object no longer has this ETag.
         """
         headers: _Headers | None = {"If-Match": f'"{etag}"'} if etag else None
         with self._faults(key):
@@ -193,14 +192,14 @@ class ObjectStore:
                 yield from response.stream(_CHUNK, decode_content=False)
                 complete = True
             finally:
-                # A connection with an unread rest must not go back into the pool.
+                # A connection with unread data must not return to the pool.
                 if complete:
                     response.release_conn()
                 else:
                     response.close()
 
     def digest(self, key: str) -> tuple[int, str]:
-        """The size and the sha256 (hex) of an object, by reading all of it."""
+        """The size and the sha256 (hex) of an object. Reads all of it."""
         size, digest = 0, hashlib.sha256()
         for chunk in self.read_chunks(key):
             size += len(chunk)
@@ -208,21 +207,21 @@ class ObjectStore:
         return size, digest.hexdigest()
 
     def stat(self, key: str) -> ObjectInfo:
-        """Ask for one object. Raises NotFound."""
+        """The metadata of one object. Raises NotFound."""
         with self._faults(key):
             found = self._client.stat_object(self.config.bucket, key)
             return ObjectInfo(key, found.size or 0)
 
     def identity(self, key: str) -> tuple[int, str]:
-        """The size of one object, and the ETag by which `read_chunks` knows it again. Raises NotFound."""
+        """The size and the ETag of one object. Pass the ETag to `read_chunks`. Raises NotFound."""
         with self._faults(key):
             found = self._client.stat_object(self.config.bucket, key)
             return found.size or 0, (found.etag or "").strip('"')
 
     def list(self, prefix: str, after: str = "", page: int = 1000) -> Iterator[ObjectInfo]:
-        """All objects whose keys start with `prefix`, in the order of the keys, from behind the key `after`.
+        """All objects whose keys start with `prefix` and sort after the key `after`, sorted by key.
 
-        Asks for `page` keys at a time, and for the next ones only when they are wanted.
+        Requests `page` keys at a time, and the next page only when the iterator needs it.
         """
         with self._faults(prefix):
             for found in self._signed.pages(prefix, after=after, size=page):
@@ -230,8 +229,8 @@ class ObjectStore:
                     yield ObjectInfo(key, size)
 
     def folders(self, prefix: str, after: str = "") -> Iterator[str]:
-        """The names of the folders right below `prefix`, which ends with a slash, from behind the name `after`."""
-        # The sign behind the slash: whatever begins with `<after>/` is before it.
+        """The names of the folders directly below `prefix` (ends with a slash) that sort after the name `after`."""
+        # "0" is the character after the slash, so everything that begins with `<after>/` sorts before it.
         start = f"{prefix}{after}0" if after else ""
         with self._faults(prefix):
             for found in self._signed.pages(prefix, delimiter="/", after=start):
@@ -239,27 +238,27 @@ class ObjectStore:
                     yield folder.removeprefix(prefix).rstrip("/")
 
     def files(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The objects right below `prefix`, which ends with a slash, and not those in folders below it."""
+        """The objects directly below `prefix`, which ends with a slash, without those in its subfolders."""
         with self._faults(prefix):
             for found in self._signed.pages(prefix, delimiter="/"):
                 for key, size in found.keys:
-                    if not key.endswith("/"):  # a folder, as some consoles create them
+                    if not key.endswith("/"):  # some consoles create such objects for folders
                         yield ObjectInfo(key, size)
 
     def versions(self, prefix: str) -> Iterator[VersionInfo]:
-        """All versions of all objects whose keys start with `prefix`. Without versioning, one of each."""
+        """All versions of all objects whose keys start with `prefix`. Without versioning, one version each."""
         with self._faults(prefix):
             for found in self._client.list_objects(self.config.bucket, prefix, recursive=True, include_version=True):
                 latest = str(found.is_latest).lower() == "true"
                 yield VersionInfo(found.object_name or "", latest, bool(found.is_delete_marker))
 
     def copy(self, key: str, bucket: str, source: str) -> None:
-        """Let the store copy an object of at most 5 GiB, of this bucket or another one, to `key`."""
+        """Copy an object of at most 5 GiB, of this bucket or another one, to `key` within the store."""
         with self._faults(f"{key} from {bucket}/{source}"):
             self._client.copy_object(self.config.bucket, key, CopySource(bucket, source))
 
     def copy_part(self, key: str, upload_id: str, number: int, source: CopyRange) -> str:
-        """Let the store copy a range of an object into a part of an upload. Gives the part's ETag."""
+        """Copy a range of an object to a part of an upload within the store. Returns the part's ETag."""
         origin = CopySource(source.bucket, source.key, offset=source.start, length=source.length)
         last = source.start + source.length - 1
         headers = {key: str(value) for key, value in origin.gen_copy_headers().items()}
@@ -268,16 +267,16 @@ class ObjectStore:
             return self._signed.copy_part(key, upload_id, number, headers)
 
     def delete(self, key: str) -> None:
-        """Delete one object; one that is not there is fine."""
+        """Delete one object. A missing object is not an error."""
         with self._faults(key):
             self._client.remove_object(self.config.bucket, key)
 
     def delete_all(self, keys: Sequence[str]) -> None:
-        """Delete objects, up to a thousand in one request; those that are not there are fine."""
+        """Delete objects, up to a thousand per request. Missing objects are not an error."""
         for start in range(0, len(keys), _DELETES):
             some = keys[start : start + _DELETES]
             if not self._delete_at_once(some):
-                # A name that cannot be written in XML spoils the request for all others.
+                # One name that cannot be written in XML makes the request for all of them fail.
                 for key in some:
                     self.delete(key)
 
@@ -291,26 +290,26 @@ class ObjectStore:
         except StoreError:
             return False
 
-    # A large object in parts. The library's public way reads on after a failure and leaks its threads, so
-    # `assay.store.upload` drives these four requests itself.
+    # Multipart uploads. The library's public method continues to read after a failure and leaks its threads, so
+    # `assay.store.upload` makes these four requests itself.
 
     def begin_upload(self, key: str) -> str:
-        """Start an object that comes in parts. Gives the id of the upload."""
+        """Start a multipart upload and return its id."""
         with self._faults(key):
             return self._signed.begin_upload(key)
 
     def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> str:
-        """Send one part (numbers start at 1). Gives its ETag."""
+        """Upload one part (numbers start at 1) and return its ETag."""
         with self._faults(key):
             return self._signed.upload_part(key, upload_id, number, data)
 
     def complete_upload(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
-        """Make the parts one object."""
+        """Combine the parts into the object."""
         with self._faults(key):
             self._signed.complete_upload(key, upload_id, etags)
 
     def abort_upload(self, key: str, upload_id: str) -> None:
-        """Drop the parts that were sent."""
+        """Discard the uploaded parts."""
         with self._faults(key):
             self._signed.abort_upload(key, upload_id)
 

@@ -1,8 +1,8 @@
-"""The present time as the records write it."""
+"""The current time in the format of the records."""
 
 from datetime import UTC, datetime
 
 
 def now() -> str:
-    """RFC 3339 in UTC, to the second, as the Kubernetes API writes it."""
+    """The current time as RFC 3339 text in UTC with seconds, like the Kubernetes API."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

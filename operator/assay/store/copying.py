@@ -1,6 +1,6 @@
-"""Lets the store copy objects of any size by itself: the bytes do not pass through this process.
+"""Copies objects of any size within the store: the bytes do not pass through this process.
 
-A copy is not evidence of anything: whoever needs to know what arrived reads it.
+A successful copy proves nothing about the content. Callers that need certainty read the copy.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from assay.store.client import CopyRange, ObjectStore
 from assay.store.errors import StoreError
 from assay.store.upload import MAX_PARTS
 
-# A store may copy some hundred MB a second and must answer within the client's patience. S3 copies at most 5 GiB
-# in one request.
+# A store may copy a few hundred MB per second and must answer within the client's timeout. S3 copies at most 5 GiB
+# per request.
 COPY_PART_BYTES = 256 << 20
 _PARALLEL = 4
 

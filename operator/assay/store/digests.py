@@ -1,4 +1,4 @@
-"""The digest of a model: what approvals, bindings and served bytes are compared by. Imports nothing heavy."""
+"""The digest of a model, which approvals, bindings and served bytes are compared by. Only light imports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PREFIX = "sha256:"
 def folder_digest(files: Iterable[tuple[str, str]]) -> str:
     """The digest of a folder, "sha256:<hex>", from (path relative to the folder, sha256 as hex) of each file.
 
-    The sha256 over the sorted lines that `sha256sum` prints: "<sha256>  <path>" and a newline.
+    It is the sha256 over the sorted lines that `sha256sum` prints: "<sha256>  <path>" and a newline.
     """
     lines = sorted(f"{sha256}  {path}\n" for path, sha256 in files)
     return PREFIX + hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,19 +1,19 @@
-"""What can go wrong with the store, told apart by what the caller can do about it.
+"""Errors of the store, classified by what the caller can do about them.
 
-Every message is one line that names the endpoint, the bucket and the key, and never a credential.
+Each message is one line that names the endpoint, the bucket and the key, and never contains a credential.
 """
 
 
 class StoreError(Exception):
-    """The store refused this one request, and would refuse it again: a bad key, a bad request."""
+    """The store refused this request and would refuse it again: an invalid key, an invalid request."""
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached, or answers that it cannot serve now. Worth a retry."""
+    """The store cannot be reached, or answers that it cannot serve the request now. Retry later."""
 
 
 class Busy(StoreUnavailable):
-    """Another writer is creating the same key at this moment."""
+    """Another writer is creating the same key."""
 
 
 class StoreDenied(StoreError):
@@ -25,32 +25,32 @@ class NotFound(StoreError):
 
 
 class ArtifactsExpired(NotFound):
-    """The artifacts of the run were kept for as long as its retention said, and are deleted."""
+    """The retention period of the run's artifacts is over, and they are deleted."""
 
 
 class AlreadyExists(StoreError):
-    """The key was to be created, and is there already."""
+    """The key to create already exists."""
 
 
 class TooLarge(StoreError):
-    """The object is larger than the reader is willing to hold in memory."""
+    """The object is larger than the reader's limit."""
 
 
 class UploadLost(StoreError):
-    """The store no longer knows the multipart upload. The object has to be sent again from its start."""
+    """The store no longer has the multipart upload. The object must be uploaded again from the beginning."""
 
 
 class SourceError(Exception):
-    """The local file could not be read, or not in full. The store is not to blame."""
+    """The local file could not be read completely. The store is not at fault."""
 
 
 class SourceChanged(SourceError):
-    """The local file became shorter while it was uploaded."""
+    """The local file became shorter during the upload."""
 
 
 class RecordError(Exception):
-    """A record is incomplete or altered: a file is missing, or is not as its manifest says."""
+    """A record is incomplete or altered: a file is missing or differs from its manifest."""
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used. The message names the variable."""
+    """The configuration is invalid. The message names the variable."""

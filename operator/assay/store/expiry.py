@@ -1,10 +1,10 @@
-"""Deleting the artifacts of a run, and nothing else of its record: first it is said which, then they are deleted.
+"""Deletes the artifacts of a run but not the rest of its record. A list of them is stored before the first deletion.
 
     runs/<…>/<uid>/expired.json                     Expired: which artifacts are deleted, when, with their digests
     expiring/<namespace>/<time>-<uid>.json          Expiring: an archived run whose artifacts are due at that time
 
-What was begun and not finished is finished, or taken back while all bytes are there. Whether they may be deleted at all
-is for others to say. These functions block.
+A deletion that was begun is either finished or, while all bytes still exist, taken back. Callers decide whether the
+artifacts may be deleted. These functions block.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _MAX_ENTRY_BYTES = 64 << 10
 
 
 def begin(store: ObjectStore, run_prefix: str, reason: str) -> Expired:
-    """Write down which artifacts are about to be deleted; what was written down before stays as it is.
+    """Store the list of artifacts that will be deleted. An existing list is not changed.
 
-    Raises RecordError for a run whose record is not closed, StoreError.
+    Raises RecordError for a run whose record is not closed, and StoreError.
     """
     if known := read_expired(store, run_prefix):
         return known
@@ -36,23 +36,23 @@ def begin(store: ObjectStore, run_prefix: str, reason: str) -> Expired:
     for path, size in artifacts(store, run_prefix):
         listed, sha256 = digests.get(path, (-1, ""))
         found.append(ExpiredFile(path=path, size=size, sha256=sha256 if listed == size else ""))
-    # What a manifest vouches for comes first: there is room for all of it.
+    # Files with a digest from a manifest come first: there is room for all of them.
     found.sort(key=lambda file: (not file.sha256, file.path))
-    kept, more = found[:MAX_FILES], max(0, len(found) - MAX_FILES)
-    expired = Expired(reason=reason[:MAX_TEXT_CHARS], begun=clock.now(), files=kept, more=more)
+    listed_files, more = found[:MAX_FILES], max(0, len(found) - MAX_FILES)
+    expired = Expired(reason=reason[:MAX_TEXT_CHARS], begun=clock.now(), files=listed_files, more=more)
     _write(store, run_prefix, expired)
     return expired
 
 
 def finish(store: ObjectStore, run_prefix: str) -> Expired:
-    """Delete the artifacts of a run for which this was begun. Safe to repeat. Raises RecordError, StoreError."""
+    """Delete the artifacts of a run after `begin`. Safe to repeat. Raises RecordError, StoreError."""
     expired = read_expired(store, run_prefix)
     if expired is None:
-        raise RecordError(f"{run_prefix}/{layout.EXPIRED} is missing: nothing was written down of what is deleted")
+        raise RecordError(f"{run_prefix}/{layout.EXPIRED} is missing: the list of artifacts to delete was not stored")
     if expired.finished:
         return expired
     store.delete_all([f"{run_prefix}/{path}" for path, _ in artifacts(store, run_prefix)])
-    for path, _ in artifacts(store, run_prefix):  # whose names do not survive the way into a document
+    for path, _ in artifacts(store, run_prefix):  # names that cannot be written in an XML document
         store.delete(f"{run_prefix}/{path}")
     done = expired.model_copy(update={"finished": clock.now()})
     _write(store, run_prefix, done)
@@ -60,7 +60,7 @@ def finish(store: ObjectStore, run_prefix: str) -> Expired:
 
 
 def take_back(store: ObjectStore, run_prefix: str) -> bool:
-    """Undo `begin` if nothing is deleted yet, else `finish`. Gives whether the artifacts are all there."""
+    """Undo `begin` if nothing is deleted yet, otherwise `finish`. Returns whether all artifacts still exist."""
     expired = read_expired(store, run_prefix)
     if expired is None:
         return True
@@ -73,7 +73,7 @@ def take_back(store: ObjectStore, run_prefix: str) -> bool:
 
 
 def check_kept(store: ObjectStore, run_prefix: str) -> None:
-    """Raise ArtifactsExpired when a run's artifacts are deleted, Busy while that is being decided."""
+    """Raise ArtifactsExpired if a run's artifacts are deleted, or Busy if their deletion has begun."""
     expired = read_expired(store, run_prefix)
     if expired is None:
         return
@@ -98,7 +98,7 @@ def _write(store: ObjectStore, run_prefix: str, expired: Expired) -> None:
 
 
 class Waiting(NamedTuple):
-    """An archived run whose artifacts are due: the key that says so, the run's prefix, and why."""
+    """An archived run whose artifacts are due for deletion: the key of the entry, the run's prefix, the reason."""
 
     key: str
     prefix: str
@@ -106,7 +106,7 @@ class Waiting(NamedTuple):
 
 
 def note(store: ObjectStore, run_prefix: str, due: str, reason: str) -> None:
-    """Write down that the artifacts of a run that is archived are to be deleted at a time (RFC 3339, UTC)."""
+    """Schedule the deletion of an archived run's artifacts at the time `due` (RFC 3339, UTC)."""
     run = layout.parse_run_prefix(run_prefix)
     key = layout.key(layout.expiring_prefix(run.namespace), layout.expiring_name(due, run.uid))
     entry = Expiring(prefix=run_prefix, reason=reason[:MAX_TEXT_CHARS])
@@ -114,7 +114,7 @@ def note(store: ObjectStore, run_prefix: str, due: str, reason: str) -> None:
 
 
 def waiting(store: ObjectStore, namespace: str, now: str, most: int) -> list[Waiting]:
-    """The archived runs of a namespace that are due at a time, those that are due for longest first."""
+    """At most `most` archived runs of a namespace that are due at the time `now`, the longest overdue first."""
     prefix = layout.expiring_prefix(namespace) + "/"
     last = layout.expiring_name(now, "z")
     found: list[Waiting] = []
@@ -128,7 +128,7 @@ def waiting(store: ObjectStore, namespace: str, now: str, most: int) -> list[Wai
 
 
 def _entry(store: ObjectStore, key: str, namespace: str) -> Waiting | None:
-    """What is written down; None for what cannot be understood, and so never leads to a deletion."""
+    """Parse an entry; None if it is invalid, so that it never leads to a deletion."""
     try:
         entry = Expiring.model_validate_json(store.get_bytes(key, _MAX_ENTRY_BYTES))
         run = layout.parse_run_prefix(entry.prefix)

@@ -1,4 +1,4 @@
-"""Turns what the libraries raise into the store's own errors: one line of reason, never a credential."""
+"""Converts the libraries' exceptions to the store's own errors: one line of reason, without credentials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAX_REASON = 300
 
 
 def translate(error: Exception, message: Message) -> StoreError:
-    """The store's own error for one that a library raised."""
+    """The store's own error for an exception of a library."""
     if isinstance(error, minio.S3Error):
         status = error.response.status if error.response is not None else 0
         return _by_code(str(error.code), str(error.message), status, message)
@@ -44,18 +44,18 @@ def translate(error: Exception, message: Message) -> StoreError:
     if isinstance(error, urllib3.exceptions.HTTPError | OSError):
         return StoreUnavailable(message(f"cannot be reached: {_short(error)}"))
     if isinstance(error, ElementTree.ParseError):
-        return StoreUnavailable(message("answered with something that is no S3 document"))
+        return StoreUnavailable(message("did not answer with an S3 document"))
     return StoreError(message(_short(error)))
 
 
 def http_fault(status: int, body: bytes, message: Message) -> StoreError:
-    """The store's own error for an HTTP response, with an S3 or STS error document in it or not."""
+    """The store's own error for an HTTP response, which may contain an S3 or STS error document."""
     code, text = error_document(body)
     return _by_code(code, text or f"answered with HTTP status {status}", status, message)
 
 
 def error_document(body: bytes) -> tuple[str, str]:
-    """Code and message of an S3 or STS error document; empty when it is none."""
+    """Code and message of an S3 or STS error document; empty if `body` is not one."""
     try:
         root = ElementTree.fromstring(body.decode("utf-8", "replace")[:65536])  # noqa: S314 (our own store)
     except ElementTree.ParseError:
@@ -78,7 +78,7 @@ def _by_code(code: str, text: str, status: int, message: Message) -> StoreError:
 
 
 def _short(error: Exception) -> str:
-    """The innermost reason, without object addresses, and without queries, which hold signatures."""
+    """The innermost reason, without object addresses and without queries, which contain signatures."""
     text = str(error) or type(error).__name__
     text = re.sub(r"<[^<>]* object at 0x[0-9a-f]+>:? ?", "", text)
     text = re.sub(r"\S*Connection(Pool)?\([^()]*\): ", "", text)

@@ -1,13 +1,13 @@
-"""Which lines of a container's log are new. Pure functions over bytes; no I/O.
+"""Determines which lines of a container's log are new. Pure functions over bytes; no I/O.
 
-A node gives the lines of a log from a second on, in the order in which they were written, and only those of the file
-that it writes at the moment: what it has rotated away is gone. So two reads overlap, or leave a gap. A line is known
-again by its stamp, which has nanoseconds, and by its place among the lines that have the same one: some runtimes give
-one stamp to everything that a program wrote at once. Such lines lie together, or nearly so.
+A node returns the lines of a log since a given second, in the order in which they were written, and only those in the
+current log file: rotated files are lost. So two reads overlap or leave a gap. A line is identified by its stamp, which
+has nanoseconds, and by its index among the lines with the same stamp: some runtimes use one stamp for everything that
+a program wrote at once. Such lines are adjacent or nearly so.
 
-What is kept is what the node gave, a line being `<stamp> <text>`. Of a line that is not finished yet (a progress bar
-of megabytes) pieces are kept: the rest of it follows as `<stamp>+ <text>`. So a place in a log is always a stamp, a
-count, and how many bytes of the last line's text there are.
+Lines are stored as the node returned them, `<stamp> <text>`. An unfinished line (such as a progress bar of megabytes)
+is stored in pieces: the rest of it follows as `<stamp>+ <text>`. So a position in a log is a stamp, a count, and the
+number of stored bytes of the last line's text.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _HEADS = re.compile(rb"^(" + _STAMP + rb") ", re.MULTILINE)
 _PARTS = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 #: More than a stamp and its space.
 _HEAD_BYTES = 64
-#: How many lines back another line with the same stamp may lie.
+#: The maximum distance, in lines, between lines with the same stamp.
 _RECENT = 64
-#: An unfinished line is kept in pieces of at least so many bytes.
+#: The minimum size of a piece of an unfinished line.
 PIECE_BYTES = 64 << 10
-#: Lines with the same stamp are never so far apart.
+#: Lines with the same stamp are always closer together than this.
 _NEAR = timedelta(seconds=2)
 _LEVEL = 3
 _MAX_NOISE = 300
 
 
 class Cursor(NamedTuple):
-    """How far a log is kept: to the n-th line with this stamp, and how many bytes of its text."""
+    """The end of the stored part of a log: the n-th line with this stamp, and the stored bytes of its text."""
 
     stamp: bytes
     nth: int
@@ -43,23 +43,23 @@ class Cursor(NamedTuple):
 
 
 def since(cursor: Cursor, back: timedelta) -> str:
-    """The RFC 3339 time, in whole seconds, that is so much before the cursor."""
+    """The RFC 3339 time, in whole seconds, that is `back` before the cursor."""
     return (moment(cursor.stamp) - back).isoformat(timespec="seconds")
 
 
 def _order(stamp: bytes) -> tuple[datetime, bytes]:
-    """By which stamps are sorted."""
+    """The sort key of a stamp."""
     return moment(stamp), _split(stamp)[1]
 
 
 def moment(stamp: bytes) -> datetime:
-    """The second of a stamp. Raises ValueError for what is none."""
+    """The time of a stamp, in whole seconds. Raises ValueError for an invalid stamp."""
     second, _, zone = _split(stamp)
     return datetime.fromisoformat((second + (b"+00:00" if zone == b"Z" else zone)).decode())
 
 
 def _split(stamp: bytes) -> tuple[bytes, bytes, bytes]:
-    """Second, digits of the fraction without zeros at their end, and zone."""
+    """Second, digits of the fraction without trailing zeros, and zone."""
     found = _PARTS.fullmatch(stamp)
     if not found:
         raise ValueError(f"{stamp[:100]!r} is not a stamp")
@@ -67,19 +67,19 @@ def _split(stamp: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def heads_of(stamp: bytes) -> re.Pattern[bytes]:
-    """What the lines with this stamp begin with. Whether zeros end a fraction depends on the node's version."""
+    """Matches the head of lines with this stamp. Some versions of nodes omit trailing zeros of the fraction."""
     second, fraction, zone = _split(stamp)
     digits = rb"\." + fraction + rb"0*" if fraction else rb"(?:\.0+)?"
     return re.compile(rb"^" + second + digits + re.escape(zone) + rb" ", re.MULTILINE)
 
 
 def cursor_of(parts: Iterable[bytes]) -> Cursor | None:
-    """The place at which a log ends that is kept in these parts, the newest first. None when there is no line.
+    """The position at the end of a log that is stored in these parts, newest first. None if there is no line.
 
-    Asks for an older part only while it may have lines with the stamp of the last one.
+    Reads an older part only while it may have lines with the stamp of the last line.
     """
     found: Cursor | None = None
-    whole = False  # the head of the last line was seen
+    whole = False  # the head of the last line was found
     for part in parts:
         lines = part.split(b"\n")[:-1]
         if not lines:
@@ -99,7 +99,7 @@ def _stamp_of(line: bytes) -> bytes:
 
 
 def _last_line(lines: list[bytes], stamp: bytes) -> Iterator[bytes]:
-    """The pieces of the last line's text, from behind."""
+    """The pieces of the last line's text, in reverse order."""
     for line in reversed(lines):
         head, _, text = line.partition(b" ")
         yield text
@@ -108,35 +108,35 @@ def _last_line(lines: list[bytes], stamp: bytes) -> Iterator[bytes]:
 
 
 class LogResumption:
-    """Takes one answer of a node, piece by piece, and gives what of it comes behind the cursor, as it is to be kept.
+    """Consumes a node's answer piece by piece and returns the lines after the cursor, in the stored format.
 
-    `found` says, at the end, whether the line at the cursor was in it. If not, the answer was cut short, or the log was
-    rotated, and everything that the node still has of it comes behind the cursor. `rotated` is for an answer from the
-    log's beginning on: all of it is given if its first line is later than the cursor's; if not, `broken` is set, and
-    nothing is given. `trusting` does not look.
+    At the end, `found` is true if the answer contained the line at the cursor. If not, the answer was cut short, or the
+    log was rotated and everything that the node still has comes after the cursor. `rotated` is for an answer from the
+    beginning of the log: all of it is returned if its first line is later than the cursor's; if not, `broken` is set
+    and nothing is returned. `trusting` skips this check.
     """
 
     def __init__(self, cursor: Cursor | None, *, rotated: bool = False, trusting: bool = False) -> None:
         self.cursor = cursor
         self.found = cursor is None or rotated
         self.broken = False
-        #: What was in the answer and is no line of a log: the words of a node that cannot read it.
+        #: Text in the answer that is not a log line: the error message of a node that cannot read the log.
         self.noise = ""
-        #: The stamp of the first line that was given.
+        #: The stamp of the first returned line.
         self.first = b""
-        #: Bytes that were given.
+        #: The number of returned bytes.
         self.taken = 0
         self._least = _order(cursor.stamp) if cursor and rotated and not trusting else None
-        self._wanted = (heads_of(cursor.stamp), cursor) if cursor else None
+        self._target = (heads_of(cursor.stamp), cursor) if cursor else None
         self._passed = 0
         self._carry = b""
-        self._inside = False  # of a line that is not wanted
-        self._open = False  # the line that is being read has been given in part
-        self._ignore = 0  # bytes of its text that are kept already
+        self._inside = False  # of a line before the cursor
+        self._open = False  # a part of the current line was returned
+        self._ignore = 0  # bytes of its text that are already stored
         self._recent: dict[bytes, int] = {cursor.stamp: cursor.nth} if cursor and not rotated else {}
 
     def feed(self, data: bytes) -> bytes:
-        """What is to be kept of the next piece of the answer: whole lines, and long pieces of unfinished ones."""
+        """Consume the next piece of the answer. Returns complete new lines, and long pieces of unfinished ones."""
         data = self._carry + data
         self._carry = b""
         if not self.found:
@@ -144,7 +144,7 @@ class LogResumption:
         return self._take(data) if self.found else b""
 
     def finish(self, last: bool) -> bytes:
-        """What is to be kept of the end of the answer: an unfinished line, if this is the `last` that the log has."""
+        """Consume the end of the answer. Returns an unfinished line if this is the `last` answer of the log."""
         rest, self._carry = self._carry, b""
         if rest and not self.found:
             rest = self._seek(rest, True)
@@ -155,13 +155,13 @@ class LogResumption:
             return b""
         return self._whole(rest + b"\n") if last else b""
 
-    # Looking for the cursor
+    # Finding the cursor
 
     def _seek(self, data: bytes, end: bool = False) -> bytes:
-        """The text of the line at the cursor, and what follows; nothing while it is not found."""
-        if self._wanted is None:
+        """The text of the line at the cursor and everything after it; b"" until the line is found."""
+        if self._target is None:
             return data
-        (heads, cursor), start = self._wanted, 0
+        (heads, cursor), start = self._target, 0
         if self._inside:
             start = data.find(b"\n") + 1
             if not start:
@@ -178,7 +178,7 @@ class LogResumption:
         self._inside, self._carry = judged > cut, data[judged:]
         return b""
 
-    # Behind it
+    # After the cursor
 
     def _take(self, data: bytes) -> bytes:
         given = b""
@@ -197,7 +197,7 @@ class LogResumption:
         return given
 
     def _rest_of_line(self, data: bytes) -> tuple[bytes, bytes]:
-        """What is new of the open line, and what follows it."""
+        """The new text of the open line, and the data after it."""
         end = data.find(b"\n")
         known = min(self._ignore, len(data) if end < 0 else end)
         self._ignore -= known
@@ -207,7 +207,7 @@ class LogResumption:
         return self._piece(data[known:end]), data[end + 1 :]
 
     def _piece(self, text: bytes) -> bytes:
-        """More of the last line."""
+        """Another piece of the last line."""
         if not text or self.cursor is None:
             return b""
         self.cursor = self.cursor._replace(length=self.cursor.length + len(text))
@@ -215,7 +215,7 @@ class LogResumption:
         return self.cursor.stamp + b"+ " + text + b"\n"
 
     def _whole(self, body: bytes) -> bytes:
-        """Lines, without those that are none."""
+        """Complete log lines. Text that is not a log line is removed."""
         stamps = _HEADS.findall(body)
         if len(stamps) != body.count(b"\n"):
             body = b"".join(line + b"\n" for line in body.split(b"\n")[:-1] if self._check(line))
@@ -233,7 +233,7 @@ class LogResumption:
         return body
 
     def _check(self, line: bytes) -> bool:
-        """Whether this is a line of a log."""
+        """Whether this is a log line. Other text is recorded as `noise`."""
         if _HEADS.match(line):
             return True
         self.noise = self.noise or line[:_MAX_NOISE].decode(errors="replace").strip()
@@ -241,7 +241,7 @@ class LogResumption:
 
 
 class Part:
-    """Lines that become one part, compressed as they come."""
+    """The lines of one part. They are compressed as they are added."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -249,7 +249,7 @@ class Part:
         self._packed: list[bytes] = []
 
     def add(self, lines: bytes) -> None:
-        """Add lines. Their newlines are what ends them."""
+        """Add lines, each with its newline."""
         self.size += len(lines)
         self._packed.append(self._packer.compress(lines))
 

@@ -1,11 +1,11 @@
-"""The logs of a run: what each container of each of its pods printed, as the operator has read it of the nodes.
+"""The logs of a run: the output of each container of each of its pods, as the operator read it from the nodes.
 
     <run's prefix>/logs/<pod>/<container>/part-00001.log.gz …    lines: `<stamp> <text>`, see `log_resumption`
-                                         /missing.json           where something is known to be missing, and why
-                                         /restart-<n>/…          the same of the container's n-th restart in its pod
+                                         /missing.json           known gaps, with the reasons
+                                         /restart-<n>/…          the same for the container's n-th restart in its pod
 
-Only the operator can write here. Parts are created under a condition, "if there is none", one after the other: where a
-log goes on is read from its last part, so that whoever reads on after a crash neither loses nor doubles a line.
+Only the operator can write here. Parts are created one after the other, on the condition that the key does not exist.
+The position at which to continue is read from the last part, so no line is lost or duplicated after a crash.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from assay.store.log_resumption import Cursor, cursor_of
 from assay.store.parallel import ordered
 from assay.store.records import FileEntry, MissingEntry, Record, Text, Timestamp
 
-#: Of one part, before compression: what the operator writes, and what it will read to go on from.
+#: Sizes of one part before compression: the target when writing, and the limit when reading.
 PART_BYTES, MAX_PART_BYTES = 8 << 20, 64 << 20
 _DIGESTS = 4  # read at once
 
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
 
 class Gap(Record):
-    """Lines that are missing behind the one with the stamp `after`, or from the beginning where it is empty."""
+    """Missing lines after the one with the stamp `after`, or at the beginning of the log if it is empty."""
 
     after: Timestamp = ""
     reason: Text
@@ -56,7 +56,7 @@ class Gaps(Record):
 
 @dataclass
 class Log:
-    """One log: its parts by number with their compressed size in bytes, and what is known to be missing."""
+    """One log: the compressed size in bytes of each part by number, and the known gaps."""
 
     name: LogName
     parts: dict[int, int] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Log:
 
 
 class End(NamedTuple):
-    """Where a log goes on: behind this line (None: from the beginning), with the part after this number."""
+    """The end of a stored log: its last line (None: the log is empty), and the number of its last part."""
 
     cursor: Cursor | None
     parts: int
@@ -79,28 +79,28 @@ class End(NamedTuple):
 
 
 def list_logs(store: ObjectStore, run_prefix: str, pod: str = "") -> list[Log]:
-    """The logs of a run, or of one of its pods, by name. Raises StoreError."""
+    """The logs of a run, or of one of its pods, sorted by name. Raises StoreError."""
     found: dict[LogName, Log] = {}
-    told: list[LogName] = []
+    with_gaps: list[LogName] = []
     for info in store.list(f"{run_prefix}/{layout.LOGS}/" + (f"{pod}/" if pod else "")):
         file = layout.parse_log_file(info.key.removeprefix(run_prefix + "/"))
         if file is None:
             continue
         log = found.setdefault(file.name, Log(file.name))
         if file.part is None:
-            told.append(file.name)
+            with_gaps.append(file.name)
         else:
             log.parts[file.part] = info.size
-    for name in told:
+    for name in with_gaps:
         found[name].gaps = _gaps(store, run_prefix, name)
     return [found[name] for name in sorted(found)]
 
 
 def read_log(store: ObjectStore, run_prefix: str, name: LogName) -> Iterator[Line]:
-    """The lines of one log, in the order in which they were printed; one line is in memory at a time.
+    """The lines of one log, in the order in which they were printed. Only one line is in memory at a time.
 
-    A log that does not exist has none. Bytes that are not UTF-8 are replaced. Raises StoreError, and RecordError for a
-    part that cannot be read.
+    A log that does not exist has no lines. Invalid UTF-8 is replaced. Raises StoreError, and RecordError for a part
+    that cannot be read.
     """
     stamp, text = b"", bytearray()
     for line in _stored_lines(store, run_prefix, name):
@@ -125,7 +125,7 @@ def _stored_lines(store: ObjectStore, run_prefix: str, name: LogName) -> Iterato
 
 
 def _numbers(store: ObjectStore, run_prefix: str, name: LogName) -> list[int]:
-    """The numbers of a log's parts, in order."""
+    """The numbers of a log's parts, sorted."""
     start = f"{run_prefix}/{layout.log_path(name)}/part-"
     files = (layout.parse_log_file(info.key.removeprefix(run_prefix + "/")) for info in store.list(start))
     return sorted(file.part for file in files if file and file.part)
@@ -147,7 +147,7 @@ def _unpacked(store: ObjectStore, key: str) -> Iterator[bytes]:
 
 
 def end_of_log(store: ObjectStore, run_prefix: str, name: LogName) -> End:
-    """Where a log goes on, by what is in the store. Raises StoreError, and RecordError for a bad part."""
+    """The end of a log, according to the store. Raises StoreError, and RecordError for an invalid part."""
     numbers = _numbers(store, run_prefix, name)
     keys = (f"{run_prefix}/{layout.log_part(name, number)}" for number in reversed(numbers))
     return End(cursor_of(_whole(store, key) for key in keys), numbers[-1] if numbers else 0)
@@ -158,21 +158,21 @@ def _whole(store: ObjectStore, key: str) -> bytes:
     for piece in _unpacked(store, key):
         data += piece
         if len(data) > MAX_PART_BYTES:
-            raise RecordError(f"{key} has more than {MAX_PART_BYTES} bytes")
+            raise RecordError(f"{key} is larger than {MAX_PART_BYTES} bytes")
     return bytes(data)
 
 
 def put_part(store: ObjectStore, run_prefix: str, name: LogName, number: int, data: bytes) -> None:
-    """Add a part. Raises AlreadyExists when there is one of that number: another operator reads the same log."""
+    """Add a part. Raises AlreadyExists if the number is taken, because another operator reads the same log."""
     store.create(f"{run_prefix}/{layout.log_part(name, number)}", data, "application/gzip")
 
 
 def note_gap(store: ObjectStore, run_prefix: str, name: LogName, gap: Gap) -> None:
-    """Remember that something is missing. Said again of the same place, it replaces what was said."""
+    """Record a gap. It replaces an earlier one at the same position."""
     known = _gaps(store, run_prefix, name)
-    kept = [each for each in known if each.after != gap.after][: MAX_GAPS - 1]
-    if [*kept, gap] != known:
-        store.put_bytes(_gaps_key(run_prefix, name), Gaps(gaps=[*kept, gap]).to_json(), "application/json")
+    others = [each for each in known if each.after != gap.after][: MAX_GAPS - 1]
+    if [*others, gap] != known:
+        store.put_bytes(_gaps_key(run_prefix, name), Gaps(gaps=[*others, gap]).to_json(), "application/json")
 
 
 def _gaps_key(run_prefix: str, name: LogName) -> str:
@@ -186,26 +186,26 @@ def _gaps(store: ObjectStore, run_prefix: str, name: LogName) -> list[Gap]:
     except NotFound:
         return []
     except (TooLarge, pydantic.ValidationError):
-        return [Gap(reason="missing.json, which says what is missing, cannot be read")]
+        return [Gap(reason="missing.json, which lists the gaps, cannot be read")]
 
 
 # For the run's manifest
 
 
-class Kept(NamedTuple):
-    """The files of all logs of a run, and what of them is missing. Paths are relative to the run's prefix."""
+class LogFiles(NamedTuple):
+    """The files of all logs of a run, and the missing ones. Paths are relative to the run's prefix."""
 
     files: list[FileEntry]
     missing: list[MissingEntry]
 
 
-def kept(
+def log_files(
     store: ObjectStore, run_prefix: str, pods: Iterable[str], whole: Collection[LogName] | None, room: int
-) -> Kept:
-    """What a run's manifest says of its logs, at most `room` files of them.
+) -> LogFiles:
+    """The files of a run's logs for its manifest, at most `room` files.
 
-    `pods` names the pods that have run: each should have left a log. `whole` are the logs of which somebody saw the
-    end; None when nobody reads logs at all.
+    `pods` names the pods that ran: each should have a log. `whole` has the logs that were read to their end; None if
+    the operator reads no logs.
     """
     files: list[FileEntry] = []
     missing: list[MissingEntry] = []
@@ -217,14 +217,14 @@ def kept(
             missing.append(_missing(log.name, f"the run's manifest has no room for {len(paths)} more files"))
             continue
         files += ordered(partial(_entry, store, run_prefix), paths, _DIGESTS)
-        missing += _untold(log, whole)
+        missing += _incomplete(log, whole)
     if whole is not None:
         silent = {*pods} - {log.name.pod for log in logs} - {name.pod for name in whole}
         missing += [
             MissingEntry(path=f"{layout.LOGS}/{pod}", reason="the pod was gone before its log was read")
             for pod in sorted(silent)
         ]
-    return Kept(files, missing[:MAX_MISSING])
+    return LogFiles(files, missing[:MAX_MISSING])
 
 
 def _entry(store: ObjectStore, run_prefix: str, path: str) -> FileEntry:
@@ -232,7 +232,7 @@ def _entry(store: ObjectStore, run_prefix: str, path: str) -> FileEntry:
     return FileEntry(path=path, size=size, sha256=sha256)
 
 
-def _untold(log: Log, whole: Collection[LogName] | None) -> list[MissingEntry]:
+def _incomplete(log: Log, whole: Collection[LogName] | None) -> list[MissingEntry]:
     if log.gaps:
         more = f" and {len(log.gaps) - 1} more" if len(log.gaps) > 1 else ""
         return [_missing(log.name, log.gaps[0].reason[: MAX_TEXT_CHARS - 20] + more)]

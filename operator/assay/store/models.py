@@ -1,10 +1,10 @@
-"""The registered bytes: copied once from where a run left them, verified, and then never touched again.
+"""Registered models: files are copied once from their source, verified, and never changed afterwards.
 
     models/<namespace>/<model>/v<N>/artifact/…      the model's files
                                     manifest.json   ModelManifest: written last, so its presence means verified
 
-What approvals name is the digest over these bytes. Every copy is read back and hashed before the manifest is written:
-neither the run's manifest nor the store's word is taken for it.
+Approvals refer to the digest over these bytes. Every copy is read back and hashed before the manifest is written; the
+run's manifest and the store's answers are not trusted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WORKERS = 4
 
 
 class SourceFile(NamedTuple):
-    """One file of a model, by its path in the model. `sha256` is "" when nobody has recorded it."""
+    """One file of a model, with its path in the model. `sha256` is "" if it was not recorded."""
 
     path: str
     size: int
@@ -40,9 +40,9 @@ class SourceFile(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's files lie: `<bucket>/<prefix>/<path>` each. `digest` is "" until they have been read.
+    """The location of a model's files, `<bucket>/<prefix>/<path>` each. `digest` is "" until they were read.
 
-    `folder` tells a folder with one file from a file: their digests differ.
+    `folder` distinguishes a folder with one file from a single file: their digests differ.
     """
 
     uri: str
@@ -54,7 +54,7 @@ class ModelSource:
 
 
 class RegisteredModel(NamedTuple):
-    """A version's bytes in the store. `manifest_digest` is "sha256:<hex>" of manifest.json; `bytes` of all files."""
+    """A registered version. `manifest_digest` is the digest of manifest.json; `bytes` is the size of all files."""
 
     prefix: str
     uri: str
@@ -63,7 +63,7 @@ class RegisteredModel(NamedTuple):
 
     @property
     def files(self) -> int:
-        """How many files the model has."""
+        """The number of files."""
         return len(self.manifest.files)
 
     @property
@@ -73,9 +73,9 @@ class RegisteredModel(NamedTuple):
 
 
 def source_of_pod(store: ObjectStore, pod_prefix: str, path: str) -> ModelSource:
-    """The model that a pod left at `artifacts/<path>`, as its manifest lists it.
+    """The model at `artifacts/<path>` of a pod, according to the pod's manifest.
 
-    Raises RecordError, NotFound, and of an expired one ArtifactsExpired, or Busy while it is about to be.
+    Raises RecordError, NotFound, ArtifactsExpired if the artifacts are deleted, or Busy if their deletion has begun.
     """
     where = layout.artifact_path(path)
     check_kept(store, layout.run_prefix(*layout.parse_pod_prefix(pod_prefix)[0]))
@@ -87,8 +87,8 @@ def source_of_pod(store: ObjectStore, pod_prefix: str, path: str) -> ModelSource
 def source_of_uri(store: ObjectStore, uri: str) -> ModelSource:
     """The model at `s3://<bucket>/<key or prefix>`. Raises ValueError, RecordError, NotFound.
 
-    Of a registered model and of a pod's artifacts the digests are known from their manifests; files at any other
-    place, in this bucket or another one of the same store, are known once they have been copied.
+    The digests of a registered model and of a pod's artifacts come from their manifests. The digests of files at any
+    other location, in this bucket or another one of the same store, are computed after the copy.
     """
     bucket, path = parse_uri(uri)
     if bucket == store.config.bucket:
@@ -102,7 +102,7 @@ def source_of_uri(store: ObjectStore, uri: str) -> ModelSource:
 
 
 def parse_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key or prefix, without a slash at the end. Raises ValueError."""
+    """Split `s3://<bucket>/<path>` into bucket and key or prefix, without a trailing slash. Raises ValueError."""
     scheme, _, rest = uri.partition("://")
     bucket, _, path = rest.partition("/")
     path = path.rstrip("/")
@@ -116,7 +116,7 @@ def parse_uri(uri: str) -> tuple[str, str]:
 
 
 def _listed(store: ObjectStore, prefix: str, where: str, files: list[FileEntry], digest: str) -> ModelSource:
-    """What a manifest lists at `where`: a file, or everything in a folder."""
+    """The files that a manifest lists at `where`: a single file, or everything in a folder."""
     bucket = store.config.bucket
     for entry in files:
         if entry.path == where:
@@ -129,14 +129,14 @@ def _listed(store: ObjectStore, prefix: str, where: str, files: list[FileEntry],
 
 
 def _unlisted(store: ObjectStore, uri: str, path: str) -> ModelSource:
-    """What the store lists at a place without a manifest."""
+    """The files that the store lists at a location without a manifest."""
     above, _, name = path.rpartition("/")
     try:
         size = store.stat(path).size
     except NotFound:
         found: list[SourceFile] = []
         for info in store.list(path + "/"):
-            if not info.key.endswith("/"):  # what consoles leave where somebody made a folder
+            if not info.key.endswith("/"):  # some consoles create such objects for folders
                 found.append(SourceFile(info.key.removeprefix(path + "/"), info.size, ""))
             if len(found) > MAX_FILES:
                 raise RecordError(f"{uri} has more than {MAX_FILES} files") from None
@@ -157,9 +157,9 @@ def copy_model(
 ) -> RegisteredModel:
     """Copy a model below `models/`, verify every byte, and write its manifest. Safe to repeat after any failure.
 
-    Blocks for as long as the store needs to copy and to send the bytes once. Raises RecordError when the bytes are
-    not those of `expected` ("sha256:<hex>"), or the version holds others; then there is no manifest. Raises
-    StoreUnavailable (repeat it: what has arrived is not copied again), StoreDenied, NotFound and ValueError.
+    Blocks while the store copies the bytes and sends them once. Raises RecordError if the digest of the bytes is not
+    `expected` ("sha256:<hex>"), or if the version holds other bytes; then there is no manifest. Raises
+    StoreUnavailable (a retry does not copy finished files again), StoreDenied, NotFound and ValueError.
     """
     prefix = layout.model_prefix(namespace, model, version)
     if source.digest and source.digest != expected:
@@ -172,7 +172,7 @@ def copy_model(
     if (found := model_digest(entries, path)) != expected:
         raise RecordError(f"{source.uri}: expected the digest {expected}, found {found}")
     for key in present.keys() - {f"{prefix}/{entry.path}" for entry in entries}:
-        store.delete(key)  # of an attempt with another source that never came to a manifest
+        store.delete(key)  # left by an attempt with another source that did not finish
     whose = layout.ModelKey(namespace, model, version)
     _write_manifest(store, prefix, whose, ModelFiles(path, entries, expected, source.uri, run))
     return _known(store, prefix, expected) or _lost(prefix)
@@ -181,12 +181,12 @@ def copy_model(
 def registered_model(
     store: ObjectStore, namespace: str, model: str, version: int, expected: str
 ) -> RegisteredModel | None:
-    """The version as it is registered already, None when it is not. Raises RecordError when it holds other bytes."""
+    """The registered version; None if it is not registered. Raises RecordError if it holds other bytes."""
     return _known(store, layout.model_prefix(namespace, model, version), expected)
 
 
 class ModelFiles(NamedTuple):
-    """What a manifest says of the files: which of them `digest` is over, and where they came from."""
+    """The files of a manifest: `digest` is that of the file or folder `path`; `source` is where they came from."""
 
     path: str
     entries: list[FileEntry]
@@ -207,16 +207,16 @@ def _write_manifest(store: ObjectStore, prefix: str, key: layout.ModelKey, files
         run=files.run,
         written=clock.now(),
     )
-    with suppress(AlreadyExists):  # another operator was faster; what counts is what it wrote
+    with suppress(AlreadyExists):  # another operator wrote one first: use that one
         store.create(f"{prefix}/{layout.MANIFEST}", manifest.to_json(), "application/json")
 
 
 def _lost(prefix: str) -> RegisteredModel:
-    raise RecordError(f"{prefix}/{layout.MANIFEST} was written and is not there")
+    raise RecordError(f"{prefix}/{layout.MANIFEST} was written but does not exist")
 
 
 def _known(store: ObjectStore, prefix: str, expected: str) -> RegisteredModel | None:
-    """The version as it is registered already, None when it is not."""
+    """The registered version; None if it is not registered."""
     try:
         store.stat(f"{prefix}/{layout.MANIFEST}")
     except NotFound:
@@ -232,7 +232,7 @@ def _known(store: ObjectStore, prefix: str, expected: str) -> RegisteredModel | 
 def _copy_file(
     store: ObjectStore, source: ModelSource, prefix: str, file: SourceFile, present: dict[str, int]
 ) -> FileEntry:
-    """Copy one file unless it is there, and read what arrived. Raises RecordError when it is not what was recorded."""
+    """Copy one file if necessary, and verify the copy. Raises RecordError if it differs from what was recorded."""
     path = f"{layout.ARTIFACT}/{file.path}"
     key = layout.key(prefix, path)
     if file.sha256 and present.get(key) == file.size and store.digest(key) == (file.size, file.sha256):
@@ -248,7 +248,7 @@ def _copy_file(
 
 
 def read_model(store: ObjectStore, prefix: str) -> RegisteredModel:
-    """The manifest of a registered model, its files not looked at. Raises RecordError."""
+    """The manifest of a registered model. Does not check its files. Raises RecordError."""
     key = layout.parse_model_prefix(prefix)
     where = f"{prefix}/{layout.MANIFEST}"
     try:
@@ -263,27 +263,27 @@ def read_model(store: ObjectStore, prefix: str) -> RegisteredModel:
         path = ".".join(str(part)[:80] for part in first["loc"])
         raise RecordError(f"{where} is not a valid ModelManifest: {path}: {first['msg'][:200]}") from None
     if (manifest.namespace, manifest.model, manifest.number) != tuple(key):
-        said = f"{manifest.namespace}/{manifest.model} v{manifest.number}"
-        raise RecordError(f"{where} is the manifest of another model, {said}")
+        other = f"{manifest.namespace}/{manifest.model} v{manifest.number}"
+        raise RecordError(f"{where} is the manifest of another model, {other}")
     uri = f"s3://{store.config.bucket}/{prefix}/"
     return RegisteredModel(prefix, uri, manifest, PREFIX + hashlib.sha256(data).hexdigest())
 
 
 def verify_model(store: ObjectStore, prefix: str, deep: bool = False) -> RegisteredModel:
-    """A registered model whose files are all in the store, and no others. Raises RecordError, naming the file.
+    """Verify that the store has exactly the files of a registered model. Raises RecordError, which names the file.
 
-    With `deep` every byte is read; without, sizes are compared.
+    With `deep` every byte is read; otherwise only sizes are compared.
     """
     found = read_model(store, prefix)
     where, manifest = f"{prefix}/{layout.MANIFEST}", found.manifest
     try:
         listed = {layout.key(prefix, entry.path): entry for entry in manifest.files}
     except ValueError as error:
-        raise RecordError(f"{where} lists a file that cannot be: {error}") from None
+        raise RecordError(f"{where} lists an invalid file: {error}") from None
     if len(listed) != len(manifest.files):
         raise RecordError(f"{where} lists a file twice")
     if any(not entry.path.startswith(layout.ARTIFACT + "/") for entry in manifest.files):
-        raise RecordError(f"{where} lists a file outside of {layout.ARTIFACT}/")
+        raise RecordError(f"{where} lists a file outside {layout.ARTIFACT}/")
     try:
         digest = model_digest(manifest.files, manifest.path)
     except NotFound:

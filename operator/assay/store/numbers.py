@@ -1,23 +1,23 @@
-"""Version numbers: each is given to one claimant, once, and never to another after it.
+"""Allocates version numbers. Each number is given to one claimant and never reused.
 
-    models/<namespace>/<model>/numbers/<N>.json             who was first to claim the number
-                               claimants/<sha256>/<a>.json  the number that a claimant tries for, attempt by attempt
-                               passed/<N>.json              who has the number since the first one gave it up
+    models/<namespace>/<model>/numbers/<N>.json             the first claimant of the number
+                               claimants/<sha256>/<a>.json  the number that a claimant tries to get in attempt <a>
+                               passed/<N>.json              the holder of the number after the first one gave it up
 
-Every key is created under a condition, "if there is none", and never changed or deleted: neither the deletion of an
-object in the cluster nor that of the model's bytes frees a number. A claimant ("run/<uid>", "manifest/<digest>")
-writes down which number it tries for before it claims it. So it finds its claim again with a few requests, however
-many claims there are and wherever it was stopped, and two processes that act for it get the same number:
+Every key is created on the condition that it does not exist, and is never changed or deleted: deleting the object in
+the cluster or the model's bytes does not free a number. A claimant ("run/<uid>", "manifest/<digest>") records the
+number it tries to get before it claims it. So it finds its claim again with a few requests, regardless of the number of
+claims and of where it was stopped, and two processes that act for it get the same number:
 
-    stopped after          found next time
-    nothing                nothing; begins anew
-    the attempt's record   the number, unclaimed: claims it; claimed by another: makes the next attempt
-    the claim              the number, its own
+    stopped after          next time
+    nothing                starts over
+    the attempt's record   claims the number if it is free; makes the next attempt if another claimant has it
+    the claim              gets its own number
 
-Who makes a further attempt has given up the number of the one before: somebody had taken its name in the cluster. Then,
-and only then, the number goes to who claims it next, once.
+A claimant that makes a further attempt gives up the number of the previous one, because its name in the cluster was
+taken. Only in this case the number passes, once, to the next claimant.
 
-A store that ignores the condition, such as `rclone serve s3`, is served correctly within one process only.
+With a store that ignores the condition, such as `rclone serve s3`, this is correct within a single process only.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from assay.store.records import Record, Timestamp
 ATTEMPTS = 1000
 _MAX_BYTES = 4096
 _PATIENCE = 5
-# A lock for many models: threads of one process need not race each other, and must not where there is no condition.
+# Each lock is shared by many models. It avoids races of threads, which would be wrong if the store ignores conditions.
 _LOCKS = [threading.Lock() for _ in range(64)]
 
 Claimant = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Claim(Record):
-    """A number, whose it is, and since when."""
+    """A number, its claimant, and the time of the claim."""
 
     version: Literal[1] = 1
     number: Annotated[int, Field(ge=1, le=layout.MAX_NUMBER)]
@@ -72,11 +72,11 @@ class _Model(NamedTuple):
 def allocate(
     store: ObjectStore, namespace: str, model: str, claimant: str, above: int = 0, taken: Collection[int] = ()
 ) -> int:
-    """The number that the claimant holds, else a new one that is larger than every claimed one and than `above`.
+    """The claimant's number, or a new one that is larger than all claimed numbers and `above`.
 
-    `above` is the largest number that is in use without a claim, as far as the caller knows. `taken` are numbers whose
-    names turned out to be another object's: the claimant gives its own up for another, for good.
-    Safe to repeat after any failure. Raises StoreUnavailable, StoreDenied, StoreError when no number is left,
+    `above` is the largest number that the caller knows to be in use without a claim. `taken` are numbers whose names
+    belong to other objects: if the claimant's number is among them, it gives the number up for good and gets another.
+    Safe to repeat after any failure. Raises StoreUnavailable, StoreDenied, StoreError if no number is left,
     RecordError for a claim that cannot be read, and ValueError.
     """
     found = _Model(store, namespace, model)
@@ -91,7 +91,7 @@ def allocate(
 
 
 def claim(store: ObjectStore, namespace: str, model: str, number: int, claimant: str) -> str:
-    """Take a number that somebody has chosen, unless it is taken. Gives the claimant whose it is: ours, or another.
+    """Claim a specific number unless it is taken. Returns its holder: this claimant or another one.
 
     Raises StoreUnavailable, StoreDenied, RecordError for a claim that cannot be read, and ValueError.
     """
@@ -107,14 +107,14 @@ def claim(store: ObjectStore, namespace: str, model: str, number: int, claimant:
 
 
 def holder(store: ObjectStore, namespace: str, model: str, number: int) -> str | None:
-    """Who holds a number, None when nobody has claimed it. Reads only. Raises StoreError, RecordError, ValueError."""
+    """The holder of a number; None if it is not claimed. Read-only. Raises StoreError, RecordError, ValueError."""
     found = _Model(store, namespace, model)
     known = _read(store, found.key(layout.PASSED, number)) or _read(store, found.key(layout.NUMBERS, number))
     return known.claimant if known else None
 
 
 def last_number(store: ObjectStore, namespace: str, model: str, after: int = 0) -> int:
-    """The largest number that is claimed, at least `after`."""
+    """The largest claimed number, at least `after`."""
     prefix = layout.number_prefix(namespace, model) + "/"
 
     def any_behind(number: int) -> bool:
@@ -126,7 +126,7 @@ def last_number(store: ObjectStore, namespace: str, model: str, after: int = 0) 
 
 
 def _attempts(model: _Model, claimant: str) -> list[int]:
-    """The numbers that a claimant has tried for, in their order. Of all but the last it has let go."""
+    """The numbers that a claimant has tried to get, in order. It has given up all but the last."""
     found: list[int] = []
     while len(found) < ATTEMPTS:
         key = model.attempt(claimant, len(found))
@@ -138,7 +138,7 @@ def _attempts(model: _Model, claimant: str) -> list[int]:
 
 
 def _attempt(model: _Model, claimant: str, attempt: int, above: int) -> int:
-    """Write down a new number to try for; gives the one that another process has written down for this attempt."""
+    """Record a new number to try. Returns the number of this attempt, which another process may have recorded."""
     number = last_number(model.store, model.namespace, model.name, above) + 1
     if number > layout.MAX_NUMBER:
         raise StoreError(f"{model.namespace}/{model.name}: no version number is left, {number - 1} is taken")
@@ -147,19 +147,19 @@ def _attempt(model: _Model, claimant: str, attempt: int, above: int) -> int:
 
 
 def _first(model: _Model, number: int, claimant: str) -> str:
-    """Who was first to claim a number: the claimant itself, from now on, when nobody was."""
+    """The first claimant of a number. Claims the number for `claimant` if it is free."""
     key = model.key(layout.NUMBERS, number)
     return (_read(model.store, key) or _create(model.store, key, number, claimant)).claimant
 
 
 def _of(found: Claim, claimant: str, key: str) -> Claim:
     if found.claimant != claimant:
-        raise RecordError(f"{key} is of another claimant, {found.claimant!r}")
+        raise RecordError(f"{key} belongs to another claimant, {found.claimant!r}")
     return found
 
 
 def _create(store: ObjectStore, key: str, number: int, claimant: str) -> Claim:
-    """Write a record unless there is one. Gives the one that is there then."""
+    """Create a record unless it exists. Returns the record in the store."""
     record = Claim(number=number, claimant=claimant, claimed=clock.now())
     for _ in range(_PATIENCE):
         try:
@@ -169,7 +169,7 @@ def _create(store: ObjectStore, key: str, number: int, claimant: str) -> Claim:
                 return other
         else:
             return record
-    raise StoreUnavailable(f"{key}: another writer is at it")
+    raise StoreUnavailable(f"{key}: another writer is creating it")
 
 
 def _read(store: ObjectStore, key: str) -> Claim | None:
@@ -178,4 +178,4 @@ def _read(store: ObjectStore, key: str) -> Claim | None:
     except NotFound:
         return None
     except (TooLarge, pydantic.ValidationError):
-        raise RecordError(f"{key} cannot be read: nobody can tell whose the number is") from None
+        raise RecordError(f"{key} cannot be read: the holder of the number is unknown") from None

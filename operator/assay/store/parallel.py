@@ -1,4 +1,4 @@
-"""Many requests at once, their results in order, with a bounded number of them in memory."""
+"""Runs many requests in parallel and yields their results in order, with a bounded number of results in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
-_AHEAD = 8  # results a thread that may wait to be looked at
+_AHEAD = 8  # pending results per thread
 
 
 def ordered(function: Callable[[S], T], items: Iterable[S], workers: int) -> Iterator[T]:
-    """Like map(), by `workers` threads. Raises what `function` raises, and then starts nothing more."""
+    """Like map(), with `workers` threads. Raises what `function` raises; no further calls start then."""
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ordered")
     try:

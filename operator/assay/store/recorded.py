@@ -1,6 +1,6 @@
-"""A run as its record tells it: the Run, which may be gone from the cluster, its last status, and its environment.
+"""Reads a run from its record: the Run, which may be deleted in the cluster, its last status, and its environment.
 
-Reads only. What a training pod could have written is believed as far as the run's manifest vouches for it.
+Read-only. Files that a training pod could have written are trusted only if they match the run's manifest.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from assay.store.limits import MAX_MANIFEST_BYTES
 from assay.store.records import PodManifest, PodRecord, RunManifest
 from assay.store.verify import model_digest, run_manifest
 
-#: More than the API server takes of an object.
+#: More than the API server's limit for an object.
 _MAX_RUN_BYTES = 4 << 20
 _MAX_ENVIRONMENT_BYTES = 16 << 20
 _EXPERIMENT = "assay.dev/experiment"
 
 
 def read_run(store: ObjectStore, namespace: str, experiment: str | None, name: str, uid: str) -> Raw:
-    """The Run as it was created, with the ``status`` that it ended with, as far as the record has it.
+    """The Run as it was created, with its final ``status`` as far as the record has it.
 
-    Raises NotFound when there is no record of such a run; RecordError when it did not end, or the record cannot be
-    believed; ValueError for what cannot be the name of a run.
+    Raises NotFound if there is no record of the run, RecordError if it did not end or its record is invalid, and
+    ValueError for an invalid name.
     """
     prefix = layout.run_prefix(namespace, experiment, name, uid)
     run = _json(store, f"{prefix}/{layout.RUN}", _MAX_RUN_BYTES)
     if (run.get("metadata") or {}).get("uid") != uid:
-        raise RecordError(f"{prefix}/{layout.RUN} is not that run's")
+        raise RecordError(f"{prefix}/{layout.RUN} belongs to another run")
     manifest = run_manifest(store, prefix)
     try:
         return {**run, "status": _json(store, f"{prefix}/{layout.STATUS}", _MAX_RUN_BYTES)}
@@ -40,7 +40,7 @@ def read_run(store: ObjectStore, namespace: str, experiment: str | None, name: s
 
 
 def read_environment(store: ObjectStore, run: Raw) -> Raw:
-    """What the pod that counts says of its environment, as it stands in environment.json; {} when it says nothing.
+    """The content of environment.json of the pod that produced the run's artifacts; {} if there is none.
 
     ``run`` is a raw Run with its status, live or from ``read_run``.
     """
@@ -65,7 +65,7 @@ def _json(store: ObjectStore, key: str, limit: int) -> Raw:
     return found
 
 
-# Of a run whose last status was not recorded
+# Reconstructing a status that was not recorded
 
 
 def _status(store: ObjectStore, prefix: str, run: Raw, manifest: RunManifest) -> Raw:
@@ -87,7 +87,7 @@ _SUMMARY = {"last", "min", "max", "step", "count"}
 
 
 def _pod(store: ObjectStore, prefix: str, record: PodRecord) -> PodManifest | None:
-    """The manifest of a pod, None for one that has left none, or another one than the operator has seen."""
+    """The manifest of a pod; None if it has none, or if it differs from the one that the operator recorded."""
     try:
         data = store.get_bytes(f"{layout.pod_prefix(prefix, record.name)}/{layout.MANIFEST}", MAX_MANIFEST_BYTES)
         if not record.complete or hashlib.sha256(data).hexdigest() != record.manifest_sha256:

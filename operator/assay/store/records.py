@@ -1,7 +1,7 @@
-"""The records that the recorder and the operator write into the store.
+"""The records that the recorder and the operator write to the store.
 
-The operator reads what training pods could have written, so these models are also the guard: every string and
-list is bounded, numbers are finite, unknown fields are ignored. They must not do any I/O.
+The operator reads files that training pods could have written, so these models also validate untrusted input: every
+string and list is bounded, numbers are finite, and unknown fields are ignored. They must not do any I/O.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ Timestamp = Annotated[str, Field(max_length=40)]
 
 
 class Record(BaseModel):
-    """Base of all records: immutable, tolerant of fields that a newer writer adds."""
+    """Base of all records. Records are immutable and ignore fields that a newer writer adds."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     def to_json(self) -> bytes:
-        """The bytes that are put into the store."""
+        """The bytes that are stored."""
         return self.model_dump_json(indent=1).encode()
 
 
 class MetricSummary(Record):
-    """One metric, in the order in which its points were written.
+    """The summary of one metric. "Last" and "first" refer to the order in which points were written.
 
     `step` is the step of the last point; `min_step` and `max_step` are the steps at which the smallest and
     the largest value were first reached.
@@ -64,14 +64,14 @@ class MetricSummary(Record):
 
 
 class ArtifactCount(Record):
-    """How many artifacts are in the store so far, and how many bytes they have."""
+    """The number of artifacts in the store so far, and their size in bytes."""
 
     count: Count = 0
     bytes: Count = 0
 
 
 class Summary(Record):
-    """`summary.json`: what a pod has recorded so far. Overwritten while the pod runs."""
+    """`summary.json`: a summary of what a pod has recorded so far. Overwritten while the pod runs."""
 
     version: Literal[1] = 1
     pod: Name
@@ -85,7 +85,7 @@ class Summary(Record):
 
 
 class FileEntry(Record):
-    """One file of a manifest. `path` is relative to the prefix that the manifest lies in; `size` in bytes."""
+    """One file of a manifest. `path` is relative to the manifest's prefix; `size` in bytes."""
 
     path: Path
     size: Count
@@ -93,14 +93,14 @@ class FileEntry(Record):
 
 
 class MissingEntry(Record):
-    """Something that was to be recorded and could not be, and why."""
+    """Something that could not be recorded, and the reason."""
 
     path: Annotated[str, Field(max_length=MAX_KEY_BYTES)]
     reason: Text
 
 
 class DatasetRecord(Record):
-    """One data set that a pod has had before it. `digest` is "sha256:<hex>"; `bytes` of all its files."""
+    """One data set that was available to a pod. `digest` is "sha256:<hex>"; `bytes` is the size of all its files."""
 
     name: Annotated[str, Field(min_length=1, max_length=63)]
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -109,7 +109,7 @@ class DatasetRecord(Record):
 
 
 class Datasets(Record):
-    """`datasets.json` of a pod: what its training has read, as it was verified or found out before."""
+    """`datasets.json` of a pod: the data sets that its training could read, with verified or computed digests."""
 
     version: Literal[1] = 1
     datasets: Annotated[list[DatasetRecord], Field(max_length=MAX_DATASETS)] = []
@@ -128,7 +128,7 @@ class PodManifest(Record):
 
 
 class PodRecord(Record):
-    """A pod's part of a run's record. `manifest_sha256` is empty when the pod has left no manifest."""
+    """A pod's part of a run's record. `manifest_sha256` is empty if the pod has no manifest."""
 
     name: Name
     complete: bool
@@ -152,7 +152,7 @@ class RunManifest(Record):
 
 
 class ExpiredFile(Record):
-    """One artifact that was deleted. `sha256` is empty for what no manifest had listed."""
+    """One deleted artifact. `sha256` is empty if no manifest listed it."""
 
     path: Path
     size: Count
@@ -160,10 +160,10 @@ class ExpiredFile(Record):
 
 
 class Expired(Record):
-    """`expired.json` of a run: which of its artifacts are deleted. Paths are relative to the run's prefix.
+    """`expired.json` of a run: the list of its deleted artifacts. Paths are relative to the run's prefix.
 
-    Written before the first is deleted; `finished` is empty until the last one is. `more` counts those that had no
-    place in `files`, none of which was listed in a manifest.
+    It is written before the first deletion; `finished` is empty until the last one. `more` counts artifacts that did
+    not fit in `files`; none of them was listed in a manifest.
     """
 
     version: Literal[1] = 1
@@ -175,7 +175,7 @@ class Expired(Record):
 
 
 class Expiring(Record):
-    """An archived run whose artifacts are to be deleted at the time that the key of this record names."""
+    """An archived run whose artifacts will be deleted at the time in the key of this record."""
 
     version: Literal[1] = 1
     prefix: Annotated[str, Field(max_length=MAX_KEY_BYTES)]
@@ -183,7 +183,7 @@ class Expiring(Record):
 
 
 class RunIdentity(Record):
-    """The run that a model came out of."""
+    """The run that produced a model."""
 
     namespace: Name
     name: Name
@@ -211,7 +211,7 @@ class ModelManifest(Record):
 
 
 class PrefixRecord(Record):
-    """One place that packages are installed in, and how many there are."""
+    """One folder in which packages are installed, and the number of packages."""
 
     name: Text
     python: ShortText = ""
@@ -219,10 +219,10 @@ class PrefixRecord(Record):
 
 
 class EnvironmentRecord(Record):
-    """`pods/<pod>/environment.json`: what a training container runs in.
+    """`pods/<pod>/environment.json`: the environment of a training container.
 
-    `source` is "image" when the container's image was looked at, else "recorder": then nothing is known of what is
-    installed, and `problems` says why. `variables` are names without values. `packages` has the version by name.
+    `source` is "image" if the container's image was read. Otherwise it is "recorder": the installed packages are
+    unknown, and `problems` lists the reasons. `variables` are names without values. `packages` has the version by name.
     """
 
     version: Literal[1] = 1

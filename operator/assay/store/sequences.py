@@ -1,4 +1,4 @@
-"""The end of a numbered series of keys, found with few requests however long it is. No I/O of its own."""
+"""Finds the end of a numbered series of keys with few requests, however long it is. Does no I/O itself."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 
 def last(any_behind: Callable[[int], bool], after: int, limit: int) -> int:
-    """The highest number of a series, at least `after`; holes do not mislead it. Numbers are below `limit`.
+    """The highest number of a series, at least `after`, even if the series has gaps. Numbers are below `limit`.
 
-    Asks `any_behind(n)`, "is there any number above n?", first in growing steps, then by halves: about forty times
-    for a million numbers, once when there is none behind `after`.
+    Calls `any_behind(n)`, "is there any number above n?", first in growing steps and then in a binary search: about
+    forty times for a million numbers, once if there is no number above `after`.
     """
     if not any_behind(after):
         return after

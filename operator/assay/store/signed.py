@@ -1,7 +1,7 @@
 """Signed S3 requests that the client library has no public method for: conditional writes, parts, pages of a listing.
 
-The library's public parts build the address and the signature (AWS Signature Version 4); nothing of it that begins with
-an underscore is called. Raises what :func:`assay.store.faults.http_fault` makes of an answer, or urllib3's errors.
+The library's public functions build the URL and the signature (AWS Signature Version 4); no private function of it is
+called. Raises Refused for an error response, which :func:`assay.store.faults.http_fault` converts, or urllib3's errors.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Headers: TypeAlias = dict[str, str | list[str] | tuple[str]]
 
 @dataclass(frozen=True)
 class Listing:
-    """One page of a listing: keys with sizes in bytes, the folders (only with a delimiter), and where to continue."""
+    """One page of a listing: keys with sizes in bytes, folders (only with a delimiter), and the continuation token."""
 
     keys: list[tuple[str, int]] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Listing:
 
 
 class Refused(Exception):
-    """The store answered with an error. ``code`` and ``text`` are of its error document, "" without one."""
+    """The store answered with an error: the HTTP status and the body, which may be an error document."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"HTTP status {status}")
@@ -44,7 +44,7 @@ class Refused(Exception):
 
 
 class SignedRequests:
-    """Requests about one bucket, signed with the keys of a configuration."""
+    """Sends requests for one bucket, signed with the keys of a configuration."""
 
     def __init__(self, config: StoreConfig, http: urllib3.PoolManager) -> None:
         self._config, self._http = config, http
@@ -61,7 +61,7 @@ class SignedRequests:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request and return the answer, read. Raises Refused for a status other than 200, 204 or 206."""
+        """Send one request and return the response, with its body read. Raises Refused unless it is 200, 204 or 206."""
         url = self._base.build(
             method=method,
             region=self._config.region,
@@ -71,7 +71,7 @@ class SignedRequests:
         )
         now = datetime.now(UTC)
         signed: _Headers = {**(headers or {}), "Host": url.netloc, "x-amz-date": to_amz_date(now)}
-        # TLS protects the body on its way: its MD5 is enough, and costs a third of its SHA-256.
+        # TLS protects the body in transit, so its MD5 is enough, which takes a third of the time of SHA-256.
         sha256 = "UNSIGNED-PAYLOAD" if self._config.secure else hashlib.sha256(body).hexdigest()
         signed["x-amz-content-sha256"] = sha256
         if self._config.secure and body:
@@ -95,11 +95,11 @@ class SignedRequests:
         return answer
 
     def create(self, key: str, data: bytes, headers: Mapping[str, str]) -> None:
-        """Write an object that must not exist. Raises Refused, status 412 when it does, 409 with another writer."""
+        """Write an object that must not exist. Raises Refused: 412 if it exists, 409 if another writer is active."""
         self.send("PUT", key, headers={"If-None-Match": "*", **headers}, body=data)
 
     def pages(self, prefix: str, *, delimiter: str = "", after: str = "", size: int = 1000) -> Iterator[Listing]:
-        """Yield the pages of a listing, each when it is asked for."""
+        """Yield the pages of a listing. Each page is requested when it is needed."""
         token = ""
         while True:
             query = {
@@ -117,25 +117,25 @@ class SignedRequests:
             if not token:
                 return
 
-    # A large object in parts
+    # Multipart uploads
 
     def begin_upload(self, key: str) -> str:
-        """Start an object that comes in parts, and return the id of the upload."""
+        """Start a multipart upload and return its id."""
         headers = {"Content-Type": "application/octet-stream"}
         return _text(self.send("POST", key, query={"uploads": ""}, headers=headers).data, "UploadId")
 
     def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> str:
-        """Send a part and return its ETag."""
+        """Upload a part and return its ETag."""
         answer = self.send("PUT", key, query={"partNumber": str(number), "uploadId": upload_id}, body=data)
         return str(answer.headers.get("etag") or "").strip('"')
 
     def copy_part(self, key: str, upload_id: str, number: int, headers: Mapping[str, str]) -> str:
-        """Let the store copy a part from another object and return its ETag."""
+        """Copy a part from another object within the store and return its ETag."""
         query = {"partNumber": str(number), "uploadId": upload_id}
         return _text(_whole(self.send("PUT", key, query=query, headers=headers)), "ETag").strip('"')
 
     def complete_upload(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
-        """Make one object of the parts."""
+        """Combine the parts into the object."""
         root = ElementTree.Element("CompleteMultipartUpload")
         for number, etag in enumerate(etags, 1):
             part = ElementTree.SubElement(root, "Part")
@@ -146,17 +146,17 @@ class SignedRequests:
         _whole(self.send("POST", key, query={"uploadId": upload_id}, headers=headers, body=body))
 
     def abort_upload(self, key: str, upload_id: str) -> None:
-        """Drop the parts that were sent."""
+        """Discard the uploaded parts."""
         self.send("DELETE", key, query={"uploadId": upload_id})
 
 
 def md5(data: bytes) -> str:
-    """Return the base64 of a body's MD5, as the header Content-MD5 has it."""
+    """Return a body's MD5 in base64, the value of the header Content-MD5."""
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def _whole(answer: urllib3.BaseHTTPResponse) -> bytes:
-    """Return the body. S3 may answer 200 at once and send an error document after it. Raises Refused for that."""
+    """Return the body. S3 may answer 200 first and then send an error document; raises Refused in that case."""
     body = answer.data
     if b"<Error>" in body:
         raise Refused(500, body)

@@ -1,8 +1,8 @@
-"""What a run's pods have used of the machine, as it lies in the store: parts of points, one JSON object a line.
+"""The resource usage of a run's pods in the store: parts that contain points, one JSON object per line.
 
-Below `system/<pod>/` of the run's prefix, where only the operator writes. The last part of a pod is written again with
-more in it until it is full; each part is gzip, of one or more members. These functions block. A point is
-`{"container": …, "metric": "system.cpu_cores", "time": unix seconds, "value": …}`.
+The parts are below `system/<pod>/` of the run's prefix, where only the operator writes. The last part of a pod is
+rewritten with more points until it is full; each part is gzip, of one or more members. These functions block. A point
+is `{"container": …, "metric": "system.cpu_cores", "time": unix seconds, "value": …}`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, TooLarge
 from assay.store.records import FileEntry
 
-#: Bytes from which on a part gets a successor. Compressed.
+#: The compressed size in bytes at which a part is full.
 FULL_BYTES = 32 << 10
 _MAX_PART_BYTES = 4 << 20
 _MAX_TEXT_BYTES = 64 << 20
@@ -31,19 +31,19 @@ Row = dict[str, Any]
 
 
 class Part(NamedTuple):
-    """The part of a pod that is written to: its number from 1, and what it holds by now."""
+    """The current part of a pod: its number, from 1, and its content so far."""
 
     number: int = 1
     data: bytes = b""
 
     @property
     def full(self) -> bool:
-        """Whether the next points belong into another part."""
+        """Whether the next points belong in a new part."""
         return len(self.data) >= FULL_BYTES
 
 
 def open_part(store: ObjectStore, run: str, pod: str) -> Part:
-    """The part to go on with: the last one of the pod, or one that is to be begun. Raises StoreError."""
+    """The part to continue: the last one of the pod, or a new one. Raises StoreError."""
     numbers = [number for number, _ in _parts(store, run, pod)]
     if not numbers:
         return Part()
@@ -54,9 +54,9 @@ def open_part(store: ObjectStore, run: str, pod: str) -> Part:
 
 
 def append(store: ObjectStore, run: str, pod: str, part: Part | None, rows: Iterable[Row]) -> Part:
-    """Add points to a part, which is looked for in the store when None is given. Gives the part as it is now.
+    """Add points to a part and return the new part. If `part` is None, it is read from the store.
 
-    Raises StoreError; then it is as if nothing was added.
+    Raises StoreError; nothing is added then.
     """
     part = part or open_part(store, run, pod)
     if part.full:
@@ -68,9 +68,9 @@ def append(store: ObjectStore, run: str, pod: str, part: Part | None, rows: Iter
 
 
 def files(store: ObjectStore, run: str) -> Iterator[tuple[str, FileEntry, list[Row]]]:
-    """Pod, entry for the run's manifest, and points of every part of a run, those of a pod in order. Raises StoreError.
+    """Pod, manifest entry and points of every part of a run; the parts of a pod are in order. Raises StoreError.
 
-    What is not a part is skipped; of a part that cannot be read the entry alone is given.
+    Other files are skipped. If a part cannot be parsed, its points are empty.
     """
     for pod in sorted({pod for _, pod in _parts(store, run)}):
         for number, _ in _parts(store, run, pod):
@@ -83,14 +83,14 @@ def files(store: ObjectStore, run: str) -> Iterator[tuple[str, FileEntry, list[R
 
 
 def read(store: ObjectStore, run: str) -> Iterator[tuple[str, Row]]:
-    """Pod and point, of everything that was seen of a run, of each pod in order. Raises StoreError."""
+    """Pod and point of all points of a run; those of a pod are in order. Raises StoreError."""
     for pod, _, rows in files(store, run):
         for row in rows:
             yield pod, row
 
 
 def last(store: ObjectStore, run: str, pod: str) -> list[Row]:
-    """The points of the part of a pod that is written to, in order: its last minutes or hours. Raises StoreError."""
+    """The points of a pod's current part, in order: its last minutes or hours. Raises StoreError."""
     return _rows(open_part(store, run, pod).data)
 
 
@@ -105,7 +105,7 @@ def _key(run: str, pod: str, number: int) -> str:
 
 
 def _rows(data: bytes) -> list[Row]:
-    """The points of a part. What is no point is left out."""
+    """The points of a part. Invalid lines are skipped."""
     try:
         text = _unpacked(data)
     except (OSError, EOFError, zlib.error):
@@ -114,7 +114,7 @@ def _rows(data: bytes) -> list[Row]:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """The content of a gzip file, up to a bound."""
+    """The content of a gzip file, up to a limit."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         return file.read(_MAX_TEXT_BYTES)
 

@@ -1,7 +1,7 @@
-"""Streams a file of any size into one object: read once, hashed on the way, large ones in parallel parts.
+"""Streams a file of any size into one object. The file is read once and hashed; large files use parallel parts.
 
-Memory is bounded by the parts that are under way, whatever the file's size. Every request goes through the
-caller's `attempt`, which may retry it or hand it a store with newer credentials.
+Memory is bounded by the parts in flight, whatever the file's size. Every request goes through the caller's `attempt`,
+which may retry it or use a store with newer credentials.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ MAX_PARTS = 10_000
 
 
 class Parts(Protocol):
-    """The requests of an upload, as a store offers them."""
+    """The requests of an upload, which a store implements."""
 
     def put_bytes(self, key: str, data: bytes) -> object:
         """Write a whole object."""
         ...
 
     def begin_upload(self, key: str) -> str:
-        """Start an object that comes in parts. Gives the id of the upload."""
+        """Start a multipart upload and return its id."""
         ...
 
     def upload_part(self, key: str, upload_id: str, number: int, data: bytes) -> str:
-        """Send a part. Gives its ETag."""
+        """Upload a part and return its ETag."""
         ...
 
     def complete_upload(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
-        """Put the parts together."""
+        """Combine the parts into the object."""
         ...
 
     def abort_upload(self, key: str, upload_id: str) -> None:
-        """Forget the parts."""
+        """Discard the uploaded parts."""
         ...
 
 
 class Attempt(Protocol):
-    """Runs one request against a store, however often and with whatever credentials it takes."""
+    """Runs one request against a store, with retries and newer credentials if necessary."""
 
     def __call__(self, request: Callable[[Parts], T], /) -> T:
-        """Give the request's result, or raise its last error."""
+        """Return the request's result, or raise its last error."""
         ...
 
 
 def upload(attempt: Attempt, key: str, source: BinaryIO, size: int) -> tuple[int, str]:
-    """Send the next `size` bytes of `source` to `key`. Gives (size, sha256 as hex).
+    """Upload the next `size` bytes of `source` to `key`. Returns (size, sha256 as hex).
 
-    Raises SourceError when the source ends early or cannot be read, and what `attempt` raises.
+    Raises SourceError if the source ends early or cannot be read, and what `attempt` raises.
     """
     reader = _Reader(source, size)
     if size <= PART_BYTES:
@@ -68,12 +68,12 @@ def upload(attempt: Attempt, key: str, source: BinaryIO, size: int) -> tuple[int
 
 
 def part_size(size: int) -> int:
-    """Bytes a part: 8 MiB, more where a huge object would have more parts than S3 allows."""
+    """The size of a part: 8 MiB, or more if an object would otherwise exceed the part limit of S3."""
     return max(PART_BYTES, -(-size // MAX_PARTS))
 
 
 class _Reader:
-    """Reads exactly as many bytes as were announced, and hashes them."""
+    """Reads and hashes exactly `size` bytes."""
 
     def __init__(self, source: BinaryIO, size: int) -> None:
         self.digest = hashlib.sha256()
@@ -81,18 +81,18 @@ class _Reader:
         self._source = source
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes, fewer only at the announced end."""
-        wanted = min(count, self.left)
+        """The next `count` bytes; fewer only at the end of the `size` bytes."""
+        remaining = min(count, self.left)
         pieces: list[bytes] = []
-        while wanted:
+        while remaining:
             try:
-                piece = self._source.read(wanted)
+                piece = self._source.read(remaining)
             except OSError as error:
                 raise SourceError(f"cannot be read: {error.strerror or error}") from None
             if not piece:
                 raise SourceChanged("became shorter while it was read")
             pieces.append(piece)
-            wanted -= len(piece)
+            remaining -= len(piece)
             self.left -= len(piece)
             self.digest.update(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -100,7 +100,7 @@ class _Reader:
 
 def _upload_parts(attempt: Attempt, key: str, reader: _Reader, size: int) -> None:
     upload_id = attempt(lambda store: store.begin_upload(key))
-    # Parts that are much larger than usual go one by one, so that memory stays bounded.
+    # Parts that are larger than usual are sent one at a time, so that memory stays bounded.
     pool = ThreadPoolExecutor(PARALLEL if size == PART_BYTES else 1, thread_name_prefix="upload")
     try:
         etags = _send_all(pool, attempt, key, upload_id, reader, size)
@@ -117,7 +117,7 @@ def _upload_parts(attempt: Attempt, key: str, reader: _Reader, size: int) -> Non
 def _send_all(
     pool: ThreadPoolExecutor, attempt: Attempt, key: str, upload_id: str, reader: _Reader, size: int
 ) -> list[str]:
-    """Send the parts, never more of them in memory than threads that send. Gives their ETags in order."""
+    """Upload the parts and return their ETags in order. At most one part per thread is in memory."""
     parallel = pool._max_workers
     sent: list[Future[str]] = []
     under_way: set[Future[Any]] = set()

@@ -110,14 +110,16 @@ def test_what_was_deleted_stays_deleted_unless_it_was_registered_again() -> None
     ("version", "said"),
     [
         (stored(1, digest=sha256("other")), f"the artifact was registered as {sha256('v1')}"),
-        (stored(1, holder="run/another"), "its number was given to run/another, and not to manifest/"),
+        (stored(1, holder="run/another"), "its number was given to run/another, not to manifest/"),
     ],
 )
 def test_what_the_trail_or_the_number_contradicts_is_left_out(version: Stored, said: str) -> None:
     found = rebuilt([registered(1, 1), bound(2, 1)], version)
     assert found.manifests == []
     assert said in found.left_out[0]
-    assert found.left_out[1] == "ModelAlias digits.champion: digits.v1, to which it pointed, is left out or another one"
+    assert (
+        found.left_out[1] == "ModelAlias digits.champion: it pointed to digits.v1, which is left out or has other bytes"
+    )
 
 
 def test_a_manifest_that_was_exchanged_with_its_bytes_is_left_out() -> None:
@@ -137,7 +139,7 @@ def test_a_version_that_no_record_knows_has_no_owner() -> None:
     found = rebuilt([], stored(1))
     ((manifest, remarks),) = found.manifests
     assert "owner" not in manifest["spec"]
-    assert remarks == ["no record of its registration: the owner is not known"]
+    assert remarks == ["no record of its registration: the owner is unknown"]
 
 
 def test_what_was_too_large_for_a_record_is_left_out_and_said() -> None:

@@ -24,8 +24,7 @@ from assay.store.clock import now
 from assay.store.errors import NotFound, RecordError
 from assay.store.layout import LogName
 from assay.store.limits import MAX_FILES, MAX_PODS
-from assay.store.logs import Kept
-from assay.store.logs import kept as kept_logs
+from assay.store.logs import LogFiles, log_files
 from assay.store.records import DatasetRecord, FileEntry, MissingEntry, PodManifest, PodRecord, RunManifest, Summary
 from assay.store.verify import model_digest, read_datasets, read_summary, verify_pod
 
@@ -131,12 +130,12 @@ def close_record(
             outcome, reason = "Failed", problem[0]
     summary = pods.whole[counts].summary if counts in pods.whole else _summary(store, prefix, counts)
     datasets = _datasets(store, run, counts, pods.whole.get(counts))
-    kept = _logs(store, run, pods, logs_read)
+    logs = _logs(store, run, pods, logs_read)
     seen = captured.read(store, prefix, counts, pods.whole.get(counts))
-    closed = Closed(outcome, problem, "", 0, 0, counts, summary, digest, size, datasets, tuple(kept.missing), seen)
+    closed = Closed(outcome, problem, "", 0, 0, counts, summary, digest, size, datasets, tuple(logs.missing), seen)
     if final is not None:
         store.put_bytes(f"{prefix}/{layout.STATUS}", _recorded_status(final(closed)), "application/json")
-    manifest = _manifest(store, run, outcome, reason, pods, kept, seen)
+    manifest = _manifest(store, run, outcome, reason, pods, logs, seen)
     data = manifest.to_json()
     store.put_bytes(f"{prefix}/{layout.MANIFEST}", data, "application/json")
     return replace(
@@ -165,12 +164,12 @@ def _datasets(store: ObjectStore, run: Raw, pod: str, manifest: PodManifest | No
     return tuple(agreed[name] for name in declared if name in agreed)
 
 
-def _logs(store: ObjectStore, run: Raw, pods: _Pods, logs_read: Collection[LogName] | None) -> Kept:
-    """Return what is kept of the logs of a run's pods, as far as the manifest has room for it."""
+def _logs(store: ObjectStore, run: Raw, pods: _Pods, logs_read: Collection[LogName] | None) -> LogFiles:
+    """Return the log files of a run's pods, as far as the manifest has room for them."""
     attempts = (run.get("status") or {}).get("attempts") or []
     begun = [attempt["pod"] for attempt in attempts if attempt.get("startTime")]
     room = MAX_FILES - _OWN_FILES - sum(len(manifest.files) + 1 for manifest in pods.whole.values())
-    return kept_logs(store, prefix_of(run), begun, logs_read, room)
+    return log_files(store, prefix_of(run), begun, logs_read, room)
 
 
 def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
@@ -269,7 +268,7 @@ def _model(run: Raw, manifest: PodManifest | None) -> tuple[str, int, tuple[str,
 
 
 def _manifest(
-    store: ObjectStore, run: Raw, outcome: Outcome, reason: str, pods: _Pods, kept: Kept, seen: Captured
+    store: ObjectStore, run: Raw, outcome: Outcome, reason: str, pods: _Pods, logs: LogFiles, seen: Captured
 ) -> RunManifest:
     prefix = prefix_of(run)
     files: list[FileEntry] = []
@@ -286,7 +285,7 @@ def _manifest(
         files.append(FileEntry(path=f"{base}/{layout.MANIFEST}", size=size, sha256=sha256))
         files += [FileEntry(path=f"{base}/{e.path}", size=e.size, sha256=e.sha256) for e in manifest.files]
         records.append(PodRecord(name=name, complete=True, manifest_sha256=sha256))
-    files += kept.files
+    files += logs.files
     files += seen.files[: max(0, MAX_FILES - len(files))]
     namespace, name = place(run)
     return RunManifest(
@@ -298,7 +297,7 @@ def _manifest(
         reason=reason[:500],
         pods=sorted(records, key=lambda record: record.name),
         files=files,
-        missing=kept.missing,
+        missing=logs.missing,
         written=now(),
     )
 

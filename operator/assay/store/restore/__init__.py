@@ -1,8 +1,8 @@
-"""Rebuilds what a cluster has forgotten: ModelVersions, ModelAliases and PromotionPolicies, as manifests.
+"""Rebuilds lost objects of a cluster as manifests: ModelVersions, ModelAliases and PromotionPolicies.
 
-The bytes of a version, their manifest and who holds its number lie in the store; who owned it, what it was made from
-and which alias pointed to it is in the audit trail. Nothing here writes to the store or to a cluster: a person reads
-the manifests and applies them. Approvals cannot be rebuilt: people give them, in their own names.
+The store has the bytes of a version, their manifest, and the holder of its number. The audit trail has the owner, the
+provenance, and the aliases that pointed to the version. This package does not write to the store or to a cluster: a
+person reviews the manifests and applies them. Approvals cannot be rebuilt: people must give them again themselves.
 """
 
 from assay.store.restore.gathering import restore

@@ -1,7 +1,8 @@
-"""`python -m assay.store.restore NAMESPACE`: manifests of what a namespace had, from the store and the audit trail.
+"""`python -m assay.store.restore NAMESPACE`: rebuild the manifests of a namespace from the store and the audit trail.
 
-Reads the store (ASSAY_STORE_*, ASSAY_AUDIT_BUCKET) and writes YAML; it applies nothing and needs no cluster.
-0: done; 1: the trail is not intact, and nothing was written; 2: cannot be asked like this; 3: the store did not answer.
+Reads the store (ASSAY_STORE_*, ASSAY_AUDIT_BUCKET) and writes YAML. It applies nothing and needs no cluster.
+Exit codes: 0 success, 1 the trail is not intact and nothing was written, 2 invalid usage or input, 3 the store did not
+answer.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from assay.store.restore.manifests import Restored
 from assay.store.restore.text import write
 
 _APPROVALS = (
-    "Approvals are not in here: they are given by people in their own names, and have to be given anew. Until then",
-    "the aliases are held, by the policies that are in force then. Soaks begin anew, and an alias can be rolled back",
-    "only to versions that it points to from now on.",
-    "Apply it as somebody who may create these kinds and holds the verbs delegate (for the owners) and bind.",
+    "Approvals are not included: people must give them again under their own names. Until then the policies in force",
+    "block the aliases. Soak times start over, and an alias can be rolled back only to versions that it points to",
+    "after the restore.",
+    "To apply this file, you need the right to create these kinds and the verbs delegate (for the owners) and bind.",
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command. Gives the exit code."""
+    """Run the command and return its exit code."""
     chosen = _parser().parse_args(arguments)
     try:
         return _restore(chosen)
@@ -43,9 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m assay.store.restore", description=__doc__)
     parser.add_argument("namespace")
-    parser.add_argument("--to", type=Path, metavar="FILE", help="where to write; standard output when left out")
-    parser.add_argument("--expect", action="append", default=[], metavar="SEQUENCE:SHA256", help="or @FILE; repeatable")
-    parser.add_argument("--damaged", action="store_true", help="go on although the trail is not intact")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="output file (default: standard output)")
+    parser.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="SEQUENCE:SHA256",
+        help="a known head of the trail, or @FILE; repeatable",
+    )
+    parser.add_argument("--damaged", action="store_true", help="continue although the trail is not intact")
     return parser
 
 
@@ -57,7 +64,7 @@ def _restore(chosen: argparse.Namespace) -> int:
     for line in wrong:
         _complain(line, 0)
     if wrong and not chosen.damaged:
-        return _complain("nothing was written; --damaged goes on all the same", 1)
+        return _complain("nothing was written; --damaged continues anyway", 1)
     found = restore(store, trail, chosen.namespace)
     _write(write(found, [*_head(report, wrong, expected=bool(chosen.expect)), *_APPROVALS]), chosen.to)
     for line in found.left_out:
@@ -66,7 +73,7 @@ def _restore(chosen: argparse.Namespace) -> int:
 
 
 def _wrong(report: Report) -> list[str]:
-    """What is wrong with the trail, line by line."""
+    """The problems of the trail, one per line."""
     if not report.records:
         return [f"audit trail of {report.namespace}: there is none"]
     found = [f"{finding.kind}: {finding.message}" for finding in report.findings]
@@ -74,12 +81,12 @@ def _wrong(report: Report) -> list[str]:
 
 
 def _head(report: Report, wrong: list[str], *, expected: bool) -> list[str]:
-    """What stands above everything: of what this was made."""
+    """The lines at the top of the file: the sources of the manifests and the state of the trail."""
     if wrong:
-        state = ["WARNING: what follows rests on a trail that cannot be believed. Look at every line.", *wrong]
+        state = ["WARNING: these manifests are based on a trail that is not intact. Review every line.", *wrong]
     else:
         state = ["The trail is intact."]
-        state += [] if expected else ["Without --expect, records that were cut off at its end cannot be noticed."]
+        state += [] if expected else ["Without --expect, missing records at the end of the trail cannot be detected."]
     made = f"Rebuilt at {clock.now()} from the store and the audit trail of {report.namespace}, head {report.head}."
     return [made, *state]
 

@@ -1,4 +1,4 @@
-"""Reads what is left: the trail of a namespace, and the versions in the store. Reads only; these functions block."""
+"""Reads the trail of a namespace and the versions in the store. Read-only; these functions block."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _WORKERS = 8
 
 
 def restore(store: ObjectStore, trail: ObjectStore, namespace: str) -> Restored:
-    """What can be rebuilt of a namespace. `trail` is a client of the bucket with the audit trails.
+    """Rebuild the manifests of a namespace. `trail` is a client of the bucket with the audit trails.
 
-    Believes the trail: verify it first. Raises StoreError, and ValueError for what cannot be a namespace.
+    The trail is trusted: verify it first. Raises StoreError, and ValueError for an invalid namespace.
     """
     history = read_history(_records(trail, namespace))
     stored: dict[str, Stored] = {}
@@ -37,7 +37,7 @@ def restore(store: ObjectStore, trail: ObjectStore, namespace: str) -> Restored:
 
 
 def _records(trail: ObjectStore, namespace: str) -> Iterator[AuditRecord]:
-    """Those that can be read; the verifier names the others."""
+    """The valid records of the trail. The verifier reports the others."""
     for file in read_store(trail, namespace):
         try:
             yield AuditRecord.model_validate_json(file.data or b"")
@@ -46,8 +46,8 @@ def _records(trail: ObjectStore, namespace: str) -> Iterator[AuditRecord]:
 
 
 def _versions(store: ObjectStore, namespace: str) -> Iterator[ModelKey]:
-    """Every version with anything of it in the store."""
-    layout.audit_prefix(namespace)  # whether this can be a namespace at all
+    """Every version that has an object in the store."""
+    layout.audit_prefix(namespace)  # validates the namespace
     above = f"models/{namespace}/"
     for model in store.folders(above):
         for folder in store.folders(f"{above}{model}/"):
@@ -58,7 +58,7 @@ def _versions(store: ObjectStore, namespace: str) -> Iterator[ModelKey]:
 
 
 def _look(store: ObjectStore, key: ModelKey) -> tuple[str, Stored | str]:
-    """A version's name, and its bytes when all of them are there with their sizes; else what is wrong."""
+    """A version's name, and its stored model if all files exist with their sizes, or else the problem."""
     name = f"{key.model}.v{key.version}"
     try:
         model = verify_model(store, layout.model_prefix(*key))

@@ -1,4 +1,4 @@
-"""What the audit trail says that there was last: versions, what aliases pointed to, policies. Pure."""
+"""The last state according to the audit trail: versions, targets of aliases, policies. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from assay.store.audit.records import Action, AuditRecord
 class History:
     """The last record of each object, by the object's name.
 
-    `registered` has every version that ever was, with the record of its registration; those of them that were deleted
-    since are in `deleted`, those that are hidden in `archived`. `bound` are the aliases that point to a version.
+    `registered` has the registration of every version that ever existed; `deleted` has the deleted ones, and
+    `archived` the hidden ones. `bound` has the aliases that point to a version.
     """
 
     registered: dict[str, AuditRecord] = field(default_factory=dict)
@@ -24,10 +24,10 @@ class History:
 
 
 def read_history(records: Iterable[AuditRecord]) -> History:
-    """Go through all records of a namespace, in their order. It believes them: verify the trail first."""
+    """Read all records of a namespace in order. They are trusted: verify the trail first."""
     found, seen = History(), set[str]()
     for record in records:
-        # An event that was told again late is in the trail twice.
+        # An event that was reported again much later is in the trail twice.
         if record.event not in seen:
             seen.add(record.event)
             _take(found, record)
@@ -57,7 +57,7 @@ def _take(found: History, record: AuditRecord) -> None:
 
 
 def _forget(known: dict[str, AuditRecord], gone: AuditRecord) -> None:
-    """Forget an object that was deleted, unless another one of its name was recorded meanwhile."""
+    """Remove a deleted object, unless a newer object with the same name was recorded since."""
     name, uid = gone.object.name, gone.object.uid
     if name in known and uid in ("", known[name].object.uid):
         del known[name]

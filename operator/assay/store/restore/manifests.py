@@ -1,7 +1,7 @@
-"""The manifests of what was there, out of what the trail and the store say, and what cannot be rebuilt. Pure.
+"""Builds manifests from the trail and the store, and lists what cannot be rebuilt. Pure.
 
-A version is rebuilt only where both agree: the trail vouches for the manifest that lies beside the bytes. It names its
-own registered bytes, so nothing is copied when it is applied, and the run that its number was given to.
+A version is rebuilt only if both agree: the trail must have the digest of the manifest in the store. The rebuilt
+version refers to its registered bytes, so nothing is copied when it is applied, and to the run that holds its number.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from assay.store.models import RegisteredModel
 from assay.store.restore.history import History
 
 _PROVENANCE = ("parameters", "metrics", "source", "datasets", "images")
-_LEFT_OUT = {"leftOut", "sha256"}  # what a record has in the place of a field that was too large for it
+_LEFT_OUT = {"leftOut", "sha256"}  # replaces a field that was too large for a record
 _MAX_REASON = 500  # of an alias's spec
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A version as it lies in the store: its bytes, and who holds its number; `holder` is "" when nobody does."""
+    """A version in the store: its registered model, and the holder of its number, "" if there is none."""
 
     model: RegisteredModel
     holder: str
@@ -33,26 +33,26 @@ class Stored:
 
 @dataclass
 class Restored:
-    """Manifests, each with remarks on it, in the order in which they are to be applied; and why others are missing."""
+    """Manifests with remarks, in the order in which to apply them, and the reasons why others are left out."""
 
     manifests: list[tuple[Raw, list[str]]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def count(self, kind: str) -> int:
-        """How many there are of a kind."""
+        """The number of manifests of a kind."""
         return sum(manifest["kind"] == kind for manifest, _ in self.manifests)
 
 
 class _Cannot(Exception):
-    """Why something cannot be rebuilt."""
+    """An object cannot be rebuilt. The message is the reason."""
 
 
 def rebuild(
     namespace: str, history: History, stored: Mapping[str, Stored], broken: Mapping[str, str] | None = None
 ) -> Restored:
-    """Policies, then versions, then aliases: each finds there what it rests on.
+    """Rebuild policies, then versions, then aliases, so that each manifest follows the ones it depends on.
 
-    `stored` are the versions whose bytes are whole, by name; `broken` says of others what is wrong with them.
+    `stored` has the intact versions by name; `broken` has the problems of the others.
     """
     found = Restored()
     _policies(found, namespace, history)
@@ -97,36 +97,36 @@ def _by_number(name: str) -> tuple[str, int]:
 def _version(namespace: str, name: str, stored: Stored, history: History) -> tuple[Raw, list[str]]:
     model, record = stored.model, history.registered.get(name)
     _check(stored, record)
-    said = (record.after if record else None) or {}
-    remarks = [f"registered at {record.time}" if record else "no record of its registration: the owner is not known"]
-    provenance, lost = _provenance(said)
+    recorded = (record.after if record else None) or {}
+    remarks = [f"registered at {record.time}" if record else "no record of its registration: the owner is unknown"]
+    provenance, lost = _provenance(recorded)
     remarks += [f"provenance.{part} was too large for a record" for part in lost]
     run = model.manifest.run
     spec: Raw = {
         "model": model.manifest.model,
         "version": model.manifest.number,
-        "owner": said.get("owner"),
-        "run": run and _without_nothing({"name": run.name, "uid": run.uid, "experiment": run.experiment}),
+        "owner": recorded.get("owner"),
+        "run": run and _without_empty({"name": run.name, "uid": run.uid, "experiment": run.experiment}),
         "artifact": {"uri": model.uri, "digest": model.manifest.digest, "size": model.bytes},
         "provenance": provenance,
     }
-    manifest = _manifest(names.MODEL_VERSION, namespace, name, _without_nothing(spec))
-    manifest["metadata"] |= _without_nothing({"labels": _labels(model, archived=name in history.archived)})
+    manifest = _manifest(names.MODEL_VERSION, namespace, name, _without_empty(spec))
+    manifest["metadata"] |= _without_empty({"labels": _labels(model, archived=name in history.archived)})
     _check_schema(manifest)
     return manifest, remarks
 
 
 def _check(stored: Stored, record: AuditRecord | None) -> None:
-    """Raise _Cannot where the trail does not vouch for what lies in the store, or the number is another one's."""
+    """Raise _Cannot if the trail has other digests than the store, or if the number belongs to another claimant."""
     manifest = stored.model.manifest
     if record is not None:
-        wanted = {"artifact": manifest.digest, "manifest": stored.model.manifest_digest}
-        for what, found in wanted.items():
+        digests = {"artifact": manifest.digest, "manifest": stored.model.manifest_digest}
+        for what, found in digests.items():
             if record.digests.get(what, found) != found:
-                raise _Cannot(f"the {what} was registered as {record.digests[what]}, and the store has {found}")
+                raise _Cannot(f"the {what} was registered as {record.digests[what]}, but the store has {found}")
     claimant = f"run/{manifest.run.uid}" if manifest.run else f"manifest/{manifest.digest}"
     if stored.holder not in ("", claimant):
-        raise _Cannot(f"its number was given to {stored.holder}, and not to {claimant}")
+        raise _Cannot(f"its number was given to {stored.holder}, not to {claimant}")
 
 
 def _check_schema(manifest: Raw) -> None:
@@ -135,12 +135,12 @@ def _check_schema(manifest: Raw) -> None:
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part)[:80] for part in first["loc"])
-        raise _Cannot(f"no version can be like that: {where}: {first['msg'][:200]}") from None
+        raise _Cannot(f"the rebuilt spec is invalid: {where}: {first['msg'][:200]}") from None
 
 
-def _provenance(said: Raw) -> tuple[Raw, list[str]]:
-    """What it was made from, and which parts of that no record had room for."""
-    parts = {part: said[part] for part in _PROVENANCE if said.get(part)}
+def _provenance(recorded: Raw) -> tuple[Raw, list[str]]:
+    """The recorded provenance, and the names of its parts that were too large for a record."""
+    parts = {part: recorded[part] for part in _PROVENANCE if recorded.get(part)}
     lost = [part for part, value in parts.items() if isinstance(value, dict) and value.keys() == _LEFT_OUT]
     return {part: value for part, value in parts.items() if part not in lost}, lost
 
@@ -161,7 +161,7 @@ def _aliases(found: Restored, namespace: str, history: History, stored: Mapping[
         state = record.after or {}
         version = f"{model}.v{state.get('version')}"
         if version not in there or stored[version].model.manifest.digest != state.get("digest"):
-            found.left_out.append(f"ModelAlias {name}: {version}, to which it pointed, is left out or another one")
+            found.left_out.append(f"ModelAlias {name}: it pointed to {version}, which is left out or has other bytes")
             continue
         reason = f"restored; bound at {record.time} by {record.actor}" + (f": {record.reason}" if record.reason else "")
         spec = {"model": model, "alias": alias, "version": state["version"], "reason": reason[:_MAX_REASON]}
@@ -177,5 +177,5 @@ def _manifest(kind: str, namespace: str, name: str, spec: Raw) -> Raw:
     return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def _without_nothing(found: Raw) -> Raw:
+def _without_empty(found: Raw) -> Raw:
     return {key: value for key, value in found.items() if value not in (None, "", {}, [])}

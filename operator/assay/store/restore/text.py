@@ -1,4 +1,4 @@
-"""The manifests as YAML that means the same to every reader, with remarks that stay remarks. Pure."""
+"""Writes manifests as YAML that all parsers read alike, with remarks that cannot break out of comments. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENDLESS = 1 << 30
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that some reader of YAML takes for a number: 12e34 is a revision to one, a float to another."""
+    """Quotes every text that some YAML parsers read as a number: 12e34 is a string to one and a float to another."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -28,7 +28,7 @@ _Dumper.add_representer(str, _text)
 
 
 def write(restored: Restored, remarks: Iterable[str]) -> str:
-    """One document a manifest. `remarks` and what is left out stand above them as comments."""
+    """One YAML document per manifest. `remarks` and the list of left-out objects are comments at the top."""
     left_out = [f"left out: {each}" for each in restored.left_out]
     parts = [_comments([*remarks, *left_out])]
     for manifest, about in restored.manifests:
@@ -37,7 +37,7 @@ def write(restored: Restored, remarks: Iterable[str]) -> str:
 
 
 def _comments(lines: Iterable[str]) -> str:
-    # Names and reasons are other people's: whatever begins a new line for anybody is a space here.
+    # Names and reasons are untrusted: every kind of line break becomes a space.
     return "".join(f"# {' '.join(line.split())}\n" for line in lines)
 
 
