@@ -1,4 +1,4 @@
-"""The way to the store: tries again, takes new credentials, gives up in time, and never tells a secret."""
+"""The connection to the store: it retries, reloads credentials, gives up in time and never logs a secret."""
 
 import io
 import threading
@@ -43,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("down"), StoreDenied("expired"), NotFound("no bucket")])
-def test_tries_again_and_tells_once(place: Place, error: StoreError) -> None:
+def test_failures_are_retried_and_reported_once(place: Place, error: StoreError) -> None:
     errors = [error] * 4
 
     def request(_: ObjectStore) -> str:
@@ -60,7 +60,7 @@ def test_tries_again_and_tells_once(place: Place, error: StoreError) -> None:
     assert place.connection.fault == ""
 
 
-def test_what_cannot_be_mended_is_raised_at_once(place: Place) -> None:
+def test_permanent_errors_are_raised_immediately(place: Place) -> None:
     def refuse(_: ObjectStore) -> None:
         raise StoreError("bad name")
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_mended_is_raised_at_once(place: Place) -> None:
         place.connection.attempt(refuse)
 
 
-def test_what_no_record_can_do_without_is_tried_on(place: Place) -> None:
+def test_insist_retries_permanent_errors(place: Place) -> None:
     errors = [StoreError("over quota")] * 3
 
     def refuse(_: ObjectStore) -> str:
@@ -80,7 +80,7 @@ def test_what_no_record_can_do_without_is_tried_on(place: Place) -> None:
     assert "over quota" in place.output.getvalue()
 
 
-def test_newer_credentials_are_used_as_soon_as_they_are_there(place: Place) -> None:
+def test_new_credentials_are_used_immediately(place: Place) -> None:
     seen: list[str] = []
 
     def request(store: ObjectStore) -> None:
@@ -120,7 +120,7 @@ def test_gives_up_at_the_deadline(place: Place) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_single_request_that_is_denied_does_not_hold_up_the_others(place: Place) -> None:
+def test_a_denied_request_does_not_block_the_others(place: Place) -> None:
     def denied(_: ObjectStore) -> None:
         place.connection.attempt(lambda store: None)  # meanwhile others succeed
         raise StoreDenied("not this key")

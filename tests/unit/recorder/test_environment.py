@@ -1,4 +1,4 @@
-"""environment.json: always one, whatever the image and the store do, and always the same once it is decided."""
+"""environment.json: there is always one, and it never changes after the first decision."""
 
 import io
 import json
@@ -31,7 +31,7 @@ TOLD = {
 
 
 class Capture:
-    """A capture over an image of one package, and what it ships."""
+    """A capture of an image with one package, and the uploaded records."""
 
     def __init__(self, folder: Path, **told: Any) -> None:
         self.image, self.spool = folder / "image", folder / "spool"
@@ -56,7 +56,7 @@ def capture(tmp_path: Path) -> Capture:
     return Capture(tmp_path)
 
 
-def test_what_is_in_the_image(capture: Capture) -> None:
+def test_the_content_of_the_image_is_captured(capture: Capture) -> None:
     environment = capture.make()
     environment.run()
     assert environment.finish(0) == capture.shipped[0]
@@ -68,7 +68,7 @@ def test_what_is_in_the_image(capture: Capture) -> None:
     assert raw["hardware"]["gpus"]["requested"] == {"nvidia.com/gpu": "1"}
 
 
-def test_an_image_that_is_not_mounted_is_said(tmp_path: Path) -> None:
+def test_an_image_that_is_not_mounted_is_reported(tmp_path: Path) -> None:
     capture = Capture(tmp_path, unseen="node a has the kubelet v1.30.0")
     capture.make().run()
     assert capture.record.source == "recorder"
@@ -76,13 +76,13 @@ def test_an_image_that_is_not_mounted_is_said(tmp_path: Path) -> None:
     assert capture.record.packages == {}
 
 
-def test_a_volume_that_the_api_server_has_dropped_is_said(capture: Capture, tmp_path: Path) -> None:
+def test_a_volume_that_the_api_server_dropped_is_reported(capture: Capture, tmp_path: Path) -> None:
     capture.image = tmp_path / "absent"
     capture.make().run()
     assert capture.record.problems == ["the image was not mounted, although the pod requests it"]
 
 
-def test_an_image_that_defeats_us_is_said(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_capture_is_reported(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def defeat(_: object) -> None:
         raise MemoryError("too clever")
 
@@ -91,7 +91,7 @@ def test_an_image_that_defeats_us_is_said(capture: Capture, monkeypatch: pytest.
     assert capture.record.problems == ["the image could not be read: MemoryError: too clever"]
 
 
-def test_an_image_that_hangs_does_not_hold_up_the_end(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_image_does_not_delay_the_end(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     let_go, looking = threading.Event(), threading.Event()
     real = packages.installed
 
@@ -112,7 +112,7 @@ def test_an_image_that_hangs_does_not_hold_up_the_end(capture: Capture, monkeypa
     assert said == capture.shipped[0]
 
 
-def test_a_restarted_recorder_says_the_same(capture: Capture) -> None:
+def test_a_restarted_recorder_uses_the_saved_record(capture: Capture) -> None:
     capture.make().run()
     (capture.image / "opt/venv/lib/python3.11/site-packages/torch-2.4.dist-info/METADATA").write_text("Name: x\n")
     again = capture.make()
@@ -121,7 +121,7 @@ def test_a_restarted_recorder_says_the_same(capture: Capture) -> None:
     assert capture.record.packages == {"torch": "2.4"}
 
 
-def test_a_store_that_fails_is_tried_again_at_the_end(capture: Capture) -> None:
+def test_a_failed_upload_is_retried_at_the_end(capture: Capture) -> None:
     failing = [GaveUp("away")]
     shipped = capture.shipped
 
@@ -138,7 +138,7 @@ def test_a_store_that_fails_is_tried_again_at_the_end(capture: Capture) -> None:
 
 
 @pytest.mark.parametrize("told", ["", "{", "[]", "null"])
-def test_an_operator_that_says_nothing(capture: Capture, told: str) -> None:
+def test_a_missing_or_invalid_description_is_ignored(capture: Capture, told: str) -> None:
     capture.told = told
     capture.make().run()
     assert capture.record.packages == {"torch": "2.4"}
@@ -156,7 +156,7 @@ def test_the_largest_record_can_be_read() -> None:
 # Hardware
 
 
-def test_hardware_as_the_kernel_tells_it(tmp_path: Path) -> None:
+def test_hardware_is_read_from_the_kernel(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: Fast  CPU @ 3 GHz\n\nprocessor : 1\n")
     (tmp_path / "meminfo").write_text("MemTotal:       16384 kB\nMemFree: 1 kB\n")
     found = hardware(TOLD, "node-1", tmp_path)

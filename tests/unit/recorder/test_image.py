@@ -1,4 +1,4 @@
-"""Images are hostile until shown otherwise: links that lead out, pipes, circles, millions of files."""
+"""Images are untrusted: links that lead out, pipes, link loops, millions of files."""
 
 import os
 import time
@@ -39,7 +39,7 @@ def test_links_are_followed_inside_the_image(root: Path, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["../secret", "/secret", "../../secret", "{outside}", "/proc/self/root{outside}"])
-def test_links_lead_never_out_of_the_image(root: Path, target: str) -> None:
+def test_links_never_lead_out_of_the_image(root: Path, target: str) -> None:
     outside = str(root.parent / "secret")
     (root / "file").symlink_to(target.format(outside=outside))
     (root / "folder").symlink_to(str(root.parent))
@@ -49,7 +49,7 @@ def test_links_lead_never_out_of_the_image(root: Path, target: str) -> None:
     assert found.names("folder") == []
 
 
-def test_links_in_a_circle_and_long_ones_lead_nowhere(root: Path) -> None:
+def test_link_loops_and_long_paths_are_not_resolved(root: Path) -> None:
     (root / "a").symlink_to("b")
     (root / "b").symlink_to("a")
     (root / "grows").symlink_to("grows/x/" * 200 + "y")
@@ -67,32 +67,32 @@ def test_only_regular_files_are_read(root: Path) -> None:
     assert [found.read(name, 10) for name in ("pipe", "folder", "absent", "")] == [b""] * 4
 
 
-def test_no_more_is_read_than_asked_for(root: Path) -> None:
+def test_reads_are_limited(root: Path) -> None:
     with (root / "large").open("wb") as file:
         file.truncate(1 << 40)
     assert len(image(root).read("large", 1000)) == 1000
 
 
-def test_a_walk_follows_no_link_and_ends(root: Path) -> None:
+def test_a_walk_follows_no_links_and_terminates(root: Path) -> None:
     (root / "etc/self").symlink_to("/")
     (root / "etc/below").mkdir()
     assert [folder.path for folder in everything(image(root))] == ["", "etc", "etc/below"]
 
 
-def test_a_walk_goes_only_so_deep(root: Path) -> None:
+def test_the_depth_of_a_walk_is_limited(root: Path) -> None:
     deep = root.joinpath(*["d"] * 60)
     deep.mkdir(parents=True)
     assert max(len(PurePosixPath(folder.path).parts) for folder in everything(image(root))) < 20
 
 
-def test_folders_that_may_not_be_looked_into_are_named(root: Path) -> None:
+def test_unreadable_folders_are_listed(root: Path) -> None:
     (root / "closed").mkdir(mode=0o000)
     found = image(root)
     everything(found)
     assert found.closed == ([] if os.geteuid() == 0 else ["/closed"])
 
 
-def test_a_huge_folder_ends_the_budget_not_the_memory(root: Path) -> None:
+def test_a_huge_folder_exhausts_the_budget_not_the_memory(root: Path) -> None:
     for number in range(300):
         (root / f"file{number}").touch()
     with pytest.raises(TooMuch, match="it has too many files"):
@@ -101,7 +101,7 @@ def test_a_huge_folder_ends_the_budget_not_the_memory(root: Path) -> None:
         image(root, reads=0).read("etc/os-release", 10)
 
 
-def test_time_ends_the_budget(root: Path) -> None:
+def test_the_time_limit_exhausts_the_budget(root: Path) -> None:
     found = image(root, seconds=0)
     time.sleep(0.01)
     with pytest.raises(TooMuch, match="it could not be read within 0 s"):
@@ -109,7 +109,7 @@ def test_time_ends_the_budget(root: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_an_empty_folder_is_no_image(tmp_path: Path, there: bool) -> None:
+def test_an_empty_folder_is_not_an_image(tmp_path: Path, there: bool) -> None:
     if there:
         (tmp_path / "image").mkdir()
     assert not image(tmp_path / "image").mounted
@@ -121,7 +121,7 @@ links = st.dictionaries(st.sampled_from(["a", "b", "c", "a/b", "b/c"]), paths.fi
 
 
 def plant(root: Path, tree: dict[str, str]) -> None:
-    """Make links below a folder, and leave out those whose place is outside of it, behind another link."""
+    """Create links below a folder, except those that would be outside it behind another link."""
     for name, target in tree.items():
         at = root / name
         if not Path(os.path.realpath(at.parent)).is_relative_to(os.path.realpath(root)):

@@ -1,4 +1,4 @@
-"""Lines become points; what is bad is counted, quoted and skipped, and the rest of the line is kept."""
+"""Lines become points; invalid fields are counted, quoted and skipped, and the rest of the line is recorded."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def test_step_is_the_ordinal_of_the_accepted_line_and_time_is_now() -> None:
     assert points == [("a", 0, NOW, 1.0), ("a", 1, NOW, 2.0)]
 
 
-def test_timestamp_is_another_word_for_time() -> None:
+def test_timestamp_is_an_alias_of_time() -> None:
     points, _ = parse('{"timestamp": 5, "a": 1}', '{"timestamp": 5, "time": 6, "a": 1}')
     assert [point[2] for point in points] == [5.0, 6.0]
 
@@ -95,7 +95,7 @@ def test_a_bad_value_leaves_the_rest_of_the_line(value: str, warning: str) -> No
         ('"time": true', "line 1: time: not unix seconds: true"),
     ],
 )
-def test_a_bad_step_or_time_is_as_if_it_were_not_there(fields: str, warning: str) -> None:
+def test_an_invalid_step_or_time_is_replaced_by_the_default(fields: str, warning: str) -> None:
     points, totals = parse(f'{{{fields}, "a": 2}}')
     assert points == [("a", 0, NOW, 2.0)]
     assert (totals.rejected, totals.warnings) == (1, [warning])
@@ -114,7 +114,7 @@ def test_a_bad_name_is_rejected(name: str) -> None:
     totals.warnings[0].encode()
 
 
-def test_further_metrics_are_recorded_and_not_summarised() -> None:
+def test_metrics_above_the_limit_are_recorded_but_not_summarised() -> None:
     lines = [json.dumps({f"m{i}-{j}": i for i in range(600)}) for j in range(2)]
     points, totals = parse(*lines)
     assert (len(points), totals.points, len(totals.metrics)) == (1200, 1200, 1000)

@@ -1,4 +1,4 @@
-"""What is installed, told by made-up images that are laid out as real ones are."""
+"""Detection of installed packages, in synthetic images with the layout of real ones."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 
 class Tree:
-    """A made-up image."""
+    """A synthetic image."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -99,7 +99,7 @@ def test_conda(tree: Tree) -> None:
     assert (told(found), found.packages) == ([("/opt/conda", "3.11.9", 1)], {"numpy": "2.0"})
 
 
-def test_old_and_odd_ways_to_be_installed(tree: Tree) -> None:
+def test_packages_of_old_and_unusual_installers(tree: Tree) -> None:
     site = "usr/local/lib/python3.11/site-packages"
     tree.write(f"{site}/Old_Style-1.0-py3.11.egg-info", "Name: Old_Style\nVersion: 1.0\n")
     tree.write(f"{site}/setup.py-2.egg-info/PKG-INFO", "Name: setup.py\nVersion: 2\n")
@@ -119,14 +119,14 @@ def test_old_and_odd_ways_to_be_installed(tree: Tree) -> None:
     }
 
 
-def test_the_same_package_in_two_versions_is_told_with_its_places(tree: Tree) -> None:
+def test_a_package_in_two_versions_is_listed_with_its_prefixes(tree: Tree) -> None:
     tree.package("opt/a/lib/python3.11/site-packages", "numpy", "2.0")
     tree.package("opt/a/lib/python3.11/site-packages", "scipy", "1.0")
     tree.package("opt/b/lib/python3.11/site-packages", "numpy", "1.0")
     assert tree.look().packages == {"numpy": "2.0 (/opt/a), 1.0 (/opt/b)", "scipy": "1.0"}
 
 
-def test_caches_and_documentation_are_not_looked_at(tree: Tree) -> None:
+def test_caches_and_documentation_are_not_read(tree: Tree) -> None:
     tree.package("root/.cache/uv/archive-v0/x", "cached", "1")
     tree.package("usr/share/python-wheels", "shared", "1")
     tree.package("proc/1/root", "running", "1")
@@ -159,7 +159,7 @@ def test_an_image_without_python_has_nothing(tree: Tree) -> None:
     assert tree.look() == Installed()
 
 
-def test_an_image_that_is_too_large_says_so_and_tells_what_was_found(tree: Tree) -> None:
+def test_a_too_large_image_gives_a_partial_result_and_a_problem(tree: Tree) -> None:
     tree.package("opt/venv/lib/python3.11/site-packages", "torch", "2.4")
     tree.write("opt/venv/pyvenv.cfg", "version = 3.11.2")
     for number in range(200):
@@ -169,7 +169,7 @@ def test_an_image_that_is_too_large_says_so_and_tells_what_was_found(tree: Tree)
     assert (told(found), found.packages) == ([("/opt/venv", "3.11.2", 1)], {"torch": "2.4"})
 
 
-def test_no_more_packages_than_a_record_holds(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_packages_is_limited(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "MAX_PACKAGES", 3)
     for number in range(9):
         tree.package("usr/lib/python3.12/site-packages", f"p{number}", "1")

@@ -1,4 +1,4 @@
-"""The compacted file has exactly the points of the parts, bit by bit."""
+"""The compacted file has exactly the points of the parts, bit for bit."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ def test_every_value_survives_in_its_order(tmp_path: Path) -> None:
     assert repr(read(tmp_path / "metrics.parquet")) == repr(first + second)
 
 
-def test_no_points_make_an_empty_file_with_the_columns(tmp_path: Path) -> None:
+def test_without_points_the_file_is_empty_but_has_columns(tmp_path: Path) -> None:
     write_parquet([], 0, tmp_path / "metrics.parquet", tmp_path)
     described = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{tmp_path}/metrics.parquet')").fetchall()
     columns = [(name, kind) for name, kind, *_ in described]
@@ -43,13 +43,13 @@ def test_no_points_make_an_empty_file_with_the_columns(tmp_path: Path) -> None:
     assert read(tmp_path / "metrics.parquet") == []
 
 
-def test_a_part_that_lacks_points_is_noticed(tmp_path: Path) -> None:
+def test_a_part_with_missing_points_is_detected(tmp_path: Path) -> None:
     part = write_part(tmp_path / "1.gz", [("a", 1, 1.0, 1.0)])
     with pytest.raises(ParquetError, match="the file has 1 rows, but 2 were recorded"):
         write_parquet([part], 2, tmp_path / "metrics.parquet", tmp_path)
 
 
-def test_a_broken_part_is_noticed(tmp_path: Path) -> None:
+def test_a_corrupt_part_is_detected(tmp_path: Path) -> None:
     (tmp_path / "1.gz").write_bytes(b"no gzip")
     with pytest.raises(ParquetError):
         write_parquet([tmp_path / "1.gz"], 1, tmp_path / "metrics.parquet", tmp_path)

@@ -1,4 +1,4 @@
-"""Whatever is written, in whatever pieces, and wherever the recorder is killed: each point is recorded once."""
+"""Each point is recorded exactly once, whatever is written and wherever the recorder is killed."""
 
 import errno
 import gzip
@@ -62,7 +62,7 @@ class Pod:
         draft.replace(self.file)
 
     def work(self) -> None:
-        """Read and commit; start again when killed on the way."""
+        """Read and commit; restart after a kill."""
         try:
             while self.stream.poll():
                 pass
@@ -80,7 +80,7 @@ class Pod:
         return self.stream.state
 
     def points(self) -> list[Point]:
-        """What lies in the committed parts."""
+        """The rows of the committed parts."""
         spool = Spool(self.spool, "pod")
         rows = b"".join(gzip.decompress(part.read_bytes()) for part in spool.part_files(spool.load()))
         records = [json.loads(row) for row in rows.splitlines()]
@@ -150,7 +150,7 @@ def test_every_point_once_whatever_happens(text: bytes, data: st.DataObject) -> 
 @settings(max_examples=100, deadline=None, suppress_health_check=HEALTHY)
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 9), max_size=6)), max_size=6))
 def test_generations_follow_each_other(files: list[tuple[bool, list[int]]]) -> None:
-    """Each file replaces the one before: by something else, or by itself with more behind it."""
+    """Each file replaces the previous one, with other content or with a longer copy."""
     with fresh() as pod:
         expected: list[float] = []
         text = b""
@@ -191,12 +191,12 @@ def test_no_file_at_all_is_an_empty_record(pod: Pod) -> None:
     assert (state.parts, state.totals.points, pod.stream.problem) == ([], 0, "")
 
 
-def test_a_truncated_file_begins_anew(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_file_begins_a_new_generation(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     pod.write(b'{"a": 1}\n{"a": 2}\n')
     pod.work()
     pod.file.write_bytes(b'{"a": 3}\n')
     pod.work()
-    assert len(pod.points()) == 2  # it may be about to be written again in full
+    assert len(pod.points()) == 2  # a rewrite may be in progress
     monkeypatch.setattr(tail_module, "_REWRITE_SECONDS", 0.0)
     pod.work()
     state = pod.end()
@@ -205,7 +205,7 @@ def test_a_truncated_file_begins_anew(pod: Pod, monkeypatch: pytest.MonkeyPatch)
     assert state.position.generation == 1
 
 
-def test_a_file_that_is_written_again_in_full_doubles_nothing(pod: Pod) -> None:
+def test_a_fully_rewritten_file_duplicates_no_points(pod: Pod) -> None:
     text = b""
     for value in range(5):
         text += b'{"a": %d}\n' % value
@@ -218,7 +218,7 @@ def test_a_file_that_is_written_again_in_full_doubles_nothing(pod: Pod) -> None:
     assert state.totals.events == []
 
 
-def test_a_file_that_was_rewritten_behind_our_back(pod: Pod) -> None:
+def test_a_file_that_was_rewritten_between_two_reads(pod: Pod) -> None:
     pod.write(b'{"a": 1}\n')
     pod.work()
     pod.file.write_bytes(b'{"a": 7}\n{"a": 8}\n')
@@ -251,7 +251,7 @@ def test_a_file_that_was_replaced_while_the_recorder_was_down(pod: Pod) -> None:
 
 
 @pytest.mark.parametrize("newline", [b"\n", b""])
-def test_a_line_that_is_too_long_is_skipped_without_holding_it(newline: bytes) -> None:
+def test_an_oversized_line_is_skipped_without_buffering_it(newline: bytes) -> None:
     with fresh(chunk_bytes=4096) as pod:
         pod.write(b'{"a": 1}\n{"long": "' + b"x" * (3 << 20))
         pod.work()
@@ -302,7 +302,7 @@ def make_folder(path: Path) -> None:
         (make_folder, "is not a regular file"),
     ],
 )
-def test_what_is_no_file_is_neither_followed_nor_waited_for(
+def test_anything_but_a_regular_file_is_refused_without_blocking(
     pod: Pod, make: Callable[[Path], None], problem: str
 ) -> None:
     make(pod.file)
@@ -312,7 +312,7 @@ def test_what_is_no_file_is_neither_followed_nor_waited_for(
     assert pod.points() == []
 
 
-def test_a_symlink_that_takes_the_place_of_the_file_is_not_followed(pod: Pod) -> None:
+def test_a_symlink_that_replaces_the_file_is_not_followed(pod: Pod) -> None:
     pod.write(b'{"a": 1}\n')
     pod.work()
     pod.file.unlink()
@@ -352,7 +352,7 @@ def test_a_full_spool_makes_room_and_then_waits(pod: Pod, monkeypatch: pytest.Mo
     assert len(pod.points()) == 4
 
 
-def test_parts_that_are_in_the_store_make_room(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploaded_parts_are_evicted_to_make_room(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     pod.write(b'{"a": 0}\n')
     pod.work()
     pod.stream.state.uploaded = 1

@@ -1,4 +1,4 @@
-"""A model's bundle: the OpenSSF's own package verifies it, and refuses it once a byte is another."""
+"""A model's bundle: OpenSSF model-signing verifies it, and refuses it after any byte changes."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ def sha256(data: bytes) -> str:
 
 
 class Folder:
-    """A model as it was fetched, its bundle, and the public key, as files."""
+    """A fetched model, its bundle and the public key, as files."""
 
     def __init__(self, folder: Path, files: dict[str, bytes]) -> None:
         self.model, self.signature, self.key = folder / "digits", folder / "v1.sig", folder / "signing.pub"
@@ -74,7 +74,7 @@ def test_model_signing_verifies_a_bundle_and_refuses_another_byte(tmp_path: Path
         verify(KEYRING, folder.data, folder.model)
 
 
-def test_a_file_more_or_less_is_refused(tmp_path: Path) -> None:
+def test_an_added_or_removed_file_is_refused(tmp_path: Path) -> None:
     folder = Folder(tmp_path, FILES)
     (folder.model / "added").write_bytes(b"")
     with pytest.raises(ValueError, match="Extra files"):
@@ -89,7 +89,7 @@ def test_a_file_more_or_less_is_refused(tmp_path: Path) -> None:
         verify(KEYRING, folder.data, folder.model)
 
 
-def test_what_model_signing_passes_over_is_covered_by_our_own_digest(tmp_path: Path) -> None:
+def test_files_that_model_signing_ignores_are_covered_by_our_digest(tmp_path: Path) -> None:
     folder = Folder(tmp_path, FILES)
     (folder.model / ".gitattributes").write_bytes(b"other")
     model_signing_verify(folder.model, folder.signature, folder.key)
@@ -97,14 +97,14 @@ def test_what_model_signing_passes_over_is_covered_by_our_own_digest(tmp_path: P
         verify(KEYRING, folder.data, folder.model)
 
 
-def test_a_symbolic_link_is_no_model(tmp_path: Path) -> None:
+def test_a_symlink_in_a_model_is_refused(tmp_path: Path) -> None:
     folder = Folder(tmp_path, FILES)
     (folder.model / "link").symlink_to("weights.bin")
     with pytest.raises(SignatureInvalid, match="neither a file nor a folder"):
         verify(KEYRING, folder.data, folder.model)
 
 
-def test_another_key_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
     folder = Folder(tmp_path, FILES)
     other = new_key()
     folder.key.write_bytes(public_pem(other.public_key()))
@@ -114,7 +114,7 @@ def test_another_key_is_refused(tmp_path: Path) -> None:
         verify(Keyring.of(other), folder.data, folder.model)
 
 
-def test_the_statement_is_what_model_signing_would_have_made(tmp_path: Path) -> None:
+def test_the_statement_equals_the_one_of_model_signing(tmp_path: Path) -> None:
     from model_signing import hashing
     from model_signing._signing.signing import Payload
 
@@ -136,7 +136,7 @@ PATHS = st.lists(PARTS.filter(lambda part: part not in (".", "..")), min_size=1,
 
 
 @given(st.dictionaries(PATHS, st.binary(max_size=2), min_size=1, max_size=6))
-def test_whatever_files_are_called_model_signing_lists_them_alike(files: dict[str, bytes]) -> None:
+def test_model_signing_lists_files_with_any_name_alike(files: dict[str, bytes]) -> None:
     from model_signing._signing.signing import dsse_payload_to_manifest
 
     said = bundle.statement(Model("ns/digits.v1", "sha256:" + "a" * 64), [(p, sha256(d)) for p, d in files.items()])
@@ -157,7 +157,7 @@ def test_no_byte_of_a_bundle_can_change_unnoticed() -> None:
             claim = bundle.check(KEYRING, changed, model)
         except (SignatureInvalid, KeyUnknown):
             continue
-        # What is not signed, and nobody relies on: the hint, the names of fields that we do not read.
+        # Unsigned data that nobody relies on: the hint, the names of unused fields.
         passed += 1
         assert claim.files == {"a": "b" * 64}
         assert json.loads(changed)["dsseEnvelope"]["payload"] == said["dsseEnvelope"]["payload"]
@@ -173,7 +173,7 @@ def test_the_bundle_of_another_version_is_refused(name: str, digest: str) -> Non
 
 
 def sealed(statement: Any, kind: str = "application/vnd.in-toto+json") -> bytes:
-    """A bundle around anything, with a signature that is right."""
+    """A bundle around any statement, with a valid signature."""
     payload = json.dumps(statement).encode()
     signature = base64.b64encode(KEYRING.sign(pae(payload))).decode()
     envelope = {
@@ -205,7 +205,7 @@ ROOTLESS = {**STATEMENT, "subject": [{"name": "x", "digest": {"sha256": "c" * 64
         (sealed(ROOTLESS), "contradicts itself"),
     ],
 )
-def test_what_is_no_bundle_is_refused_in_words(data: bytes, said: str) -> None:
+def test_an_invalid_bundle_is_refused_with_a_reason(data: bytes, said: str) -> None:
     with pytest.raises(SignatureInvalid, match=said):
         bundle.read(KEYRING, data)
 
@@ -217,13 +217,13 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_whatever_is_signed_there_is_an_answer(statement: Any) -> None:
+def test_any_signed_statement_is_accepted_or_refused(statement: Any) -> None:
     with pytest.raises(SignatureInvalid):
         bundle.read(KEYRING, sealed(statement))
 
 
 @given(JSON, JSON)
-def test_whatever_lies_there_there_is_an_answer(envelope: Any, part: Any) -> None:
+def test_any_envelope_is_accepted_or_refused(envelope: Any, part: Any) -> None:
     for found in (envelope, {"payload": part, "payloadType": "application/vnd.in-toto+json", "signatures": envelope}):
         with pytest.raises((SignatureInvalid, KeyUnknown)):
             bundle.read(KEYRING, json.dumps({"mediaType": bundle.MEDIA_TYPE, "dsseEnvelope": found}).encode())

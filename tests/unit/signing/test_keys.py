@@ -1,4 +1,4 @@
-"""Keys from files: what is believed, what signs, and how one takes another's place."""
+"""Keys from files: trust, signing and rotation."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ def settings(folder: Path) -> SigningSettings:
     return SigningSettings(str(folder / "signing.key"), str(folder / "public-keys.pem"))
 
 
-def test_a_made_key_signs_and_is_believed(tmp_path: Path) -> None:
+def test_a_generated_key_signs_and_is_trusted(tmp_path: Path) -> None:
     made = make_keys(tmp_path)
     keyring = Keys(settings(tmp_path)).current()
     assert keyring.signing_id == made
@@ -36,14 +36,14 @@ def test_a_made_key_signs_and_is_believed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["public-keys.pem", "signing.key", "signing.pub"]
 
 
-def test_the_id_is_what_openssl_says(tmp_path: Path) -> None:
+def test_the_key_id_matches_openssl(tmp_path: Path) -> None:
     made = make_keys(tmp_path)
     script = "openssl pkey -pubin -in signing.pub -outform DER | sha256sum"
     said = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said.split()[0] == made
 
 
-def test_rotation_signs_with_the_new_key_and_believes_the_old_one(tmp_path: Path) -> None:
+def test_after_rotation_the_new_key_signs_and_the_old_one_is_trusted(tmp_path: Path) -> None:
     old = make_keys(tmp_path)
     keys = Keys(settings(tmp_path))
     signature, before = keys.current().sign(b"data"), keys.state()
@@ -69,7 +69,7 @@ def test_without_files_nothing_is_signed(tmp_path: Path) -> None:
             keys.current().sign(b"data")
 
 
-def test_keys_that_appear_and_go_are_noticed(tmp_path: Path) -> None:
+def test_added_and_removed_key_files_are_noticed(tmp_path: Path) -> None:
     keys = Keys(settings(tmp_path))
     assert keys.current().signing_id == ""
     made = make_keys(tmp_path)
@@ -99,7 +99,7 @@ SEALED = new_key().private_bytes(PEM, PKCS8, serialization.BestAvailableEncrypti
         (b"x" * (2 << 20), "is larger than 1048576 bytes"),
     ],
 )
-def test_a_file_that_is_no_private_key_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_invalid_private_key_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "signing.key"
     path.write_bytes(content)
     with pytest.raises(KeyUnusable, match=said) as caught:
@@ -118,14 +118,14 @@ def test_a_file_that_is_no_private_key_is_refused(tmp_path: Path, content: bytes
         (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "holds a block that is not a public key"),
     ],
 )
-def test_a_file_with_something_else_than_public_keys_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_invalid_public_key_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "public-keys.pem"
     path.write_bytes(content)
     with pytest.raises(KeyUnusable, match=said):
         read_public(path)
 
 
-def test_words_around_public_keys_are_passed_over(tmp_path: Path) -> None:
+def test_text_around_public_keys_is_ignored(tmp_path: Path) -> None:
     keys = [new_key().public_key() for _ in range(3)]
     path = tmp_path / "public-keys.pem"
     path.write_bytes(b"\n".join(b"# from 2025\n" + public_pem(key) for key in keys))
@@ -133,7 +133,7 @@ def test_words_around_public_keys_are_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     make_keys(tmp_path)
     (tmp_path / "signing.key").chmod(0)
     with pytest.raises(KeyUnusable, match="cannot be read"):

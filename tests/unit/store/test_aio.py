@@ -21,7 +21,7 @@ class Bucket:
         return key.encode()
 
 
-async def test_each_operation_is_told_by_its_name_with_what_it_raised() -> None:
+async def test_each_operation_is_observed_with_its_name_and_exception() -> None:
     told: Told = []
     bucket = Bucket()
     store = AsyncStore(cast(ObjectStore, bucket), 1, lambda *what: told.append(what))
@@ -37,7 +37,7 @@ async def test_each_operation_is_told_by_its_name_with_what_it_raised() -> None:
     assert all(0 <= seconds < 60 for _, seconds, _ in told)
 
 
-async def test_without_an_observer_nothing_is_told() -> None:
+async def test_without_an_observer_nothing_is_reported() -> None:
     bucket = Bucket()
     store = AsyncStore(cast(ObjectStore, bucket), 1)
     assert await asyncio.gather(*(store.run(bucket.read, key) for key in "ab")) == [b"a", b"b"]
@@ -48,7 +48,7 @@ async def test_without_an_observer_nothing_is_told() -> None:
     ("error", "counted"),
     [(StoreUnavailable("x"), 1), (NotFound("x"), 0), (RecordError("x"), 0), (ValueError("x"), 0), (None, 0)],
 )
-def test_only_what_the_store_has_failed_to_do_is_an_error(error: Exception | None, counted: int) -> None:
+def test_only_failures_of_the_store_are_counted_as_errors(error: Exception | None, counted: int) -> None:
     operation = f"operation_{type(error).__name__}"
     metrics.store_operation(operation, 0.1, error)
     labels = {"operation": operation, "error": type(error).__name__}

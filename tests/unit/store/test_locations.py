@@ -30,13 +30,13 @@ places = st.builds(
         ("s3://b", "b", "", "", True),
     ],
 )
-def test_what_an_address_names(uri: str, bucket: str, key: str, folder: str, is_folder: bool) -> None:
+def test_an_address_is_parsed(uri: str, bucket: str, key: str, folder: str, is_folder: bool) -> None:
     found = parse(uri)
     assert (found.bucket, found.key, found.folder, found.is_folder) == (bucket, key, folder, is_folder)
 
 
 @pytest.mark.parametrize("uri", ["", "b/x", "gs://b/x", "s3://", "s3:///x", "s3://b//x", "s3://b/x//", "s3://b/../x"])
-def test_what_is_no_address_is_refused(uri: str) -> None:
+def test_an_invalid_address_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match="is not an address of the form"):
         parse(uri)
 

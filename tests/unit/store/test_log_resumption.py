@@ -1,4 +1,4 @@
-"""The seams of a log: whatever a node gives of it, and whenever, each line is kept once and in its place."""
+"""Log resumption: each line is stored once and in order, whatever a node returns and when."""
 
 import gzip
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ _BACK = timedelta(seconds=5)
 
 
 class Written(NamedTuple):
-    """A line as a program wrote it; `at` in nanoseconds."""
+    """A line that a program wrote; `at` in nanoseconds."""
 
     at: int
     text: bytes
@@ -31,7 +31,7 @@ def stamp(at: int, digits: int = 9) -> bytes:
 
 
 class Node:
-    """A container's log as a kubelet gives it: the file of the moment, whole lines in the order of their writing."""
+    """A container's log as a kubelet returns it: complete lines of the current file, in the order of writing."""
 
     def __init__(self) -> None:
         self.lines: list[Written] = []
@@ -56,7 +56,7 @@ class Node:
 
 
 class Reader:
-    """Reads as the operator does, and keeps what it was given in parts."""
+    """Reads like the operator and stores the result in parts."""
 
     def __init__(self, pieces: list[int]) -> None:
         self.parts: list[bytes] = []
@@ -86,12 +86,12 @@ class Reader:
         return found
 
     def forget(self) -> None:
-        """Begin again from what is kept, as after a crash."""
+        """Restart from the stored parts, as after a crash."""
         self.cursor = cursor_of(reversed(self.parts))
 
     @property
     def kept(self) -> bytes:
-        """What is kept, with the pieces of a line put together."""
+        """The stored lines, with the pieces of each line joined."""
         whole: list[bytes] = []
         for line in b"".join(self.parts).split(b"\n")[:-1]:
             head, _, text = line.partition(b" ")
@@ -113,7 +113,7 @@ forward = st.lists(st.tuples(steps, texts), max_size=8)
 
 
 def written(node: Node, at: int, batch: list[tuple[int, bytes]]) -> int:
-    """Write lines from a time on, and return the time then."""
+    """Write lines beginning at a time, and return the end time."""
     for step, text in batch:
         if step < 0:
             node.write([Written(at + step, text)])
@@ -146,7 +146,7 @@ def test_overlapping_answers_give_each_line_once_and_in_order(
 
 
 @given(st.lists(st.tuples(forward, st.integers(0, 300), st.booleans()), min_size=1, max_size=8))
-def test_answers_that_break_off_anywhere_lose_and_double_nothing(
+def test_truncated_answers_lose_and_duplicate_nothing(
     rounds: list[tuple[list[tuple[int, bytes]], int, bool]],
 ) -> None:
     node, reader, at = Node(), Reader([]), 10**9
@@ -181,7 +181,7 @@ def test_rotation_loses_only_what_was_rotated_before_it_was_read(
 
 
 @given(st.lists(st.integers(0, 3 * log_resumption.PIECE_BYTES), min_size=1, max_size=6), st.booleans())
-def test_a_line_that_grows_for_hours_is_kept_in_pieces(sizes: list[int], crash: bool) -> None:
+def test_a_growing_line_is_stored_in_pieces(sizes: list[int], crash: bool) -> None:
     node, reader = Node(), Reader([1000])
     node.write([Written(1, b"before"), Written(2, b"")])
     for number, size in enumerate(sizes):
@@ -195,7 +195,7 @@ def test_a_line_that_grows_for_hours_is_kept_in_pieces(sizes: list[int], crash: 
     assert reader.kept == node.answer()
 
 
-def test_an_answer_that_ends_before_the_cursor_is_not_taken_for_a_rotated_log() -> None:
+def test_an_answer_that_ends_before_the_cursor_is_not_a_rotated_log() -> None:
     early, late = (stamp(at) + b" a\n" for at in (1, 2))
     for answer in (early, early + late):
         found = LogResumption(Cursor(stamp(2), 2, 1), rotated=True)
@@ -205,7 +205,7 @@ def test_an_answer_that_ends_before_the_cursor_is_not_taken_for_a_rotated_log() 
     assert found.feed(early) == early
 
 
-def test_an_unfinished_line_is_kept_at_the_end_and_not_before() -> None:
+def test_an_unfinished_line_is_stored_only_at_the_end() -> None:
     node, reader = Node(), Reader([])
     node.write([Written(1, b"whole"), Written(2, b"half")])
     reader.read(node, cut=1)
@@ -218,7 +218,7 @@ def test_an_unfinished_line_is_kept_at_the_end_and_not_before() -> None:
     assert reader.kept == node.answer()
 
 
-def test_what_is_no_line_is_noise_and_not_kept() -> None:
+def test_text_that_is_not_a_log_line_is_noise_and_not_stored() -> None:
     words = b"unable to retrieve container logs for containerd://0123"
     found = LogResumption(None)
     assert found.feed(words) + found.finish(True) == b""
@@ -249,7 +249,7 @@ def test_since_is_in_whole_seconds_and_in_the_node_s_zone() -> None:
     assert since(Cursor(b"2026-03-01T00:00:03+05:30", 1, 0), timedelta(seconds=5)) == "2026-02-28T23:59:58+05:30"
 
 
-def test_a_place_is_found_without_the_older_parts_when_their_lines_have_other_stamps() -> None:
+def test_older_parts_are_not_read_if_their_lines_have_other_stamps() -> None:
     def parts():
         yield stamp(10**9) + b" a\n" + stamp(4 * 10**9) + b" b\n"
         raise AssertionError("an older part was asked for")

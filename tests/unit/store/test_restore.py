@@ -1,4 +1,4 @@
-"""What can be rebuilt from the trail and the store, what is left out and why, and that no remark becomes a manifest."""
+"""What is rebuilt from the trail and the store, what is left out and why; no remark becomes a manifest."""
 
 import hashlib
 from typing import Any
@@ -78,7 +78,7 @@ def manifests(found: Restored) -> dict[str, Raw]:
     return {manifest["metadata"]["name"]: manifest for manifest, _ in found.manifests}
 
 
-def test_a_version_is_what_it_was() -> None:
+def test_a_version_is_rebuilt_as_it_was() -> None:
     found = rebuilt([registered(1, 1)], stored(1, run=True))
     assert found.left_out == []
     version = manifests(found)["digits.v1"]
@@ -98,7 +98,7 @@ def test_a_version_is_what_it_was() -> None:
     }
 
 
-def test_what_was_deleted_stays_deleted_unless_it_was_registered_again() -> None:
+def test_a_deleted_version_stays_deleted_unless_it_was_registered_again() -> None:
     gone = record(2, "VersionDeleted", "digits.v1")
     found = rebuilt([registered(1, 1), gone], stored(1))
     assert found.manifests == []
@@ -113,7 +113,7 @@ def test_what_was_deleted_stays_deleted_unless_it_was_registered_again() -> None
         (stored(1, holder="run/another"), "its number was given to run/another, not to manifest/"),
     ],
 )
-def test_what_the_trail_or_the_number_contradicts_is_left_out(version: Stored, said: str) -> None:
+def test_a_version_that_contradicts_the_trail_or_its_number_is_left_out(version: Stored, said: str) -> None:
     found = rebuilt([registered(1, 1), bound(2, 1)], version)
     assert found.manifests == []
     assert said in found.left_out[0]
@@ -122,12 +122,12 @@ def test_what_the_trail_or_the_number_contradicts_is_left_out(version: Stored, s
     )
 
 
-def test_a_manifest_that_was_exchanged_with_its_bytes_is_left_out() -> None:
+def test_a_version_whose_manifest_and_bytes_were_replaced_is_left_out() -> None:
     said = registered(1, 1).model_copy(update={"digests": {"manifest": sha256("the one that was written")}})
     assert "the manifest was registered as" in rebuilt([said], stored(1)).left_out[0]
 
 
-def test_bytes_that_are_gone_or_not_whole_are_named() -> None:
+def test_missing_and_incomplete_bytes_are_reported() -> None:
     found = rebuilt([registered(1, 1), registered(2, 2)], broken={"digits.v2": "x is missing in the store"})
     assert found.left_out == [
         "ModelVersion digits.v1: its bytes are not in the store",
@@ -135,14 +135,14 @@ def test_bytes_that_are_gone_or_not_whole_are_named() -> None:
     ]
 
 
-def test_a_version_that_no_record_knows_has_no_owner() -> None:
+def test_a_version_without_a_record_has_no_owner() -> None:
     found = rebuilt([], stored(1))
     ((manifest, remarks),) = found.manifests
     assert "owner" not in manifest["spec"]
     assert remarks == ["no record of its registration: the owner is unknown"]
 
 
-def test_what_was_too_large_for_a_record_is_left_out_and_said() -> None:
+def test_fields_too_large_for_a_record_are_left_out_and_reported() -> None:
     found = rebuilt([registered(1, 1, metrics={"leftOut": 300_000, "sha256": "0" * 64})], stored(1))
     ((manifest, remarks),) = found.manifests
     assert manifest["spec"]["provenance"] == {"parameters": {"lr": 0.1}}
@@ -158,7 +158,7 @@ def test_a_hidden_version_stays_hidden() -> None:
     assert "labels" not in found["digits.v1"]["metadata"]
 
 
-def test_an_alias_points_to_what_was_live_last() -> None:
+def test_an_alias_points_to_the_last_live_version() -> None:
     records = [registered(1, 1), registered(2, 2), bound(3, 1), bound(4, 2), bound(5, 1, "RolledBack", reason="slow")]
     alias = manifests(rebuilt(records, stored(1), stored(2)))["digits.champion"]
     assert alias["spec"] == {
@@ -179,7 +179,7 @@ def test_an_alias_that_was_deleted_does_not_come_back() -> None:
     assert "digits.champion" not in manifests(rebuilt([*told_late, nameless], stored(1)))
 
 
-def test_policies_come_first_as_they_were_last() -> None:
+def test_policies_come_first_in_their_last_state() -> None:
     one = record(3, "PolicyChanged", "two-people", after={"spec": {"approvals": {"required": 1}}, "generation": 1})
     two = record(4, "PolicyChanged", "two-people", after={"spec": {"approvals": {"required": 2}}, "generation": 2})
     other = record(5, "PolicyChanged", "freeze", after={"spec": {}, "generation": 1}, uid="p")
@@ -189,7 +189,7 @@ def test_policies_come_first_as_they_were_last() -> None:
     assert manifests(found)["two-people"]["spec"] == {"approvals": {"required": 2}}
 
 
-def test_an_event_that_was_told_twice_counts_once() -> None:
+def test_an_event_that_was_reported_twice_counts_once() -> None:
     again = registered(3, 1).model_copy(update={"event": "e1"})
     assert "digits.v1" in read_history([registered(1, 1), record(2, "VersionDeleted", "digits.v1"), again]).deleted
 
@@ -222,7 +222,7 @@ def test_no_reason_or_name_smuggles_a_manifest_in(line_break: str) -> None:
     assert next(yaml.safe_load_all(text))["spec"]["owner"] == forged
 
 
-def test_what_is_missing_stands_at_the_top() -> None:
+def test_left_out_objects_are_listed_at_the_top() -> None:
     text = write(rebuilt([registered(1, 1)]), ["made for a test"])
     assert text.splitlines() == [
         "# made for a test",

@@ -1,4 +1,4 @@
-"""The end of a series is found with few questions, wherever it is and whatever is missing before it."""
+"""The end of a series is found with few requests, wherever it is and whatever gaps it has."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def test_the_last_is_the_largest(taken: set[int], after: int) -> None:
 
 
 @given(numbers)
-def test_the_name_of_a_claim_goes_both_ways(number: int) -> None:
+def test_the_name_of_a_claim_round_trips(number: int) -> None:
     assert layout.parse_number_name(layout.number_name(number)) == number
 
 
@@ -39,17 +39,17 @@ def test_names_of_claims_sort_as_their_numbers_do() -> None:
 
 
 @pytest.mark.parametrize("name", ["000000000.json", "1.json", "0000000001.json", "000000001", "00000000١.json", "v1"])
-def test_what_is_not_the_name_of_a_claim(name: str) -> None:
+def test_invalid_names_of_claims(name: str) -> None:
     assert layout.parse_number_name(name) is None
 
 
 @pytest.mark.parametrize("number", [-1, 0, layout.MAX_NUMBER + 1])
-def test_numbers_that_no_version_has(number: int) -> None:
+def test_invalid_version_numbers(number: int) -> None:
     with pytest.raises(ValueError, match="cannot be the number of a version"):
         layout.number_name(number)
 
 
-def test_where_claims_lie() -> None:
+def test_the_keys_of_claims() -> None:
     assert layout.number_prefix("ml", "digits") == "models/ml/digits/numbers"
     assert layout.number_prefix("ml", "digits", layout.PASSED) == "models/ml/digits/passed"
     assert layout.claimant_key("ml", "digits", "a" * 64, 7) == f"models/ml/digits/claimants/{'a' * 64}/007.json"
