@@ -1,7 +1,7 @@
-"""Whose a record is when another namespace has got the name of a deleted one: what is older than it is not its own.
+"""Decides whether a record belongs to a namespace whose name was used before: records older than it are not its own.
 
-Both times come from the API server and the operator: a run's record begins with the Run as it was created, and its
-`creationTimestamp` cannot be chosen; the manifest of a registered model says when it was written. Reads only.
+The ages can be trusted. A run's record contains the Run as it was created, whose `creationTimestamp` comes from the API
+server; the operator writes the time into the manifest of a registered model. Read-only.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, TooLarge
 from assay.store.limits import MAX_MANIFEST_BYTES
 
-#: How many records one address may stand for.
+#: The maximum number of records below one address.
 MAX_RECORDS = 1000
 _RUN, _MODEL = "runs", "models"
-#: How many parts the prefix of a record has, and the file and field that tell its age.
+#: The number of path segments in the prefix of a record.
 _DEPTH = {_RUN: 5, _MODEL: 4}
 _VERSION = re.compile(r"v[1-9][0-9]{0,8}")
 
 
 class TooManyRecords(Exception):
-    """An address stands for more records than can be looked at. The message is for people."""
+    """An address covers more records than the operator checks. The message is written for users."""
 
 
 def is_own(key: str, namespace: str) -> bool:
-    """Whether a key lies below the prefixes that are a namespace's own by their name."""
+    """Whether a key is below the prefixes of a namespace."""
     return key.split("/")[:2] in ([_RUN, namespace], [_MODEL, namespace])
 
 
 def earlier(store: ObjectStore, key: str, since: datetime) -> str:
-    """The prefix of the first record at or below `key` that was made before `since`, "" when there is none.
+    """The prefix of the first record at or below `key` that was created before `since`; "" if there is none.
 
-    `key` is one for which `is_own` holds. What is no record counts as none. Raises StoreError, TooManyRecords.
+    `is_own` must be true for `key`. Anything that is not a record is ignored. Raises StoreError, TooManyRecords.
     """
     parts = key.rstrip("/").split("/")
     root = parts[0]
     depth = _DEPTH[root]
     for number, prefix in enumerate(_records(store, "/".join(parts[:depth]), min(len(parts), depth), depth)):
         if number >= MAX_RECORDS:
-            raise TooManyRecords(f"{key} stands for more than {MAX_RECORDS} records: name one of them")
+            raise TooManyRecords(f"{key} covers more than {MAX_RECORDS} records: name one of them")
         made = _made(store, root, prefix)
         if made is not None and made < since:
             return prefix
     return ""
 
 
-def _records(store: ObjectStore, prefix: str, depth: int, wanted: int) -> Iterator[str]:
-    if depth == wanted:
+def _records(store: ObjectStore, prefix: str, depth: int, target: int) -> Iterator[str]:
+    if depth == target:
         yield prefix
         return
     for name in store.folders(f"{prefix}/"):
-        if prefix.startswith(f"{_MODEL}/") and depth == wanted - 1 and not _VERSION.fullmatch(name):
+        if prefix.startswith(f"{_MODEL}/") and depth == target - 1 and not _VERSION.fullmatch(name):
             continue
-        yield from _records(store, f"{prefix}/{name}", depth + 1, wanted)
+        yield from _records(store, f"{prefix}/{name}", depth + 1, target)
 
 
 def _made(store: ObjectStore, root: str, prefix: str) -> datetime | None:
-    """When a record was made, None when nothing says so."""
+    """The time when a record was created; None if it is unknown."""
     name = layout.RUN if root == _RUN else layout.MANIFEST
     try:
         found = json.loads(store.get_bytes(f"{prefix}/{name}", MAX_MANIFEST_BYTES))
