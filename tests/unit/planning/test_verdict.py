@@ -102,7 +102,7 @@ MESSAGES: dict[str, Callable[[], Verdict]] = {
     ),
     "unsigned": lambda: judge(version(), knowing("signed")),
     "no signature": lambda: judge(
-        version(unsigned="there is no models/team/digits/signatures/v23.sig"), knowing("signed")
+        version(unsigned="models/team/digits/signatures/v23.sig does not exist"), knowing("signed")
     ),
     "never soaked": lambda: judge(version(), SOAK),
     "soaking": lambda: judge(version(held=(held("staging", 3),)), SOAK),
