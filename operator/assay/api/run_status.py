@@ -44,6 +44,9 @@ class RecordStatus(Model):
     artifacts: Annotated[
         str | None, Field(max_length=2048, description="Prefix of the artifacts of the pod that counts.")
     ] = None
+    pod: Annotated[
+        str | None, Field(max_length=253, description="Name of the pod whose artifacts and metrics count.")
+    ] = None
     complete: Annotated[bool, Field(description="Whether every file of the manifest was found in the store.")] = False
     manifest_digest: Annotated[Digest | None, Field(description="Digest of the run's manifest.json.")] = None
     files: Annotated[int | None, Field(description="Number of files in the manifest.")] = None

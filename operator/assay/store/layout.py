@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from assay.api.objects import Raw, experiment_of
 from assay.store.limits import MAX_KEY_BYTES
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -100,6 +101,22 @@ def run_prefix(namespace: str, experiment: str | None, run: str, uid: str) -> st
         if not _NAME.fullmatch(name) or ".." in name:
             raise ValueError(f"{name[:300]!r} cannot be part of a run's prefix")
     return f"runs/{namespace}/{experiment or _NO_EXPERIMENT}/{run}/{uid}"
+
+
+def prefix_of(run: Raw) -> str:
+    """The prefix of a raw Run. Raises ValueError for what cannot be the name of a Kubernetes object."""
+    metadata = run["metadata"]
+    return run_prefix(metadata["namespace"], experiment_of(run), metadata["name"], metadata["uid"])
+
+
+def counting_pod(run: Raw) -> str:
+    """The name of the pod whose artifacts and metrics count, "" before a raw Run has ended, or without one.
+
+    Runs that ended before ``status.record.pod`` existed have it in the address of the artifacts only.
+    """
+    record = (run.get("status") or {}).get("record") or {}
+    artifacts = str(record.get("artifacts") or "")
+    return str(record.get("pod") or artifacts.rstrip("/").removesuffix(f"/{ARTIFACTS}").rpartition("/")[2])
 
 
 def parse_run_prefix(prefix: str) -> RunKey:

@@ -19,7 +19,6 @@ from assay.store.verify import model_digest, run_manifest
 #: More than the API server's limit for an object.
 _MAX_RUN_BYTES = 4 << 20
 _MAX_ENVIRONMENT_BYTES = 16 << 20
-_EXPERIMENT = "assay.dev/experiment"
 
 
 def read_run(store: ObjectStore, namespace: str, experiment: str | None, name: str, uid: str) -> Raw:
@@ -44,13 +43,9 @@ def read_environment(store: ObjectStore, run: Raw) -> Raw:
 
     ``run`` is a raw Run with its status, live or from ``read_run``.
     """
-    artifacts = ((run.get("status") or {}).get("record") or {}).get("artifacts") or ""
-    pod = artifacts.rstrip("/").removesuffix(f"/{layout.ARTIFACTS}").rpartition("/")[2]
-    metadata = run["metadata"]
-    experiment = (metadata.get("labels") or {}).get(_EXPERIMENT)
-    prefix = layout.run_prefix(metadata["namespace"], experiment, metadata["name"], metadata["uid"])
     try:
-        return _json(store, f"{layout.pod_prefix(prefix, pod)}/{layout.ENVIRONMENT}", _MAX_ENVIRONMENT_BYTES)
+        pod = layout.pod_prefix(layout.prefix_of(run), layout.counting_pod(run))
+        return _json(store, f"{pod}/{layout.ENVIRONMENT}", _MAX_ENVIRONMENT_BYTES)
     except (NotFound, RecordError, ValueError):
         return {}
 
@@ -80,7 +75,7 @@ def _status(store: ObjectStore, prefix: str, run: Raw, manifest: RunManifest) ->
     last = max(found, key=lambda pod: (pod.finished, pod.pod))
     metrics = {name: each.model_dump(include=_SUMMARY) for name, each in last.summary.metrics.items()}
     artifacts = f"s3://{store.config.bucket}/{layout.pod_prefix(prefix, last.pod)}/{layout.ARTIFACTS}/"
-    return status | _model(run, last) | {"metrics": metrics, "record": {"artifacts": artifacts}}
+    return status | _model(run, last) | {"metrics": metrics, "record": {"artifacts": artifacts, "pod": last.pod}}
 
 
 _SUMMARY = {"last", "min", "max", "step", "count"}

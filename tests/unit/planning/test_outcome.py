@@ -19,6 +19,7 @@ RECORD = Record(
     problem=None,
     uri="s3://assay/runs/team/sweep/sweep-0/uid/",
     artifacts="s3://assay/runs/team/sweep/sweep-0/uid/pods/p/artifacts/",
+    pod="p",
     manifest_digest=DIGEST,
     files=7,
     bytes=1234,
@@ -140,6 +141,7 @@ def test_a_complete_job_with_its_record_is_a_success() -> None:
     assert status.record.to_dict() == {
         "uri": RECORD.uri,
         "artifacts": RECORD.artifacts,
+        "pod": RECORD.pod,
         "complete": True,
         "manifestDigest": DIGEST,
         "files": 7,

@@ -27,6 +27,29 @@ def test_prefix_is_as_documented() -> None:
     assert layout.part_path(7) == "metrics/part-00007.jsonl.gz"
 
 
+def test_the_prefix_of_a_run_has_its_experiment() -> None:
+    run = {
+        "metadata": {"namespace": "team", "name": "sweep-0", "uid": "u", "labels": {"assay.dev/experiment": "sweep"}}
+    }
+    assert layout.prefix_of(run) == "runs/team/sweep/sweep-0/u"
+    del run["metadata"]["labels"]
+    assert layout.prefix_of(run) == "runs/team/_/sweep-0/u"
+
+
+@pytest.mark.parametrize(
+    ("record", "pod"),
+    [
+        ({"pod": "b", "artifacts": "s3://assay/runs/team/_/r/u/pods/a/artifacts/"}, "b"),
+        ({"artifacts": "s3://assay/runs/team/_/r/u/pods/a/artifacts/"}, "a"),
+        ({"uri": "s3://assay/runs/team/_/r/u/"}, ""),
+        (None, ""),
+    ],
+)
+def test_the_pod_that_counts_is_a_field_and_was_only_in_an_address(record: dict[str, str] | None, pod: str) -> None:
+    assert layout.counting_pod({"metadata": {}, "status": {"record": record}}) == pod
+    assert layout.counting_pod({"metadata": {}}) == ""
+
+
 @pytest.mark.parametrize("bad", ["", "..", "a/b", "*", "A", "_", "a..b", "a?", "${x}", "a" * 254, "a\n"])
 def test_names_that_kubernetes_refuses_make_no_prefix(bad: str) -> None:
     with pytest.raises(ValueError):

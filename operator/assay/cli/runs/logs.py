@@ -20,7 +20,7 @@ from assay.kube.errors import ApiError
 from assay.planning.runs.recipe import containers_of
 from assay.queries.references import near
 from assay.queries.runs import recorded
-from assay.store import logs
+from assay.store import layout, logs
 from assay.store.logs import Log
 
 
@@ -93,7 +93,7 @@ def _others(pods: Sequence[Raw], wanted: Wanted) -> str:
 
 def _stored(session: Session, run: Raw, wanted: Wanted) -> None:
     name = run["metadata"]["name"]
-    found = logs.list_logs(session.store, recorded.prefix_of(run), wanted.pod)
+    found = logs.list_logs(session.store, layout.prefix_of(run), wanted.pod)
     pods = sorted({log.name.pod for log in found})
     if not found:
         message = f"nothing is kept of the logs of the run {name}" + (f", pod {wanted.pod}" if wanted.pod else "")
@@ -104,7 +104,7 @@ def _stored(session: Session, run: Raw, wanted: Wanted) -> None:
     again = f", started for the {log.name.attempt + 1}. time" if log.name.attempt else ""
     more = "" if wanted.pod or len(pods) == 1 else f"; --pod names another one: {', '.join(pods)}"
     printing.note(f"from the store: pod {pod}, container {log.name.container}{again}{more}")
-    lines = logs.read_log(session.store, recorded.prefix_of(run), log.name)
+    lines = logs.read_log(session.store, layout.prefix_of(run), log.name)
     Printer(wanted.timestamps).kept(lines, wanted.tail)
     for gap in log.gaps:
         printing.note(f"missing{f' after {gap.after}' if gap.after else ''}: {gap.reason}")

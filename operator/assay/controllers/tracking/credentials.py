@@ -14,8 +14,9 @@ from assay.api.run_status import CredentialsStatus
 from assay.controllers.runtime.context import Context
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
-from assay.controllers.tracking import datasets, records
+from assay.controllers.tracking import datasets
 from assay.planning.runs.job import CREDENTIALS_KEY, owner_reference, run_labels, secret_name
+from assay.store import layout
 from assay.store.credentials import Credentials, issue_model_credentials, issue_run_credentials
 
 
@@ -29,7 +30,7 @@ def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) ->
 async def issue(context: Context, run: Raw) -> CredentialsStatus:
     """Issue credentials for a run's own prefix, and for its data sets, and put them into its Secret."""
     more = await datasets.secret_data(context, run)
-    issued = await context.store.run(issue_run_credentials, context.settings.store, records.prefix_of(run))
+    issued = await context.store.run(issue_run_credentials, context.settings.store, layout.prefix_of(run))
     return await _write(context, run, secret_name(run), run_labels(run), issued, more)
 
 

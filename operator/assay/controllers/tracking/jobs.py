@@ -17,6 +17,7 @@ from assay.planning.conditions import parse_time
 from assay.planning.runs import pod_security
 from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
 from assay.planning.runs.job import build_job
+from assay.store import layout
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
     await _check_pod_security(context, body)
     wanted = build_job(
         body,
-        records.prefix_of(body),
+        layout.prefix_of(body),
         context.settings.job,
         suspended_by=names.EXPERIMENT if held else "",
         unseen=image_volumes.unseen(context, status),

@@ -17,12 +17,12 @@ from assay.api.run_status import TERMINAL
 from assay.controllers import metrics
 from assay.controllers.runtime.queue import Key, Requeue, WorkQueue
 from assay.controllers.runtime.tracking_cache import TrackingCache, place
-from assay.controllers.tracking import records
 from assay.controllers.tracking.log_stream import CHATTY_BYTES, LogStream, Sources
 from assay.kube.aio import Kube
 from assay.kube.errors import ApiError
 from assay.planning.runs.facts import PodFacts
 from assay.planning.runs.starts import Start
+from assay.store import layout
 from assay.store.aio import AsyncStore
 from assay.store.errors import StoreError, StoreUnavailable
 from assay.store.layout import LogName
@@ -204,7 +204,7 @@ class LogReader:
         if name not in mine.streams:
             # Spread out: many pods of a sweep begin at once.
             first = min(self._seconds, _FIRST_SECONDS) * random.uniform(0.5, 1.0) if start.running else 0.0  # noqa: S311
-            stream = LogStream(self._sources, place(run)[0], records.prefix_of(run), name)
+            stream = LogStream(self._sources, place(run)[0], layout.prefix_of(run), name)
             mine.streams[name] = _Stream(stream, time.monotonic() + first, start.running)
         return mine.streams[name]
 

@@ -8,12 +8,12 @@ from assay.api import names
 from assay.api.objects import Raw
 from assay.api.run_status import RunStatus
 from assay.controllers.runtime.context import Context, now
-from assay.controllers.tracking import records
 from assay.planning.conditions import flag
 from assay.planning.runs import outcome, provenance
 from assay.planning.runs.provenance import Builder
 from assay.signing import stored
 from assay.signing.errors import KeyUnusable, NoKey, SigningError
+from assay.store import layout
 from assay.store.errors import StoreError, StoreUnavailable
 
 
@@ -32,7 +32,7 @@ async def attest(context: Context, run: Raw, status: RunStatus) -> RunStatus:
             stored.sign_provenance,
             context.store.blocking,
             context.keys.current(),
-            records.prefix_of(run),
+            layout.prefix_of(run),
             statement,
         )
         found = flag(True, names.VERIFIED, f"{signed.uri}, key {signed.key}")

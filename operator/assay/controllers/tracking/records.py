@@ -22,7 +22,7 @@ from assay.store import layout, sealing
 from assay.store.client import ObjectStore
 from assay.store.clock import now
 from assay.store.errors import NotFound, RecordError
-from assay.store.layout import LogName
+from assay.store.layout import LogName, prefix_of
 from assay.store.limits import MAX_FILES, MAX_PODS
 from assay.store.logs import LogFiles, log_files
 from assay.store.records import DatasetRecord, FileEntry, MissingEntry, PodManifest, PodRecord, RunManifest, Summary
@@ -64,13 +64,6 @@ class _Pods:
     @property
     def names(self) -> list[str]:
         return sorted(self.whole.keys() | self.broken.keys())
-
-
-def prefix_of(run: Raw) -> str:
-    """Return the prefix of a Run in the store."""
-    namespace, name = place(run)
-    experiment = (run["metadata"].get("labels") or {}).get(names.LABEL_EXPERIMENT)
-    return layout.run_prefix(namespace, experiment, name, run["metadata"]["uid"])
 
 
 class NoPrefix(Refused):

@@ -331,7 +331,7 @@ def _write_record(context: Context, run: Raw, expires: datetime | None, reason: 
         # It was never launched: nothing is recorded yet.
         records.open_record(store, run)
         records.close_record(store, run, "Failed", status.reason or "", [], "", lambda _: status)
-        prefix = records.prefix_of(run)
+        prefix = layout.prefix_of(run)
     else:
         prefix = status.record.uri.removeprefix(f"s3://{context.settings.store.bucket}/").rstrip("/")
     verify_run(store, prefix)

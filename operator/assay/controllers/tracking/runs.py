@@ -21,6 +21,7 @@ from assay.kube.errors import ApiError
 from assay.planning.runs import outcome, phases, retention
 from assay.planning.runs.facts import JobFacts, PodFacts
 from assay.planning.runs.job import InvalidTemplate
+from assay.store import layout
 from assay.store.errors import StoreUnavailable
 from assay.store.records import Summary
 
@@ -153,12 +154,13 @@ def _ended(
 
 
 def _record(context: Context, body: Raw, closed: records.Closed) -> outcome.Record:
-    base = f"s3://{context.settings.store.bucket}/{records.prefix_of(body)}"
+    base = f"s3://{context.settings.store.bucket}/{layout.prefix_of(body)}"
     return outcome.Record(
         succeeded=closed.outcome == "Succeeded",
         problem=closed.problem,
         uri=f"{base}/",
         artifacts=f"{base}/pods/{closed.pod}/artifacts/" if closed.pod else None,
+        pod=closed.pod or None,
         manifest_digest=closed.manifest_digest,
         files=closed.files,
         bytes=closed.bytes,

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 from assay.api.objects import Raw
 from assay.controllers.runtime.tracking_cache import TrackingCache
-from assay.controllers.tracking import records
 from assay.controllers.tracking.kubelets import Kubelets, NoStats
 from assay.planning.runs.job import is_ours
 from assay.planning.runs.usage import Point, Sample, points, samples
-from assay.store import system
+from assay.store import layout, system
 from assay.store.aio import AsyncStore
 from assay.store.errors import StoreError, StoreUnavailable
 
@@ -121,7 +120,7 @@ class Usage:
     def _pod(self, run: Raw, uid: str, name: str) -> _Pod:
         if uid not in self._pods:
             now = time.monotonic()
-            self._pods[uid] = _Pod(run["metadata"]["uid"], records.prefix_of(run), name, now, now)
+            self._pods[uid] = _Pod(run["metadata"]["uid"], layout.prefix_of(run), name, now, now)
         return self._pods[uid]
 
     async def _look(self, node: str, pods: dict[str, _Pod]) -> None:

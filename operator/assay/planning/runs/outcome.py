@@ -63,6 +63,8 @@ class Record:
     problem: tuple[str, str] | None
     uri: str
     artifacts: str | None
+    #: The pod whose artifacts and metrics count, None without one.
+    pod: str | None
     manifest_digest: str
     files: int
     bytes: int
@@ -221,6 +223,7 @@ def _record_status(record: Record | None) -> RecordStatus | None:
     return RecordStatus(
         uri=record.uri,
         artifacts=record.artifacts,
+        pod=record.pod,
         complete=record.problem is None,
         # Without a manifest, which lists the recorded status, there is nothing to say of it.
         manifest_digest=record.manifest_digest or None,

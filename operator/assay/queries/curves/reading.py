@@ -125,7 +125,7 @@ class Points:
 @contextmanager
 def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
     """All points of the pod of a raw Run that counts, or of another one. Raises AssayError."""
-    name, prefix = run["metadata"]["name"], recorded.prefix_of(run)
+    name, prefix = run["metadata"]["name"], layout.prefix_of(run)
     chosen = _pod(store, run, prefix, pod)
     with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database(folder) as database:
         source = _copy(store, sealing.current(store, prefix, chosen), Path(folder))

@@ -68,7 +68,7 @@ def _of_version(access: Access, body: Raw) -> Stored:
 
 
 def _of_run(access: Access, run: Raw) -> Stored:
-    prefix, pod = recorded.prefix_of(run), recorded.pod_of(run)
+    prefix, pod = layout.prefix_of(run), recorded.pod_of(run)
     folder = layout.PODS if sealing.is_sealed(access.store, prefix) else layout.INTAKE
     artifacts = f"{folder}/{pod or '_'}/{layout.ARTIFACTS}"
     return Stored(run["metadata"]["name"], "run", prefix, artifacts, run, _run_files(access, prefix))

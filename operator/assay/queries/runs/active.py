@@ -13,8 +13,7 @@ from assay.api.resources import RUNS
 from assay.api.run_status import TERMINAL
 from assay.planning.runs.usage import CPU_CORES, MEMORY_BYTES
 from assay.queries.access import Access
-from assay.queries.runs import recorded
-from assay.store import system
+from assay.store import layout, system
 from assay.store.client import ObjectStore
 from assay.store.errors import StoreError
 from assay.store.parallel import ordered
@@ -103,7 +102,7 @@ def _of_run(store: ObjectStore, run: Raw) -> tuple[float, int] | None:
     attempts = (run.get("status") or {}).get("attempts") or []
     if not attempts:
         return None
-    return now_used(system.last(store, recorded.prefix_of(run), attempts[-1]["pod"]))
+    return now_used(system.last(store, layout.prefix_of(run), attempts[-1]["pod"]))
 
 
 def now_used(points: Sequence[Raw]) -> tuple[float, int] | None:

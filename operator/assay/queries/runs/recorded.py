@@ -42,19 +42,11 @@ def find(access: Access, text: str) -> Raw:
     return references.run(access, name)
 
 
-def prefix_of(run: Raw) -> str:
-    """Return the prefix of a run in the store."""
-    metadata = run["metadata"]
-    return layout.run_prefix(metadata["namespace"], experiment_of(run), metadata["name"], metadata["uid"])
-
-
 def pod_of(run: Raw) -> str:
     """Return the name of the pod that counts, else of the newest one; "" when no pod is known."""
     status = run.get("status") or {}
-    artifacts = (status.get("record") or {}).get("artifacts") or ""
-    counts = artifacts.rstrip("/").removesuffix(f"/{layout.ARTIFACTS}").rpartition("/")[2]
     attempts = status.get("attempts") or []
-    return counts or (attempts[-1]["pod"] if attempts else "")
+    return layout.counting_pod(run) or (attempts[-1]["pod"] if attempts else "")
 
 
 # Records
