@@ -6,9 +6,10 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import typer
+from typing_extensions import TypedDict
 
 from assay.api import names
 from assay.api.approvals import groups_line, read_approval

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import typer
+from typing_extensions import TypedDict
 
 from assay.api import names
 from assay.api.resources import MODEL_VERSIONS

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NotRequired
+
+from typing_extensions import TypedDict
 
 from assay.api.objects import Raw
 from assay.cli.manifests.validate import Complaint

@@ -1,11 +1,11 @@
-"""The JSON Schema of what commands answer: `python -m assay.cli.output.schema docs/cli.schema.json`.
+"""The JSON Schema of the commands' JSON output: `python -m assay.cli.output.schema docs/cli.schema.json`.
 
-`--check` only compares.
+`--check` compares the file with the code and writes nothing.
 
-    $defs.<Type>            one type, as assay.cli.output.answers and the modules of the commands declare it
-    x-assay-answers.<command>  the names of the types of its answers
+    $defs.<Type>               one type, as assay.cli.output.answers and the modules of the commands declare it
+    x-assay-answers.<command>  the names of the types that the command prints
 
-An answer may get new keys, so none is forbidden here; those that are listed are there, unless they are not required.
+Later versions may add keys, so the schema forbids none. Keys listed as required are always present.
 """
 
 from __future__ import annotations
@@ -13,93 +13,63 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from assay.api.objects import Raw
 from assay.cli.output.answers import ANSWERS
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+
+class _Generator(GenerateJsonSchema):
+    """Generates no titles: pydantic would repeat the name of every field as one."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never."""
+        return False
 
 
 def document() -> Raw:
-    """Return the schema of every command's answers."""
-    named = _Definitions()
-    commands = {command: [named.add(answer) for answer in answers] for command, answers in ANSWERS.items()}
+    """Return the schema of all commands' JSON output. Raises TypeError if two types have the same name."""
+    kinds = {kind: TypeAdapter[Any](kind) for answers in ANSWERS.values() for kind in answers}
+    _, found = TypeAdapter.json_schemas(
+        [(kind.__name__, "serialization", adapter) for kind, adapter in kinds.items()], schema_generator=_Generator
+    )
+    definitions = found["$defs"]
+    names = {command: [kind.__name__ for kind in answers] for command, answers in ANSWERS.items()}
+    if unknown := {name for each in names.values() for name in each} - set(definitions):
+        raise TypeError(f"two types are called {', '.join(sorted(unknown))}")
     return {
-        "$schema": _DIALECT,
+        "$schema": GenerateJsonSchema.schema_dialect,
         "title": "What assay prints with -o json",
-        "x-assay-answers": commands,
-        "$defs": dict(sorted(named.schemas.items())),
+        "x-assay-answers": names,
+        "$defs": {name: _plain(definition) for name, definition in sorted(definitions.items())},
     }
 
 
-@dataclass
-class _Definitions:
-    """Types that have a name: each is defined once, and referred to."""
-
-    kinds: dict[str, Any] = field(default_factory=dict)
-    schemas: dict[str, Raw] = field(default_factory=dict)
-
-    def add(self, kind: Any) -> str:
-        """Define a type, unless it is defined already, and return its name. Raises TypeError for two of one name."""
-        name = str(kind.__name__)
-        if self.kinds.setdefault(name, kind) is not kind:
-            raise TypeError(f"two types are called {name}: {self.kinds[name]} and {kind}")
-        if name not in self.schemas:
-            self.schemas[name] = {}  # so that a type may refer to itself
-            self.schemas[name] |= self._object(kind)
-        return name
-
-    def _object(self, kind: Any) -> Raw:
-        hints = get_type_hints(kind, include_extras=True)
-        optional = {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
-        about = " ".join((kind.__doc__ or "").split()).replace("``", "`")
-        kinds = {name: get_args(hint)[0] if name in optional else hint for name, hint in hints.items()}
-        return {
-            "type": "object",
-            **({"description": about} if about else {}),
-            "properties": {name: self._schema(each) for name, each in kinds.items()},
-            "required": [name for name in hints if name not in optional],
-        }
-
-    def _schema(self, kind: Any) -> Raw:
-        if kind is Any:
-            return {}
-        if kind in _PLAIN:
-            return {"type": _PLAIN[kind]}
-        if is_typeddict(kind) or is_dataclass(kind):
-            return {"$ref": f"#/$defs/{self.add(kind)}"}
-        origin, arguments = get_origin(kind), get_args(kind)
-        if origin is Literal:
-            return {"enum": list(arguments)}
-        if origin in (Union, UnionType):
-            return {"anyOf": [self._schema(each) for each in arguments]}
-        if origin is list:
-            return {"type": "array", "items": self._schema(arguments[0])}
-        if origin is dict:
-            return {"type": "object", "additionalProperties": self._schema(arguments[1])}
-        raise TypeError(f"{kind} has no JSON Schema here")
+def _plain(definition: Raw) -> Raw:
+    """Return a definition without its title, with its docstring as one line of plain text."""
+    about = " ".join(definition.get("description", "").split()).replace("``", "`")
+    return {key: value for key, value in definition.items() if key != "title"} | ({"description": about} if about else {})
 
 
 def main() -> int:
-    """Write the schema, or say whether the file is what would be written."""
+    """Write the schema, or check that the file is up to date."""
     parser = argparse.ArgumentParser(
-        prog="python -m assay.cli.output.schema", description="The schema of what assay prints."
+        prog="python -m assay.cli.output.schema", description="The JSON Schema of what assay prints."
     )
     parser.add_argument("file", type=Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when the file is another one")
-    wanted = parser.parse_args()
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the file is out of date")
+    request = parser.parse_args()
     text = json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
-    if not wanted.check:
-        wanted.file.write_text(text, encoding="utf-8")
+    if not request.check:
+        request.file.write_text(text, encoding="utf-8")
         return 0
-    if wanted.file.exists() and wanted.file.read_text(encoding="utf-8") == text:
+    if request.file.exists() and request.file.read_text(encoding="utf-8") == text:
         return 0
-    sys.stderr.write(f"{wanted.file} is not what the code says: python -m assay.cli.output.schema {wanted.file}\n")
+    sys.stderr.write(f"{request.file} is out of date: run python -m assay.cli.output.schema {request.file}\n")
     return 1
 
 

@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
+from typing_extensions import TypedDict
 
 from assay.api import names
 from assay.api.objects import Raw

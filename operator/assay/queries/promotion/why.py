@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 from assay.api.modelalias import ModelAliasStatus, RequirementStatus
 from assay.planning.promotion import binding

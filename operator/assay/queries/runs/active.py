@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 from assay.api import names
 from assay.api.errors import AssayError
