@@ -83,7 +83,7 @@ def test_the_artifacts_of_a_run_are_listed(assay: Assay, told: Told) -> None:
     recorded(told)
     answer = assay("artifacts", "ls", "digits-3")
     golden.check("artifacts-ls", answer.out)
-    assert "more files are in the record: --all lists them" in answer.err
+    assert "more files in the record; --all lists them" in answer.err
     whole = assay("artifacts", "ls", "digits-3", "--all", "-o", "json").json()
     assert (whole["name"], whole["kind"]) == ("digits-3", "run")
     assert {"run.json", "pods/p/artifacts/plot.png"} <= {each["path"] for each in whole["items"]}
@@ -106,7 +106,7 @@ def test_a_run_that_goes_on_shows_what_has_come(assay: Assay, told: Told) -> Non
     told.store.put_bytes(f"{told.prefix(run)}/intake/p/artifacts/checkpoint.bin", b"so far")
     answer = assay("artifacts", "ls", "digits-4")
     assert answer.lines[1].split() == ["checkpoint.bin", "6", "B"]
-    assert "nothing vouches for these files yet" in answer.err
+    assert "these files are not verified" in answer.err
 
 
 def test_what_is_not_there_is_said(assay: Assay, told: Told) -> None:
@@ -138,7 +138,7 @@ def test_a_file_that_is_there_is_replaced_only_by_force(assay: Assay, told: Told
     recorded(told)
     (tmp_path / "plot.png").write_bytes(b"mine")
     refused = assay("artifacts", "get", "digits-3", "plot.png", cwd=tmp_path)
-    assert (refused.code, "plot.png is there" in refused.err) == (2, True)
+    assert (refused.code, "plot.png already exists" in refused.err) == (2, True)
     assert (tmp_path / "plot.png").read_bytes() == b"mine"
     assert assay("artifacts", "get", "digits-3", "plot.png", "--force", cwd=tmp_path).code == 0
     assert tree(tmp_path) == {"plot.png": b"png"}
@@ -221,7 +221,7 @@ def test_a_signature_is_checked_by_the_keys_that_are_given(assay: Assay, told: T
     where = layout.ModelKey(told.namespace, "digits", 1)
     sign_version(told.store, Keyring.of(private), where, found.manifest.digest)
     valid = assay("artifacts", "verify", "digits.v1", ASSAY_SIGNING_PUBLIC_KEYS_FILE=str(public))
-    assert valid.lines[1] == f"signature: valid, by the key {key}"
+    assert valid.lines[1] == f"signature: valid, by key {key}"
     other = assay("artifacts", "verify", "digits.v1", "--key", str(others / "public-keys.pem"))
     assert (other.code, "which is not a known key" in other.out) == (6, True)
     none = assay("artifacts", "verify", "digits.v1", "--key", str(tmp_path / "none"))
@@ -250,9 +250,9 @@ def test_the_live_version_is_pulled_whole(assay: Assay, told: Told, tmp_path: Pa
         "bytes": 100_005,
         "directory": str(where),
     }
-    assert "held it already" in again.err
+    assert "already contains this model" in again.err
     other = assay("pull", "digits/23", str(where))
-    assert (other.code, "holds something else" in other.err) == (2, True)
+    assert (other.code, "contains other files" in other.err) == (2, True)
     assert tree(where) == MODEL
 
 

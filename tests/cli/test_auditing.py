@@ -136,7 +136,7 @@ def test_what_does_not_exist_is_answered_with_what_is_near(assay: Assay, served:
     served.kubectl("create", "-f", "-", stdin=json.dumps(serves_nothing))
     answer = assay("lineage", "deployment/other")
     assert answer.code == 1
-    assert "serves no alias" in answer.err
+    assert "does not follow an alias" in answer.err
 
 
 # The trail
@@ -185,7 +185,7 @@ def test_history_is_the_trail_s_word_on_an_alias(assay: Assay, told: Objects) ->
 
 def test_history_at_a_moment_says_who_what_and_from_which_data(assay: Assay, told: Objects) -> None:
     answer = assay("history", "digits.champion", "--at", "2026-03-14T12:05Z").out
-    assert "digits.champion held v1 at 2026-03-14T12:05Z" in answer
+    assert "digits.champion pointed to v1 at 2026-03-14T12:05Z" in answer
     assert "approved by rita" in answer
     assert "https://git.example.com/ml/digits at 3f2c0e" in answer
     assert f"digits 2.1 {D2}" in answer
@@ -224,8 +224,8 @@ def test_a_trail_that_was_cut_is_noticed_by_the_head_that_the_operator_keeps(ass
     unseen = assay("audit", "verify", "--as", "nobody")
     assert unseen.code == 6
     assert "NOT PROVEN, 4 records" in unseen.out
-    assert "not compared with the head" in unseen.err
-    assert "nothing proves that the audit trail" in unseen.err
+    assert "not compared with the operator's head" in unseen.err
+    assert "cannot prove that the audit trail" in unseen.err
     assert "ClusterRole assay-auditor" in unseen.err
     assert json.loads(assay("audit", "verify", "--as", "nobody", "-o", "json").out)["intact"] is False
 
@@ -328,7 +328,7 @@ def test_an_exported_version_is_accepted_by_a_namespace_that_may_name_its_bytes(
 ) -> None:
     answer = assay("export", "digits.champion")
     uri = f"s3://assay/models/{served.namespace}/digits/v1/"
-    assert f"# The other cluster's operator must be able to read {uri}," in answer.lines
+    assert f"# The operator of the other cluster must be able to read {uri}." in answer.lines
     other = f"{served.namespace}-other"
     governed.create_namespace(other)
     try:
@@ -349,4 +349,4 @@ def test_a_version_without_registered_bytes_cannot_be_exported(assay: Assay, obj
     objects.apply(registry.model_version("digits", 4, namespace=objects.namespace))
     answer = assay("export", "digits.v4")
     assert answer.code == 1
-    assert "no registered bytes" in answer.err
+    assert "no registered copy" in answer.err

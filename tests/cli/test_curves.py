@@ -67,6 +67,19 @@ def test_a_finished_and_a_running_run_are_drawn_together(assay: Assay, told: Tol
     golden.check("curves-log", assay("curves", "one", "--metric", "loss", *smooth, COLUMNS="78", LINES="20").out)
 
 
+def test_a_legend_shows_parameters_of_the_runs(assay: Assay, told: Told) -> None:
+    for name, depth in (("one", 2), ("two", 3)):
+        run = told.run(name, parameters={"depth": depth, "kind": "a"})
+        told.streamed(run, f"{name}-pod", [points(1.0, 3)])
+        told.tell("run", name, {"phase": "Running", "attempts": [{"pod": f"{name}-pod", "phase": "Running"}]})
+    drawn = assay("curves", "one", "two", "--metric", "loss", "--legend", "kind, depth")
+    assert [line[:24].strip() for line in drawn.lines[-2:]] == ["a  one (kind a, depth 2)", "b  two (kind a, depth 3)"]
+    found = assay("curves", "one", "--metric", "loss", "-o", "json").json()["items"]
+    assert found[0]["parameters"] == {"depth": 2, "kind": "a"}
+    unknown = assay("curves", "one", "--metric", "loss", "--legend", "deph")
+    assert (unknown.code, "did you mean depth?" in unknown.err) == (2, True)
+
+
 def test_points_are_those_that_were_recorded(assay: Assay, told: Told, tmp_path: Path) -> None:
     run = ended(told, "one", 1.0, tmp_path)
     expected = [(step, time, value) for name, step, time, value in points(1.0) if name == "loss"]
@@ -108,7 +121,7 @@ def test_curves_are_drawn_into_files(assay: Assay, told: Told, tmp_path: Path) -
         file = tmp_path / f"curves.{kind}"
         answer = assay("curves", "one", "two", "--metric", "loss", "--log-x", "--save", str(file))
         assert answer.code == 0, answer.err
-        assert answer.err == f"2 curves drawn into {file}\n"
+        assert answer.err == f"wrote 2 curves to {file}\n"
         assert file.read_bytes().startswith(start)
     drawn = ElementTree.fromstring((tmp_path / "curves.svg").read_text())
     assert {"one", "two", "loss", "step"} <= {text.strip() for text in drawn.itertext()}
@@ -121,21 +134,21 @@ def test_what_cannot_be_drawn_is_said(assay: Assay, told: Told, tmp_path: Path) 
     going(told, "two", 2.0)
     told.run("silent", {"phase": "Pending"})
     cases = {
-        ("two", "--metric", "los"): (3, "the run two has no metric los (pod two-pod)\n  did you mean loss?"),
+        ("two", "--metric", "los"): (3, "run two has no metric los (pod two-pod)\n  did you mean loss?"),
         ("two", "--x", "val/acuracy"): (3, "did you mean val/accuracy?"),
         ("two", "--pod", "two-pot"): (3, "no record of a pod two-pot\n  did you mean two-pod?"),
-        ("silent", "--metric", "loss"): (3, "no pod of the run silent has begun yet"),
-        ("two", "--smooth", "1"): (2, "--smooth is 1"),
-        ("two", "--save", "curves.gif"): (2, "nothing can be drawn into curves.gif"),
-        ("two", "--save", str(tmp_path / "none" / "a.png")): (1, "cannot be written: No such file or directory"),
+        ("silent", "--metric", "loss"): (3, "run silent has not started a pod yet"),
+        ("two", "--smooth", "1"): (2, "invalid --smooth 1"),
+        ("two", "--save", "curves.gif"): (2, "cannot draw into curves.gif"),
+        ("two", "--save", str(tmp_path / "none" / "a.png")): (1, "a.png: No such file or directory"),
     }
-    for argv, (code, said) in cases.items():
+    for argv, (code, message) in cases.items():
         answer = assay("curves", *argv)
-        assert (answer.code, said in answer.err) == (code, True), (argv, answer)
+        assert (answer.code, message in answer.err) == (code, True), (argv, answer)
     aimless = told.run("aimless", {"phase": "Running", "attempts": [{"pod": "p", "phase": "Running"}]})
     told.streamed(aimless, "p", [[("below", 1, STARTED, -1.0)]])
-    assert "name one with --metric: below" in assay("curves", "aimless").err
-    assert "nothing to show on a logarithmic axis" in assay("curves", "aimless", "--metric", "below", "--log-y").err
+    assert "choose one with --metric: below" in assay("curves", "aimless").err
+    assert "no point for a logarithmic axis" in assay("curves", "aimless", "--metric", "below", "--log-y").err
 
 
 def test_a_file_that_cannot_be_read_is_named(assay: Assay, told: Told) -> None:
@@ -144,4 +157,4 @@ def test_a_file_that_cannot_be_read_is_named(assay: Assay, told: Told) -> None:
     told.store.put_bytes(key, b"PAR1 this is none")
     broken = assay("curves", "two")
     assert broken.code == 1
-    assert "the points of two (pod two-pod) cannot be read" in broken.err
+    assert "cannot read the points of two (pod two-pod)" in broken.err

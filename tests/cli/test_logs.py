@@ -46,17 +46,14 @@ def test_the_log_that_is_kept_is_printed_as_it_was(assay: Assay, told: Told) -> 
     run = retried(told)
     answer = assay("logs", "r")
     assert answer.out == "one\n\x1b[32mtwo\x1b[0m\nthree\nfour\n", "through a pipe it goes byte for byte"
-    assert (
-        "from the store: pod r-b, container train, started for the 2. time; --pod names another one: r-a, r-b"
-        in answer.err
-    )
+    assert "from the store: pod r-b, container train, restart 1; --pod selects one of r-a, r-b" in answer.err
     assert assay("logs", "r", "--previous").out == "first try\n"
     assert assay("logs", "r", "--pod", "r-a").out == "boom\n"
     assert assay("logs", "r", "-c", "assay-recorder").out == "recorded\n"
     assert assay("logs", "r", "--tail", "1", "--timestamps").out == "2026-03-01T12:00:03.5Z four\n"
     assert assay("logs", "r", "-f").out == answer.out, "nothing follows in a run that is over"
     logs.note_gap(told.store, told.prefix(run), LogName("r-a", "train"), logs.Gap(reason="the node had rotated it"))
-    assert "missing: the node had rotated it" in assay("logs", "r", "--pod", "r-a").err
+    assert "lines are missing: the node had rotated it" in assay("logs", "r", "--pod", "r-a").err
 
 
 def test_the_logs_of_a_run_that_is_gone_are_there(assay: Assay, told: Told) -> None:
@@ -72,12 +69,12 @@ def test_what_is_not_kept_is_said(assay: Assay, told: Told) -> None:
     retried(told)
     told.run("new", {"phase": "Pending"})
     cases = {
-        ("new",): (3, "nothing is kept of the logs of the run new"),
-        ("r", "-c", "trian"): (3, "nothing is kept of a container trian\n  did you mean train?"),
-        ("r", "--pod", "r-c"): (3, "nothing is kept of the logs of the run r, pod r-c"),
-        ("r", "--pod", "r-a", "-p"): (3, "the container train was started only once"),
+        ("new",): (3, "the store has no log of run new"),
+        ("r", "-c", "trian"): (3, "the store has no log of container trian\n  did you mean train?"),
+        ("r", "--pod", "r-c"): (3, "the store has no log of run r, pod r-c"),
+        ("r", "--pod", "r-a", "-p"): (3, "container train has no previous start"),
         ("r", "-f", "-p"): (2, "--follow and --previous exclude each other"),
     }
-    for argv, (code, said) in cases.items():
+    for argv, (code, message) in cases.items():
         answer = assay("logs", *argv)
-        assert (answer.code, said in answer.err, answer.out) == (code, True, ""), (argv, answer)
+        assert (answer.code, message in answer.err, answer.out) == (code, True, ""), (argv, answer)

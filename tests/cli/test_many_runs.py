@@ -161,7 +161,7 @@ def kept(governed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(reading, "_WORTH_KEEPING", 1)
+        patch.setattr(reading, "_WORTH_CACHING", 1)
         patch.setattr(reading, "_pages", counted)
         for run_ in ("always", "unchanged"):
             _change(governed, name, "create", run_)

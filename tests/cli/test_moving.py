@@ -50,18 +50,18 @@ def moves(models: Models) -> list[tuple[int, str]]:
 
 def test_an_alias_is_made_moved_and_taken_back(assay: Assay, models: Models) -> None:
     first = assay("promote", "digits", "champion", "1", "-m", "first", *WALTER)
-    assert first.lines[0] == "digits.champion: nothing is bound, v1 has all that it needs"
-    assert first.lines[-1] == "digits.champion: v1 is live; nothing follows the alias"
+    assert first.lines[0] == "digits.champion: nothing is bound, v1 meets all requirements"
+    assert first.lines[-1] == "digits.champion: v1 is live; no workload follows the alias"
     second = assay("promote", "digits", "champion", "v2", *person("ben"), "-o", "json").json()
     assert (second["before"], second["version"], second["outcome"]) == (1, 2, "bound")
     found = models.get("modelalias", "digits.champion")
     assert found["metadata"]["annotations"]["assay.dev/moved-by"] == "ben"
     assert "reason" not in found["spec"]
-    assert "points to v2 already" in assay("promote", "digits", "champion", "2", *WALTER).err
+    assert "already points to v2" in assay("promote", "digits", "champion", "2", *WALTER).err
     back = assay("rollback", "digits", "champion", "-m", "latency", *WALTER)
     assert back.lines == [
-        "digits.champion: v1 takes the place of v2; no approval is needed",
-        "digits.champion: v1 is live; nothing follows the alias",
+        "digits.champion: v1 replaces v2; no approval is needed",
+        "digits.champion: v1 is live; no workload follows the alias",
     ]
     assert moves(models) == [(1, "walter"), (2, "ben"), (1, "walter")]
     assert models.get("modelalias", "digits.champion")["status"]["history"][-1]["reason"] == "latency"
@@ -69,7 +69,7 @@ def test_an_alias_is_made_moved_and_taken_back(assay: Assay, models: Models) -> 
     assert why.code == 6
     assert "v1 is live, v2 was set aside: rolled back from v2 to v1 by walter: latency" in why.out
     again = assay("promote", "digits", "champion", "2", *WALTER)
-    assert again.lines[-1] == "digits.champion: v2 is live; nothing follows the alias"
+    assert again.lines[-1] == "digits.champion: v2 is live; no workload follows the alias"
     assert "tried again" in models.get("modelalias", "digits.champion")["status"]["history"][-1]["reason"]
 
 
@@ -77,14 +77,14 @@ def test_a_version_that_lacks_something_is_held_and_the_exit_code_says_so(assay:
     assert assay("promote", "digits", "champion", "2", *WALTER).code == 0
     dry = assay("promote", "digits", "champion", "1", "--dry-run", *WALTER)
     assert dry.code == 6
-    assert "v2 is live, v1 will be held until nothing is missing" in dry.out
+    assert "v2 is live, v1 will be blocked until it meets all requirements" in dry.out
     assert "candidate.metrics.f1.last is 0.8, current.metrics.f1.last is 0.9" in dry.out
     assert models.get("modelalias", "digits.champion")["spec"]["version"] == 2
     held = assay("promote", "digits", "champion", "1", "--timeout", "3s", *WALTER)
     assert held.code == 6
-    assert held.out.splitlines()[-1].startswith("digits.champion: v1 is held: open: gate better is not met")
-    assert "no longer waited for" in held.out
-    assert "digits.champion: v1 is held" in held.err
+    assert held.out.splitlines()[-1].startswith("digits.champion: v1 is blocked: open: gate better is not met")
+    assert "stopped waiting" in held.out
+    assert "digits.champion: v1 is blocked" in held.err
     models.kubectl("delete", "promotionpolicy", "open")
     models.apply(open_policy("lenient"))
     models.bound("digits.champion", 1)
@@ -106,7 +106,7 @@ def test_a_promotion_waits_until_it_is_served(assay: Assay, models: Models) -> N
 
 def test_what_is_not_waited_for_is_left_to_the_operator(assay: Assay, models: Models) -> None:
     asked = assay("promote", "digits", "champion", "1", "--no-wait", *WALTER)
-    assert asked.lines[-1] == "digits.champion: v1 was asked for"
+    assert asked.lines[-1] == "digits.champion: v1 was requested"
     models.bound("digits.champion", 1)
 
 
@@ -115,9 +115,9 @@ def test_a_silent_operator_is_said_so(assay: Assay, models: Models, operator: op
     try:
         answer = assay("promote", "digits", "champion", "1", "--timeout", "12s", *WALTER)
         assert answer.code == 1
-        assert "the operator has not looked at it yet" in answer.out
+        assert "waiting for the operator" in answer.out
         assert "is it running?" in answer.err
-        assert "The operator has not judged this yet" in assay("why", "digits.champion").out
+        assert "The operator has not evaluated this yet" in assay("why", "digits.champion").out
     finally:
         operator.start().wait_ready()
     models.bound("digits.champion", 1)
@@ -126,11 +126,11 @@ def test_a_silent_operator_is_said_so(assay: Assay, models: Models, operator: op
 def test_a_rollback_that_cannot_be_done_is_refused_before_it_is_asked_for(assay: Assay, models: Models) -> None:
     assert assay("rollback", "digits", "champion", *WALTER).code == 3
     assert assay("promote", "digits", "champion", "1", *WALTER).code == 0
-    assert "has pointed to nothing else before" in assay("rollback", "digits", "champion", *WALTER).err
+    assert "has no earlier version" in assay("rollback", "digits", "champion", *WALTER).err
     answer = assay("rollback", "digits", "champion", "2", *WALTER)
     assert answer.code == 6
     assert "digits.v2 has never held champion, so it is no rollback" in answer.err
-    assert "it has pointed to v1" in answer.err
+    assert "versions that were live: v1" in answer.err
 
 
 def test_what_the_operator_says_to_a_rollback_that_it_does_not_do_is_passed_on(

@@ -207,7 +207,7 @@ def test_models_are_listed_with_what_their_aliases_point_to(ask: Assay) -> None:
 def test_versions_are_listed_newest_first(ask: Assay) -> None:
     answer = ask("versions", "digits")
     golden.check("versions", ageless(answer.out))
-    assert answer.err == "1 archived, not shown: --all shows them\n"
+    assert answer.err == "1 archived version not shown; --all shows them\n"
     golden.check("versions-wide", ageless(ask("versions", "digits", "-o", "wide", "--all").out))
     first = ask("versions", "digits", "-o", "json").json()["items"][0]
     assert (first["name"], first["objective"], first["result"]) == ("digits.v26", "val_f1", 0.9)
@@ -244,7 +244,7 @@ def test_an_alias_that_points_where_it_should_lacks_nothing(ask: Assay) -> None:
 def test_another_version_can_be_asked_about(ask: Assay) -> None:
     answer = ask("why", "digits.champion", "--version", "26")
     assert answer.code == 6
-    assert answer.out.startswith("digits.champion: v24 is live, v26 would be held\n")
+    assert answer.out.startswith("digits.champion: v24 is live, v26 would be blocked\n")
     assert "candidate.metrics.val_f1.last is 0.9, current.metrics.val_f1.last is 0.91" in answer.out
     assert ask("why", "digits.champion", "--version", "24").code == 0
     assert "there is no digits.v99" in ask("why", "digits.champion", "--version", "99").out
@@ -254,10 +254,10 @@ def test_what_the_operator_has_not_seen_yet_counts_and_is_said(assay: Assay, dig
     digits.approve(25, "rolf", "2")
     answer = assay("why", "digits.champion")
     assert answer.code == 0
-    assert "v24 is live, v25 has all that it needs" in answer.out
-    assert "The operator's status says something else" in answer.out
+    assert "v24 is live, v25 meets all requirements" in answer.out
+    assert "The operator's status differs" in answer.out
     digits.kubectl("patch", "alias", "digits.champion", "--type=merge", "-p", '{"spec": {"version": 26}}')
-    assert "The operator has not judged this yet" in assay("why", "digits.champion").out
+    assert "The operator has not evaluated this yet" in assay("why", "digits.champion").out
 
 
 def test_a_namespace_that_opts_out_needs_no_approval(assay: Assay, told: ModelCache) -> None:
@@ -265,7 +265,7 @@ def test_a_namespace_that_opts_out_needs_no_approval(assay: Assay, told: ModelCa
     assert assay("why", "digits.champion", "--version", "1").code == 6
     told.cluster.kubectl("annotate", "namespace", told.namespace, "assay.dev/open-by-default=true")
     answer = assay("why", "digits.champion", "--version", "1")
-    assert (answer.code, answer.out) == (0, "digits.champion: nothing is bound, v1 would have all that it needs\n")
+    assert (answer.code, answer.out) == (0, "digits.champion: nothing is bound, v1 would meet all requirements\n")
 
 
 def test_an_alias_that_is_not_there_is_answered_with_what_is_near(ask: Assay) -> None:
@@ -293,7 +293,7 @@ def test_an_approval_is_the_annotation_that_the_policy_wants(
     digest = registry.digest("4")
     assert digits.annotations("mv", "digits.v24") == {f"{KEY}rita": f"{digest} rita\nRISK-12\nsecond line"}
     # rita of the personas may read versions, and nothing else of Assay.
-    assert "is not shown" in answer.err
+    assert "are not shown" in answer.err
     again = assay("approve", "digits.v24", "--for", "champion", "--yes", "--as=rita", "-o", "json").json()
     assert again["outcome"] == "already"
     assert again["annotation"]["value"] == f"{digest} rita\nRISK-12\nsecond line"
@@ -301,17 +301,17 @@ def test_an_approval_is_the_annotation_that_the_policy_wants(
 
 def test_an_approval_says_what_is_still_missing(assay: Assay, digits: ModelCache) -> None:
     answer = assay("approve", "digits.v26", "--for", "champion", "--yes", *RITA)
-    last = "Still missing: release: needs 1 more approval for champion: one is there; release: gate better is not met"
+    last = "Unmet requirements: release: needs 1 more approval for champion: one is there; release: gate better "
     assert answer.lines[-2] == "digits.v26 approved for champion by rita"
     assert answer.lines[-1].startswith(last)
     answer = assay("approve", "digits.v25", "--for", "champion", "--yes", "--as=rolf", RITA[1])
-    assert answer.lines[-1] == "Nothing is missing then."
+    assert answer.lines[-1] == "All requirements are met."
 
 
 def test_an_approval_can_be_given_anew_in_other_words(assay: Assay, digits: ModelCache) -> None:
-    wish = ("approve", "digits.v25", "--for", "champion", "--yes", "--again", *RITA)
-    assert "has to differ" in assay(*wish).err
-    assert assay(*wish, "-m", "looked again").code == 0
+    request = ("approve", "digits.v25", "--for", "champion", "--yes", "--again", *RITA)
+    assert "must differ" in assay(*request).err
+    assert assay(*request, "-m", "looked again").code == 0
     assert digits.annotations("mv", "digits.v25")[f"{KEY}1"].endswith(" rita\nlooked again")
 
 
@@ -338,7 +338,7 @@ def test_who_may_not_approve_is_told_which_verb_it_takes(assay: Assay, digits: M
 def test_nobody_is_asked_where_nobody_is(ask: Assay) -> None:
     answer = ask("approve", "digits.v25", "--for", "champion", stdin="y\n")
     assert (answer.code, answer.out) == (2, "")
-    assert "--yes approves" in answer.err
+    assert "use --yes to approve" in answer.err
 
 
 @pytest.mark.parametrize(("typed", "code", "given"), [("y", 0, True), ("", 1, False)])
@@ -367,14 +367,14 @@ def test_what_cannot_be_approved_is_said(ask: Assay) -> None:
     assert ask("approve", "digits.v25", "--for", "digits.champion", "--yes").code == 2
     assert "did you mean digits.v2" in ask("approve", "digits.v27", "--for", "champion", "--yes").err
     answer = ask("approve", "digits.v23", "--for", "champion", "--dry-run")
-    assert "warning: digits.v23 is archived, and cannot be bound" in answer.err
-    assert "can be no id" in ask("approve", "digits.v24", "--for", "champion", "--yes", "--id", "a b").err
+    assert "warning: digits.v23 is archived and cannot be bound" in answer.err
+    assert "invalid approval id" in ask("approve", "digits.v24", "--for", "champion", "--yes", "--id", "a b").err
 
 
 def test_an_approval_is_taken_away_by_who_gave_it(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
     refused = assay("revoke", "digits.v25", "--for", "champion", "--as=rolf")
     assert refused.code == 3
-    assert "rolf has given digits.v25 no approval for champion" in refused.err
+    assert "digits.v25 has no approval for champion by rolf" in refused.err
     assert "rita (--id 1)" in refused.err
     refused = assay("revoke", "digits.v25", "--for", "champion", "--id", "1", "--as=rolf")
     assert refused.code == 4

@@ -132,7 +132,7 @@ def test_what_cannot_be_done_again_is_refused_in_a_sentence(assay: Assay, told: 
     assert refused.code == 4
     late = assay("rerun", "one", "--wait", "--timeout", "0.5")
     assert late.code == 1
-    assert "has not ended within 0.5 s" in late.err
+    assert "did not end within 0.5 s" in late.err
 
 
 def test_an_archived_run_is_done_again_and_an_incomplete_recipe_is_said(assay: Assay, told: Told) -> None:

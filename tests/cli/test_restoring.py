@@ -52,10 +52,10 @@ def without_times(text: str) -> str:
 
 def test_it_is_shown_first_and_nobody_is_taken_by_surprise(assay: Assay, told: Told, team: Team) -> None:
     unasked = assay("restore")
-    assert (unasked.code, "nobody can be asked here" in unasked.err) == (2, True)
+    assert (unasked.code, "cannot ask for confirmation" in unasked.err) == (2, True)
     shown = assay("restore", "--dry-run")
     golden.check("restore", without_times(shown.out))
-    assert "left out: ModelVersion digits.v3: it was deleted at" in shown.err
+    assert "omitted: ModelVersion digits.v3: it was deleted at" in shown.err
     assert there(told) == []
 
 
@@ -63,7 +63,7 @@ def test_what_there_was_is_made_again_once(assay: Assay, told: Told, team: Team)
     answer = assay("restore", told.namespace, "--yes", "--expect", str(team.trail.head))
     assert answer.code == 0, answer.err
     assert there(told) == ["for-champion", "digits.v1", "digits.v2", "digits.champion"]
-    assert "approvals are given anew" in answer.err
+    assert "approvals are not restored" in answer.err
     version = json.loads(told.kubectl("get", "mv", "digits.v2", "-o", "json"))
     assert version["spec"]["owner"] == "dora"
     assert version["spec"]["artifact"]["uri"].endswith(f"/models/{told.namespace}/digits/v2/")
@@ -77,7 +77,7 @@ def test_what_there_was_is_made_again_once(assay: Assay, told: Told, team: Team)
 def test_what_is_there_is_left_and_said(assay: Assay, told: Told, team: Team) -> None:
     told.create(registry.model_alias("digits", "champion", 1))
     answer = assay("restore", "--yes")
-    assert "it has version 1, and had version 2" in answer.out
+    assert "it has version 1, before it had version 2" in answer.out
     assert json.loads(told.kubectl("get", "alias", "digits.champion", "-o", "json"))["spec"]["version"] == 1
 
 
@@ -85,7 +85,7 @@ def test_who_may_not_make_them_is_told_by_each(assay: Assay, told: Told, team: T
     told.kubectl("create", "role", "reader", "--verb=get,list", "--resource=mv,alias,policy")
     told.kubectl("create", "rolebinding", "reader", "--role=reader", "--user=rita")
     answer = assay("restore", "--yes", "--as", "rita")
-    assert (answer.code, "4 of 4 could not be made" in answer.err) == (1, True)
+    assert (answer.code, "4 of 4 objects could not be created" in answer.err) == (1, True)
     assert 'failed  ModelVersion digits.v1: modelversions.assay.dev is forbidden: User "rita"' in answer.out
     assert there(told) == []
 
@@ -102,4 +102,4 @@ def test_a_trail_that_is_not_intact_stops_it(assay: Assay, told: Told, team: Tea
 
 def test_a_trail_that_is_not_there_stops_it(assay: Assay) -> None:
     answer = assay("restore", "--yes")
-    assert (answer.code, "is not there" in answer.err) == (6, True)
+    assert (answer.code, "does not exist" in answer.err) == (6, True)

@@ -90,7 +90,7 @@ def test_an_experiment_has_its_own_runs(some: Assay, governed: Cluster, nine: st
     governed.kubectl("create", "-n", nine, "-f", "-", stdin=manifest)
     empty = some("runs", "-e", "digits-sweep")
     assert (empty.code, empty.out) == (0, "")
-    assert "there are no runs" in empty.err
+    assert "has no runs" in empty.err
     wrong = some("runs", "-e", "digit-sweep")
     assert wrong.code == 3
     assert "did you mean digits-sweep?" in wrong.err
@@ -104,9 +104,9 @@ def test_an_experiment_has_its_own_runs(some: Assay, governed: Cluster, nine: st
         (("--where", "metric.x > 1"), "there is no 'metric.x'", "did you mean metrics"),
         (("--sort", "val_f2"), "no run has val_f2", "did you mean val_f1?"),
         (("--columns", "params.depht"), "no run has params.depht", "did you mean depth?"),
-        (("--to", "runs.csv", "-o", "csv"), "--to is for -o parquet", "with >"),
-        (("--columns", "owner", "-o", "json"), "--columns is for tables", "-o json has it all"),
-        (("--sort", "name", "--where", "params.zz == 1"), "no run has params.zz", "there are augment"),
+        (("--to", "runs.csv", "-o", "csv"), "--to requires -o parquet", "with >"),
+        (("--columns", "owner", "-o", "json"), "--columns requires a table", "-o json has all fields"),
+        (("--sort", "name", "--where", "params.zz == 1"), "no run has params.zz", "known names: augment"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_is_near_or_what_to_do(
@@ -155,7 +155,7 @@ def test_csv_and_parquet_have_the_same_columns_and_numbers(some: Assay, tmp_path
     assert found[WAITING.name]["metrics.val_f1.best"] is None
     missing = some("runs", "-o", "parquet", "--to", "none/runs.parquet", cwd=tmp_path)
     assert missing.code == 2
-    assert "there is no folder none" in missing.err
+    assert "folder none does not exist" in missing.err
 
 
 def test_archived_runs_are_there_when_asked_for_and_the_clusters_own_win(
@@ -183,6 +183,6 @@ def test_archived_runs_are_there_when_asked_for_and_the_clusters_own_win(
 def test_a_namespace_without_runs_is_said_so(assay: Assay) -> None:
     answer = assay("runs")
     assert (answer.code, answer.out) == (0, "")
-    assert "there are no runs in the namespace" in answer.err
+    assert "has no runs" in answer.err
     assert assay("runs", "-o", "json").json() == {"items": []}
     assert assay("runs", "--where", "params.x == 1", "--sort", "f1").code == 0

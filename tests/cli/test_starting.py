@@ -40,7 +40,7 @@ def test_what_it_writes_is_taken_as_it_is(governed: Cluster, namespace: str, fol
 def test_a_file_that_is_there_is_not_replaced(folder: Path) -> None:
     (folder / "experiment.yaml").write_text("mine")
     refused = run("init", "train.py", environment={}, cwd=folder)
-    assert (refused.code, "experiment.yaml is there already" in refused.err) == (2, True)
+    assert (refused.code, "experiment.yaml already exists" in refused.err) == (2, True)
     assert (folder / "experiment.yaml").read_text() == "mine"
     assert run("init", "--force", environment={}, cwd=folder).code == 0
     assert yaml.safe_load((folder / "experiment.yaml").read_text())["metadata"]["name"] == "digits"
@@ -56,8 +56,8 @@ def test_nothing_that_would_be_refused_is_written(folder: Path) -> None:
 
 
 def test_which_script_is_asked_where_it_is_not_clear(tmp_path: Path) -> None:
-    assert "Here is none" in run("init", environment={}, cwd=tmp_path).err
+    assert "no script in this folder" in run("init", environment={}, cwd=tmp_path).err
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("")
     answer = run("init", environment={}, cwd=tmp_path)
-    assert (answer.code, "Here is a.py, b.py" in answer.err) == (2, True)
+    assert (answer.code, "several scripts: a.py, b.py" in answer.err) == (2, True)

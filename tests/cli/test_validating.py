@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_as_compilers_say_it(tmp_path: Path) -> None:
     file.write_text(json.dumps(manifest, indent=2))
     answer = run("validate", "policy.yaml", "-", environment={}, cwd=tmp_path, stdin=json.dumps(ALIAS))
     golden.check("validate", answer.out)
-    assert (answer.code, answer.err) == (6, "error: 3 things are wrong\n")
+    assert (answer.code, answer.err) == (6, "error: 3 errors in the manifests\n")
     found = json.loads(run("validate", str(file), "-o", "json", environment={}).out)
     assert (found["valid"], found["objects"], len(found["items"])) == (False, 1, 3)
     first = found["items"][0]
@@ -137,7 +137,7 @@ def test_what_is_valid_is_counted_and_others_are_named(tmp_path: Path) -> None:
     )
     answer = run("validate", "all.yaml", environment={}, cwd=tmp_path)
     assert (answer.code, answer.out) == (0, "2 objects valid\n")
-    assert answer.err == "not looked at: all.yaml: Deployment of apps/v1\n"
+    assert answer.err == "not checked: all.yaml: Deployment of apps/v1\n"
 
 
 def test_a_file_that_cannot_be_read_is_2(tmp_path: Path) -> None:

@@ -147,5 +147,5 @@ def test_what_goes_on_is_listed_with_what_it_uses(assay: Assay, told: Told) -> N
     assert (item["phase"], item["reason"], item["cpuCores"]) == ("Pending", "Unschedulable", None)
     blind = assay("top", ASSAY_STORE_ENDPOINT="")
     assert blind.lines[1].split()[0] == "digits-0"
-    assert "nobody knows what they use" in blind.err
-    assert "nothing goes on" in assay("top", "-e", "other").err
+    assert "the usage of CPU and memory is unknown" in blind.err
+    assert "no running runs" in assay("top", "-e", "other").err

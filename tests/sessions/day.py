@@ -156,7 +156,7 @@ DEPLOYMENT = Part(
             "walter",
             "Customers complain that the model is too slow. A rollback needs no approval.",
             "assay rollback digits champion -m 'twice the latency'",
-            ("v1 takes the place of v2", "v1 is live, served by Deployment digits"),
+            ("v1 replaces v2", "v1 is live, served by Deployment digits"),
         ),
     ),
 )
@@ -176,7 +176,7 @@ AUDIT = Part(
             "alex",
             "",
             "assay history digits.champion --at {complaint}",
-            ("held v2", "approved by rita", "registered by dora"),
+            ("pointed to v2", "approved by rita", "registered by dora"),
         ),
         Step(
             "alex",

@@ -1,4 +1,4 @@
-"""`assay` and `kubectl assay`: runs one command, and turns every failure into one line and an exit code."""
+"""The entry point of `assay` and `kubectl assay`: runs one command and turns errors into messages and exit codes."""
 
 import os
 import sys
@@ -13,62 +13,64 @@ def main() -> int:
     from assay.cli.app import app
 
     try:
-        app(prog_name=_called())
+        app(prog_name=_program())
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough. Nothing more may be written, not even at the end.
+        # The reader closed the pipe. Nothing more may be written, not even when the interpreter flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _complain(error)
+        return _report(error)
     return 0
 
 
-def _called() -> str:
-    """What people have typed, which `--help` shows."""
+def _program() -> str:
+    """Return the name of the program as the user typed it, for `--help`."""
     return "kubectl assay" if Path(sys.argv[0]).name.startswith("kubectl-assay") else "assay"
 
 
-def _complain(error: Exception) -> int:
+def _report(error: Exception) -> int:
     from assay.cli.output.printing import note
 
-    known = error if isinstance(error, AssayError) else _of_store(error) or _of_connection(error)
+    known = error if isinstance(error, AssayError) else _store_error(error) or _connection_error(error)
     if known is None:
         if os.environ.get("ASSAY_DEBUG"):
             raise error
-        note(f"error: {type(error).__name__}: {error}\n  this is a defect of assay; ASSAY_DEBUG=1 shows where it is")
+        note(
+            f"error: {type(error).__name__}: {error}\n  this is a bug in assay: set ASSAY_DEBUG=1 to see the traceback"
+        )
         return FAILED
     note(f"error: {known.message}" + (f"\n  {known.hint}" if known.hint else ""))
     return exit_code(known)
 
 
-def _of_store(error: Exception) -> CliError | None:
+def _store_error(error: Exception) -> CliError | None:
     if "assay.store.errors" not in sys.modules:
         return None
     from assay.store.errors import NotFound, RecordError, StoreDenied, StoreError, StoreUnavailable
 
     if isinstance(error, StoreUnavailable):
-        return CliError(f"the store cannot be reached: {error}", hint="is its address right?", code=UNREACHABLE)
+        return CliError(f"cannot reach the store: {error}", hint="check its address", code=UNREACHABLE)
     if isinstance(error, StoreDenied):
-        return CliError(f"the store refuses: {error}", hint="your keys may not read this", code=FORBIDDEN)
+        return CliError(f"the store denied access: {error}", hint="your keys may not read this", code=FORBIDDEN)
     if isinstance(error, NotFound):
         return CliError(str(error), code=NOT_FOUND)
     if isinstance(error, RecordError):
-        return CliError(str(error), hint="what lies in the store is not what was recorded", code=NO)
+        return CliError(str(error), hint="the data in the store differs from what was recorded", code=NO)
     return CliError(str(error)) if isinstance(error, StoreError) else None
 
 
-def _of_connection(error: Exception) -> CliError | None:
+def _connection_error(error: Exception) -> CliError | None:
     if "urllib3" not in sys.modules:
         return None
     from urllib3.exceptions import HTTPError
 
     hint = "try again"
     known = isinstance(error, HTTPError)
-    return CliError(f"the API server's answer broke off: {error}", hint=hint, code=UNREACHABLE) if known else None
+    return CliError(f"the connection to the API server broke: {error}", hint=hint, code=UNREACHABLE) if known else None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The table of commands. A new command is a module with a function ``command`` and a row here.
 
-A command's module is imported when the command runs, so that `assay --help` stays quick. The order is that of
-`assay --help`.
+A command's module is imported when the command runs, so that `assay --help` stays fast. `assay --help` lists the
+commands in the order of the table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Row(NamedTuple):
     name: str
     module: str
     help: str
-    #: Whether it needs a cluster, and so has the options that say which.
+    #: Whether it needs a cluster, and so has the options that select one.
     session: bool = True
 
 
@@ -31,72 +31,76 @@ COMMANDS: Final = (
     Row(
         "validate",
         "manifests.validate",
-        "Check manifests offline, as the API server and the operator would. Exit code 6: something is wrong.",
+        "Check manifests offline, as the API server and the operator would. Exit code 6 if any is invalid.",
         session=False,
     ),
     Row("runs", "runs.runs", "List runs with their parameters and metrics."),
-    Row("compare", "runs.compare", "Show runs side by side: what differs of their parameters, metrics and the rest."),
+    Row("compare", "runs.compare", "Compare runs side by side: parameters, metrics and other fields that differ."),
     Row("curves", "runs.curves", "Draw the curves of metrics."),
-    Row("diff", "runs.diff", "Show every field in which two runs differ. Exit code 0: in none; 6: in some."),
+    Row("diff", "runs.diff", "Show every field in which two runs differ. Exit code 0 if none differs, 6 otherwise."),
     Row(
         "rerun",
         "runs.rerun",
-        "Do a run again, from its recipe. With --wait exit code 0: the same; 1: it failed; 6: not the same.",
+        "Repeat a run from its recipe. With --wait, exit code 0: reproduced; 1: failed; 6: not reproduced.",
     ),
-    Row("logs", "runs.logs", "Print what a run has printed: from its pod while there is one, else from the store."),
-    Row("watch", "runs.watch", "Watch an experiment until it ends. Exit code 0: it has succeeded; 1: it has failed."),
-    Row("top", "runs.top", "List the runs that go on: where, how far, and what they use."),
-    Row("models", "models.models", "List models, with what their aliases point to."),
-    Row("versions", "models.versions", "List the versions of a model, the newest first."),
-    Row("why", "models.why", "Say what an alias's version needs, met or not; exit code 6 when something is missing."),
-    Row("approve", "models.approve", "Show a version beside the one that is live, ask, and approve it."),
-    Row("revoke", "models.revoke", "Take an approval away."),
-    Row("promote", "models.promote", "Point an alias to a version, and wait until that is live and served."),
+    Row("logs", "runs.logs", "Print the log of a run: from its pod while it exists, otherwise from the store."),
+    Row("watch", "runs.watch", "Watch an experiment until it ends. Exit code 0: it succeeded; 1: it failed."),
+    Row("top", "runs.top", "List running runs, with node, progress and resource usage."),
+    Row("models", "models.models", "List models and the versions that their aliases point to."),
+    Row("versions", "models.versions", "List the versions of a model, newest first."),
+    Row(
+        "why", "models.why", "Explain which requirements the version of an alias meets. Exit code 6 if one is not met."
+    ),
+    Row("approve", "models.approve", "Compare a version with the live one, ask for confirmation, and approve it."),
+    Row("revoke", "models.revoke", "Revoke an approval."),
+    Row("promote", "models.promote", "Point an alias to a version, and wait until it is live and served."),
     Row(
         "rollback",
         "models.rollback",
-        "Take an alias back to a version that it has pointed to before; that needs no approval.",
+        "Roll an alias back to a version that was live before. This needs no approval.",
     ),
-    Row("artifacts ls", "artifacts.ls", "List the files."),
-    Row(
-        "artifacts get", "artifacts.get", "Get files or whole folders; each is verified, and appears when it is whole."
-    ),
+    Row("artifacts ls", "artifacts.ls", "List the files of a run or a version."),
+    Row("artifacts get", "artifacts.get", "Download files or folders of a run or a version, and verify them."),
     Row(
         "artifacts verify",
         "artifacts.verify",
-        "Compare every byte in the store with what was recorded. Exit code 6: it differs.",
+        "Compare every byte in the store with the manifest. Exit code 6 if anything differs.",
     ),
     Row(
         "pull",
         "artifacts.pull",
-        "Pull the files of a version, or of the one that is live under an alias: verified, all or nothing.",
+        "Download a version, or the live version of an alias: verified, all files or none.",
     ),
-    Row("lineage", "audit.lineage", "Show what something comes from, down to code, image and data."),
+    Row(
+        "lineage",
+        "audit.lineage",
+        "Show the lineage of a workload, alias, version or run, down to code, image and data.",
+    ),
     Row(
         "history",
         "audit.history",
-        "Show what an alias has pointed to, who moved it and who had approved, from the audit trail.",
+        "Show which versions an alias pointed to, who moved it and who approved, from the audit trail.",
     ),
     Row(
         "audit verify",
         "audit.verify",
-        "Prove that no record of the trail is missing or altered; exit code 6 if it cannot be proven.",
+        "Prove that no record of the audit trail is missing or altered. Exit code 6 if that fails.",
     ),
-    Row("audit list", "audit.list", "List the records of the trail."),
+    Row("audit list", "audit.list", "List the records of the audit trail."),
     Row(
         "audit export",
         "audit.export",
-        "Write the trail's very bytes to a file, for auditors without access to the store.",
+        "Export the audit trail byte for byte, for auditors without access to the store.",
     ),
     Row(
         "export",
         "manifests.export",
-        "Print a self-contained manifest of a version for another cluster's Git repository.",
+        "Print a self-contained manifest of a version, for another cluster's Git repository.",
     ),
     Row(
         "restore",
         "manifests.restore",
-        "Make policies, versions and aliases again from the store and the audit trail; shows and asks first.",
+        "Restore policies, versions and aliases from the store and the audit trail, after confirmation.",
     ),
 )
 GROUPS: Final = {
@@ -106,9 +110,9 @@ GROUPS: Final = {
 
 
 class Commands(TyperGroup):
-    """A group that knows its commands' names and help from the table, and imports the one that is called.
+    """A group that takes names and help from the table, and imports only the command that is called.
 
-    Typer carries its own click, whose types it does not export: hence ``Any``.
+    Typer bundles its own click and does not export its types: hence ``Any``.
     """
 
     prefix = ""
@@ -125,7 +129,7 @@ class Commands(TyperGroup):
         return _command(row, cmd_name) if row else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the names and what each does."""
+        """Write the names and the help of each."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._helps().items()))
 
@@ -152,9 +156,9 @@ def _group(name: str) -> Any:
 app = typer.Typer(
     name="assay",
     cls=Commands,
-    help="Experiments, runs, models and who approved what: with your own kubeconfig and rights.",
+    help="Track experiments, compare runs, and approve and promote models, with your own kubeconfig and rights.",
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain text, as kubectl prints it; and rich takes time to import
+    rich_markup_mode=None,  # plain text like kubectl; importing rich takes time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -165,8 +169,8 @@ def all_commands() -> dict[str, Any]:
     return {row.name: _command(row, row.name.rpartition(" ")[2]) for row in COMMANDS}
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"assay {__version__}")
         raise typer.Exit
 

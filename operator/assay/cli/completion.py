@@ -1,6 +1,6 @@
-"""Names from the cluster for a shell that completes: quick, few, and silent about everything that goes wrong.
+"""Shell completion of names from the cluster: fast, limited, and silent about errors.
 
-Each function is one for ``autocompletion=``; the options before the cursor say which cluster and namespace.
+Each function is an ``autocompletion=`` callback; the options before the cursor select the cluster and namespace.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from assay.cli.session import Session
 
 _SECONDS = 2.0
 _LIMIT = 2000
-#: Names are all that is wanted, and objects may be large.
+#: Only names are needed, and objects may be large.
 _NAMES = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Complete = Callable[[typer.Context, str], list[str]]
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Runs that are in the cluster."""
+    """Runs in the cluster."""
     return _matching(incomplete, _names(ctx, resources.RUNS))
 
 
@@ -49,18 +49,18 @@ def models(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def versions_and_aliases(ctx: typer.Context, incomplete: str) -> list[str]:
-    """What stands for a version, written as it was begun: digits.v24, or models:/digits/24."""
-    return _matching(incomplete, [_written(name, incomplete) for name in _references(ctx)])
+    """Versions and aliases, in the notation that the user began: digits.v24 or models:/digits/24."""
+    return _matching(incomplete, [_notation(name, incomplete) for name in _references(ctx)])
 
 
 def runs_and_versions(ctx: typer.Context, incomplete: str) -> list[str]:
-    """What has files in the store: runs, versions, aliases."""
-    found = [*_names(ctx, resources.RUNS), *(_written(name, incomplete) for name in _references(ctx))]
+    """Everything that has files in the store: runs, versions, aliases."""
+    found = [*_names(ctx, resources.RUNS), *(_notation(name, incomplete) for name in _references(ctx))]
     return _matching(incomplete, found)
 
 
 def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Namespaces, for whom may list them."""
+    """Namespaces, if the user may list them."""
     return _matching(incomplete, _names(ctx, resources.NAMESPACES, everywhere=True))
 
 
@@ -78,8 +78,8 @@ def _references(ctx: typer.Context) -> list[str]:
     return [*_names(ctx, resources.MODEL_VERSIONS), *_names(ctx, resources.MODEL_ALIASES)]
 
 
-def _written(name: str, incomplete: str) -> str:
-    """A version or an alias in the way that was begun."""
+def _notation(name: str, incomplete: str) -> str:
+    """Return a version or an alias in the notation that the user began."""
     prefix = "models:/" if incomplete.startswith("models:") else ""
     if not prefix and "/" not in incomplete and "@" not in incomplete:
         return name
@@ -94,8 +94,8 @@ def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
 
 
 def _names(ctx: typer.Context, resource: Resource, *, everywhere: bool = False) -> list[str]:
-    """The first names of a kind, none when the cluster does not answer at once."""
-    # Whoever completes asked nothing: no message could be read, and none may disturb the line.
+    """Return the first names of a kind; none if the cluster does not answer in time."""
+    # An error message would garble the line that the user is typing.
     with suppress(Exception):
         import urllib3
 

@@ -1,4 +1,4 @@
-"""What ends a command early: one line that says what is wrong, one that says what to do, and a code for scripts."""
+"""Errors that end a command, and the exit codes for scripts."""
 
 from typing import Final
 
@@ -11,16 +11,16 @@ from assay.api.errors import (
 )
 
 OK: Final = 0
-#: The request was refused, or what it was about has failed.
+#: The request was refused, or its object failed.
 FAILED: Final = 1
-#: The command line or a file is wrong.
+#: The command line or a file is invalid.
 USAGE: Final = 2
 NOT_FOUND: Final = 3
-#: Signed in, but not allowed.
+#: Authenticated, but not allowed.
 FORBIDDEN: Final = 4
 #: The API server or the store cannot be reached.
 UNREACHABLE: Final = 5
-#: The question was answered, and the answer is no: requirements are not met, bytes differ, the trail has a gap.
+#: The answer is no: requirements are not met, bytes differ, the trail has a gap.
 NO: Final = 6
 INTERRUPTED: Final = 130
 
@@ -45,7 +45,7 @@ def exit_code(error: AssayError) -> int:
     """Return the exit code of an error."""
     if isinstance(error, CliError):
         return error.code
-    status = getattr(error, "status", None)  # of an ApiError, which takes time to import
+    status = getattr(error, "status", None)  # set on ApiError, which takes time to import
     if status is not None:
         return _STATUS_CODES.get(status, FAILED)
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), FAILED)

@@ -1,7 +1,7 @@
-"""`kubectl_complete-assay`: what kubectl asks when somebody completes `kubectl assay …`.
+"""`kubectl_complete-assay`: kubectl calls it to complete `kubectl assay …`.
 
-kubectl gives the words behind `kubectl assay`, the one at the cursor last, and reads candidates, one a line with a
-description behind a tab, and at the end a directive of cobra's: https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/
+kubectl passes the words after `kubectl assay`, ending with the one at the cursor. It reads one candidate per line, with
+a description after a tab, and finally a directive of cobra: https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/
 """
 
 import os
@@ -16,7 +16,7 @@ _FILES_TOO, _NO_FILES = ":0", ":4"
 def main() -> int:
     """Print the candidates for the words of the command line."""
     *words, last = sys.argv[1:] or [""]
-    # What is said to fish is, but for the directive, what kubectl wants to hear.
+    # Typer's output for fish has the format that kubectl expects, except for the directive.
     os.environ |= {
         "_ASSAY_COMPLETE": "complete_fish",
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
@@ -24,9 +24,9 @@ def main() -> int:
     }
     from assay.cli.app import app
 
-    with redirect_stdout(StringIO()) as said, suppress(SystemExit):
+    with redirect_stdout(StringIO()) as output, suppress(SystemExit):
         app(prog_name="assay")
-    candidates = [line for line in said.getvalue().splitlines() if line]
+    candidates = [line for line in output.getvalue().splitlines() if line]
     sys.stdout.write("\n".join([*candidates, _NO_FILES if candidates else _FILES_TOO]) + "\n")
     return 0
 

@@ -1,4 +1,4 @@
-"""The options that all commands share, as kubectl has them, and how a function becomes a command."""
+"""The options that all commands share, named like those of kubectl, and the registration of commands."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ _SHARED = {
             "--namespace",
             "-n",
             autocompletion=completion.namespaces,
-            help="Namespace; that of the context if left out.",
+            help="Namespace. Default: that of the context.",
         ),
     ],
     "context": Annotated[
         str, typer.Option("--context", autocompletion=completion.contexts, help="Context of the kubeconfig.")
     ],
-    "kubeconfig": Annotated[str, typer.Option("--kubeconfig", help="The kubeconfig file; KUBECONFIG if left out.")],
-    "as_user": Annotated[str, typer.Option("--as", help="Act as this user.")],
+    "kubeconfig": Annotated[str, typer.Option("--kubeconfig", help="Kubeconfig file. Default: KUBECONFIG.")],
+    "as_user": Annotated[str, typer.Option("--as", help="Impersonate this user.")],
 }
-_GROUPS = Annotated[list[str] | None, typer.Option("--as-group", help="… and as a member of this group.")]
+_GROUPS = Annotated[list[str] | None, typer.Option("--as-group", help="Impersonate this group; can be repeated.")]
 
 
-#: How a list, and how one answer is printed.
+#: Output formats of a list, and of a single answer.
 Table = Annotated[Format, typer.Option("--output", "-o", help="Output format.")]
 Text = Annotated[Document, typer.Option("--output", "-o", help="Output format.")]
-#: What a command is about.
-Model = Annotated[str, typer.Argument(help="The model.", autocompletion=completion.models)]
-Alias = Annotated[str, typer.Argument(help="The alias, such as champion.")]
+#: The object of a command.
+Model = Annotated[str, typer.Argument(help="Model.", autocompletion=completion.models)]
+Alias = Annotated[str, typer.Argument(help="Alias, such as champion.")]
 VersionName = Annotated[
-    str, typer.Argument(help="The version, such as digits.v24.", metavar="VERSION", autocompletion=completion.versions)
+    str, typer.Argument(help="Version, such as digits.v24.", metavar="VERSION", autocompletion=completion.versions)
 ]
-ForAlias = Annotated[str, typer.Option("--for", help="The alias that the approval is for, such as champion.")]
+ForAlias = Annotated[str, typer.Option("--for", help="Alias that the approval is for, such as champion.")]
 RunOrVersion = Annotated[
     str,
     typer.Argument(
         metavar="RUN|VERSION",
         autocompletion=completion.runs_and_versions,
-        help="A run, a version or an alias: digits-3, digits.v24, models:/digits@champion.",
+        help="Run, version or alias: digits-3, digits.v24, models:/digits@champion.",
     ),
 ]
-#: Where a trail is read from, and how something is written.
+#: Where to read the audit trail from, and how to write.
 Source = Annotated[
     Path | None,
     typer.Option("--from", help="Read an exported file or folder instead of the store.", show_default=False),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Let the API server check the request; write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Have the API server check the request, but write nothing.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="Reason; it is recorded.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is live and served.")]
-Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait, such as 90s or 1h; 0 for no limit.")]
+Timeout = Annotated[str, typer.Option("--timeout", help="Maximum time to wait, such as 90s or 1h; 0 for no limit.")]
 
 
 def add(app: typer.Typer, name: str, function: Callable[..., None], *, session: bool = True) -> None:
-    """Make a function a command of the app; with ``session`` it gets a Session before its own arguments."""
+    """Register a function as a command of the app; with ``session`` its first argument is a Session."""
     if not session:
         app.command(name)(function)
         return

@@ -1,4 +1,4 @@
-"""The options that all commands share, as access to a cluster and its store. Imports nothing that takes time."""
+"""Access to a cluster and its store, from the options that all commands share. Fast to import."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from assay.queries.access import Access
 
 @dataclass
 class Session(Access):
-    """Access of a person at a terminal: what they should know is printed on the standard error stream."""
+    """Access of a user at a terminal. Notes go to the standard error stream."""
 
     def note(self, text: str) -> None:
         """Print a note."""

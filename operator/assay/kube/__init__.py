@@ -1,1 +1,1 @@
-"""The Kubernetes API as raw JSON: one layer for the operator (asynchronous) and for people (synchronous)."""
+"""The Kubernetes API as raw JSON: one layer for the operator (asynchronous) and for users (synchronous)."""

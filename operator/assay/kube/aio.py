@@ -1,4 +1,4 @@
-"""The Kubernetes API as the reconcilers need it: raw JSON in, raw JSON out, through one asynchronous client.
+"""The asynchronous client of the Kubernetes API for reconcilers: raw JSON in, raw JSON out.
 
 Deserialising into the client's model classes would cost more than the requests themselves.
 """
@@ -24,14 +24,14 @@ _TIMEOUT_SECONDS = 30
 _PAGE = 500
 _PIECE = 1 << 18
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-# JSON is YAML: the only name of server-side apply that every supported server knows.
+# JSON is valid YAML, and this is the only media type for server-side apply that every supported server accepts.
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
 class Kube:
-    """One client for the whole process. ``concurrency`` bounds the requests under way.
+    """One client for the whole process. ``concurrency`` limits the concurrent requests.
 
-    ``count`` is called with the method of each request, ``trace`` with its method and path while it is under way.
+    ``count`` is called with the method of each request; ``trace`` wraps each request, with its method and path.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Kube:
         self._count, self._trace = count, trace
 
     async def connect(self, kubeconfig: str | None = None) -> None:
-        """Sign in by a kubeconfig; by default as the pod's service account inside a cluster, else as kubectl would.
+        """Authenticate with a kubeconfig; by default as the pod's service account in a cluster, otherwise like kubectl.
 
-        Raises ConfigError when there is no way to sign in.
+        Raises ConfigError if there are no credentials.
         """
         try:
             if kubeconfig or not os.environ.get("KUBERNETES_SERVICE_HOST"):
@@ -56,10 +56,10 @@ class Kube:
             else:
                 kube_config.load_incluster_config()
         except kube_config.ConfigException as error:
-            raise ConfigError(f"no cluster to sign in to: set KUBECONFIG, or run inside a cluster ({error})") from None
+            raise ConfigError(f"no cluster is configured: set KUBECONFIG, or run inside a cluster ({error})") from None
         self._client = kube_client.ApiClient()
-        # The client's own way of sending copies every body and reads ~/.netrc for every request; together that costs
-        # more than the request. Its connections, certificates and tokens are used, its way of sending is not.
+        # The client copies every body and reads ~/.netrc for every request, which costs more than the request itself.
+        # So requests bypass it, and use only its connections, certificates and tokens.
         self._session = aiohttp.ClientSession(
             connector=self._client.rest_client.pool_manager.connector,
             connector_owner=False,
@@ -69,7 +69,7 @@ class Kube:
 
     @property
     def ca_file(self) -> str:
-        """The file with the CA that vouches for the API server, "" when none was named."""
+        """The CA file of the API server, "" if none is configured."""
         return str(self._client.configuration.ssl_ca_cert or "")
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class Kube:
             await self._client.close()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw | None:
-        """Return an object, None when there is none. Raises ApiError."""
+        """Return an object, None if it does not exist. Raises ApiError."""
         try:
             return await self._request("GET", _path(resource, namespace, name))
         except ApiError as error:
@@ -96,9 +96,9 @@ class Kube:
         fields: str = "",
         metadata_only: bool = False,
     ) -> AsyncIterator[Raw]:
-        """Yield the objects of a kind, in all namespaces when ``namespace`` is "". Raises ApiError.
+        """Yield the objects of a kind, in all namespaces if ``namespace`` is "". Raises ApiError.
 
-        ``selector`` is about labels, ``fields`` about fields.
+        ``selector`` is a label selector, ``fields`` a field selector.
         """
         accept = _METADATA_ONLY if metadata_only else "application/json"
         token = ""
@@ -112,7 +112,7 @@ class Kube:
                 return
 
     async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw | None:
-        """Create an object; None when one of that name exists. Raises ApiError."""
+        """Create an object; None if one with that name exists. Raises ApiError."""
         try:
             return await self._request("POST", _path(resource, namespace), body)
         except ApiError as error:
@@ -121,13 +121,13 @@ class Kube:
             raise
 
     async def post_part(self, resource: Resource, namespace: str, name: str, part: str, body: Raw) -> Raw:
-        """Create something below an object, such as a token of a service account. Raises ApiError."""
+        """Create a subresource, such as a token of a service account. Raises ApiError."""
         return await self._request("POST", _path(resource, namespace, name, part), body)
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: Raw, part: str = ""
     ) -> Raw | None:
-        """Patch an object, or with ``part`` its subresource; None when it is gone. Raises ApiError."""
+        """Patch an object, or with ``part`` its subresource; None if it does not exist. Raises ApiError."""
         try:
             return await self._request("PATCH", _path(resource, namespace, name, part), patch, MERGE_PATCH)
         except ApiError as error:
@@ -136,19 +136,19 @@ class Kube:
             raise
 
     async def strategic_patch(self, resource: Resource, namespace: str, name: str, patch: Raw) -> Raw:
-        """Patch an object of Kubernetes' own by the keys of its lists. Raises ApiError."""
+        """Patch a built-in object with a strategic merge patch, which merges lists by key. Raises ApiError."""
         return await self._request("PATCH", _path(resource, namespace, name), patch, STRATEGIC_PATCH)
 
     async def apply(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
-        """Apply an object server-side as our field manager, whoever is noted as the fields' owner. Raises ApiError.
+        """Apply an object server-side as our field manager, with force. Raises ApiError.
 
-        Anybody may rewrite managedFields: a conflict that rests on them would stop us for good.
+        Any user can rewrite managedFields: without force, a conflict based on them would block the operator for ever.
         """
         query = {"force": "true"}
         return await self._request("PATCH", _path(resource, namespace, name), body, APPLY_PATCH, query=query)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
-        """Delete an object; one that is gone, or has another UID, is fine. Raises ApiError."""
+        """Delete an object, unless it is gone already or has another UID. Raises ApiError."""
         body: Raw = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
@@ -159,9 +159,9 @@ class Kube:
                 raise
 
     async def log(self, namespace: str, pod: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-        """Yield what a pod's node answers of a log, as it arrives. Raises ApiError, also when it breaks off.
+        """Yield the log of a container as it arrives. Raises ApiError, also when the connection breaks.
 
-        ``query`` are fields of PodLogOptions. Bounded by none of the limits of other requests: the caller sees to that.
+        ``query`` has fields of PodLogOptions. The limits of other requests do not apply: the caller sets its own.
         """
         headers = {"Accept": "*/*"}
         self._count("GET")
@@ -179,7 +179,7 @@ class Kube:
                 async for piece in response.content.iter_chunked(_PIECE):
                     yield piece
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ApiError(0, "Unreachable", f"the log cannot be read: {error or type(error).__name__}") from error
+            raise ApiError(0, "Unreachable", f"cannot read the log: {error or type(error).__name__}") from error
 
     async def _request(
         self,
@@ -201,7 +201,7 @@ class Kube:
     async def _send(
         self, method: str, path: str, headers: dict[str, str], parameters: Mapping[str, str], data: str | None
     ) -> tuple[int, bytes]:
-        """Return the status and the body of the answer. Raises ApiError when there is none."""
+        """Return the status and the body of the response. Raises ApiError if there is none."""
         async with self._slots:
             self._count(method)
             try:
@@ -217,7 +217,7 @@ class Kube:
                     return response.status, await response.read()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise ApiError(
-                    0, "Unreachable", f"the API server cannot be reached: {error or type(error).__name__}"
+                    0, "Unreachable", f"cannot reach the API server: {error or type(error).__name__}"
                 ) from error
 
 

@@ -1,6 +1,6 @@
-"""As whom somebody acts: what --as and the kubeconfig say of it, as headers that the API server understands.
+"""Impersonation: turns --as and the `as` fields of a kubeconfig into headers for the API server.
 
-The Kubernetes client reads no `as` of a kubeconfig: without this one would act with the rights of whoever signs in.
+The Kubernetes client ignores `as` in a kubeconfig, and would use the rights of the authenticated user.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ Raw = Mapping[str, Any]
 
 
 def headers(user: str, groups: tuple[str, ...], known: Raw) -> urllib3.HTTPHeaderDict:
-    """Return the headers; what is given goes before what the kubeconfig says, as with kubectl. Raises AssayError."""
+    """Return the headers. As with kubectl, arguments override the kubeconfig. Raises AssayError."""
     user, groups = user or known.get("as") or "", groups or tuple(known.get("as-groups") or ())
     if groups and not user:
-        raise InvalidRequest("--as-group needs --as", hint="name the user too: --as=jane --as-group=ml")
+        raise InvalidRequest("--as-group requires --as", hint="name a user too: --as=jane --as-group=ml")
     found = urllib3.HTTPHeaderDict({"Impersonate-User": _header(user)} if user else {})
     for group in groups:
         found.add("Impersonate-Group", _header(group))
@@ -32,12 +32,12 @@ def headers(user: str, groups: tuple[str, ...], known: Raw) -> urllib3.HTTPHeade
 
 
 def user_of(kubeconfig: str, context: Raw) -> Raw:
-    """Return the user of a context, as the kubeconfig has it. Raises OSError, and ConfigException for no kubeconfig."""
+    """Return the user of a context from the kubeconfig. Raises OSError, and ConfigException without a kubeconfig."""
     merged = kube_config.KubeConfigMerger(kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
     users = (each.value for each in merged.value["users"])
     return next((each["user"] or {} for each in users if each["name"] == context.get("user")), {})
 
 
 def _header(text: str) -> str:
-    """Return a name as the API server reads headers: UTF-8, which the HTTP library has to be given as Latin-1."""
+    """Encode a name for a header: the API server expects UTF-8, the HTTP library a string of Latin-1."""
     return text.encode().decode("latin-1")

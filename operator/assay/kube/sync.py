@@ -1,4 +1,4 @@
-"""The Kubernetes API as a person uses it: their kubeconfig, raw JSON, one request after the other."""
+"""The synchronous client of the Kubernetes API for users: their kubeconfig, raw JSON."""
 
 import json
 import os
@@ -26,15 +26,15 @@ _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
 
 class Kube:
-    """One connection to one cluster as one user. ``namespace`` is that of the context, "default" if it has none."""
+    """One connection to one cluster as one user. ``namespace`` is that of the context, or "default"."""
 
     def __init__(self, kubeconfig: str = "", context: str = "", as_user: str = "", as_groups: tuple[str, ...] = ()):
         configuration = kube_client.Configuration()
         try:
             self.namespace, known = _load(configuration, kubeconfig, context)
         except (kube_config.ConfigException, OSError) as error:
-            hint = "set KUBECONFIG, or name a file with --kubeconfig and one of its contexts with --context"
-            raise InvalidRequest(f"no cluster to sign in to: {error}", hint=hint) from None
+            hint = "set KUBECONFIG, or select a file with --kubeconfig and one of its contexts with --context"
+            raise InvalidRequest(f"cannot use the kubeconfig: {error}", hint=hint) from None
         self._configuration = configuration
         self._client = kube_client.ApiClient(configuration)
         self._pool = self._client.rest_client.pool_manager
@@ -46,11 +46,11 @@ class Kube:
         return str(self._configuration.host)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Raw:
-        """Return an object. Raises ApiError, 404 when there is none."""
+        """Return an object. Raises ApiError, with status 404 if it does not exist."""
         return self.request("GET", _path(resource, namespace, name))
 
     def find(self, resource: Resource, namespace: str, name: str) -> Raw | None:
-        """Return an object, None when there is none. Raises ApiError."""
+        """Return an object, None if it does not exist. Raises ApiError."""
         try:
             return self.get(resource, namespace, name)
         except ApiError as error:
@@ -59,7 +59,7 @@ class Kube:
             raise
 
     def list(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> Iterator[Raw]:
-        """Yield the objects of a kind page by page, in all namespaces when ``namespace`` is "". Raises ApiError."""
+        """Yield the objects of a kind page by page, in all namespaces if ``namespace`` is "". Raises ApiError."""
         token = ""
         while True:
             query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields, "continue": token}
@@ -70,7 +70,7 @@ class Kube:
                 return
 
     def create(self, resource: Resource, namespace: str, body: Raw, *, dry_run: bool = False) -> Raw:
-        """Create an object, or with ``dry_run`` have the API server say what it would come to. Raises ApiError."""
+        """Create an object; with ``dry_run`` return what would be created. Raises ApiError."""
         return self.request("POST", _path(resource, namespace), body=body, query=_writing(dry_run))
 
     def patch(
@@ -81,7 +81,7 @@ class Kube:
         return self.request("PATCH", path, body=patch, content=MERGE_PATCH, query=_writing(dry_run))
 
     def can(self, verb: str, group: str, resource: str, namespace: str, name: str = "") -> bool:
-        """Whether the user may do something, as the API server says. Raises ApiError."""
+        """Whether the user has a right, according to the API server. Raises ApiError."""
         about = {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -92,11 +92,11 @@ class Kube:
         return bool((found.get("status") or {}).get("allowed"))
 
     def whoami(self) -> str:
-        """The name that the API server knows the user by. Raises ApiError."""
+        """Return the user's name in the cluster. Raises ApiError."""
         return str(self._user_info()["username"])
 
     def groups(self) -> tuple[str, ...]:
-        """The groups that the API server knows the user by. Raises ApiError."""
+        """Return the user's groups in the cluster. Raises ApiError."""
         return tuple(str(each) for each in self._user_info().get("groups") or [])
 
     def _user_info(self) -> Raw:
@@ -113,7 +113,7 @@ class Kube:
         content: str = "application/json",
         query: Mapping[str, str] | None = None,
     ) -> Raw:
-        """Send one request and return the answer's JSON. Raises ApiError."""
+        """Send one request and return the JSON of the response. Raises ApiError."""
         data = None if body is None else json.dumps(body).encode()
         with self.stream(method, path, body=data, content=content, query=query) as answer:
             text = answer.read()
@@ -131,9 +131,9 @@ class Kube:
         accept: str = "application/json",
         timeout: urllib3.Timeout = _TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request and return the answer, whose body is still to be read, and closed. Raises ApiError."""
-        wanted = {name: value for name, value in (query or {}).items() if value}
-        url = self.server + path + (f"?{urlencode(wanted)}" if wanted else "")
+        """Send one request and return the response. The caller reads and closes its body. Raises ApiError."""
+        parameters = {name: value for name, value in (query or {}).items() if value}
+        url = self.server + path + (f"?{urlencode(parameters)}" if parameters else "")
         headers = self._headers | {"Accept": accept, "Content-Type": content} | self._authorization()
         for _ in range(_TRIES):
             try:
@@ -141,7 +141,7 @@ class Kube:
                     method, url, body=body, headers=headers, timeout=timeout, retries=False, preload_content=False
                 )
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise ApiError(0, "Unreachable", f"the API server {self.server} cannot be reached: {error}") from None
+                raise ApiError(0, "Unreachable", f"cannot reach the API server {self.server}: {error}") from None
             if answer.status != _BUSY:
                 break
             _wait(answer)
@@ -150,7 +150,7 @@ class Kube:
         return answer  # type: ignore[no-any-return]
 
     def _authorization(self) -> dict[str, str]:
-        # Asked for every request: a token may have to be renewed.
+        # Computed for every request, because tokens expire.
         found = self._configuration.get_api_key_with_prefix("authorization")
         if found:
             return {"Authorization": found}
@@ -159,7 +159,7 @@ class Kube:
 
 
 def _load(configuration: Any, kubeconfig: str, context: str) -> tuple[str, Mapping[str, Any]]:
-    """Fill in how to sign in, as kubectl would; return the context's namespace, and its user."""
+    """Load credentials like kubectl; return the namespace and the user of the context."""
     if kubeconfig or context or not _in_cluster():
         kube_config.load_kube_config(kubeconfig or None, context or None, configuration)
         contexts, active = kube_config.list_kube_config_contexts(kubeconfig or None)
@@ -176,10 +176,10 @@ def _in_cluster() -> bool:
 
 
 def _wait(answer: Any) -> None:
-    """Wait as long as an API server asks for that was too busy to look at a request."""
-    said = answer.headers.get("Retry-After") or ""
+    """Wait for as long as a busy API server requests with Retry-After."""
+    seconds = answer.headers.get("Retry-After") or ""
     answer.drain_conn()
-    time.sleep(min(5, int(said) if said.isdigit() else 1))
+    time.sleep(min(5, int(seconds) if seconds.isdigit() else 1))
 
 
 def _writing(dry_run: bool) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""What changes in the cluster, as it changes: lists and watches of several kinds in one stream.
+"""Lists and watches several kinds, and merges the changes into one stream.
 
-Each kind is read by a thread of its own, which goes on where it was when a connection ends, and begins anew when the
-API server no longer knows what was then. The threads end with the process.
+One thread reads each kind. It resumes the watch when a connection ends, and lists again when the resource version has
+expired. The threads end with the process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _GONE = 410
 
 
 class Watch(NamedTuple):
-    """What is watched. ``fields`` are such as ``metadata.name=digits``."""
+    """What to watch. ``labels`` and ``fields`` are selectors, such as ``metadata.name=digits``."""
 
     resource: Resource
     namespace: str
@@ -41,7 +41,7 @@ class Watch(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What was heard of a watch: of SYNC all objects that there are, else the one that has changed."""
+    """One change. A SYNC has all existing objects, any other kind the object that changed."""
 
     resource: Resource
     kind: Literal["SYNC", "ADDED", "MODIFIED", "DELETED"]
@@ -49,7 +49,7 @@ class Change(NamedTuple):
 
 
 def apply(state: State, change: Change) -> None:
-    """Bring what is known of one kind up to date."""
+    """Apply a change to the state of one kind."""
     if change.kind == "SYNC":
         state.clear()
     for each in change.objects:
@@ -63,9 +63,9 @@ def apply(state: State, change: Change) -> None:
 def changes(
     kube: Kube, *watches: Watch, tick: float = 1.0, note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Change | None]:
-    """Yield what changes, without end; None when nothing has for ``tick`` seconds. The first of each watch is a SYNC.
+    """Yield changes without end, and None after ``tick`` seconds without one. Each watch begins with a SYNC.
 
-    Raises ApiError when the API server refuses a watch. Retries while it cannot be reached, and says so to ``note``.
+    Raises ApiError if the API server rejects a watch. Retries while it is unreachable, and reports that to ``note``.
     """
     found: queue.SimpleQueue[Change | ApiError] = queue.SimpleQueue()
     for watch in watches:
@@ -82,7 +82,7 @@ def changes(
 
 
 def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError], note: Callable[[str], None]) -> None:
-    """Put what is heard of one watch into a queue; at last the refusal."""
+    """Put the changes of one watch into a queue, and the error if the API server rejects it."""
     version, pause = "", _FIRST_PAUSE
     while True:
         try:
@@ -100,13 +100,13 @@ def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError],
                 found.put(error)
                 return
             else:
-                note(f"{error.message}; trying again")
+                note(f"{error.message}; retrying")
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _list(kube: Kube, watch: Watch) -> tuple[list[Raw], str]:
-    """Return all objects, and the version from which a watch goes on."""
+    """Return all objects, and the resource version to watch from."""
     objects: list[Raw] = []
     query = {"limit": str(_PAGE), "labelSelector": watch.labels, "fieldSelector": watch.fields}
     while True:
@@ -119,7 +119,7 @@ def _list(kube: Kube, watch: Watch) -> tuple[list[Raw], str]:
 
 
 def _events(kube: Kube, watch: Watch, version: str) -> Iterator[tuple[Change | None, str]]:
-    """Yield changes and the version after each, until the connection ends. Raises ApiError."""
+    """Yield changes, each with the resource version to resume from, until the connection ends. Raises ApiError."""
     query = {
         "watch": "1",
         "allowWatchBookmarks": "true",
@@ -140,7 +140,7 @@ def _events(kube: Kube, watch: Watch, version: str) -> Iterator[tuple[Change | N
 
 
 def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield the lines of an answer as they come. A connection that breaks ends it, and so the last, unfinished line."""
+    """Yield the lines of a response as they arrive. If the connection breaks, an unfinished last line is dropped."""
     rest = b""
     try:
         for data in answer.stream():

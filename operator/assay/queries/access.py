@@ -1,4 +1,4 @@
-"""Who asks, and where: what every query is given. Signs in when it is first needed, and not before."""
+"""The argument of every query: the user, cluster, namespace and store. Connects lazily."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Access:
     as_groups: tuple[str, ...] = ()
 
     def note(self, text: str) -> None:
-        """Take in what the user should know besides the answer, such as a record that could not be read."""
+        """Receive information for the user besides the answer, such as a record that could not be read."""
 
     @cached_property
     def kube(self) -> Kube:
@@ -34,7 +34,7 @@ class Access:
 
     @cached_property
     def namespace(self) -> str:
-        """The namespace of the option, else that of the kubeconfig's context."""
+        """The requested namespace, otherwise that of the kubeconfig's context."""
         return self.namespace_option or self.kube.namespace
 
     @cached_property
@@ -46,7 +46,7 @@ class Access:
 
     @cached_property
     def trail_store(self) -> ObjectStore:
-        """The store of the audit trail: the same one, or another bucket of it. Raises AssayError."""
+        """The store of the audit trail, which may be another bucket. Raises AssayError."""
         from assay.store.client import ObjectStore
 
         config, bucket = self._store_address

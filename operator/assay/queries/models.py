@@ -1,4 +1,4 @@
-"""Versions and models as answers: what is shown of them, in one shape for every format."""
+"""Answers about models and versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.queries.access import Access
 
 
 class Approval(TypedDict):
-    """One approval on a version. ``valid``: it is for the version's bytes."""
+    """One approval of a version. ``valid``: it is for the version's digest."""
 
     alias: str
     approver: str
@@ -28,9 +28,9 @@ class Approval(TypedDict):
 
 
 class Version(TypedDict):
-    """One version. ``aliases`` are live with it, ``wantedBy`` are to move to it; ``metrics`` have their latest values.
+    """One version. It is live under ``aliases`` and requested by ``wantedBy``; ``metrics`` has the latest values.
 
-    ``objective`` is the metric that decides, with its best value in ``result``; None where neither is known.
+    ``objective`` is the metric of the objective, ``result`` its best value; None if unknown.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Version(TypedDict):
 
 
 class AliasState(TypedDict):
-    """One alias: the version that is live (None: nothing is bound), and the one that is wanted."""
+    """One alias: the live version (None if nothing is bound) and the requested one."""
 
     alias: str
     phase: str
@@ -65,7 +65,7 @@ class AliasState(TypedDict):
 
 
 class Model(TypedDict):
-    """One model: how many versions it has that are not archived, the newest of them and when that came, its aliases."""
+    """One model: the number of versions that are not archived, the newest one its creation time, and the aliases."""
 
     model: str
     versions: int
@@ -75,24 +75,24 @@ class Model(TypedDict):
 
 
 def version(body: Raw, aliases: Sequence[AliasState] | None) -> Version:
-    """Return the answer about a ModelVersion. ``aliases`` are those of its model, None when they may not be read."""
+    """Return the answer about a ModelVersion. ``aliases`` are those of its model, None if unreadable."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     run, number = spec.get("run") or {}, spec["version"]
     made_from = provenance(body)
     metrics = made_from.get("metrics") or {}
     objective = objective_metric(metrics)
     if aliases is None:
-        live, wanted = list(status.get("aliases") or []), []
+        live, requested = list(status.get("aliases") or []), []
     else:
         live = [each["alias"] for each in aliases if each["live"] == number]
-        wanted = [each["alias"] for each in aliases if each["wanted"] == number != each["live"]]
+        requested = [each["alias"] for each in aliases if each["wanted"] == number != each["live"]]
     return {
         "name": metadata["name"],
         "model": spec["model"],
         "version": number,
         "phase": phase(body),
         "aliases": live,
-        "wantedBy": wanted,
+        "wantedBy": requested,
         "objective": objective,
         "result": metrics[objective]["best"] if objective else None,
         "metrics": {name: summary["last"] for name, summary in metrics.items()},
@@ -111,12 +111,12 @@ def version(body: Raw, aliases: Sequence[AliasState] | None) -> Version:
 
 
 def versions_of(access: Access, model: str) -> list[Raw]:
-    """Return the ModelVersions of a model, the newest first. Raises AssayError without any."""
+    """Return the ModelVersions of a model, newest first. Raises AssayError if there are none."""
     found = list(access.kube.list(MODEL_VERSIONS, access.namespace, fields=f"spec.model={model}"))
     if not found:
         known = {each["spec"]["model"] for each in access.kube.list(MODEL_VERSIONS, access.namespace)}
-        hint = references.near(model, known) or "`assay models` lists the models that there are"
-        raise ObjectNotFound(f"the namespace {access.namespace} has no version of {model}", hint=hint)
+        hint = references.near(model, known) or "`assay models` lists the models"
+        raise ObjectNotFound(f"namespace {access.namespace} has no versions of model {model}", hint=hint)
     return sorted(found, key=lambda body: -int(body["spec"]["version"]))
 
 
@@ -127,19 +127,19 @@ def models_of(access: Access) -> list[Model]:
 
 
 def states_of(access: Access, model: str) -> list[AliasState] | None:
-    """Return the aliases of a model, None when the user may not read them. Raises AssayError."""
+    """Return the aliases of a model, None if the user may not read them. Raises AssayError."""
     try:
         found = access.kube.list(MODEL_ALIASES, access.namespace, fields=f"spec.model={model}")
         return [alias_state(body) for body in found]
     except ApiError as error:
         if error.status != 403:
             raise
-        access.note("you may not read ModelAliases here: which versions are wanted is not known")
+        access.note("you may not list ModelAliases here, so requested versions are not shown")
         return None
 
 
 def alias_state(body: Raw) -> AliasState:
-    """Return what a ModelAlias points to and is to point to."""
+    """Return the live and the requested version of a ModelAlias."""
     status = body.get("status") or {}
     spec = body["spec"]
     return {
@@ -175,18 +175,18 @@ def models(versions: Iterable[Raw], aliases: Iterable[Raw]) -> list[Model]:
 
 
 def approvals(body: Raw, alias: str = "") -> list[Approval]:
-    """Return the approvals on a ModelVersion that can be read, for one alias or for all."""
+    """Return the well-formed approvals of a ModelVersion, for one alias or for all."""
     found: list[Approval] = []
     for key, value in sorted((body["metadata"].get("annotations") or {}).items()):
-        said = read_approval(key, value)
-        if said is not None and alias in ("", said.alias):
-            valid = said.digest == body["spec"]["artifact"]["digest"]
+        approval = read_approval(key, value)
+        if approval is not None and alias in ("", approval.alias):
+            valid = approval.digest == body["spec"]["artifact"]["digest"]
             found.append(
                 {
-                    "alias": said.alias,
-                    "approver": said.approver,
-                    "id": said.id,
-                    "comment": said.comment,
+                    "alias": approval.alias,
+                    "approver": approval.approver,
+                    "id": approval.id,
+                    "comment": approval.comment,
                     "valid": valid,
                 }
             )
@@ -194,16 +194,16 @@ def approvals(body: Raw, alias: str = "") -> list[Approval]:
 
 
 def provenance(body: Raw) -> Raw:
-    """Return what a ModelVersion was made from: what its run says, else what its manifest claims."""
+    """Return the provenance of a ModelVersion: from its run, otherwise as its manifest claims."""
     return (body.get("status") or {}).get("provenance") or body["spec"].get("provenance") or {}
 
 
 def objective_metric(metrics: Raw) -> str | None:
-    """Return the metric that decides: the only one whose best value is known."""
+    """Return the metric of the objective: the only one with a best value."""
     known = [name for name, summary in metrics.items() if summary.get("best") is not None]
     return known[0] if len(known) == 1 else None
 
 
 def phase(body: Raw) -> str:
-    """Return the phase of a ModelVersion, also before the operator has looked at it."""
+    """Return the phase of a ModelVersion, Pending before the operator sets one."""
     return str((body.get("status") or {}).get("phase") or "Pending")

@@ -1,8 +1,8 @@
-"""What people type for an object → the object: runs, versions, aliases.
+"""Resolves the names that users type: runs, versions, aliases.
 
-digits-3                                        a run, also one that is only in the archive
+digits-3                                        a run, which may be archived
 digits.v24  digits/24  models:/digits/24        a version
-digits.champion  digits@champion  models:/digits@champion    an alias, or the version that is live under it
+digits.champion  digits@champion  models:/digits@champion    an alias, or its live version
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ _ALIAS = re.compile(r"(?:models:/)?(?P<model>[a-z0-9][a-z0-9-]*)[.@](?!v[0-9]+$)
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names what is written nearly like it; "" when nothing is."""
+    """Return a hint with similar names; "" if there are none."""
     found = get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(found)}?" if found else ""
 
 
 def version_name(text: str) -> str | None:
-    """Return the name of the ModelVersion that a text stands for, None when it stands for none."""
+    """Return the name of the ModelVersion that the text refers to, None if it is not a reference to one."""
     found = _VERSION.fullmatch(text)
     return f"{found['model']}.v{found['version']}" if found else None
 
 
 def alias_name(text: str) -> str | None:
-    """Return the name of the ModelAlias that a text stands for, None when it stands for none."""
+    """Return the name of the ModelAlias that the text refers to, None if it is not a reference to one."""
     found = _ALIAS.fullmatch(text)
     return f"{found['model']}.{found['alias']}" if found and not version_name(text) else None
 
 
 def version(access: Access, text: str) -> Raw:
-    """Return a ModelVersion; of an alias the one that is live. Raises AssayError."""
+    """Return a ModelVersion; for an alias the live one. Raises AssayError."""
     name = version_name(text)
     if name is None:
         body = alias(access, text)
         live = (body.get("status") or {}).get("boundVersion")
         if not live:
-            hint = f"`assay why {body['metadata']['name']}` says what it waits for"
-            raise ObjectNotFound(f"{body['metadata']['name']} is bound to no version yet", hint=hint)
+            hint = f"`assay why {body['metadata']['name']}` shows what it waits for"
+            raise ObjectNotFound(f"alias {body['metadata']['name']} is not bound to a version yet", hint=hint)
         name = f"{body['spec']['model']}.v{live}"
     return _found(access, MODEL_VERSIONS, "version", name)
 
@@ -55,8 +55,8 @@ def alias(access: Access, text: str) -> Raw:
     """Return a ModelAlias. Raises AssayError."""
     name = alias_name(text)
     if name is None:
-        hint = "an alias is written digits.champion, a version digits.v24"
-        raise InvalidRequest(f"{text!r} names no alias and no version", hint=hint)
+        hint = "write an alias as digits.champion, a version as digits.v24"
+        raise InvalidRequest(f"invalid alias or version name {text!r}", hint=hint)
     return _found(access, MODEL_ALIASES, "alias", name)
 
 
@@ -66,7 +66,7 @@ def experiment(access: Access, name: str) -> Raw:
 
 
 def run(access: Access, name: str) -> Raw:
-    """Return a Run that is in the cluster. Raises AssayError."""
+    """Return a Run from the cluster. Raises AssayError."""
     return _found(access, RUNS, "run", name)
 
 
@@ -75,5 +75,5 @@ def _found(access: Access, resource: Resource, what: str, name: str) -> Raw:
     if found is not None:
         return found
     known = [each["metadata"]["name"] for each in access.kube.list(resource, access.namespace)]
-    hint = near(name, known) or f"`kubectl -n {access.namespace} get {resource[1]}` lists what there is"
-    raise ObjectNotFound(f"the namespace {access.namespace} has no {what} {name}", hint=hint)
+    hint = near(name, known) or f"`kubectl -n {access.namespace} get {resource[1]}` lists them"
+    raise ObjectNotFound(f"namespace {access.namespace} has no {what} {name}", hint=hint)

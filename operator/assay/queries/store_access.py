@@ -1,9 +1,9 @@
-"""The store as a person reaches it: by the environment, or by a Secret of the namespace that they may read.
+"""The address and keys of the store for a user: from the environment, or from a Secret of the namespace.
 
     ASSAY_STORE_ENDPOINT, …     as for the operator
     Secret assay-store          endpoint, bucket, region, accessKey, secretKey, sessionToken, ca, auditBucket
 
-The keys are a person's: reading is enough for all that the command line does with the store.
+The keys are the user's own. The command line only needs to read from the store.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StoreAddress(NamedTuple):
-    """Where the store is, with the user's keys; ``audit_bucket`` is "" where the trail lies in the same bucket."""
+    """Where the store is, with the user's keys; ``audit_bucket`` is "" if the trail is in the same bucket."""
 
     config: StoreConfig
     audit_bucket: str
@@ -31,7 +31,7 @@ SECRET = "assay-store"  # noqa: S105 - its name
 
 
 def from_environment() -> StoreAddress | None:
-    """Return the store that the environment names, None when it names none. Raises AssayError."""
+    """Return the store from the environment, None if it is not set. Raises AssayError."""
     if not os.environ.get("ASSAY_STORE_ENDPOINT"):
         return None
     try:
@@ -42,18 +42,18 @@ def from_environment() -> StoreAddress | None:
 
 
 def from_secret(kube: Kube, namespace: str) -> StoreAddress:
-    """Return the store that the namespace keeps its records in, as its Secret names it. Raises AssayError."""
-    where = f"the Secret {SECRET} of the namespace {namespace}"
+    """Return the store from the Secret of the namespace. Raises AssayError."""
+    where = f"Secret {SECRET} in namespace {namespace}"
     secret = kube.find(SECRETS, namespace, SECRET)
     if secret is None:
-        hint = f"set ASSAY_STORE_ENDPOINT, ASSAY_STORE_ACCESS_KEY and ASSAY_STORE_SECRET_KEY, or have {where} made"
-        raise InvalidRequest("the store is not known", hint=f"{hint} (docs/cli.md)")
+        hint = f"set ASSAY_STORE_ENDPOINT, ASSAY_STORE_ACCESS_KEY and ASSAY_STORE_SECRET_KEY, or create the {where}"
+        raise InvalidRequest("no store is configured", hint=f"{hint} (docs/cli.md)")
     values = {key: base64.b64decode(text).decode().strip() for key, text in (secret.get("data") or {}).items()}
     missing = [key for key in ("endpoint", "accessKey", "secretKey") if not values.get(key)]
     if missing or not is_endpoint(values["endpoint"]):
         raise PermissionDenied(
             f"{where} has no {' and no '.join(missing) or 'address like https://store.example.com:9000 at endpoint'}",
-            hint="whoever made it has to mend it; docs/cli.md shows one",
+            hint="ask its owner to correct it; docs/cli.md shows an example",
         )
     config = StoreConfig(
         endpoint=values["endpoint"].rstrip("/"),

@@ -90,5 +90,5 @@ def test_an_id_that_somebody_else_has_is_not_taken() -> None:
 
 
 def test_an_id_that_the_api_server_would_refuse_is_refused() -> None:
-    with pytest.raises(CliError, match="can be no id"):
+    with pytest.raises(CliError, match="invalid approval id"):
         approve.annotation_name(version(), "champion", "rita", "a/b")

@@ -1,13 +1,20 @@
-"""Round numbers at the axes, and lines that are there in whatever scale."""
+"""Round numbers at the axes, labels of curves, and lines that are there in whatever scale."""
 
 import math
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.cli.output.plots import Axes, Line, as_text, ticks
+from assay.cli.errors import CliError
+from assay.cli.output.curve_points import document
+from assay.cli.output.plots import Axes, Line, as_text, save, ticks
+from assay.cli.runs import curves
+from assay.queries.curves.reading import Curve
 
 pytestmark = pytest.mark.unit
 
@@ -56,3 +63,50 @@ def test_lines_without_colours_have_marks_of_their_own() -> None:
 def test_a_line_of_one_point_is_drawn() -> None:
     line = Line("one", numpy.array([5.0]), numpy.array([math.pi]))
     assert any("⠀" < sign <= "⣿" for sign in as_text([line], Axes("step", "loss"), 60, 16, coloured=False))
+
+
+def curve(run: str = "r-1", metric: str = "loss", **parameters: Any) -> Curve:
+    x = numpy.arange(1.0, 4.0)
+    return Curve(run, parameters, metric, "p", x, x.astype(numpy.int64), x, x)
+
+
+@pytest.mark.parametrize(
+    ("shown", "legend", "labels"),
+    [
+        ([curve("a"), curve("b")], [], ["a", "b"]),
+        ([curve("a", depth=2), curve("b")], ["depth"], ["a (depth 2)", "b (depth -)"]),
+        ([curve("a", lr=0.1234567, on=True)], ["on", "lr"], ["a (on true, lr 0.123457)"]),
+        ([curve("a", "loss", n=1), curve("a", "f1", n=1)], ["n"], ["loss (n 1)", "f1 (n 1)"]),
+        ([curve("a", "loss"), curve("b", "f1")], [], ["a loss", "b f1"]),
+        ([curve("a", x="\x1b[2J")], ["x"], ["a (x \ufffd[2J)"]),
+    ],
+)
+def test_labels_show_the_parameters_of_the_legend(shown: list[Curve], legend: list[str], labels: list[str]) -> None:
+    request = curves.Request([each.run for each in shown], [], legend=legend)
+    assert [line.label for line in curves._lines(shown, request)] == labels
+
+
+def test_a_parameter_that_no_run_has_is_answered_with_what_is_near() -> None:
+    for shown, hint in (([curve(depth=1), curve(lr=2)], "did you mean depth?"), ([curve(lr=2)], "parameters: lr")):
+        with pytest.raises(CliError, match="no run has a parameter deepth") as error:
+            curves._check_legend(shown, ["deepth"])
+        assert error.value.hint == hint
+    with pytest.raises(CliError) as error:
+        curves._check_legend([curve()], ["depth"])
+    assert error.value.hint == "the runs have no parameters"
+
+
+def test_a_curve_as_json_has_the_parameters_of_its_run() -> None:
+    assert document(curve(depth=3, kind="a"))["parameters"] == {"depth": 3, "kind": "a"}
+
+
+@pytest.mark.parametrize("kind", ["png", "html"])
+def test_drawing_into_a_file_without_matplotlib_names_the_extra(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    line = Line("one", numpy.array([1.0]), numpy.array([2.0]))
+    with pytest.raises(CliError, match="cannot draw into a file") as error:
+        save([line], Axes("step", "loss"), tmp_path / f"curve.{kind}", [])
+    assert error.value.hint == "pip install 'assay[plot]'"
+    assert list(tmp_path.iterdir()) == []

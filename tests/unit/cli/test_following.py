@@ -31,18 +31,18 @@ def aside(generation: int) -> Raw:
 @pytest.mark.parametrize(
     ("body", "state", "message", "code"),
     [
-        (alias(generation=4, boundVersion=2), "unseen", "the operator has not looked", FAILED),
-        (alias(wanted=9, boundVersion=1), "failed", "was pointed to v9 meanwhile", FAILED),
-        (alias(boundVersion=1), "held", "v2 is held: it has not been judged yet", NO),
+        (alias(generation=4, boundVersion=2), "unseen", "waiting for the operator", FAILED),
+        (alias(wanted=9, boundVersion=1), "failed", "was pointed to v9 in the meantime", FAILED),
+        (alias(boundVersion=1), "held", "v2 is blocked: not evaluated yet", NO),
         (
             alias(requirements=[{"policy": "p", "requirement": "soak", "met": False, "message": "too short"}]),
             "held",
-            "v2 is held: p: too short",
+            "v2 is blocked: p: too short",
             NO,
         ),
         (alias(boundVersion=1, setAside=aside(3)), "failed", "v2 failed", FAILED),
-        (alias(boundVersion=1, setAside=aside(2)), "held", "not been judged", NO),
-        (alias(boundVersion=2), "done", "v2 is live; nothing follows", OK),
+        (alias(boundVersion=1, setAside=aside(2)), "held", "not evaluated", NO),
+        (alias(boundVersion=2), "done", "v2 is live; no workload follows", OK),
         (alias(boundVersion=2, serving=[follower("a", ready=True)]), "done", "served by Deployment a", OK),
         (
             alias(boundVersion=2, serving=[follower("a", ready=True), follower("b", message="1 of 3 pods ready")]),
@@ -53,7 +53,7 @@ def aside(generation: int) -> Raw:
         (
             alias(boundVersion=2, serving=[follower("a"), follower("b", failed=True, message="exit code 1")]),
             "failed",
-            "v2 is live, and cannot be served: Deployment b: exit code 1",
+            "v2 is live but cannot be served: Deployment b: exit code 1",
             FAILED,
         ),
     ],
@@ -62,7 +62,7 @@ def test_a_promotion_is_as_far_as_its_alias_says(body: Raw, state: str, message:
     found = following.promotion(body, 2)
     assert (found.state, found.code) == (state, code)
     assert message in found.message
-    assert found.unsure == ("nothing follows" in message)
+    assert found.unsure == ("no workload follows" in message)
 
 
 @pytest.mark.parametrize(

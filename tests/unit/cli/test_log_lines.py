@@ -30,7 +30,7 @@ class Out(io.BytesIO):
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, *data: bytes, terminal: bool = False, timestamps: bool = False) -> bytes:
-    """What a Printer makes of what a Seam has given."""
+    """What a Printer makes of the output of a LogResumption."""
     out = Out(terminal)
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out, isatty=out.isatty))
     printer = Printer(timestamps)
@@ -68,8 +68,8 @@ def test_a_line_that_comes_in_pieces_is_one_line(monkeypatch: pytest.MonkeyPatch
     assert printed(monkeypatch, *given, log_resumption.finish(True)) == b"before\n" + long + b"\nafter\n"
 
 
-def test_the_last_kept_lines_are_those_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_stored_lines_are_those_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Out(False)
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out, isatty=out.isatty))
-    Printer(False).kept(iter([Line("t", str(number)) for number in range(10)]), 2)
+    Printer(False).stored(iter([Line("t", str(number)) for number in range(10)]), 2)
     assert out.getvalue() == b"8\n9\n"

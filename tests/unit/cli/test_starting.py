@@ -10,7 +10,7 @@ import yaml
 
 from assay.cli.errors import CliError
 from assay.cli.manifests import init, repositories, scripts
-from assay.cli.manifests.init import Wish
+from assay.cli.manifests.init import Request
 from assay.cli.manifests.scripts import Option
 from assay.cli.manifests.validate import check
 
@@ -24,11 +24,11 @@ def read(text: str) -> scripts.Script:
     return scripts.read(textwrap.dedent(text))
 
 
-def written(folder: Path, text: str, **wish: Any) -> Raw:
+def written(folder: Path, text: str, **request: Any) -> Raw:
     """The manifest for a script, which is valid."""
     script = folder / "train.py"
     script.write_text(textwrap.dedent(text))
-    manifest = init.manifest(script, Wish(**wish))
+    manifest = init.manifest(script, Request(**request))
     assert check("experiment.yaml", manifest).complaints == []
     found: Raw = yaml.safe_load(manifest)
     return found
@@ -130,7 +130,7 @@ def test_the_model_is_the_artifact_that_is_called_so(body: str, model: str) -> N
 
 
 def test_the_quickstart_becomes_an_experiment_that_is_like_its_own() -> None:
-    found = yaml.safe_load(init.manifest(QUICKSTART / "train.py", Wish(image="localhost/assay-quickstart:dev")))
+    found = yaml.safe_load(init.manifest(QUICKSTART / "train.py", Request(image="localhost/assay-quickstart:dev")))
     known = yaml.safe_load((QUICKSTART / "experiment.yaml").read_text())
     assert found["spec"]["objective"] == known["spec"]["objective"]
     assert found["spec"]["template"]["model"] == known["spec"]["template"]["model"]
@@ -177,8 +177,8 @@ def test_a_script_that_says_nothing_becomes_an_experiment_to_fill_in(tmp_path: P
     found = written(tmp_path, "print('hello')")
     assert sorted(found["spec"]) == ["maxFailedRuns", "parallelism", "template"]
     assert container(found)["command"] == ["python", "train.py"]
-    text = init.manifest(tmp_path / "train.py", Wish())
-    for word in ("# objective:", "# parameters:", "# source:", "# model:", "# there is no Dockerfile here"):
+    text = init.manifest(tmp_path / "train.py", Request())
+    for word in ("# objective:", "# parameters:", "# source:", "# model:", "# no Dockerfile found"):
         assert word in text
 
 
@@ -205,8 +205,8 @@ def test_the_metric_that_most_likely_decides(tmp_path: Path, metrics: list[str],
 
 def test_what_is_no_python_is_said(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("def (")
-    with pytest.raises(CliError, match=r"train.py is no Python: invalid syntax"):
-        init.manifest(tmp_path / "train.py", Wish())
+    with pytest.raises(CliError, match=r"train.py is not valid Python: invalid syntax"):
+        init.manifest(tmp_path / "train.py", Request())
 
 
 # Git
@@ -231,7 +231,7 @@ def test_the_source_is_the_commit_and_whether_there_is_more(tmp_path: Path) -> N
     clean = repositories.source(folder)
     assert clean == repositories.Source("https://git.example.com/ml/digits.git", head, "train", dirty=False)
     (folder / "train.py").write_text("print(1)")
-    text = init.manifest(folder / "train.py", Wish())
+    text = init.manifest(folder / "train.py", Request())
     assert "secret" not in text
     source = yaml.safe_load(text)["spec"]["template"]["source"]
     assert source == {"repository": clean.repository, "revision": head, "path": "train", "dirty": True}

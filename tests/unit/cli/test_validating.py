@@ -25,8 +25,8 @@ def complaints(*manifests: Raw) -> list[Complaint]:
     return check("file.yaml", yaml.safe_dump_all(manifests)).complaints
 
 
-def said(text: str) -> list[str]:
-    """What is said of a text, without the file's name."""
+def messages(text: str) -> list[str]:
+    """Return the complaints about a text, without the file's name."""
     return [str(each).removeprefix("file.yaml:") for each in check("file.yaml", textwrap.dedent(text)).complaints]
 
 
@@ -74,11 +74,11 @@ def test_each_complaint_names_its_place() -> None:
         job:
           template: {spec: {}}
     """
-    assert said(text) == [
-        '8:16: Experiment/sweep: spec.objective.direction: "up" is none of maximize, minimize',
-        "9:3: Experiment/sweep: spec.paralelism: there is no such field: did you mean parallelism?",
-        "12:13: Experiment/sweep: spec.parameters[0].values: the list is empty",
-        '13:5: Experiment/sweep: spec.parameters[1]: it is there twice: {"name": "lr"}',
+    assert messages(text) == [
+        '8:16: Experiment/sweep: spec.objective.direction: "up" is not one of maximize, minimize',
+        "9:3: Experiment/sweep: spec.paralelism: unknown field: did you mean parallelism?",
+        "12:13: Experiment/sweep: spec.parameters[0].values: the list must not be empty",
+        '13:5: Experiment/sweep: spec.parameters[1]: duplicate entry: {"name": "lr"}',
         "16:24: Experiment/sweep: spec.template.job.template.spec: containers is missing",
     ]
 
@@ -90,7 +90,7 @@ def test_a_key_that_stands_twice_is_named_and_one_that_was_merged_is_not() -> No
     metadata: {name: digits.champion}
     spec: {model: digits, alias: champion, version: 1, version: 2}
     """
-    assert said(text) == ["5:52: ModelAlias/digits.champion: version: it stands here twice"]
+    assert messages(text) == ["5:52: ModelAlias/digits.champion: version: duplicate key"]
     merged = """
     apiVersion: assay.dev/v1alpha1
     kind: List
@@ -106,7 +106,7 @@ def test_a_key_that_stands_twice_is_named_and_one_that_was_merged_is_not() -> No
         <<: *it
         alias: canary
     """
-    assert said(merged) == []
+    assert messages(merged) == []
 
 
 def test_every_document_of_a_file_is_looked_at() -> None:
@@ -121,12 +121,12 @@ def test_every_document_of_a_file_is_looked_at() -> None:
     [
         ("a: [1", "1:6: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"),
         ("a:\n\t- b", "2:1: while scanning for the next token found character '\\t' that cannot start any token"),
-        ("just words", "1:1: ?/?: it is no object: a manifest is a map with apiVersion, kind, metadata and spec"),
+        ("just words", "1:1: ?/?: not an object: a manifest is a map with apiVersion, kind, metadata and spec"),
         ("a: !!python/object:os.system {}", "1:4: "),
     ],
 )
 def test_what_is_no_manifest_is_said(text: str, message: str) -> None:
-    (found,) = said(text)
+    (found,) = messages(text)
     assert found.startswith(message)
 
 
@@ -134,12 +134,12 @@ def test_what_is_no_manifest_is_said(text: str, message: str) -> None:
     ("change", "message"),
     [
         (put("kind", "Experimnt"), "1:"),
-        (put("apiVersion", "assay.dev/v1"), "apiVersion: it has to be assay.dev/v1alpha1, and is assay.dev/v1"),
+        (put("apiVersion", "assay.dev/v1"), "apiVersion: must be assay.dev/v1alpha1, not assay.dev/v1"),
         (put("metadata.name", ...), "metadata: name is missing"),
-        (put("metadata.labels", {"a": 1}), "metadata.labels.a: it is not a text: put it in quotes"),
-        (put("metadata.labels", {"a": "b c"}), "metadata.labels.a: a label has at most 63 letters"),
-        (put("metadata.lables", {}), "metadata.lables: there is no such field: did you mean labels?"),
-        (put("metadata.name", 3), "metadata.name: it is not a text: put it in quotes"),
+        (put("metadata.labels", {"a": 1}), "metadata.labels.a: must be a string: put it in quotes"),
+        (put("metadata.labels", {"a": "b c"}), "metadata.labels.a: a label value has at most 63 letters"),
+        (put("metadata.lables", {}), "metadata.lables: unknown field: did you mean labels?"),
+        (put("metadata.name", 3), "metadata.name: must be a string: put it in quotes"),
     ],
 )
 def test_the_head_of_an_object_is_looked_at(change: Change, message: str) -> None:

@@ -54,7 +54,7 @@ def test_an_experiment_in_a_line() -> None:
     # The mean is 30 s. One has 20 s left, the other one 25 s; two more begin then.
     assert (seen.rate, seen.left) == (2.0, 55.0)
     assert watch.pace(seen) == "2 runs/min, about 55s left"
-    assert [each.name for each in seen.going] == ["digits-2", "digits-3", "digits-4"]
+    assert [each.name for each in seen.active] == ["digits-2", "digits-3", "digits-4"]
 
 
 def test_nobody_knows_the_end_of_what_is_suspended_or_has_only_begun() -> None:
@@ -99,7 +99,7 @@ def test_what_is_known_follows_what_was_heard() -> None:
 def test_tolerances_are_numbers_by_metric() -> None:
     assert rerun.tolerances(["train_seconds=2", "a=b=0.5"]) == {"train_seconds": 2.0, "a=b": 0.5}
     for wrong in ("seconds", "=2", "seconds=x"):
-        with pytest.raises(CliError, match="is no metric and tolerance"):
+        with pytest.raises(CliError, match="invalid --tolerance-of"):
             rerun.tolerances([wrong])
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from assay.queries.runs.cache import Kept, RunCache
+from assay.queries.runs.cache import CachedRuns, RunCache
 from tests.unit.queries.runs import row
 
 pytestmark = pytest.mark.unit
 
-KEPT: Kept = {"a": ("1", row("a")), "b": ("2", row("b", parameters={"x": "ü😀"}))}
+CACHED: CachedRuns = {"a": ("1", row("a")), "b": ("2", row("b", parameters={"x": "ü😀"}))}
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def _file(folder: Path) -> Path:
 
 def test_what_is_kept_comes_back_for_the_same_server_and_namespace(cache: RunCache, tmp_path: Path) -> None:
     assert cache.load() == {}
-    cache.save(KEPT)
-    assert cache.load() == KEPT
-    assert list(cache.load()) == list(KEPT)
+    cache.save(CACHED)
+    assert cache.load() == CACHED
+    assert list(cache.load()) == list(CACHED)
     assert RunCache("https://server", "other").load() == {}
     assert RunCache("https://other", "ns").load() == {}
     cache.save({})
@@ -38,7 +38,7 @@ def test_what_is_kept_comes_back_for_the_same_server_and_namespace(cache: RunCac
 
 
 def test_it_is_the_users_alone(cache: RunCache, tmp_path: Path) -> None:
-    cache.save(KEPT)
+    cache.save(CACHED)
     file = _file(tmp_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -61,15 +61,15 @@ def test_it_is_the_users_alone(cache: RunCache, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_not_there(cache: RunCache, tmp_path: Path, text: str) -> None:
-    cache.save(KEPT)
+    cache.save(CACHED)
     _file(tmp_path).write_bytes(text.encode(errors="surrogateescape"))
     assert cache.load() == {}
-    cache.save(KEPT)
-    assert cache.load() == KEPT
+    cache.save(CACHED)
+    assert cache.load() == CACHED
 
 
 def test_rows_of_another_version_are_not_read(cache: RunCache, tmp_path: Path) -> None:
-    cache.save(KEPT)
+    cache.save(CACHED)
     found = json.loads(_file(tmp_path).read_text())
     del found["b"][1]["owner"]
     _file(tmp_path).write_text(json.dumps(found))
@@ -80,5 +80,5 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatc
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     cache = RunCache("https://server", "ns")
-    cache.save(KEPT)
+    cache.save(CACHED)
     assert cache.load() == {}

@@ -93,8 +93,8 @@ def test_a_table_has_what_differs_and_the_objective_first() -> None:
 def test_a_narrow_terminal_loses_the_last_metrics_then_parameters_never_the_objective() -> None:
     fields = run_columns.default(Names(RUNS), wide=False)
     for width in range(10, 120):
-        kept = [each.title for each in run_cells.fitting(fields, RUNS, width)]
-        assert {"RUN", "PHASE", "f1", "DURATION", "AGE"} <= set(kept)
+        visible = [each.title for each in run_cells.fitting(fields, RUNS, width)]
+        assert {"RUN", "PHASE", "f1", "DURATION", "AGE"} <= set(visible)
     assert "loss" not in [each.title for each in run_cells.fitting(fields, RUNS, 40)]
     assert run_cells.fitting(fields, RUNS, 1000) == fields
 

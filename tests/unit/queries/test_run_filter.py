@@ -79,8 +79,8 @@ def test_a_run_that_it_cannot_be_applied_to_is_counted_and_it_is_said_why() -> N
     [
         ("params.dpeth > 1", "params.dpeth", "did you mean depth?"),
         ("metrics.val_f2.last > 0.1", "metrics.val_f2", "did you mean val_f1?"),
-        ("metrics.accuracy.best > 0.1", "metrics.accuracy.best", "there are count, last, max, min, step"),
-        ("name == 'x' || params.zzz", "params.zzz", "there are augment, depth"),
+        ("metrics.accuracy.best > 0.1", "metrics.accuracy.best", "known names: count, last, max, min, step"),
+        ("name == 'x' || params.zzz", "params.zzz", "known names: augment, depth"),
     ],
 )
 def test_a_name_that_no_run_has_is_answered_with_what_there_is(text: str, message: str, hint: str) -> None:

@@ -1,4 +1,4 @@
-"""Files out of the store onto this machine: in parallel, verified as they come, seen only when they are whole."""
+"""Downloads files from the store: in parallel, verified while they arrive, resumable."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ WORKERS = 8
 _RETRY_SECONDS = 60.0
 
 
-def bring(store: ObjectStore, items: Sequence[Item], folder: Path) -> None:
-    """Bring files into a folder, where some of them may be in part already. Raises CliError, StoreError.
+def download(store: ObjectStore, items: Sequence[Item], folder: Path) -> None:
+    """Download files into a folder, which may have parts of them. Raises CliError, StoreError.
 
-    Whatever happens, what has come stays: asked again, it goes on there.
+    After an error, all data downloaded so far is kept, and the next call resumes there.
     """
     size = sum(item.size or 0 for item in items)
     try:
@@ -39,10 +39,10 @@ def bring(store: ObjectStore, items: Sequence[Item], folder: Path) -> None:
             connection = Connection(lambda: store, _RETRY_SECONDS, printing.note)
             download_all([Continued(item, folder, connection, progress) for item in items], connection, WORKERS)
     except StoreSilent as error:
-        hint = "what has come is kept: the same command goes on there"
-        raise CliError(f"the store: {error}", hint=hint, code=UNREACHABLE) from None
+        hint = "run the same command again to resume the download"
+        raise CliError(f"cannot download from the store: {error}", hint=hint, code=UNREACHABLE) from None
     except FetchError as error:
-        raise CliError(str(error), hint="these are not the bytes that were recorded", code=NO) from None
+        raise CliError(str(error), hint="the data in the store differs from what was recorded", code=NO) from None
     except OSError as error:
         raise CliError(f"cannot write to {folder}: {error.strerror or error}", code=FAILED) from None
 
@@ -51,12 +51,12 @@ def _check_room(folder: Path, size: int, items: Sequence[Item]) -> None:
     known = sum(path.stat().st_size for item in items if (path := folder / item.target).is_file())
     free = shutil.disk_usage(folder).free
     if size - known > free:
-        raise CliError(f"no room: {size - known} bytes are to come, and {folder} has {free}")
+        raise CliError(f"not enough space in {folder}: {size - known} bytes needed, {free} available")
 
 
 @contextmanager
 def _shown(files: int, size: int) -> Iterator[Progress]:
-    """The progress: a bar where somebody looks, else a line now and then."""
+    """Show the progress: a bar on a terminal, otherwise an occasional line."""
     if not sys.stderr.isatty():
         yield Progress(files, size, printing.note)
         return
@@ -76,18 +76,18 @@ class _Bar(Progress):
         self._task = bars.add_task("", total=size)
 
     def add(self, files: int, count: int) -> None:
-        """So many bytes have come since the last call."""
+        """Add the number of bytes that arrived since the last call."""
         with self._turn:
             self._bars.advance(self._task, count)
 
 
 def sweep(folder: Path, targets: Sequence[str]) -> None:
-    """Remove from a folder what is none of the targets."""
-    kept = {folder / target for target in targets}
+    """Remove everything from a folder except the targets."""
+    expected = {folder / target for target in targets}
     for above, folders, names in os.walk(folder, topdown=False):
         for path in (Path(above) / name for name in names + folders):
             if path.is_dir() and not path.is_symlink():
                 if not any(path.iterdir()):
                     path.rmdir()
-            elif path not in kept:
+            elif path not in expected:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Single files and folders of a run or a version onto this machine. Each appears when it is whole and verified."""
+"""`assay artifacts get`: downloads files and folders of a run or a version, and verifies them."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from assay.queries.files.listing import File
 
 
 def get(session: Session, text: str, paths: list[str], directory: Path, *, force: bool) -> None:
-    """Bring files into a folder. Raises CliError, StoreError; then none of them has appeared."""
+    """Download files into a folder: all or, if it raises AssayError or StoreError, none."""
     stored = listing.find(session, text)
     chosen = listing.chosen(stored, paths)
-    wanted = [(target, file) for target, file in chosen if not _has(directory / target, file, force=force)]
-    items = [Item(f"{stored.prefix}/{file.path}", target, file.size, file.sha256) for target, file in wanted]
+    missing = [(target, file) for target, file in chosen if not _has(directory / target, file, force=force)]
+    items = [Item(f"{stored.prefix}/{file.path}", target, file.size, file.sha256) for target, file in missing]
     if items:
         directory.mkdir(parents=True, exist_ok=True)
-        # Beside where they go, so that a rename is enough.
+        # On the file system of the target, so that a rename suffices.
         temporary = Path(tempfile.mkdtemp(prefix=".assay-", dir=directory))
         try:
-            downloading.bring(session.store, items, temporary)
-            for target, _ in wanted:
+            downloading.download(session.store, items, temporary)
+            for target, _ in missing:
                 (directory / target).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / target).replace(directory / target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     for target, _ in chosen:
         printing.write(printing.clean(directory / target))
-    if any(not file.sha256 for _, file in wanted):
-        printing.note("not verified: no manifest has these files' digests yet")
+    if any(not file.sha256 for _, file in missing):
+        printing.note("not verified: no manifest lists the digests of these files yet")
 
 
 def _has(path: Path, file: File, *, force: bool) -> bool:
-    """Whether a file is there already. Raises CliError for another one that may not be replaced."""
+    """Whether the file exists already. Raises CliError for a different file that may not be replaced."""
     if not path.exists() and not path.is_symlink():
         return False
     if path.is_file() and not path.is_symlink() and file.sha256:
@@ -53,15 +53,19 @@ def _has(path: Path, file: File, *, force: bool) -> bool:
                 return True
     if force and path.is_file():
         return False
-    raise CliError(f"{path} is there, and is something else", hint="--force replaces files", code=USAGE)
+    raise CliError(f"{path} already exists with other content", hint="use --force to replace it", code=USAGE)
 
 
 def command(
     session: Session,
     what: RunOrVersion,
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]…", help="Files or folders; all.")] = None,
-    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where they go.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH]…", help="Files or folders. Default: all.")
+    ] = None,
+    directory: Annotated[
+        Path, typer.Option("--directory", "-d", help="Folder to download to. Default: this one.")
+    ] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Get files or whole folders; each is verified, and appears when it is whole."""
+    """Download files or folders of a run or a version, and verify them."""
     get(session, what, paths or [], directory, force=force)

@@ -1,6 +1,6 @@
-"""What a run or a version has in the store: its files, as the manifest beside them lists them.
+"""`assay artifacts ls`: the files of a run or a version in the store, as its manifest lists them.
 
-The name of a run stands for its record, that of a version or an alias for the registered copy.
+The name of a run selects its record, that of a version or an alias the registered copy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COLUMNS = (Column("PATH"), Column("SIZE", number=True), Column("SHA256", wide=T
 
 
 def show(session: Session, text: str, *, everything: bool, output: Format) -> None:
-    """List the files, by default only the artifacts. As JSON see `_item`."""
+    """Print the files, by default only the artifacts. For JSON see `_item`. Raises AssayError, StoreError."""
     stored = listing.find(session, text)
     listed = sorted(stored.files if everything else stored.artifact_files)
     if output in (Format.JSON, Format.YAML):
@@ -34,7 +34,7 @@ def show(session: Session, text: str, *, everything: bool, output: Format) -> No
         return
     printing.table(_COLUMNS, [(path, sheets.size(size), sha256) for path, size, sha256 in rows], output)
     if not everything and len(listed) < len(stored.files) and stored.kind == "run":
-        printing.note(f"{len(stored.files) - len(listed)} more files are in the record: --all lists them")
+        printing.note(f"{len(stored.files) - len(listed)} more files in the record; --all lists them")
 
 
 def _row(stored: Stored, file: File, *, everything: bool) -> tuple[str, int, str]:
@@ -52,8 +52,10 @@ def _item(stored: Stored, file: File, *, everything: bool) -> Raw:
 def command(
     session: Session,
     what: RunOrVersion,
-    everything: Annotated[bool, typer.Option("--all", "-a", help="The whole record of a run, with logs.")] = False,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="List the whole record of a run, including logs.")
+    ] = False,
+    output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """List the files."""
+    """List the files of a run or a version."""
     show(session, what, everything=everything, output=output)

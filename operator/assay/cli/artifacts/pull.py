@@ -1,7 +1,6 @@
-"""A registered model onto this machine: the approved bytes, all of them, or no folder.
+"""`assay pull`: downloads a registered model: all approved bytes, or no folder.
 
-Until every byte is verified, what comes lies in `.<name>.partial` beside the folder; a pull that was interrupted goes
-on there.
+Until every byte is verified, the files are in `.<name>.partial` beside the folder, where an interrupted pull resumes.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from assay.store.limits import MAX_MANIFEST_BYTES
 
 @dataclass(frozen=True)
 class Pulled:
-    """What was pulled: `version` is its name, `digest` that of its bytes."""
+    """What was pulled. `version` is the name of the version, `digest` its digest."""
 
     version: str
     digest: str
@@ -53,7 +52,7 @@ class Pulled:
 
 
 def pull(session: Session, text: str, directory: Path, output: Document) -> None:
-    """Bring a version, or the one that is live under an alias, into a folder. Raises CliError, StoreError."""
+    """Download a version, or the live version of an alias, into a folder. Raises AssayError, StoreError."""
     body = references.version(session, text)
     found = _pull(session, body, directory.absolute())
     if output is not Document.TEXT:
@@ -70,14 +69,14 @@ def _pull(session: Session, body: Raw, directory: Path) -> Pulled:
     files = _manifest(session.store, prefix, body)
     pulled = Pulled(name, digest, len(files), sum(file.size for file in files), directory)
     if _is_there(directory, digest):
-        printing.note(f"{directory} held it already")
+        printing.note(f"{directory} already contains this model")
         return pulled
     partial = directory.with_name(f".{directory.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     targets = [file.target for file in files]
     downloading.sweep(partial, targets)
     items = [Item(f"{prefix}/{file.path}", file.target, file.size, file.sha256) for file in files]
-    downloading.bring(session.store, items, partial)
+    downloading.download(session.store, items, partial)
     try:
         partial.rename(directory)
     except OSError as error:
@@ -86,16 +85,16 @@ def _pull(session: Session, body: Raw, directory: Path) -> Pulled:
 
 
 def _manifest(store: ObjectStore, prefix: str, body: Raw) -> list[File]:
-    """What the version consists of, as the manifest says whose digest the version names."""
+    """Return the files of a version from its manifest, whose digest the version records."""
     where, copy = f"{prefix}/{layout.MANIFEST}", (body.get("status") or {}).get("artifact") or {}
     try:
         data = store.get_bytes(where, MAX_MANIFEST_BYTES)
     except NotFound:
-        message = (body.get("status") or {}).get("message") or "its bytes were not copied yet"
+        message = (body.get("status") or {}).get("message") or "its bytes have not been copied yet"
         raise CliError(f"{body['metadata']['name']} has no registered copy: {message}", code=NOT_FOUND) from None
     expected, found = copy.get("manifestDigest"), bytes_digest(data)
     if expected and expected != found:
-        hint = f"`assay artifacts verify {body['metadata']['name']}` says more"
+        hint = f"`assay artifacts verify {body['metadata']['name']}` shows what differs"
         raise CliError(f"{where} was changed: expected the digest {expected}, found {found}", hint=hint, code=NO)
     try:
         return manifest.parse(data, where, body["spec"]["artifact"]["digest"])
@@ -104,16 +103,16 @@ def _manifest(store: ObjectStore, prefix: str, body: Raw) -> list[File]:
 
 
 def _is_there(directory: Path, digest: str) -> bool:
-    """Whether a folder holds the model already. Raises CliError for one that holds something else."""
+    """Whether a folder already contains the model. Raises CliError if it contains anything else."""
     if not directory.is_dir() or directory.is_symlink():
         if directory.exists() or directory.is_symlink():
-            raise CliError(f"{directory} is there, and is no folder", hint="name a new one", code=USAGE)
+            raise CliError(f"{directory} exists and is not a folder", hint="name a new folder", code=USAGE)
         return False
     if not any(directory.iterdir()):
         return False
     if fetching.holds(directory, digest):
         return True
-    raise CliError(f"{directory} holds something else", hint="name a new folder, or an empty one", code=USAGE)
+    raise CliError(f"{directory} contains other files", hint="name a new or an empty folder", code=USAGE)
 
 
 def command(
@@ -122,11 +121,11 @@ def command(
         str,
         typer.Argument(
             autocompletion=completion.versions_and_aliases,
-            help="A version or an alias: digits.v24, models:/digits/24, models:/digits@champion.",
+            help="Version or alias: digits.v24, models:/digits/24, models:/digits@champion.",
         ),
     ],
-    directory: Annotated[Path, typer.Argument(help="A new folder, or an empty one.")],
-    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+    directory: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    output: Annotated[Document, typer.Option("--output", "-o", help="Output format.")] = Document.TEXT,
 ) -> None:
-    """Pull the files of a version, or of the one that is live under an alias: verified, all or nothing."""
+    """Download a version, or the live version of an alias: verified, all files or none."""
     pull(session, version, directory, output)

@@ -1,4 +1,4 @@
-"""Whether the store still has what was recorded: every file of a run or a version, and the signature over it."""
+"""`assay artifacts verify`: compares the files of a run or a version with the manifest, and checks the signature."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from assay.queries.files.verification import Report
 
 
 def verify(session: Session, text: str, key: Path | None, output: Document, *, quick: bool) -> None:
-    """Compare what the store has with what the manifests say. Raises CliError with code NO when they differ."""
+    """Compare the store with the manifests. Raises AssayError, StoreError, and CliError with code NO if they differ."""
     report = verification.verify(session, text, key, quick=quick)
-    _tell(report, output)
+    _print_report(report, output)
     if report.findings:
-        hint = "keep the store as it is, and tell whoever looks after it"
-        raise CliError(f"{report.name} is not what was recorded", hint=hint, code=NO)
+        hint = "leave the store as it is, and inform its administrators"
+        raise CliError(f"the files of {report.name} differ from what was recorded", hint=hint, code=NO)
 
 
-def _tell(report: Report, output: Document) -> None:
+def _print_report(report: Report, output: Document) -> None:
     if output is not Document.TEXT:
         printing.document(report.document(), output.value)
         return
     for finding in report.findings:
         printing.write(printing.clean(f"{finding.problem:<10}{finding.path or report.name}: {finding.message}"))
-    looked = "every byte read" if report.deep else "sizes compared, no byte read"
+    method = "every byte read" if report.deep else "only sizes compared"
     state = "NOT INTACT" if report.findings else "intact"
     expired = f", {report.expired} expired" if report.expired else ""
-    printing.write(f"{report.name}: {report.files} files{expired}, {sheets.size(report.bytes)}; {looked}; {state}")
+    printing.write(f"{report.name}: {report.files} files{expired}, {sheets.size(report.bytes)}; {method}; {state}")
     if report.signature:
         printing.write(printing.clean(f"signature: {report.signature}"))
 
@@ -42,12 +42,12 @@ def _tell(report: Report, output: Document) -> None:
 def command(
     session: Session,
     what: RunOrVersion,
-    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes, and read no bytes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only.")] = False,
     key: Annotated[
         Path | None,
-        typer.Option("--key", envvar="ASSAY_SIGNING_PUBLIC_KEYS_FILE", help="Public keys, to check the signature."),
+        typer.Option("--key", envvar="ASSAY_SIGNING_PUBLIC_KEYS_FILE", help="Public keys to check the signature with."),
     ] = None,
-    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+    output: Annotated[Document, typer.Option("--output", "-o", help="Output format.")] = Document.TEXT,
 ) -> None:
-    """Compare every byte in the store with what was recorded. Exit code 6: it differs."""
+    """Compare every byte in the store with the manifest. Exit code 6 if anything differs."""
     verify(session, what, key, output, quick=quick)

@@ -1,4 +1,4 @@
-"""`assay audit export`: the very bytes of the records, for auditors without access to the store."""
+"""`assay audit export`: the records byte for byte, for auditors without access to the store."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from assay.store.audit.sources import export
 
 
 def written(session: Session, target: Path, source: Path | None, head: Path | None) -> None:
-    """Write the records' very bytes into a file, a line each, or into a folder that is there."""
+    """Write the records byte for byte into a file, one per line, or into an existing folder. Raises AssayError."""
     try:
         exported = export(trail.files(session, source), target)
         if head:
             head.write_text(f"{exported.head}\n", encoding="ascii")
     except OSError as error:
-        raise CliError(f"{error.filename or target} cannot be written: {error.strerror}", code=USAGE) from None
+        raise CliError(f"cannot write {error.filename or target}: {error.strerror}", code=USAGE) from None
     for name in exported.left_out:
-        printing.note(f"left out: {name!r} is no record")
+        printing.note(f"skipped {name!r}: it is not a record")
     printing.write(f"{exported.records} records, head {exported.head}")
 
 
 def command(
     session: Session,
-    target: Annotated[Path, typer.Option("--to", help="A file, or a folder that is there.")],
+    target: Annotated[Path, typer.Option("--to", help="File, or existing folder.")],
     source: Source = None,
     head: Annotated[
-        Path | None, typer.Option("--head", help="Write the head into this file.", show_default=False)
+        Path | None, typer.Option("--head", help="Also write the head into this file.", show_default=False)
     ] = None,
 ) -> None:
-    """Write the trail's very bytes to a file, for auditors without access to the store."""
+    """Export the audit trail byte for byte, for auditors without access to the store."""
     written(session, target, source, head)

@@ -1,4 +1,4 @@
-"""What an alias has pointed to, as the audit trail tells it: a binding a line, or the one of a moment."""
+"""`assay history`: the versions that an alias pointed to, from the audit trail: all of them, or one at a given time."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ _COLUMNS = (
 
 
 def show(session: Session, text: str, when: str, source: Path | None, output: Format) -> None:
-    """Print the bindings of an alias, the newest first; with ``when`` what was live then, and why. Raises CliError.
+    """Print the bindings of an alias, newest first; with ``when``, the one at that time. Raises AssayError, StoreError.
 
     As JSON ``{"items": [binding]}``, a binding with the fields of ``assay.store.audit.Binding`` in camel case.
     """
     name = references.alias_name(text)
     if name is None:
-        raise CliError(f"{text!r} names no alias", hint="an alias is written digits.champion", code=USAGE)
+        raise CliError(f"invalid alias name {text!r}", hint="use a name such as digits.champion", code=USAGE)
     model, _, alias = name.rpartition(".")
     if when:
         found = history.binding_at(session, model, alias, when, source)
         if found is None:
-            raise CliError(f"{name} held no version at {when}", code=NO)
+            raise CliError(f"{name} pointed to no version at {when}", code=NO)
         _one(name, when, found, output)
         return
     every = history.bindings_of(session, model, alias, source)
     if not every:
-        raise CliError(f"the trail has no binding of {name}", hint="is it the right namespace?", code=NO)
+        raise CliError(f"the audit trail has no binding of {name}", hint="check the namespace", code=NO)
     _all(every[::-1], output)
 
 
@@ -74,7 +74,7 @@ def _one(name: str, when: str, found: Binding, output: Format) -> None:
         printing.document(document(found), output.value)
         return
     lines = [
-        f"{name} held v{found.version} at {when}",
+        f"{name} pointed to v{found.version} at {when}",
         f"  digest      {found.digest}",
         f"  from        {found.since} to {found.until or 'now'}",
         f"  {'rolled back' if found.action == 'RolledBack' else 'bound'} by  {found.by}" + _because(found.reason),
@@ -91,17 +91,17 @@ def _because(reason: str) -> str:
 
 
 def _made(found: Binding) -> list[str]:
-    """What its registration said of where it came from."""
-    said = found.registered
-    if said is None:
-        return ["  made by     unknown: the trail has no record of its registration"]
-    run = said.get("run") or "no run"
+    """Return the lines about the run, code and data that the registration recorded."""
+    registered = found.registered
+    if registered is None:
+        return ["  made by     unknown: the audit trail has no record of the registration"]
+    run = registered.get("run") or "no run"
     name = run.get("name") if isinstance(run, dict) else run
     lines = [f"  made by     {name}, registered by {found.registered_by}"]
-    source = said.get("source")
+    source = registered.get("source")
     if isinstance(source, dict):
         lines.append(f"  code        {source.get('repository')} at {source.get('revision') or 'no revision'}")
-    data = [each for each in said.get("datasets") or [] if isinstance(each, dict)]
+    data = [each for each in registered.get("datasets") or [] if isinstance(each, dict)]
     return lines + [
         f"  data        {each.get('name')} {each.get('version') or ''} {each.get('digest') or each.get('uri')}"
         for each in data
@@ -109,7 +109,7 @@ def _made(found: Binding) -> list[str]:
 
 
 def document(found: Binding) -> Raw:
-    """A binding as JSON."""
+    """Return a binding as JSON."""
     body = asdict(replace(found, approvals=[]))
     body["approvals"] = [each._asdict() for each in found.approvals]
     body["registeredBy"] = body.pop("registered_by")
@@ -118,10 +118,10 @@ def document(found: Binding) -> Raw:
 
 def command(
     session: Session,
-    alias: Annotated[str, typer.Argument(help="The alias, like digits.champion.")],
-    at: Annotated[str, typer.Option("--at", help="What was live then, like 2026-03-14T14:05Z.")] = "",
+    alias: Annotated[str, typer.Argument(help="Alias, such as digits.champion.")],
+    at: Annotated[str, typer.Option("--at", help="Show what was live at this time, such as 2026-03-14T14:05Z.")] = "",
     source: Source = None,
     output: Table = Format.TABLE,
 ) -> None:
-    """Show what an alias has pointed to, who moved it and who had approved, from the audit trail."""
+    """Show which versions an alias pointed to, who moved it and who approved, from the audit trail."""
     show(session, alias, at, source, output)

@@ -1,6 +1,6 @@
-"""From what is served back to the data: one graph of workloads, aliases, versions, runs, code, images and data sets.
+"""`assay lineage`: a graph from workloads and aliases over versions and runs to code, images and data.
 
-Reads objects only. A run that is gone from the cluster is shown as its version knows it.
+Reads only objects of the cluster. A deleted run is shown with what its version recorded about it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Drawing(StrEnum):
     YAML = "yaml"
 
 
-# How it looks
+# Formats
 
 
 def document(graph: Graph) -> Raw:
-    """The graph as JSON: ``root``, ``nodes`` (id, kind, name, facts), ``edges`` (from, relation, to)."""
+    """Return the graph as JSON: ``root``, ``nodes`` (id, kind, name, facts), ``edges`` (from, relation, to)."""
     nodes = [
         {"id": each.id, "kind": each.kind, "name": each.name, "facts": each.facts} for each in graph.nodes.values()
     ]
@@ -40,7 +40,7 @@ def document(graph: Graph) -> Raw:
 
 
 def text(graph: Graph) -> str:
-    """The graph as a tree of lines."""
+    """Return the graph as an indented tree."""
     return "\n".join(_tree(graph, graph.root, "", "", ""))
 
 
@@ -55,20 +55,20 @@ def _tree(graph: Graph, at: str, relation: str, lead: str, indent: str) -> Itera
 
 
 def _brief_text(value: str) -> str:
-    """A digest by its first digits: as many as tell apart what one namespace has."""
+    """Shorten a digest to its first 12 digits, enough to distinguish those of a namespace."""
     head, found, digits = value.partition("sha256:")
     return f"{head}sha256:{digits[:12]}…" if found and len(digits) == 64 else value
 
 
 def dot(graph: Graph) -> str:
-    """The graph for Graphviz."""
+    """Return the graph in the language of Graphviz."""
     lines = [f"  {_quoted(each.id)} [label={_quoted(_label(each))}];" for each in graph.nodes.values()]
     lines += [f"  {_quoted(a)} -> {_quoted(b)} [label={_quoted(how)}];" for a, how, b in graph.edges]
     return "\n".join(["digraph lineage {", '  node [shape=box, fontname="sans-serif"];', *lines, "}"])
 
 
 def mermaid(graph: Graph) -> str:
-    """The graph for Mermaid, as Markdown pages show it."""
+    """Return the graph in the language of Mermaid, which Markdown pages render."""
     number = {at: f"n{index}" for index, at in enumerate(graph.nodes)}
     lines = [f'  {number[each.id]}["{_escaped(_label(each))}"]' for each in graph.nodes.values()]
     lines += [f"  {number[a]} -->|{how}| {number[b]}" for a, how, b in graph.edges]
@@ -92,10 +92,10 @@ def _escaped(value: str) -> str:
 
 def command(
     session: Session,
-    what: Annotated[str, typer.Argument(help="deployment/NAME, an alias, a version or a run.")],
-    output: Annotated[Drawing, typer.Option("--output", "-o", help="How to print it.")] = Drawing.TEXT,
+    what: Annotated[str, typer.Argument(help="deployment/NAME, statefulset/NAME, alias, version or run.")],
+    output: Annotated[Drawing, typer.Option("--output", "-o", help="Output format.")] = Drawing.TEXT,
 ) -> None:
-    """Show what something comes from, down to code, image and data."""
+    """Show the lineage of a workload, alias, version or run, down to code, image and data."""
     from assay.cli.output import printing
 
     graph = queries.trace(session, what)

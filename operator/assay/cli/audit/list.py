@@ -25,7 +25,10 @@ _COLUMNS = (
 
 
 def listed(session: Session, name: str, last: int, source: Path | None, output: Format) -> None:
-    """Print records, of one object only if it is named. As JSON ``{"items": [record]}``, as docs/audit.md has them."""
+    """Print the records, or those of one object. Raises AssayError.
+
+    As JSON ``{"items": [record]}``, see docs/audit.md.
+    """
     found = [each for each in trail.records(session, source) if name in ("", each.object.name)]
     found = found[-last:] if last else found
     if output in (Format.JSON, Format.YAML):
@@ -43,10 +46,10 @@ def listed(session: Session, name: str, last: int, source: Path | None, output: 
 
 def command(
     session: Session,
-    name: Annotated[str, typer.Option("--object", help="Only records of the object of this name.")] = "",
-    last: Annotated[int, typer.Option("--last", min=0, help="Only the last ones; 0 for all.")] = 20,
+    name: Annotated[str, typer.Option("--object", help="Show only records of the object with this name.")] = "",
+    last: Annotated[int, typer.Option("--last", min=0, help="Show only the last N records; 0 for all.")] = 20,
     source: Source = None,
     output: Table = Format.TABLE,
 ) -> None:
-    """List the records of the trail."""
+    """List the records of the audit trail."""
     listed(session, name, last, source, output)

@@ -1,4 +1,4 @@
-"""`assay audit verify`: the trail, verified also against the head that the operator keeps."""
+"""`assay audit verify`: verifies the trail, also against the head that the operator stores in the cluster."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from assay.queries.files.verification import read_keyring
 from assay.store.audit import Head, Report, verify, verify_store
 
 _UNPROVEN_HINT = (
-    "give --expect a head that was kept elsewhere, or ask the platform team for read access to the ConfigMap "
+    "give a head that was saved elsewhere with --expect, or ask the platform team for read access to the ConfigMap "
     f"{names.AUDIT_HEADS} in the operator's namespace (ClusterRole assay-auditor)"
 )
 
 
 def check(session: Session, expect: list[str], source: Path | None, key: Path | None, output: Document) -> None:
-    """Verify the trail, also against the head that the operator keeps, where the user may read it.
+    """Verify the trail, also against the operator's head if the user may read it. Raises AssayError, StoreError.
 
-    Raises CliError with code NO when it is not intact, and when no head was available to prove it. As JSON
+    Raises CliError with code NO if it is not intact, or if there is no head to prove that. As JSON
     ``{"namespace", "records", "head", "intact", "versionsChecked", "signed", "expected": [head],
     "findings": [{"sequence", "kind", "message"}], "more"}``.
     """
     expected = [trail.read_head(text) for text in expect]
-    kept = None if source is not None else trail.kept_head(session)
-    expected += [kept] if kept else []
+    published = None if source is not None else trail.stored_head(session)
+    expected += [published] if published else []
     checker = trail.checker(read_keyring(key)) if key else None
     if source is not None:
         report = verify(session.namespace, trail.files(session, source), expected, checker)
     else:
         report = verify_store(session.trail_store, session.namespace, expected, check=checker)
-    _tell(report, expected, output)
+    _print_report(report, expected, output)
     if not report.intact:
-        hint = "docs/audit.md says what each finding means; keep the store as it is"
+        hint = "leave the store as it is; docs/audit.md explains the findings"
         raise CliError(f"the audit trail of {report.namespace} is not intact", hint=hint, code=NO)
     if not report.proven:
         raise CliError(
-            f"no fault was found, but nothing proves that the audit trail of {report.namespace} is complete: "
-            "there was no head to compare it with",
+            f"cannot prove that the audit trail of {report.namespace} is complete: no fault was found, but there is "
+            "no head to compare it with",
             hint=_UNPROVEN_HINT,
             code=NO,
         )
 
 
-def _tell(report: Report, expected: list[Head], output: Document) -> None:
+def _print_report(report: Report, expected: list[Head], output: Document) -> None:
     if output is not Document.TEXT:
         body = asdict(report) | {
             "head": str(report.head),
@@ -78,13 +78,14 @@ def _tell(report: Report, expected: list[Head], output: Document) -> None:
 def command(
     session: Session,
     expect: Annotated[
-        list[str] | None, typer.Option("--expect", help="A head kept elsewhere: 42:SHA256 or @FILE.")
+        list[str] | None,
+        typer.Option("--expect", help="Head that was saved elsewhere: 42:SHA256 or @FILE; can be repeated."),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", help="A file with the operator's public keys.", show_default=False)
+        Path | None, typer.Option("--key", help="File with the operator's public keys.", show_default=False)
     ] = None,
     source: Source = None,
     output: Text = Document.TEXT,
 ) -> None:
-    """Prove that no record of the trail is missing or altered; exit code 6 if it cannot be proven."""
+    """Prove that no record of the audit trail is missing or altered. Exit code 6 if that fails."""
     check(session, expect or [], source, key, output)

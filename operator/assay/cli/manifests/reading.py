@@ -1,6 +1,6 @@
-"""Manifests as text → objects, read as the API server reads them, and where in the text each of their fields stands.
+"""Parses manifests like kubectl, and keeps the position of each field.
 
-A reader of YAML may take 1e-3 for text and 12:30 for a number: what is read here is what kubectl makes of the file.
+YAML libraries differ: some read 1e-3 as text and 12:30 as a number. This one resolves scalars like kubectl.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _MAP, _SEQUENCE = yaml.MappingNode, yaml.SequenceNode
 
 
 class Position(NamedTuple):
-    """A place in a text. Both count from 1."""
+    """A position in a text. Both numbers start at 1."""
 
     line: int
     column: int
 
 
 class Unreadable(ValueError):
-    """A text that is no YAML: what is wrong, and where."""
+    """A text that is not valid YAML, with the position of the error."""
 
     def __init__(self, message: str, position: Position) -> None:
         super().__init__(message)
         self.position = position
 
 
-class Twice(NamedTuple):
-    """A key that stands twice in one map."""
+class Duplicate(NamedTuple):
+    """A key that occurs more than once in a map."""
 
     key: str
     position: Position
@@ -42,14 +42,14 @@ class Twice(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """One object of a file, the nodes that it was read from, and the keys that stand twice in one of its maps."""
+    """One object of a file, its YAML nodes, and its duplicate keys."""
 
     body: Any
     node: yaml.Node
-    twice: tuple[Twice, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
 
     def position(self, path: Path, *, key: bool = False) -> Position:
-        """Where the field stands, or with `key` its name; of one that is not there, where it would be in."""
+        """Return the position of a field's value, or with `key` of its name; of a missing field, that of its parent."""
         node, name = self.node, self.node
         for part in path:
             found = _below(node, part)
@@ -64,9 +64,9 @@ class _Loader(yaml.SafeLoader):
 
 
 def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    kept = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+    supported = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
     return {
-        first: [(tag, pattern) for tag, pattern in known if tag in kept]
+        first: [(tag, pattern) for tag, pattern in known if tag in supported]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -85,15 +85,15 @@ _Loader.add_implicit_resolver(
 
 
 def read(text: str) -> list[Manifest]:
-    """Return the objects of a text, those in Lists one by one, without documents that are empty. Raises Unreadable."""
+    """Return the objects of a text without empty documents; a List is split into its items. Raises Unreadable."""
     found: list[Manifest] = []
     loader = _Loader(text)
     try:
         while loader.check_node():
             node: yaml.Node = loader.get_node()  # type: ignore[assignment]
-            twice = tuple(_twice(node, set()))  # before merges (<<) are resolved: they may bring what is replaced
+            duplicates = tuple(_duplicates(node, set()))  # before merge keys (<<) are resolved, which may be overridden
             body = _plain(loader.construct_document(node))
-            found += _listed(Manifest(body, node, twice)) if body is not None else []
+            found += _listed(Manifest(body, node, duplicates)) if body is not None else []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -101,7 +101,7 @@ def read(text: str) -> list[Manifest]:
     except yaml.YAMLError as error:
         raise Unreadable(" ".join(str(error).split()), Position(1, 1)) from None
     except (RecursionError, ValueError) as error:
-        raise Unreadable(f"it cannot be read: {error}", Position(1, 1)) from None
+        raise Unreadable(f"cannot parse: {error}", Position(1, 1)) from None
     finally:
         loader.dispose()
     return found
@@ -111,16 +111,16 @@ def _listed(manifest: Manifest) -> list[Manifest]:
     body, node = manifest.body, _below(manifest.node, "items")
     if isinstance(body, dict) and body.get("kind") == "List" and node and isinstance(node[1], _SEQUENCE):
         parts = zip(body["items"], node[1].value, strict=True)
-        return [Manifest(part, its, tuple(_within(manifest.twice, its))) for part, its in parts]
+        return [Manifest(part, its, tuple(_within(manifest.duplicates, its))) for part, its in parts]
     return [manifest]
 
 
-def _within(twice: tuple[Twice, ...], node: yaml.Node) -> Iterator[Twice]:
-    return (each for each in twice if node.start_mark.line < each.position.line <= node.end_mark.line + 1)
+def _within(duplicates: tuple[Duplicate, ...], node: yaml.Node) -> Iterator[Duplicate]:
+    return (each for each in duplicates if node.start_mark.line < each.position.line <= node.end_mark.line + 1)
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: keys are texts."""
+    """Return a value as JSON: all keys are strings."""
     if isinstance(value, dict):
         return {key if isinstance(key, str) else _key(key): _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list) else value
@@ -131,7 +131,7 @@ def _key(key: object) -> str:
 
 
 def _below(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    """The nodes of a field's name and value."""
+    """Return the nodes of a field's name and value."""
     if isinstance(node, _MAP):
         return next((pair for pair in node.value if pair[0].value == part), None)
     if isinstance(node, _SEQUENCE) and isinstance(part, int) and part < len(node.value):
@@ -139,7 +139,7 @@ def _below(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | No
     return None
 
 
-def _twice(node: yaml.Node, seen: set[int]) -> Iterator[Twice]:
+def _duplicates(node: yaml.Node, seen: set[int]) -> Iterator[Duplicate]:
     if id(node) in seen or isinstance(node, yaml.ScalarNode):
         return
     seen.add(id(node))
@@ -148,12 +148,12 @@ def _twice(node: yaml.Node, seen: set[int]) -> Iterator[Twice]:
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in known:
-                    yield Twice(key.value, _position(key))
+                    yield Duplicate(key.value, _position(key))
                 known.add(key.value)
-            yield from _twice(value, seen)
+            yield from _duplicates(value, seen)
     else:
         for each in node.value:
-            yield from _twice(each, seen)
+            yield from _duplicates(each, seen)
 
 
 def _position(node: yaml.Node) -> Position:

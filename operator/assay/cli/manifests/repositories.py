@@ -1,4 +1,4 @@
-"""Where code comes from, as git knows it: the repository's address without secrets, the commit, changes since."""
+"""The source of code according to git: repository address without secrets, commit, uncommitted changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = 10
 
 @dataclass(frozen=True)
 class Source:
-    """As `spec.template.source` has it. `path` is the folder in the repository, "" for its top."""
+    """The fields of `spec.template.source`. `path` is the folder in the repository, "" for its root."""
 
     repository: str
     revision: str
@@ -21,19 +21,19 @@ class Source:
 
 
 def source(folder: Path) -> Source | None:
-    """Return where the code in a folder comes from; None without git, a commit or a remote."""
+    """Return the source of the code in a folder; None without git, a commit or a remote."""
     remote = _git(folder, "remote", "get-url", "origin")
     revision = _git(folder, "rev-parse", "HEAD")
     if not remote or not revision:
         return None
     path = _git(folder, "rev-parse", "--show-prefix").rstrip("/")
-    # The manifest that is written beside the code is no part of it.
+    # Manifests beside the code are not part of it.
     changes = _git(folder, "status", "--porcelain", "--", ".", ":(exclude)*.yaml")
     return Source(without_secrets(remote), revision, path, bool(changes))
 
 
 def _git(folder: Path, *argv: str) -> str:
-    """What git prints, "" when it cannot say."""
+    """Return the output of git, "" if it fails."""
     command = ["git", "-C", str(folder), *argv]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
@@ -43,11 +43,11 @@ def _git(folder: Path, *argv: str) -> str:
 
 
 def without_secrets(address: str) -> str:
-    """Return a repository's address without a password or token; git@host:path has none."""
+    """Return a repository's address without password or token; git@host:path has neither."""
     parts = urlsplit(address)
     if not parts.scheme or not parts.netloc:
         return address
     user, _, host = parts.netloc.rpartition("@")
-    # Of an address by HTTP the user may be the token itself.
-    kept = f"{user.partition(':')[0]}@" if user and parts.scheme == "ssh" else ""
-    return urlunsplit((parts.scheme, kept + host, parts.path, "", ""))
+    # In an HTTP address the user may itself be a token.
+    login = f"{user.partition(':')[0]}@" if user and parts.scheme == "ssh" else ""
+    return urlunsplit((parts.scheme, login + host, parts.path, "", ""))

@@ -1,6 +1,6 @@
-"""A namespace's policies, versions and aliases, made again from the store and the trail when the cluster was lost.
+"""`assay restore`: recreates policies, versions and aliases from the store and the trail after a cluster was lost.
 
-First it is shown what would be made. What is there already is left as it is. Approvals are not made again.
+It shows the plan first. Existing objects are left unchanged. Approvals are not restored.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _RESOURCES = {
     names.MODEL_VERSION: MODEL_VERSIONS,
     names.MODEL_ALIAS: MODEL_ALIASES,
 }
-_APPROVALS = "approvals are given anew, by people in their own names: until then aliases are held"
+_APPROVALS = "approvals are not restored: approvers must approve again; aliases stay blocked until then"
 
 
 @dataclass
 class Part:
-    """One object that there was: what is done about it, and what is to be known of it."""
+    """One object from the store: the action for it, and remarks."""
 
     manifest: Raw
     action: Action
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """What can be made again, in the order in which each finds what it rests on, and what cannot."""
+    """What can be restored, each object after those it depends on, and what cannot."""
 
     namespace: str
     head: str
@@ -64,7 +64,7 @@ class Plan:
     left_out: list[str]
 
     def document(self) -> Raw:
-        """The plan as JSON, with each part as ``{"kind", "name", "action", "remarks"}``."""
+        """Return the plan as JSON, with each part as ``{"kind", "name", "action", "remarks"}``."""
         items = [
             {"kind": part.kind, "name": part.name, "action": part.action, "remarks": part.remarks}
             for part in self.parts
@@ -74,40 +74,42 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """Whether to go on without being asked, to try it out only, and to believe a trail that is not intact."""
+class Request:
+    """Whether to skip the confirmation, to write nothing, and to accept a trail that is not intact."""
 
     yes: bool = False
     dry_run: bool = False
     damaged: bool = False
 
 
-def run(session: Session, expect: list[str], wish: Wish, output: Document) -> None:
-    """Show what can be made again and, when it is agreed to, make it. Raises CliError, StoreError."""
-    if not (wish.yes or wish.dry_run or sys.stdin.isatty()):
-        raise CliError("nobody can be asked here", hint="--yes makes it, --dry-run only tries it out", code=USAGE)
-    plan = _plan(session, expect, damaged=wish.damaged)
+def run(session: Session, expect: list[str], request: Request, output: Document) -> None:
+    """Show what can be restored, ask for confirmation, and restore it. Raises AssayError, StoreError."""
+    if not (request.yes or request.dry_run or sys.stdin.isatty()):
+        raise CliError(
+            "cannot ask for confirmation without a terminal", hint="use --yes to restore, or --dry-run", code=USAGE
+        )
+    plan = _plan(session, expect, damaged=request.damaged)
     if output is Document.TEXT:
         _show(plan)
-    wanted = [part for part in plan.parts if part.action == "create"]
-    if wanted and not (wish.yes or wish.dry_run or _agreed(plan, len(wanted))):
+    missing = [part for part in plan.parts if part.action == "create"]
+    if missing and not (request.yes or request.dry_run or _confirmed(plan, len(missing))):
         raise CliError("not restored; nothing was written", code=FAILED)
-    for part in wanted:
-        _make(session, part, dry_run=wish.dry_run)
-    failed = [part for part in wanted if part.action == "failed"]
-    _tell(plan, wanted, output, dry_run=wish.dry_run)
+    for part in missing:
+        _create(session, part, dry_run=request.dry_run)
+    failed = [part for part in missing if part.action == "failed"]
+    _print_result(plan, missing, output, dry_run=request.dry_run)
     if failed:
-        hint = "the same command makes what is missing; docs/operations.md says which verbs it needs"
-        raise CliError(f"{len(failed)} of {len(wanted)} could not be made", hint=hint)
+        hint = "run the same command again to create the rest; docs/operations.md lists the verbs it needs"
+        raise CliError(f"{len(failed)} of {len(missing)} objects could not be created", hint=hint)
 
 
 def _plan(session: Session, expect: list[str], *, damaged: bool) -> Plan:
-    kept = trail.kept_head(session)
-    expected: list[Head] = [trail.read_head(text) for text in expect] + ([kept] if kept else [])
+    published = trail.stored_head(session)
+    expected: list[Head] = [trail.read_head(text) for text in expect] + ([published] if published else [])
     report = verify_store(session.trail_store, session.namespace, expected)
     _check(report, damaged=damaged)
     if not expected:
-        printing.note("no head is known from elsewhere: records that were cut off at the end cannot be noticed")
+        printing.note("no independent head to compare with: missing records at the end cannot be detected")
     found = restore(session.store, session.trail_store, session.namespace)
     parts = [_part(session, manifest, remarks) for manifest, remarks in found.manifests]
     return Plan(session.namespace, str(report.head), report.intact and bool(report.records), parts, _left_out(found))
@@ -118,11 +120,11 @@ def _check(report: Report, *, damaged: bool) -> None:
         return
     for finding in report.findings:
         printing.note(f"{finding.kind}: {finding.message}")
-    what = "is not intact" if report.records else "is not there"
+    what = "is not intact" if report.records else "does not exist"
     if damaged:
-        printing.note(f"WARNING: the audit trail of {report.namespace} {what}; look at every line of what follows")
+        printing.note(f"WARNING: the audit trail of {report.namespace} {what}; check every line of the plan")
         return
-    hint = "nothing was written; --damaged goes on all the same"
+    hint = "nothing was written; --damaged continues anyway"
     raise CliError(f"the audit trail of {report.namespace} {what}", hint=hint, code=NO)
 
 
@@ -135,25 +137,25 @@ def _part(session: Session, manifest: Raw, remarks: list[str]) -> Part:
     live = session.kube.find(_RESOURCES[kind], session.namespace, name)
     if live is None:
         return Part(manifest, "create", remarks)
-    wanted, there = _points_to(manifest), _points_to(live)
-    return Part(manifest, "exists", [f"it has {there}, and had {wanted}"] if wanted != there else remarks)
+    before, now = _points_to(manifest), _points_to(live)
+    return Part(manifest, "exists", [f"it has {now}, before it had {before}"] if before != now else remarks)
 
 
 def _points_to(body: Raw) -> str:
-    """What counts of an object: the version of an alias, the digest of a version."""
+    """Return what an object points to: the version of an alias, the digest of a version."""
     spec = body["spec"]
     if body["kind"] == names.MODEL_ALIAS:
         return f"version {spec['version']}"
     return f"digest {spec['artifact']['digest']}" if body["kind"] == names.MODEL_VERSION else ""
 
 
-def _agreed(plan: Plan, count: int) -> bool:
-    sys.stderr.write(f"Create these {count} objects in the namespace {plan.namespace}? [y/N] ")
+def _confirmed(plan: Plan, count: int) -> bool:
+    sys.stderr.write(f"Create these {count} objects in namespace {plan.namespace}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _make(session: Session, part: Part, *, dry_run: bool) -> None:
+def _create(session: Session, part: Part, *, dry_run: bool) -> None:
     try:
         session.kube.create(_RESOURCES[part.kind], session.namespace, part.manifest, dry_run=dry_run)
     except ApiError as error:
@@ -177,42 +179,43 @@ _COLUMNS = (
 
 def _show(plan: Plan) -> None:
     if not plan.parts:
-        printing.note(f"nothing can be made again in {plan.namespace}")
+        printing.note(f"nothing to restore in namespace {plan.namespace}")
     else:
         printing.table(_COLUMNS, [(part.action, part.kind, part.name, "; ".join(part.remarks)) for part in plan.parts])
     for line in plan.left_out:
-        printing.note(f"left out: {line}")
+        printing.note(f"omitted: {line}")
 
 
-def _tell(plan: Plan, wanted: list[Part], output: Document, *, dry_run: bool) -> None:
+def _print_result(plan: Plan, missing: list[Part], output: Document, *, dry_run: bool) -> None:
     if output is not Document.TEXT:
         printing.document(plan.document(), output.value)
         return
-    for part in wanted:
+    for part in missing:
         if part.action == "failed":
             printing.write(printing.clean(f"failed  {part.kind} {part.name}: {part.remarks[0]}"))
         elif not dry_run:
             printing.write(f"{part.action}  {part.kind} {part.name}")
-    if wanted:
-        printing.note("the API server has tried it out, nothing was made" if dry_run else _APPROVALS)
+    if missing:
+        printing.note("dry run: the API server accepted the objects, nothing was created" if dry_run else _APPROVALS)
 
 
 def command(
     session: Session,
     namespace: Annotated[
-        str, typer.Argument(autocompletion=completion.namespaces, help="As --namespace says it, too.")
+        str, typer.Argument(autocompletion=completion.namespaces, help="Namespace, the same as --namespace.")
     ] = "",
     expect: Annotated[
-        list[str] | None, typer.Option("--expect", help="A head kept elsewhere: 42:SHA256, @FILE.")
+        list[str] | None,
+        typer.Option("--expect", help="Head that was saved elsewhere: 42:SHA256 or @FILE; can be repeated."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Make it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Have the API server try it out, and make nothing.")
+        bool, typer.Option("--dry-run", help="Have the API server check the objects, but create nothing.")
     ] = False,
-    damaged: Annotated[bool, typer.Option("--damaged", help="Go on although the trail is not intact.")] = False,
-    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+    damaged: Annotated[bool, typer.Option("--damaged", help="Continue although the trail is not intact.")] = False,
+    output: Annotated[Document, typer.Option("--output", "-o", help="Output format.")] = Document.TEXT,
 ) -> None:
-    """Make policies, versions and aliases again from the store and the audit trail; shows and asks first."""
+    """Restore policies, versions and aliases from the store and the audit trail, after confirmation."""
     session.namespace_option = namespace or session.namespace_option
-    wish = Wish(yes=yes, dry_run=dry_run, damaged=damaged)
-    run(session, expect or [], wish, output)
+    request = Request(yes=yes, dry_run=dry_run, damaged=damaged)
+    run(session, expect or [], request, output)

@@ -1,6 +1,6 @@
-"""What a training script says of itself: its options, the metrics that it writes, where it leaves its model.
+"""Analyses a training script: its options, the metrics that it writes, and the path of its model.
 
-The script is read, never run. What cannot be told from its text is left out: a guess would look like knowledge.
+The script is parsed, never run. What its text does not determine is omitted rather than guessed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOOKUPS = {"get", "getenv"}
 
 @dataclass(frozen=True)
 class Option:
-    """One option of the script. `flag` is how it is given, "" for one that is read from the environment alone."""
+    """One option of the script. `flag` is its command-line flag, "" if it is only read from the environment."""
 
     name: str
     flag: str
@@ -32,7 +32,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Script:
-    """What was found. `model` is the artifact that looks like the model, "" when none does."""
+    """The findings. `model` is the artifact that looks like the model, "" if there is none."""
 
     options: tuple[Option, ...]
     metrics: tuple[str, ...]
@@ -41,7 +41,7 @@ class Script:
 
 
 def read(text: str) -> Script:
-    """Return what a script says. Raises SyntaxError."""
+    """Analyse a script. Raises SyntaxError."""
     tree = ast.parse(text)
     options: dict[str, Option] = {}
     for option in (*_options(tree), *_typed(tree), *_variables(tree)):
@@ -51,7 +51,7 @@ def read(text: str) -> Script:
     return Script(tuple(options.values()), tuple(_metrics(tree)) if recorded else (), _model(tree, texts), recorded)
 
 
-# Options: argparse and click say them by calls, typer by the signature of a function
+# Options: argparse and click declare them with calls, typer with the signature of a function
 
 
 def _options(tree: ast.AST) -> Iterator[Option]:
@@ -73,12 +73,12 @@ def _option(flag: str, given: dict[str, ast.expr]) -> Option:
 
 
 def _choice(kind: ast.expr | None) -> ast.expr | None:
-    """The list in click.Choice([…])."""
+    """Return the list in click.Choice([…])."""
     return kind.args[0] if isinstance(kind, ast.Call) and _called(kind) == "Choice" and kind.args else None
 
 
 def _typed(tree: ast.AST) -> Iterator[Option]:
-    """The parameters of functions that typer runs."""
+    """Yield the parameters of functions that typer runs."""
     run = {_name(each.args[0]) for each in _calls(tree) if _called(each) == "run" and each.args}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and (node.name in run or any(map(_is_command, node.decorator_list))):
@@ -86,7 +86,7 @@ def _typed(tree: ast.AST) -> Iterator[Option]:
 
 
 def _is_command(decorator: ast.expr) -> bool:
-    # click's commands have their options in decorators of their own.
+    # Commands of click declare their options with decorators.
     return (
         isinstance(decorator, ast.Call)
         and _called(decorator) == "command"
@@ -109,7 +109,7 @@ def _parameters(function: ast.FunctionDef) -> Iterator[Option]:
 
 
 def _variables(tree: ast.AST) -> Iterator[Option]:
-    """The parameters that are read from the environment: os.environ["PARAM_lr"], os.getenv("PARAM_lr", 0.1)."""
+    """Yield parameters that are read from the environment: os.environ["PARAM_lr"], os.getenv("PARAM_lr", 0.1)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and (name := _text(node.slice)).startswith("PARAM_"):
             yield Option(name.removeprefix("PARAM_"), "", "other")
@@ -120,7 +120,7 @@ def _variables(tree: ast.AST) -> Iterator[Option]:
 
 
 def _number(value: Value | None) -> Value | None:
-    """A number that is written as text, as variables are."""
+    """Convert a default of an environment variable to a number if it is one."""
     for kind in (int, float):
         try:
             return kind(value) if isinstance(value, str) else value
@@ -129,7 +129,7 @@ def _number(value: Value | None) -> Value | None:
     return value
 
 
-# Metrics: the keys of what is written as JSON
+# Metrics: the keys of dictionaries that are written as JSON
 
 
 def _metrics(tree: ast.AST) -> list[str]:
@@ -151,7 +151,7 @@ def _metrics(tree: ast.AST) -> list[str]:
 
 
 def _loops(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
-    """The texts that a loop's variable takes, where they stand in the loop."""
+    """Yield loop variables and the literal strings they iterate over."""
     for node in ast.walk(tree):
         if isinstance(node, ast.For) and isinstance(node.iter, ast.Tuple | ast.List):
             if isinstance(node.target, ast.Name):
@@ -163,7 +163,7 @@ def _loops(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
 
 
 def _formatted(key: ast.expr | None, loops: dict[str, list[str]]) -> list[str]:
-    """A key's text; of an f-string all that it can be, [] when that is not known."""
+    """Return the text of a key; for an f-string all possible texts, [] if they are unknown."""
     if not isinstance(key, ast.JoinedStr):
         return [_text(key)] if _text(key) else []
     found = [""]
@@ -175,7 +175,7 @@ def _formatted(key: ast.expr | None, loops: dict[str, list[str]]) -> list[str]:
 
 
 def _model(tree: ast.AST, texts: list[str]) -> str:
-    """What stands behind artifacts/: in a text, or as `artifacts / "model"`."""
+    """Return the path after artifacts/: in a string, or as `artifacts / "model"`."""
     for text in texts:
         below = text.partition("artifacts/")[2].partition("/")[0]
         if "model" in below:
@@ -197,7 +197,7 @@ def _called(node: ast.Call) -> str:
 
 
 def _name(node: ast.expr | None) -> str:
-    """A name with its dots; "" of anything else."""
+    """Return a dotted name; "" for any other expression."""
     if isinstance(node, ast.Attribute):
         return f"{_name(node.value)}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
@@ -208,7 +208,7 @@ def _text(node: ast.expr | None) -> str:
 
 
 def _value(node: ast.expr | None) -> Value | None:
-    """A literal number, text or boolean."""
+    """Return a literal number, string or boolean, None for anything else."""
     try:
         found = ast.literal_eval(node) if node is not None else None
     except ValueError:

@@ -1,6 +1,6 @@
-"""Whether an object is what a structural schema says, as the API server decides it: types, bounds, rules in CEL.
+"""Validates objects against a structural schema like the API server: types, bounds, CEL rules.
 
-The dialect is that of apiextensions.k8s.io/v1, as far as the kinds of Assay use it. Pure: knows no kind and no file.
+Supports the parts of apiextensions.k8s.io/v1 that the kinds of Assay use. Pure: knows no kinds and no files.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Schema = dict[str, Any]
 _PRESERVE, _RULES = "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"
 _LIST_TYPE, _LIST_KEYS = "x-kubernetes-list-type", "x-kubernetes-list-map-keys"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_NAMES = {"object": "a map", "array": "a list", "string": "a text", "boolean": "true or false"}
-_NAMES |= {"integer": "a whole number", "number": "a number"}
+_NAMES = {"object": "a map", "array": "a list", "string": "a string", "boolean": "true or false"}
+_NAMES |= {"integer": "an integer", "number": "a number"}
 
 
 class Problem(NamedTuple):
-    """What is wrong with the field at a path; with `key` it is its name that should not be there."""
+    """A problem with the value of the field at a path; with `key`, with its name."""
 
     path: Path
     message: str
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
 
 
 def with_defaults(schema: Schema, value: Any) -> Any:
-    """Return a value with the defaults of its fields filled in; a field that is null and has one gets it, too."""
+    """Return a value with the defaults of missing and null fields filled in."""
     if isinstance(value, dict):
         found = dict(value)
         for name, each in (schema.get("properties") or {}).items():
@@ -55,7 +55,7 @@ def with_defaults(schema: Schema, value: Any) -> Any:
 
 
 def check(schema: Schema, value: Any, path: Path = ()) -> Iterator[Problem]:
-    """Yield what is wrong with a value, whose defaults are filled in, but for what rules in CEL say."""
+    """Yield the problems of a value with defaults filled in, except those of CEL rules."""
     kind = schema.get("type")
     if kind and not _TYPES[kind](value):
         yield Problem(path, f"{_shown(value)} is not {_NAMES[kind]}")
@@ -83,13 +83,13 @@ def _fields(schema: Schema, value: dict[str, Any], path: Path) -> Iterator[Probl
             yield from check(others, each, (*path, name))
         elif not schema.get(_PRESERVE):
             near = references.near(name, properties)
-            yield Problem((*path, name), f"there is no such field{': ' if near else ''}{near}", key=True)
+            yield Problem((*path, name), f"unknown field{': ' if near else ''}{near}", key=True)
 
 
 def _choice(choices: list[list[str]], value: dict[str, Any], path: Path) -> Iterator[Problem]:
     if sum(all(name in value for name in choice) for choice in choices) != 1:
-        said = " or ".join(" and ".join(choice) for choice in choices)
-        yield Problem(path, f"it has either {said}: one of them, and not both")
+        options = " or ".join(" and ".join(choice) for choice in choices)
+        yield Problem(path, f"exactly one of these is required: {options}")
 
 
 def _items(schema: Schema, value: list[Any], path: Path) -> Iterator[Problem]:
@@ -98,12 +98,12 @@ def _items(schema: Schema, value: list[Any], path: Path) -> Iterator[Problem]:
         yield from check(schema.get("items") or {}, each, (*path, index))
         if (identity := _identity(schema, each)) is not None:
             if identity in seen:
-                yield Problem((*path, index), f"it is there twice: {identity}")
+                yield Problem((*path, index), f"duplicate entry: {identity}")
             seen.add(identity)
 
 
 def _identity(schema: Schema, item: Any) -> str | None:
-    """What must be there once in a list, as JSON."""
+    """Return the part of a list item that must be unique, as JSON; None if nothing must be."""
     if schema.get(_LIST_TYPE) == "map" and isinstance(item, dict):
         return json.dumps({name: item.get(name) for name in schema[_LIST_KEYS]}, default=str)
     return json.dumps(item, default=str) if schema.get(_LIST_TYPE) == "set" else None
@@ -135,11 +135,11 @@ def _enum(allowed: list[Any], value: Any) -> str:
         return ""
     known = ", ".join(str(each) for each in allowed)
     near = references.near(str(value), [str(each) for each in allowed])
-    return f"{_shown(value)} is none of {known}" + (f": {near}" if near else "")
+    return f"{_shown(value)} is not one of {known}" + (f": {near}" if near else "")
 
 
 def _pattern(pattern: str, value: Any) -> str:
-    # In Go `$` is the end of the text, and never stands before a last newline.
+    # In Go `$` matches only the end of the text, not before a final newline.
     ok = isinstance(value, str) and re.search(pattern, value) and not value.endswith("\n")
     return "" if ok else f"{_shown(value)} does not match {pattern}"
 
@@ -149,7 +149,7 @@ def _date(_: str, value: Any) -> str:
         ok = bool(_TIME.fullmatch(value)) and bool(datetime.fromisoformat(value))
     except ValueError:
         ok = False
-    return "" if ok else f"{_shown(value)} is no time like 2026-01-31T12:00:00Z"
+    return "" if ok else f"{_shown(value)} is not a time such as 2026-01-31T12:00:00Z"
 
 
 def _at_least(what: str, size: Callable[[Any], float]) -> Callable[[Any, Any], str]:
@@ -157,7 +157,9 @@ def _at_least(what: str, size: Callable[[Any], float]) -> Callable[[Any, Any], s
 
 
 def _at_most(what: str, size: Callable[[Any], float]) -> Callable[[Any, Any], str]:
-    return lambda bound, value: "" if size(value) <= bound else f"it has {size(value)}{what}, and {bound} is the most"
+    return lambda bound, value: (
+        "" if size(value) <= bound else f"{size(value)}{what} are more than the maximum of {bound}"
+    )
 
 
 _KEYWORDS: dict[str, Callable[[Any, Any], str]] = {
@@ -166,9 +168,9 @@ _KEYWORDS: dict[str, Callable[[Any, Any], str]] = {
     "format": _date,
     "minimum": _at_least("", float),
     "maximum": lambda bound, value: "" if value <= bound else f"{_shown(value)} is more than {bound}",
-    "minLength": lambda bound, value: "" if len(value) >= bound else "it is empty",
+    "minLength": lambda bound, value: "" if len(value) >= bound else "must not be empty",
     "maxLength": _at_most(" characters", len),
-    "minItems": lambda bound, value: "" if len(value) >= bound else "the list is empty",
+    "minItems": lambda bound, value: "" if len(value) >= bound else "the list must not be empty",
     "maxItems": _at_most(" entries", len),
     "maxProperties": _at_most(" fields", len),
 }
@@ -183,7 +185,7 @@ def _shown(value: Any) -> str:
 
 
 def rules(schema: Schema, value: Any, path: Path = ()) -> Iterator[Problem]:
-    """Yield the rules of a schema that a value breaks which is as the schema says; those about changes are left out."""
+    """Yield the CEL rules that a structurally valid value violates; transition rules are skipped."""
     for each in schema.get(_RULES) or []:
         if "oldSelf" not in each["rule"] and not _holds(each["rule"], _typed(schema, value)):
             yield Problem(path, each["message"])
@@ -209,7 +211,7 @@ def _compiled(rule: str) -> Any:
 
 
 def _typed(schema: Schema, value: Any) -> Any:
-    """A value in the types by which CEL knows it: what a schema calls a number is none of its whole numbers."""
+    """Convert a value to CEL's types: the schema type number is a double, even for a whole value."""
     if isinstance(value, dict):
         properties = schema.get("properties") or {}
         return {name: _typed(properties.get(name) or {}, each) for name, each in value.items()}
@@ -219,5 +221,5 @@ def _typed(schema: Schema, value: Any) -> Any:
         return float(value)
     if schema.get("type") == "integer":
         return int(value)
-    # A time inside of a map is none of the library's values. Rules only ask which is earlier.
+    # The library does not support times inside a map. Rules only compare them, so numbers suffice.
     return datetime.fromisoformat(value).timestamp() if schema.get("format") == "date-time" else value

@@ -1,7 +1,7 @@
-"""Whether manifests are what the API server takes and the operator understands, without asking either.
+"""`assay validate`: checks offline whether the API server and the operator accept manifests.
 
-The schema, its rules and the checks behind it are the ones that are in force in a cluster; what only a cluster can
-know, such as who somebody is and which version there is, is not looked at.
+Schema, CEL rules and further checks are the same as in a cluster. What only a cluster knows, such as the user and
+existing versions, is not checked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 @dataclass(frozen=True)
 class Complaint:
-    """One thing that is wrong. `path` is the field, like spec.parameters[0].name; line and column count from 1."""
+    """One error. `path` is the field, such as spec.parameters[0].name; line and column start at 1."""
 
     file: str
     line: int
@@ -59,20 +59,20 @@ class Complaint:
 
 @dataclass
 class Findings:
-    """What was looked at: how many objects of Assay, the kinds of others, and all complaints."""
+    """The number of objects of Assay, the kinds of other objects, and all complaints."""
 
     objects: int
     skipped: list[str]
     complaints: list[Complaint]
 
     def document(self) -> Raw:
-        """The answer as JSON: ``{"valid", "objects", "skipped": [kind], "items": [complaint]}``."""
+        """Return the answer as JSON: ``{"valid", "objects", "skipped": [kind], "items": [complaint]}``."""
         items = [asdict(each) for each in self.complaints]
         return {"valid": not items, "objects": self.objects, "skipped": self.skipped, "items": items}
 
 
 def validate(files: list[str], output: Document) -> None:
-    """Check files ("-": the standard input) and say what is wrong. Raises CliError."""
+    """Check files ("-": the standard input) and print the errors. Raises CliError."""
     found = Findings(0, [], [])
     for file in files:
         each = check(file, _text(file))
@@ -82,17 +82,17 @@ def validate(files: list[str], output: Document) -> None:
     if output is not Document.TEXT:
         printing.document(found.document(), output.value)
     else:
-        _tell(found)
+        _print_findings(found)
     if found.complaints:
         count = len(found.complaints)
-        raise CliError(f"{count} thing{'s are' if count > 1 else ' is'} wrong", code=NO)
+        raise CliError(f"{count} error{'s' if count > 1 else ''} in the manifests", code=NO)
 
 
-def _tell(found: Findings) -> None:
+def _print_findings(found: Findings) -> None:
     for complaint in found.complaints:
         printing.write(printing.clean(complaint))
     for kind in found.skipped:
-        printing.note(f"not looked at: {kind}")
+        printing.note(f"not checked: {kind}")
     if not found.complaints:
         printing.write(f"{found.objects} object{'' if found.objects == 1 else 's'} valid")
 
@@ -102,11 +102,11 @@ def _text(file: str) -> str:
         return sys.stdin.read() if file == "-" else File(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise CliError(f"cannot read {file}: {reason}", hint="- reads the standard input", code=USAGE) from None
+        raise CliError(f"cannot read {file}: {reason}", hint="use - for the standard input", code=USAGE) from None
 
 
 def check(file: str, text: str) -> Findings:
-    """Return what is wrong with the objects of a text."""
+    """Return the findings for the objects of a text."""
     found = Findings(0, [], [])
     try:
         read = reading.read(text)
@@ -135,27 +135,27 @@ def _complaints(file: str, manifest: Manifest) -> Iterator[Complaint]:
         str(body.get("kind") or "?"),
         str((metadata or {}).get("name") or (metadata or {}).get("generateName") or "?"),
     )
-    for twice in manifest.twice:
-        yield Complaint(file, *twice.position, *whose, twice.key, "it stands here twice")
+    for duplicate in manifest.duplicates:
+        yield Complaint(file, *duplicate.position, *whose, duplicate.key, "duplicate key")
     for problem in _problems(manifest.body):
         where = manifest.position(problem.path, key=problem.key)
         yield Complaint(file, *where, *whose, shown(problem.path), problem.message)
 
 
 def shown(path: Path) -> str:
-    """A path as people write it."""
+    """Return a path in the usual notation."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def _problems(body: Any) -> list[Problem]:
     if not isinstance(body, dict):
-        return [Problem((), "it is no object: a manifest is a map with apiVersion, kind, metadata and spec")]
+        return [Problem((), "not an object: a manifest is a map with apiVersion, kind, metadata and spec")]
     kind, wrong = _kind(body)
     if kind is None:
         return [wrong]
     schema = _schema(kind.kind)
     filled = structure.with_defaults(schema, body)
-    # The API server knows more of metadata than a schema may say of it.
+    # A schema may not describe metadata: the API server validates it itself.
     found = [*structure.check(_without_metadata(kind.kind), filled), *_metadata(filled)]
     if not found:
         found = list(_rules(schema, filled))
@@ -166,19 +166,19 @@ def _problems(body: Any) -> list[Problem]:
 
 
 def _kind(body: Raw) -> tuple[Kind | None, Problem]:
-    said, version = body.get("kind"), body.get("apiVersion")
+    name, version = body.get("kind"), body.get("apiVersion")
     if version != names.API_VERSION:
-        return None, Problem(("apiVersion",), f"it has to be {names.API_VERSION}, and is {version}")
+        return None, Problem(("apiVersion",), f"must be {names.API_VERSION}, not {version}")
     known = {kind.kind: kind for kind in KINDS}
-    near = references.near(str(said), known)
-    return known.get(str(said)), Problem(("kind",), f"there is no kind {said} in {version}{': ' if near else ''}{near}")
+    near = references.near(str(name), known)
+    return known.get(str(name)), Problem(("kind",), f"unknown kind {name} in {version}{': ' if near else ''}{near}")
 
 
 @cache
 def _schema(kind: str) -> structure.Schema:
     crd = next(each for each in KINDS if each.kind == kind).crd()
     schema: structure.Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    # Nobody but the operator writes it, and what a manifest says there is dropped.
+    # Only the operator writes the status; the API server drops that of a manifest.
     return schema | {"properties": schema["properties"] | {"status": {"x-kubernetes-preserve-unknown-fields": True}}}
 
 
@@ -191,7 +191,7 @@ def _without_metadata(kind: str) -> structure.Schema:
 def _rules(schema: structure.Schema, body: Raw) -> Iterator[Problem]:
     named = "name" in body["metadata"]
     for problem in structure.rules(schema if named else schema | {"x-kubernetes-validations": []}, body):
-        # The only rules of an object as a whole are those about its name.
+        # Rules on the object as a whole concern only its name.
         yield problem if problem.path else Problem(("metadata", "name"), problem.message)
 
 
@@ -204,26 +204,26 @@ def _metadata(body: Raw) -> Iterator[Problem]:
         yield Problem(("metadata",), "name is missing")
     for field in ("name", "generateName", "namespace"):
         if field in metadata and not isinstance(metadata[field], str):
-            yield Problem(("metadata", field), "it is not a text: put it in quotes")
+            yield Problem(("metadata", field), "must be a string: put it in quotes")
     for field in metadata.keys() - _METADATA:
         near = references.near(field, _METADATA)
-        yield Problem(("metadata", field), f"there is no such field{': ' if near else ''}{near}", key=True)
+        yield Problem(("metadata", field), f"unknown field{': ' if near else ''}{near}", key=True)
     for field in ("labels", "annotations"):
         yield from _texts(metadata.get(field), field)
 
 
 def _texts(found: Any, field: str) -> Iterator[Problem]:
     if found is not None and not isinstance(found, dict):
-        yield Problem(("metadata", field), "it is not a map")
+        yield Problem(("metadata", field), "must be a map")
         return
     for key, value in (found or {}).items():
         if not isinstance(value, str):
-            yield Problem(("metadata", field, key), "it is not a text: put it in quotes")
+            yield Problem(("metadata", field, key), "must be a string: put it in quotes")
         elif field == "labels" and not _LABEL_VALUE.fullmatch(value):
-            yield Problem(("metadata", field, key), "a label has at most 63 letters, digits, '-', '_' and '.'")
+            yield Problem(("metadata", field, key), "a label value has at most 63 letters, digits, '-', '_' and '.'")
 
 
-# What the API server takes, and the operator would not understand
+# What the API server accepts, but the operator rejects
 
 
 def _experiment(body: Raw) -> Iterator[Problem]:
@@ -259,7 +259,7 @@ def _policy(body: Raw) -> Iterator[Problem]:
 
 
 def _of_gate(body: Raw, wrong: str) -> Path:
-    """The gate or window that a message begins with."""
+    """Return the path of the gate or window that a message names."""
     for part, word in (("gates", "gate"), ("freeze", "freeze")):
         for index, each in enumerate(body["spec"].get(part) or []):
             if wrong.startswith(f"{word} {each['name']}: "):
@@ -276,7 +276,7 @@ _MEANING: dict[str, Callable[[Raw], Iterator[Problem]]] = {
 
 def command(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Manifests; - is the standard input.")],
-    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+    output: Annotated[Document, typer.Option("--output", "-o", help="Output format.")] = Document.TEXT,
 ) -> None:
-    """Check manifests offline, as the API server and the operator would. Exit code 6: something is wrong."""
+    """Check manifests offline, as the API server and the operator would. Exit code 6 if any is invalid."""
     validate(files, output)

@@ -1,4 +1,4 @@
-"""Approvals: one annotation each, in the user's own name and for the bytes that they were shown."""
+"""`assay approve`: writes an approval as one annotation, in the user's own name and for the digest shown to them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LONGEST_ID = 63
 
 
 class Approved(TypedDict):
-    """What has become of an approval. ``missing``: what the version still needs then; None if that is not known."""
+    """The result of an approval. ``missing``: what the version needs after it; None if unknown."""
 
     version: str
     alias: str
@@ -46,8 +46,8 @@ class Approved(TypedDict):
 
 
 @dataclass(frozen=True)
-class Wish:
-    """How an approval is to be given: with which words and id, a second time, without being asked, or not at all."""
+class Request:
+    """The options of an approval: comment, id, whether to renew one, to skip the confirmation, or to write nothing."""
 
     comment: str = ""
     identity: str = ""
@@ -56,15 +56,17 @@ class Wish:
     dry_run: bool = False
 
 
-def approve(session: Session, text: str, alias: str, wish: Wish, output: Document) -> None:
-    """Show what is approved, ask, and write the approval. Raises CliError."""
-    if not (wish.yes or wish.dry_run or sys.stdin.isatty()):
-        raise CliError("nobody can be asked here", hint="--yes approves, --dry-run only shows it", code=USAGE)
+def approve(session: Session, text: str, alias: str, request: Request, output: Document) -> None:
+    """Show the version, ask for confirmation, and write the approval. Raises AssayError."""
+    if not (request.yes or request.dry_run or sys.stdin.isatty()):
+        raise CliError(
+            "cannot ask for confirmation without a terminal", hint="use --yes to approve, or --dry-run", code=USAGE
+        )
     body = version_of(session, text)
     name, model = body["metadata"]["name"], body["spec"]["model"]
     if references.alias_name(f"{model}.{alias}") is None:
-        hint = "only its own name, for example --for champion"
-        raise CliError(f"{alias!r} can be no alias", hint=hint, code=USAGE)
+        hint = "use the alias without its model, for example --for champion"
+        raise CliError(f"invalid alias name {alias!r}", hint=hint, code=USAGE)
     user = session.kube.whoami()
     rights.require(session, "approve", model, alias)
     shown, case = _described(session, body, alias)
@@ -73,38 +75,38 @@ def approve(session: Session, text: str, alias: str, wish: Wish, output: Documen
     for warning in _warnings(body):
         printing.note(f"warning: {warning}")
     known = own_approval(body, alias, user)
-    if known and not wish.again:
-        printing.note(f"{user} has approved {name} for {alias} already (id {known['id']}); nothing was written")
+    if known and not request.again:
+        printing.note(f"{user} already approved {name} for {alias} (id {known['id']}); nothing was written")
         key = f"{alias}{names.APPROVAL_SUFFIX}{known['id']}"
-        _tell(_approved(shown, "already", user, (key, body["metadata"]["annotations"][key]), None), output)
+        _print_answer(_approved(shown, "already", user, (key, body["metadata"]["annotations"][key]), None), output)
         return
-    key = annotation_name(body, alias, user, wish.identity or (known["id"] if known else ""))
+    key = annotation_name(body, alias, user, request.identity or (known["id"] if known else ""))
     groups = groups_line(session.kube.groups())
-    value = "\n".join(filter(None, [f"{body['spec']['artifact']['digest']} {user}", groups, wish.comment]))
+    value = "\n".join(filter(None, [f"{body['spec']['artifact']['digest']} {user}", groups, request.comment]))
     if (body["metadata"].get("annotations") or {}).get(key) == value:
-        hint = "say with -m why it is given anew"
-        raise CliError("an approval that is given again has to differ from what is there", hint=hint, code=USAGE)
-    if not (wish.yes or wish.dry_run or _agreed(name, alias, user)):
+        hint = "give another reason with -m"
+        raise CliError("a renewed approval must differ from the existing one", hint=hint, code=USAGE)
+    if not (request.yes or request.dry_run or _confirmed(name, alias, user)):
         raise CliError("not approved; nothing was written", code=FAILED)
     patch = {"metadata": {"annotations": {key: value}}}
-    written = session.kube.patch(MODEL_VERSIONS, session.namespace, name, patch, dry_run=wish.dry_run)
+    written = session.kube.patch(MODEL_VERSIONS, session.namespace, name, patch, dry_run=request.dry_run)
     missing = cases.unmet(case.judge(body["spec"]["version"], written)) if case else None
-    _tell(_approved(shown, "dryRun" if wish.dry_run else "approved", user, (key, value), missing), output)
+    _print_answer(_approved(shown, "dryRun" if request.dry_run else "approved", user, (key, value), missing), output)
 
 
 def own_approval(body: Raw, alias: str, user: str) -> Approval | None:
-    """Return the approval of a user for an alias and for the bytes of the version, None when there is none."""
+    """Return the user's approval for an alias and the version's digest, or None."""
     given = (each for each in models.approvals(body, alias) if each["approver"] == user and each["valid"])
     return next(given, None)
 
 
 def annotation_name(body: Raw, alias: str, user: str, identity: str = "") -> str:
-    """Return the name of the user's annotation: by the id given, else by one made of their name that is free."""
+    """Return the name of the annotation: with the given id, or with an unused one derived from the user's name."""
     if identity:
         name = f"{alias}{names.APPROVAL_SUFFIX}{identity}"
         if read_approval(name, f"sha256:{'0' * 64} {user}") is None:
-            hint = "letters, digits and -_. inside, at most 63"
-            raise CliError(f"{identity!r} can be no id of an approval", hint=hint, code=USAGE)
+            hint = "use at most 63 letters, digits, and -_. between them"
+            raise CliError(f"invalid approval id {identity!r}", hint=hint, code=USAGE)
         return name
     taken = {each["id"]: each["approver"] for each in models.approvals(body, alias)}
     made = next(each for each in _identities(user) if taken.get(each, user) == user)
@@ -112,34 +114,34 @@ def annotation_name(body: Raw, alias: str, user: str, identity: str = "") -> str
 
 
 def _identities(user: str) -> Iterable[str]:
-    """Yield ids for a user, the plainest first; names that differ may come to the same one."""
+    """Yield ids for a user, the plain one first; different names may give the same plain id."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", user)[: _LONGEST_ID - 4].strip("-_.") or "approval"
     yield plain
     yield from (f"{plain}-{number}" for number in range(2, 1000))
 
 
 def version_of(session: Session, text: str) -> Raw:
-    """Return the ModelVersion that a text names. Raises AssayError."""
+    """Return the ModelVersion that the text names. Raises AssayError."""
     if references.version_name(text) is None:
-        hint = "an approval is for one version, for example digits.v24"
-        raise CliError(f"{text!r} names no version", hint=hint, code=USAGE)
+        hint = "name one version, for example digits.v24"
+        raise CliError(f"invalid version name {text!r}", hint=hint, code=USAGE)
     return references.version(session, text)
 
 
 def _described(session: Session, body: Raw, alias: str) -> tuple[Candidate, Case | None]:
-    """Return what is to be approved, beside what is live if the user may read that."""
+    """Describe the version, compared with the live one if the user may read it."""
     try:
         case = Case(session, body["spec"]["model"], alias)
         found = queries_candidates.describe(session, body, alias, case)
     except ApiError as error:
         if error.status != 403:
             raise
-        printing.note(f"what is live, and what policies ask for, is not shown: {error}")
+        printing.note(f"the live version and the requirements of policies are not shown: {error}")
         return queries_candidates.describe(session, body, alias, None), None
     for text in case.notes:
         printing.note(text)
     if case.body is None:
-        printing.note(f"there is no alias {case.name} yet; an approval can be given beforehand")
+        printing.note(f"alias {case.name} does not exist yet; the approval counts once it does")
     return found, case
 
 
@@ -148,12 +150,12 @@ def _warnings(body: Raw) -> Iterable[str]:
     if body["metadata"].get("deletionTimestamp"):
         yield f"{name} is being deleted"
     elif is_archived(body):
-        yield f"{name} is archived, and cannot be bound"
+        yield f"{name} is archived and cannot be bound"
     elif phase != "Ready":
-        yield f"{name} is {phase}, and cannot be bound before it is Ready"
+        yield f"{name} is {phase} and cannot be bound before it is Ready"
 
 
-def _agreed(name: str, alias: str, user: str) -> bool:
+def _confirmed(name: str, alias: str, user: str) -> bool:
     sys.stderr.write(printing.clean(f"\nApprove {name} for {alias} as {user}? [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -178,7 +180,7 @@ def _approved(
     }
 
 
-def _tell(answer: Approved, output: Document) -> None:
+def _print_answer(answer: Approved, output: Document) -> None:
     if output is not Document.TEXT:
         printing.document(answer, output.value)
         return
@@ -190,9 +192,9 @@ def _tell(answer: Approved, output: Document) -> None:
         written = answer["annotation"]
         printing.write(printing.clean(f"  {written['name']}: {written['value']}").replace("\n", "\n    "))
     if answer["missing"]:
-        printing.write(f"Still missing: {sheets.line(answer['missing'])}")
+        printing.write(f"Unmet requirements: {sheets.line(answer['missing'])}")
     elif answer["missing"] is not None:
-        printing.write("Nothing is missing then.")
+        printing.write("All requirements are met.")
 
 
 def command(
@@ -200,12 +202,12 @@ def command(
     version: VersionName,
     alias: ForAlias,
     message: Message = "",
-    identity: Annotated[str, typer.Option("--id", help="Id of the approval; your name if left out.")] = "",
-    again: Annotated[bool, typer.Option("--again", help="Give it anew, for example when it has expired.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    identity: Annotated[str, typer.Option("--id", help="Id of the approval. Default: derived from your name.")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Renew your approval, for example after it expired.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: DryRun = False,
     output: Text = Document.TEXT,
 ) -> None:
-    """Show a version beside the one that is live, ask, and approve it."""
-    given = Wish(message, identity, again=again, yes=yes, dry_run=dry_run)
-    approve(session, version, alias, given, output)
+    """Compare a version with the live one, ask for confirmation, and approve it."""
+    request = Request(message, identity, again=again, yes=yes, dry_run=dry_run)
+    approve(session, version, alias, request, output)

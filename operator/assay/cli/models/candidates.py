@@ -1,4 +1,4 @@
-"""What is about to be approved: a version beside the one that is live, and what the rules make of it."""
+"""Prints a candidate: a version compared with the live one, and the requirements of its policies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _JUDGED = {"better": "green", "worse": "red"}
 
 
 def show(found: Candidate) -> None:
-    """Print it for people."""
+    """Print a candidate as text."""
     version, live = found["version"], found["live"]
     printing.write(f"{version['name']} for {found['alias']}")
     given = [f"{each['approver']} for {each['alias']}" for each in version["approvals"] if each["valid"]]
@@ -33,7 +33,7 @@ def show(found: Candidate) -> None:
 
 
 def _tables(found: Candidate, ours: str, theirs: str) -> None:
-    """Print the tables; a version that is compared with nothing has no column for it."""
+    """Print the tables; without a live version, its columns are omitted."""
     compared = found["live"] is not None
     _beside(
         (

@@ -1,4 +1,4 @@
-"""Waiting for an alias: from the wish until the version is live and served, and saying what it waits for meanwhile."""
+"""Waits for an alias until the requested version is live and served, and reports the progress."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from assay.planning.promotion import binding
 State = Literal["unseen", "held", "rolling", "done", "failed"]
 
 _EVERY_SECONDS = 0.5
-#: An operator that runs answers within a second or two.
+#: A running operator reacts within a second or two.
 _SILENCE_SECONDS = 10.0
-#: What follows an alias that has just been bound, or why the operator did not, appears a moment later.
+#: The followers of an alias that was just bound, or the reason of a refusal, appear a moment later.
 _SETTLED_SECONDS = 2.0
 _ENDED: tuple[State, ...] = ("done", "failed")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is, in one word and in words. ``unsure``: more may be known of it a moment later."""
+    """The progress as a state and a message. ``unsure``: a later read may give a different result."""
 
     state: State
     message: str
@@ -43,30 +43,30 @@ class Progress:
 
 
 def promotion(body: Raw, version: int) -> Progress:
-    """Return how far an alias is on its way to a version that its spec was made to name."""
+    """Return the progress of an alias towards the version in its spec."""
     spec, status = body["spec"], _status(body)
     generation = body["metadata"]["generation"]
     if spec["version"] != version:
-        return Progress("failed", f"the alias was pointed to v{spec['version']} meanwhile")
+        return Progress("failed", f"the alias was pointed to v{spec['version']} in the meantime")
     if status.observed_generation != generation:
-        return Progress("unseen", "the operator has not looked at it yet")
+        return Progress("unseen", "waiting for the operator")
     if status.bound_version == version:
         return _served(status)
     if status.set_aside is not None and binding.is_set_aside(status, version, generation):
         return Progress("failed", status.set_aside.message)
     missing = binding.unmet(status.requirements)
-    return Progress("held", f"v{version} is held: {missing or 'it has not been judged yet'}")
+    return Progress("held", f"v{version} is blocked: {missing or 'not evaluated yet'}")
 
 
 def rollback(body: Raw, version: int) -> Progress:
-    """Return how far an alias is on its way back to a version that its annotation asked for."""
+    """Return the progress of a rollback to the version that an annotation requested."""
     status = _status(body)
     if (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROLLBACK) is not None:
-        return Progress("unseen", "the operator has not looked at it yet")
+        return Progress("unseen", "waiting for the operator")
     if status.bound_version == version:
         return _served(status)
     live = f"v{status.bound_version} is live" if status.bound_version else "nothing is bound"
-    return Progress("failed", f"the operator did not go back to v{version}, {live}", unsure=True)
+    return Progress("failed", f"the operator did not roll back to v{version}; {live}", unsure=True)
 
 
 def _status(body: Raw) -> ModelAliasStatus:
@@ -74,31 +74,31 @@ def _status(body: Raw) -> ModelAliasStatus:
 
 
 def _served(status: ModelAliasStatus) -> Progress:
-    """Return how far what follows the alias is with the version that is live."""
+    """Return the progress of the workloads that follow the alias towards the live version."""
     live = f"v{status.bound_version} is live"
     failing = [each for each in status.serving if each.failed]
     waiting = [each for each in status.serving if not each.ready and not each.failed]
     if not status.serving:
-        return Progress("done", f"{live}; nothing follows the alias", unsure=True)
-    told = "; ".join(f"{each.kind} {each.name}: {each.message or 'not ready'}" for each in failing or waiting)
+        return Progress("done", f"{live}; no workload follows the alias", unsure=True)
+    details = "; ".join(f"{each.kind} {each.name}: {each.message or 'not ready'}" for each in failing or waiting)
     if failing:
-        return Progress("failed", f"{live}, and cannot be served: {told}")
+        return Progress("failed", f"{live} but cannot be served: {details}")
     if waiting:
         ready = len(status.serving) - len(waiting)
-        return Progress("rolling", f"{live}, {ready} of {len(status.serving)} workloads ready; {told}")
+        return Progress("rolling", f"{live}, {ready} of {len(status.serving)} workloads ready; {details}")
     return Progress("done", f"{live}, served by {', '.join(f'{each.kind} {each.name}' for each in status.serving)}")
 
 
 def follow(session: Session, name: str, look: Callable[[Raw], Progress], timeout: timedelta | None) -> Progress:
-    """Wait until there is an end, or the time is over; every change is noted. None: as long as it takes.
+    """Wait until the move has ended or the timeout (None: no limit) expires, and report each change.
 
-    Raises CliError when the alias is deleted meanwhile.
+    Raises CliError if the alias is deleted in the meantime.
     """
     began, since, seen, warned = time.monotonic(), 0.0, Progress("unseen", ""), False
     while True:
         body = session.kube.find(MODEL_ALIASES, session.namespace, name)
         if body is None:
-            raise CliError(f"{name} was deleted meanwhile", code=NOT_FOUND)
+            raise CliError(f"{name} was deleted while waiting", code=NOT_FOUND)
         now, waited = look(body), time.monotonic() - began
         if now != seen:
             since = waited
@@ -110,17 +110,15 @@ def follow(session: Session, name: str, look: Callable[[Raw], Progress], timeout
         if timeout is not None and waited >= timeout.total_seconds():
             return now
         if now.state == "unseen" and waited > _SILENCE_SECONDS and not warned:
-            printing.note(
-                "the operator is silent: is it running? What was asked for stays, and it does it when it comes"
-            )
+            printing.note("no reaction from the operator: is it running? It will process the request when it starts")
             warned = True
         time.sleep(_EVERY_SECONDS)
 
 
 def refusals(session: Session, name: str) -> dict[str, str]:
-    """Return what events say of rollbacks of an alias that the operator did not do, by the event's version.
+    """Return the messages of refused rollbacks of an alias, by the resource version of the event.
 
-    Nothing where the user may not read events: what has happened is known without them.
+    Empty if the user may not read events: the outcome is known without them.
     """
     fields = f"involvedObject.name={name},reason=RollbackRefused"
     try:

@@ -1,4 +1,4 @@
-"""`assay models`: models, with what their aliases point to."""
+"""`assay models`: models and the versions that their aliases point to."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _COLUMNS = (Column("MODEL"), Column("VERSIONS", number=True), Column("LATEST"), 
 
 
 def show(session: Session, output: Format) -> None:
-    """Print the models of a namespace. As JSON: ``{"items": [Model, …]}``, the shape of ``model_rows.Model``."""
+    """Print the models of a namespace. As JSON: ``{"items": [Model, …]}``, see ``queries.models.Model``."""
     items = models.models_of(session)
     if not items:
-        printing.note(f"the namespace {session.namespace} has no models")
+        printing.note(f"namespace {session.namespace} has no models")
     sheets.listing(items, _COLUMNS, [_model_row(each) for each in items], output)
 
 
@@ -27,12 +27,12 @@ def _model_row(each: Model) -> tuple[object, ...]:
 
 
 def alias_text(state: AliasState) -> str:
-    """Return what an alias points to, and what is wanted where that is another version: staging=v25 wanted v26."""
+    """Return the live version of an alias, and the requested one if it differs: staging=v25 (requested v26)."""
     live = f"v{state['live']}" if state["live"] else "none"
-    wanted = "" if state["live"] == state["wanted"] else f" wanted v{state['wanted']}"
-    return f"{state['alias']}={live}{wanted}"
+    requested = "" if state["live"] == state["wanted"] else f" (requested v{state['wanted']})"
+    return f"{state['alias']}={live}{requested}"
 
 
 def command(session: Session, output: Table = Format.TABLE) -> None:
-    """List models, with what their aliases point to."""
+    """List models and the versions that their aliases point to."""
     show(session, output)

@@ -16,13 +16,13 @@ def command(
     session: Session,
     model: Model,
     alias: Alias,
-    version: Annotated[str, typer.Argument(help="The version, like 24.")],
+    version: Annotated[str, typer.Argument(help="Version, such as 24.")],
     message: Message = "",
     wait: Wait = True,
     timeout: Timeout = "10m",
     dry_run: DryRun = False,
     output: Text = Document.TEXT,
 ) -> None:
-    """Point an alias to a version, and wait until that is live and served."""
+    """Point an alias to a version, and wait until it is live and served."""
     mover = Mover(session, model, alias, timeout=timeout, wait=wait, dry_run=dry_run, output=output)
     raise typer.Exit(mover.promote(version, message))

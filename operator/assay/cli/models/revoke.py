@@ -1,4 +1,4 @@
-"""`assay revoke`: take approvals away."""
+"""`assay revoke`: removes approvals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from assay.queries.promotion import rights
 
 
 class Revoked(TypedDict):
-    """Which approvals were taken away, or would be. ``live``: the version stays under the alias all the same."""
+    """The approvals that were revoked, or would be. ``live``: the version stays live under the alias nevertheless."""
 
     version: str
     alias: str
@@ -31,14 +31,14 @@ class Revoked(TypedDict):
 
 
 def revoke(session: Session, text: str, alias: str, *, identity: str, dry_run: bool, output: Document) -> None:
-    """Take away the user's own approvals for an alias, or the one of an id. Raises CliError."""
+    """Revoke the user's own approvals for an alias, or the one with an id. Raises AssayError."""
     body = version_of(session, text)
     name, model = body["metadata"]["name"], body["spec"]["model"]
     user = session.kube.whoami()
     there = models.approvals(body, alias)
     chosen = [each for each in there if (each["id"] == identity if identity else each["approver"] == user)]
     if not chosen:
-        raise CliError(_none(name, alias, identity, user), hint=_whose(there), code=NOT_FOUND)
+        raise CliError(_none(name, alias, identity, user), hint=_existing(there), code=NOT_FOUND)
     if any(each["approver"] != user for each in chosen):
         rights.require(session, "revoke", model, alias)
     for each in chosen:
@@ -60,31 +60,31 @@ def revoke(session: Session, text: str, alias: str, *, identity: str, dry_run: b
         printing.write(printing.clean(f"{name}: approval of {each['approver']} for {alias} {done} (id {each['id']})"))
     if live:
         printing.note(
-            f"{name} stays live under {alias}: what is bound is not judged again. To take it back: "
+            f"{name} stays live under {alias}: revoking an approval does not unbind a version. To roll back: "
             f"assay rollback {model} {alias}"
         )
 
 
 def _none(name: str, alias: str, identity: str, user: str) -> str:
     if identity:
-        return f"{name} carries no approval for {alias} with the id {identity}"
-    return f"{user} has given {name} no approval for {alias}"
+        return f"{name} has no approval for {alias} with id {identity}"
+    return f"{name} has no approval for {alias} by {user}"
 
 
-def _whose(there: list[Approval]) -> str:
+def _existing(there: list[Approval]) -> str:
     if not there:
-        return "it carries none for that alias"
+        return "there are no approvals for this alias"
     given = ", ".join(f"{each['approver']} (--id {each['id']})" for each in there)
-    return f"there are: {given}; taking away another person's needs the verb revoke"
+    return f"existing approvals: {given}; revoking those of others requires the verb revoke"
 
 
 def command(
     session: Session,
     version: VersionName,
     alias: ForAlias,
-    identity: Annotated[str, typer.Option("--id", help="The approval with this id; your own if left out.")] = "",
+    identity: Annotated[str, typer.Option("--id", help="Id of the approval. Default: your own.")] = "",
     dry_run: DryRun = False,
     output: Text = Document.TEXT,
 ) -> None:
-    """Take an approval away."""
+    """Revoke an approval."""
     revoke(session, version, alias, identity=identity, dry_run=dry_run, output=output)

@@ -1,4 +1,4 @@
-"""`assay rollback`: take an alias back to a version that it pointed to before."""
+"""`assay rollback`: roll an alias back to a version that was live before."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def command(
     session: Session,
     model: Model,
     alias: Alias,
-    version: Annotated[str, typer.Argument(help="The version, like 23; the one before if left out.")] = "",
+    version: Annotated[str, typer.Argument(help="Version, such as 23. Default: the previous one.")] = "",
     message: Message = "",
     wait: Wait = True,
     timeout: Timeout = "10m",
     dry_run: DryRun = False,
     output: Text = Document.TEXT,
 ) -> None:
-    """Take an alias back to a version that it has pointed to before; that needs no approval."""
+    """Roll an alias back to a version that was live before. This needs no approval."""
     mover = Mover(session, model, alias, timeout=timeout, wait=wait, dry_run=dry_run, output=output)
     raise typer.Exit(mover.roll_back(version, message))

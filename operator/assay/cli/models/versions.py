@@ -1,4 +1,4 @@
-"""`assay versions`: the versions of a model as a table."""
+"""`assay versions`: the versions of a model."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _COLUMNS = (
     Column("SIGNED", wide=True),
     Column("REPRODUCIBLE", wide=True),
 )
-#: Of a version whose objective is not known.
+#: How many metrics to show of a version without a known objective.
 _SHOWN_METRICS = 3
 
 
 def show(session: Session, model: str, output: Format, *, everything: bool) -> None:
-    """Print the versions of a model, the newest first; archived ones if asked for. Raises CliError without any.
+    """Print the versions of a model, newest first, on request with archived ones. Raises AssayError if there are none.
 
-    As JSON: ``{"items": [Version, …]}``, the shape of ``model_rows.Version``.
+    As JSON: ``{"items": [Version, …]}``, see ``queries.models.Version``.
     """
     found = models.versions_of(session, model)
     shown = [body for body in found if everything or not is_archived(body)]
     if len(shown) < len(found):
-        printing.note(f"{len(found) - len(shown)} archived, not shown: --all shows them")
+        count = len(found) - len(shown)
+        printing.note(f"{count} archived version{'' if count == 1 else 's'} not shown; --all shows them")
     states = models.states_of(session, model)
     items = [models.version(body, states) for body in shown]
     sheets.listing(items, _COLUMNS, [_version_row(each) for each in items], output)
@@ -55,7 +56,7 @@ def _version_row(each: Version) -> tuple[object, ...]:
     return (
         each["name"],
         each["phase"],
-        ", ".join([*each["aliases"], *(f"{alias} wanted" for alias in each["wantedBy"])]),
+        ", ".join([*each["aliases"], *(f"{alias} (requested)" for alias in each["wantedBy"])]),
         metrics,
         each["run"],
         each["owner"],
@@ -69,7 +70,7 @@ def _version_row(each: Version) -> tuple[object, ...]:
 
 
 def approvals_text(each: Version) -> str:
-    """Return who has approved for which alias; an approval for other bytes is none."""
+    """Return who approved for which alias, without approvals for another digest."""
     people: dict[str, list[str]] = {}
     for approval in each["approvals"]:
         if approval["valid"] and approval["approver"] not in people.setdefault(approval["alias"], []):
@@ -80,8 +81,8 @@ def approvals_text(each: Version) -> str:
 def command(
     session: Session,
     model: Model,
-    everything: Annotated[bool, typer.Option("--all", help="Archived ones, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include archived versions.")] = False,
     output: Table = Format.TABLE,
 ) -> None:
-    """List the versions of a model, the newest first."""
+    """List the versions of a model, newest first."""
     show(session, model, output, everything=everything)

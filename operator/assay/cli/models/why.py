@@ -1,4 +1,4 @@
-"""Why an alias points to what it points to: what the wanted version needs, met or not."""
+"""`assay why`: explains why an alias points to its version, by the requirements of the requested one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SERVING = (Column("WORKLOAD"), Column("VERSION"), Column("READY"), Column("MESS
 
 
 def show(session: Session, text: str, version: int | None, output: Document) -> int:
-    """Print why an alias points to what it does, or what another version would need; return the exit code."""
+    """Print the requirements of the requested or of another version; return the exit code. Raises AssayError."""
     name = references.alias_name(text)
     if name is None:
-        hint = "an alias is written digits.champion; what a version needs depends on for which: add --version"
-        raise CliError(f"{text!r} names no alias", hint=hint, code=USAGE)
+        hint = "use an alias such as digits.champion; --version selects another of its versions"
+        raise CliError(f"invalid alias name {text!r}", hint=hint, code=USAGE)
     case = Case(session, *name.split(".", 1))
     if case.body is None and version is None:
-        references.alias(session, name)  # says what there is
+        references.alias(session, name)  # raises, with a hint
     found = why.answer(case, version)
     if output is Document.TEXT:
         _print(found)
@@ -48,26 +48,26 @@ def _print(found: Why) -> None:
 
 
 def _print_operator(found: Why) -> None:
-    """Say what the operator says, where that is something else than what was found here."""
+    """Print the operator's result if it differs from the one computed here."""
     operator = found["operator"]
     if operator is None or found["version"] == found["live"]:
         return
     if not operator["current"]:
-        printing.write("\nThe operator has not judged this yet: is it running? It moves the alias, and nobody else.")
+        printing.write("\nThe operator has not evaluated this yet: is it running? Only the operator moves the alias.")
     elif not _agree(operator["requirements"], found["requirements"]):
-        printing.write("\nThe operator's status says something else; it may not have caught up, or knows more:")
+        printing.write("\nThe operator's status differs; it may be out of date, or based on more information:")
         requirements.show(operator["requirements"])
 
 
 def _agree(theirs: Sequence[Requirement], ours: Sequence[Requirement]) -> bool:
-    def told(found: Sequence[Requirement]) -> set[tuple[str, str, bool]]:
+    def results(found: Sequence[Requirement]) -> set[tuple[str, str, bool]]:
         return {(each["policy"], each["requirement"], each["met"]) for each in found}
 
-    return told(theirs) == told(ours)
+    return results(theirs) == results(ours)
 
 
 def print_serving(found: Sequence[Workload]) -> None:
-    """Print what follows an alias."""
+    """Print the workloads that follow an alias."""
     rows = [
         (
             f"{each['kind']} {each['name']}",
@@ -82,11 +82,9 @@ def print_serving(found: Sequence[Workload]) -> None:
 
 def command(
     session: Session,
-    alias: Annotated[str, typer.Argument(help="The alias, like digits.champion.", autocompletion=completion.aliases)],
-    version: Annotated[
-        int, typer.Option("--version", min=0, help="Ask about this version; 0 for the one that is wanted.")
-    ] = 0,
+    alias: Annotated[str, typer.Argument(help="Alias, such as digits.champion.", autocompletion=completion.aliases)],
+    version: Annotated[int, typer.Option("--version", min=0, help="Version to check; 0 for the requested one.")] = 0,
     output: Text = Document.TEXT,
 ) -> None:
-    """Say what an alias's version needs, met or not; exit code 6 when something is missing."""
+    """Explain which requirements the version of an alias meets. Exit code 6 if one is not met."""
     raise typer.Exit(show(session, alias, version or None, output))

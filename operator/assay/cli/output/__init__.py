@@ -1,1 +1,1 @@
-"""How answers look: tables, documents, plots and files. Asks nothing itself."""
+"""Output formats: tables, documents, plots and files. Makes no requests."""

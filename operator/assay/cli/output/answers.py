@@ -1,4 +1,4 @@
-"""What commands answer as JSON: one type for each of them, and for those that are built from other things its shape."""
+"""The types of the commands' JSON output, including those that are built from dataclasses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CurveList(TypedDict):
 
 
 class ActiveRunList(TypedDict):
-    """Runs that go on."""
+    """Runs that have not ended."""
 
     items: list[ActiveRun]
 
@@ -61,7 +61,7 @@ class VersionList(TypedDict):
 
 
 class StoredFile(TypedDict):
-    """One file. ``key`` is its place in the bucket; ``sha256`` is hexadecimal, null where no manifest has it yet."""
+    """One file. ``key`` is its key in the bucket; ``sha256`` is hexadecimal, null if no manifest lists it yet."""
 
     path: str
     size: int
@@ -79,7 +79,7 @@ class FileList(TypedDict):
 
 
 class FileFinding(TypedDict):
-    """One thing in the store that is not as it was recorded."""
+    """One difference between the store and what was recorded."""
 
     path: str
     problem: str
@@ -87,7 +87,7 @@ class FileFinding(TypedDict):
 
 
 class FileReport(TypedDict):
-    """Whether the store has what was recorded. ``deep``: every byte was read."""
+    """Whether the store matches what was recorded. ``deep``: every byte was read."""
 
     name: str
     kind: str
@@ -101,7 +101,7 @@ class FileReport(TypedDict):
 
 
 class PulledVersion(TypedDict):
-    """A version that is on this machine now."""
+    """A version that was downloaded."""
 
     version: str
     digest: str
@@ -111,7 +111,7 @@ class PulledVersion(TypedDict):
 
 
 class LineageNode(TypedDict):
-    """One thing; ``facts`` are for people."""
+    """One node of the graph; ``facts`` are for display."""
 
     id: str
     kind: str
@@ -123,7 +123,7 @@ LineageEdge = TypedDict("LineageEdge", {"from": str, "relation": str, "to": str}
 
 
 class Lineage(TypedDict):
-    """What something comes from: edges lead from what is served to the data."""
+    """A lineage graph; edges lead from workloads towards data."""
 
     root: str
     nodes: list[LineageNode]
@@ -131,7 +131,7 @@ class Lineage(TypedDict):
 
 
 class BindingApproval(TypedDict):
-    """One approval that a binding rested on; ``sequence`` is the number of its record."""
+    """One approval that a binding was based on; ``sequence`` is the number of its record."""
 
     id: str
     approver: str
@@ -140,7 +140,7 @@ class BindingApproval(TypedDict):
 
 
 class Binding(TypedDict):
-    """Which version an alias held from when to when; ``until`` is "" for the one that it holds."""
+    """A version that an alias pointed to, with start and end; ``until`` is "" for the current one."""
 
     model: str
     alias: str
@@ -158,13 +158,13 @@ class Binding(TypedDict):
 
 
 class History(TypedDict):
-    """All that an alias has held."""
+    """All bindings of an alias."""
 
     items: list[Binding]
 
 
 class AuditFinding(TypedDict):
-    """One thing that is wrong with a trail, at a record."""
+    """One problem of a trail, at a record."""
 
     sequence: int
     kind: str
@@ -172,9 +172,9 @@ class AuditFinding(TypedDict):
 
 
 class AuditReport(TypedDict):
-    """Whether a trail is proven to be whole. ``more`` counts findings that are left out.
+    """Whether a trail is proven to be intact. ``more`` is the number of omitted findings.
 
-    ``signed`` counts records with a valid signature, null when no key was named.
+    ``signed`` is the number of records with a valid signature, null without a key.
     """
 
     namespace: str
@@ -195,7 +195,7 @@ class AuditRecordList(TypedDict):
 
 
 class RestoredPart(TypedDict):
-    """One object that can be made again, or was."""
+    """One object that can be restored, or was."""
 
     kind: str
     name: str
@@ -204,7 +204,7 @@ class RestoredPart(TypedDict):
 
 
 class RestorePlan(TypedDict):
-    """What can be made again of a namespace, and what cannot."""
+    """What can be restored of a namespace, and what cannot."""
 
     namespace: str
     head: str
@@ -223,7 +223,7 @@ class Manifest(TypedDict):
     status: NotRequired[Raw]
 
 
-#: By command. A command with two answers has the one that is more usual first.
+#: By command. The more common of two answers comes first.
 ANSWERS: Final[dict[str, tuple[type, ...]]] = {
     "validate": (Validation,),
     "runs": (RunList,),

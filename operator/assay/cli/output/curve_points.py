@@ -1,4 +1,4 @@
-"""The points of curves, printed: CSV, JSON or Parquet. All of them, in the order in which they were written."""
+"""Prints all points of curves as CSV, JSON or Parquet, in the order in which they were recorded."""
 
 from __future__ import annotations
 
@@ -11,27 +11,32 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from assay.api.objects import Raw
 from assay.cli.output import printing
 from assay.queries.curves.reading import Curve
 from assay.queries.curves.shapes import smoothed
 
 
 class CurvePoints(TypedDict):
-    """One item of `assay curves -o json`: arrays of the same length. ``time`` is in unix seconds."""
+    """One item of `assay curves -o json`: arrays of the same length. ``time`` is in unix seconds.
+
+    ``parameters`` are those of the run.
+    """
 
     run: str
+    parameters: Raw
     metric: str
     pod: str
     x: list[float]
     step: list[int]
     time: list[float]
     value: list[float]
-    #: Only when it was asked for.
+    #: Only with --smooth.
     smoothed: NotRequired[list[float]]
 
 
 def write(curves: Sequence[Curve], smooth: float, kind: str) -> None:
-    """Print the points of curves as "csv", "json" or "parquet", smoothed ones as a column more."""
+    """Print the points of curves as "csv", "json" or "parquet", with smoothed values in an additional column."""
     if kind == "json":
         printing.document({"items": [document(curve, smooth) for curve in curves]}, kind)
     elif kind == "csv":
@@ -41,9 +46,10 @@ def write(curves: Sequence[Curve], smooth: float, kind: str) -> None:
 
 
 def document(curve: Curve, smooth: float = 0.0) -> CurvePoints:
-    """Return a curve as JSON has it."""
+    """Return a curve as JSON."""
     found = CurvePoints(
         run=curve.run,
+        parameters=curve.parameters,
         metric=curve.metric,
         pod=curve.pod,
         x=curve.x.tolist(),

@@ -1,4 +1,4 @@
-"""Lines of logs on their way to the reader: as they were printed, or on a terminal without what it would obey."""
+"""Prints log lines: byte for byte into a pipe or file, without control sequences on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN = "\x1b[0m"
 
 
 def harmless(text: str) -> str:
-    """Return a line as a terminal may have it: with its colours, and of a progress bar what was drawn last."""
+    """Return a line that is safe for a terminal: with its colours, and only the last state of a progress bar."""
     drawn = text.rstrip("\r").rpartition("\r")[2]
     parts = _COLOUR.split(drawn)
     shown = "".join(part if at % 2 else clean(part) for at, part in enumerate(parts))
@@ -24,22 +24,22 @@ def harmless(text: str) -> str:
 
 
 class Printer:
-    """Prints lines, with their times if that is wanted. Into a file or a pipe they go byte for byte."""
+    """Prints lines, on request with their times. Output into a file or a pipe is byte for byte."""
 
     def __init__(self, timestamps: bool) -> None:
         self._timestamps = timestamps
         self._terminal = sys.stdout.isatty()
-        self._open = False  # the last line's end is still to be printed, because more of it may come
+        self._open = False  # whether the last line has no line end yet, because more of it may come
 
-    def kept(self, lines: Iterable[Line], tail: int | None = None) -> None:
-        """Print lines as the store has them, or the last ones."""
+    def stored(self, lines: Iterable[Line], tail: int | None = None) -> None:
+        """Print lines from the store; with ``tail``, only the last ones."""
         for line in lines if tail is None else deque(lines, maxlen=tail):
             self._write(line.time.encode(), line.text.encode())
             self._end()
         self.flush()
 
     def new(self, data: bytes) -> None:
-        """Print what a Seam has given: lines of stamp and text, and pieces of long ones."""
+        """Print the output of a LogResumption: lines of timestamp and text, and pieces of long lines."""
         for line in data.split(b"\n")[:-1]:
             head, _, text = line.partition(b" ")
             more = head.endswith(b"+")
@@ -52,7 +52,7 @@ class Printer:
         self.flush()
 
     def flush(self) -> None:
-        """Let the reader have what was printed."""
+        """Flush the output."""
         sys.stdout.buffer.flush()
 
     def close(self) -> None:

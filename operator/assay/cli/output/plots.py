@@ -1,4 +1,4 @@
-"""Lines on paper: in a terminal as text, in a file as PNG, SVG, PDF or HTML. Knows nothing of runs."""
+"""Line plots: as text in a terminal, or as PNG, SVG, PDF or HTML in a file. Knows nothing about runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.cli.errors import CliError
 from assay.cli.output.printing import number
 from assay.queries.curves.shapes import thinned
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 MARKS = "abcdefghijklmnopqrstuvwxyz"
 COLOURS = ("cyan", "yellow", "green", "red")
-#: What files are drawn as, by the ending of their names.
+#: The suffixes of the supported file formats.
 FILES = (".png", ".svg", ".pdf", ".html")
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -39,7 +40,7 @@ td, th {{ padding: .2em 1em .2em 0; text-align: left; }}
 
 @dataclass(frozen=True)
 class Line:
-    """One line and its name. The arrays have the same length, at least 1, and what a logarithm takes where one is."""
+    """One line and its label. The arrays have the same length, at least 1; logarithmic axes need positive values."""
 
     label: str
     x: Floats
@@ -48,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axes:
-    """What stands at the axes, and which of them are logarithmic."""
+    """The labels of the axes, and which of them are logarithmic."""
 
     x: str
     y: str
@@ -57,7 +58,7 @@ class Axes:
 
 
 def as_text(lines: Sequence[Line], axes: Axes, width: int, height: int, *, coloured: bool) -> str:
-    """Return the lines as text of a terminal's size. Without colours each line is drawn with its mark."""
+    """Return the lines as text that fits a terminal. Without colours each line is drawn with a letter of its own."""
     import plotext
 
     figure = plotext.figure
@@ -65,11 +66,11 @@ def as_text(lines: Sequence[Line], axes: Axes, width: int, height: int, *, colou
     figure.plot_size(width, height)
     figure.theme("colorless")
     for at, line in enumerate(lines):
-        kept = thinned(line.x, line.y, 2 * width, log=axes.log_x)
+        visible = thinned(line.x, line.y, 2 * width, log=axes.log_x)
         plain = len(lines) == 1 or (coloured and len(lines) <= len(COLOURS))
         symbol = "braille" if plain else MARKS[at % len(MARKS)]
         marker = plotext.marker(symbol, COLOURS[at % len(COLOURS)] if coloured else "default")
-        x, y = _scaled(line.x[kept], log=axes.log_x), _scaled(line.y[kept], log=axes.log_y)
+        x, y = _scaled(line.x[visible], log=axes.log_x), _scaled(line.y[visible], log=axes.log_y)
         signal = figure.signal(x.tolist(), y.tolist(), marker=marker)
         signal.lines()
         figure.draw(signal)
@@ -84,7 +85,7 @@ def as_text(lines: Sequence[Line], axes: Axes, width: int, height: int, *, colou
 
 
 def _scaled(values: Floats, *, log: bool) -> Floats:
-    """Return values as they are drawn. The library has logarithmic axes, too, and draws nothing with ticks on them."""
+    """Return the values to draw. plotext has logarithmic axes too, but draws nothing on them when ticks are set."""
     import numpy
 
     return numpy.log10(values) if log else values
@@ -95,7 +96,7 @@ def _place(value: float, *, log: bool) -> float:
 
 
 def ticks(low: float, high: float, *, log: bool) -> list[float]:
-    """Return about five round numbers from ``low`` to ``high``, or the powers of ten; [] where there are none."""
+    """Return about five round numbers from ``low`` to ``high``, or powers of ten; [] for an empty or infinite range."""
     if not low < high or not math.isfinite(high - low):
         return []
     if log:
@@ -113,7 +114,10 @@ def ticks(low: float, high: float, *, log: bool) -> list[float]:
 
 
 def save(lines: Sequence[Line], axes: Axes, file: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Draw the lines into a file, as its ending says; an HTML page has a table of ``rows`` as well. Raises OSError."""
+    """Draw the lines into a file in the format of its suffix; an HTML page also has a table of ``rows``.
+
+    Raises OSError, and CliError without matplotlib.
+    """
     kind = file.suffix.removeprefix(".")
     if kind != "html":
         file.write_bytes(_picture(lines, axes, kind))
@@ -125,16 +129,19 @@ def save(lines: Sequence[Line], axes: Axes, file: Path, rows: Iterable[Sequence[
 
 
 def _picture(lines: Sequence[Line], axes: Axes, kind: str) -> bytes:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise CliError(f"cannot draw into a file: {error}", hint="pip install 'assay[plot]'") from None
 
-    # The same curves make the same file, and names stay what can be searched for.
+    # The same curves give the same file, and text in SVG stays searchable.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "assay", "text.parse_math": False}):
         figure = Figure(figsize=(10, 6), layout="constrained")
         drawing = figure.add_subplot()
         for line in lines:
-            kept = thinned(line.x, line.y, 2000, log=axes.log_x)
-            drawing.plot(line.x[kept], line.y[kept], label=line.label, marker="." if len(kept) == 1 else None)
+            visible = thinned(line.x, line.y, 2000, log=axes.log_x)
+            drawing.plot(line.x[visible], line.y[visible], label=line.label, marker="." if len(visible) == 1 else None)
         drawing.set_xscale("log" if axes.log_x else "linear")
         drawing.set_yscale("log" if axes.log_y else "linear")
         drawing.set_xlabel(axes.x)

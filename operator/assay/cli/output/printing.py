@@ -1,6 +1,6 @@
-"""How answers look: tables for people, documents for programs. Colours and widths only where a terminal is.
+"""Prints tables for users and documents for programs. Colours and widths apply only to a terminal.
 
-What is printed here may come from anybody's object: it is cleaned of everything that a terminal would obey.
+Texts may come from objects of other users, so control sequences are removed before printing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 
 
 class Format(StrEnum):
-    """How a list is printed. `wide` is a table with more columns."""
+    """Output format of a list. `wide` is a table with more columns."""
 
     TABLE = "table"
     WIDE = "wide"
@@ -32,7 +32,7 @@ class Format(StrEnum):
 
 
 class Document(StrEnum):
-    """How one answer is printed: for people, or as a document."""
+    """Output format of a single answer: text for users, or a document."""
 
     TEXT = "text"
     JSON = "json"
@@ -41,12 +41,12 @@ class Document(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table. A `wide` one is left out of the plain table; numbers stand at the right."""
+    """One column of a table. A `wide` one is omitted from the plain table; numbers are right-aligned."""
 
     title: str
     wide: bool = False
     number: bool = False
-    #: The style of a cell's text, such as {"Failed": "red"}; only on a terminal.
+    #: Styles by the text of a cell, such as {"Failed": "red"}; only on a terminal.
     styles: dict[str, str] = field(default_factory=dict)
 
 
@@ -54,12 +54,12 @@ PHASE = {"Succeeded": "green", "Ready": "green", "Bound": "green", "Failed": "re
 
 
 def clean(text: object) -> str:
-    """Return a text without what a terminal would take for commands."""
+    """Replace the control characters of a text."""
     return _CONTROL.sub("\ufffd", str(text))
 
 
 def console() -> Console:
-    """The standard output. Plain text of any width unless it is a terminal."""
+    """Return the standard output as a console. Unless it is a terminal, lines are not wrapped."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
@@ -71,9 +71,9 @@ def table(
     output: Format = Format.TABLE,
     above: Sequence[int] = (),
 ) -> list[int]:
-    """Print rows in kubectl's manner: no lines, two spaces between columns; None and "" are shown as `-`.
+    """Print rows like kubectl: two spaces between columns, no lines; None and "" are shown as `-`.
 
-    Return the widths of the columns. With those of the rows ``above`` the table goes on below them, without a head.
+    Return the widths of the columns. Given the widths of the rows ``above``, the table continues them without a header.
     """
     shown = [index for index, column in enumerate(columns) if output is Format.WIDE or not column.wide]
     cells = [[cell(row[index]) for index in shown] for row in rows]
@@ -89,7 +89,7 @@ def table(
 
 
 def cell(value: object) -> str:
-    """A value as a table has it, on one line."""
+    """Format a value for a table, on one line."""
     if value is None or value == "":
         return "-"
     if isinstance(value, float):
@@ -98,7 +98,7 @@ def cell(value: object) -> str:
 
 
 def number(value: float) -> str:
-    """A number as people read it: six digits that count."""
+    """Format a number with six significant digits."""
     return f"{value:.6g}"
 
 
@@ -115,7 +115,7 @@ def _line(cells: Sequence[str], heads: Sequence[Column], widths: Sequence[int], 
 
 
 def document(value: Any, output: str) -> None:
-    """Print a value as JSON or YAML; JSON is indented, and keeps the order of the keys."""
+    """Print a value as indented JSON or as YAML, with keys in their order."""
     if output == "yaml":
         import yaml
 
@@ -125,17 +125,17 @@ def document(value: Any, output: str) -> None:
 
 
 def rows_as_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows as CSV with a head, as RFC 4180 has it; what is not there is an empty field."""
+    """Print rows as CSV (RFC 4180) with a header; None is an empty field."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(titles)
     writer.writerows(["" if value is None else value for value in row] for row in rows)
 
 
 def write(text: str) -> None:
-    """Print a text and a line's end."""
+    """Print a text and a newline."""
     sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:
-    """Say something about the answer that is not part of it, on the standard error."""
+    """Print a note about the answer to the standard error stream."""
     sys.stderr.write(clean(text) + "\n")

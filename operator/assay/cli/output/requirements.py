@@ -1,4 +1,4 @@
-"""Requirements of a promotion as a table."""
+"""Prints the requirements of a promotion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = (
 
 
 def show(found: Sequence[Requirement], warnings: Sequence[str] = ()) -> None:
-    """Print requirements as a table, and what policies that only warn find amiss."""
+    """Print requirements as a table, and the findings of policies in Warn mode."""
     rows = [("yes" if each["met"] else "no", each["policy"], each["requirement"], each["message"]) for each in found]
     sheets.section(_COLUMNS, rows)
     for warning in warnings:

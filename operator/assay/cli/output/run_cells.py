@@ -1,4 +1,4 @@
-"""The fields of runs as columns and cells of a table."""
+"""Formats the fields of runs as columns and cells of a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def column(field: Field) -> Column:
 
 
 def shown(field: Field, row: RunRow) -> object:
-    """Return the value of a field as a table has it."""
+    """Return the value of a field for a table."""
     found = field.value(row)
     if field.path == ("age",):
         return sheets.age(found)
@@ -36,12 +36,12 @@ def shown(field: Field, row: RunRow) -> object:
 
 
 def fitting(fields: Sequence[Field], rows: Sequence[RunRow], width: int) -> list[Field]:
-    """Return the fields without the last optional ones that make lines longer than the width."""
+    """Return the fields that fit the width, without the last optional ones."""
     widths = [max([len(each.title), *(len(printing.cell(shown(each, row))) for row in rows)]) + 2 for each in fields]
-    kept = list(zip(fields, widths, strict=True))
-    while sum(size for _, size in kept) - 2 > width:
-        last = max((at for at, (each, _) in enumerate(kept) if each.optional), default=None)
+    visible = list(zip(fields, widths, strict=True))
+    while sum(size for _, size in visible) - 2 > width:
+        last = max((at for at, (each, _) in enumerate(visible) if each.optional), default=None)
         if last is None:
             break
-        del kept[last]
-    return [each for each, _ in kept]
+        del visible[last]
+    return [each for each, _ in visible]

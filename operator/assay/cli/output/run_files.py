@@ -1,4 +1,4 @@
-"""Runs as a Parquet file, for whoever goes on with them in a notebook."""
+"""Writes runs as a Parquet file, for use in notebooks."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from assay.cli.output import printing
 
 
 def check(to: Path | None) -> None:
-    """Raise CliError when there is no place for the file."""
+    """Raise CliError if the file cannot be written there."""
     if to is None and sys.stdout.isatty():
         raise CliError(
-            "a Parquet file is nothing for a terminal", hint="name a file with --to runs.parquet", code=USAGE
+            "cannot print Parquet to a terminal", hint="write it to a file with --to runs.parquet", code=USAGE
         )
     if to is not None and not to.parent.is_dir():
-        raise CliError(f"there is no folder {to.parent}", hint="make it first", code=USAGE)
+        raise CliError(f"folder {to.parent} does not exist", hint="create it first", code=USAGE)
 
 
 def write(titles: Sequence[str], rows: Sequence[Sequence[Any]], to: Path | None) -> None:
-    """Write the rows as Parquet to a file, or to the standard output. Raises CliError when it cannot be written.
+    """Write the rows as Parquet to a file, or to the standard output. Raises CliError if it cannot be written.
 
-    A column is BOOLEAN, BIGINT or DOUBLE where all its values are, else VARCHAR, with JSON of what is no text.
+    A column is BOOLEAN, BIGINT or DOUBLE if all its values are, otherwise VARCHAR, with other values as JSON.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "runs.parquet"
@@ -39,8 +39,8 @@ def write(titles: Sequence[str], rows: Sequence[Sequence[Any]], to: Path | None)
                 return
             shutil.copyfile(file, to)
         except OSError as error:
-            raise CliError(f"{to} cannot be written: {error.strerror}", code=USAGE) from None
-    printing.note(f"{len(rows)} runs in {to}")
+            raise CliError(f"cannot write {to}: {error.strerror}", code=USAGE) from None
+    printing.note(f"wrote {len(rows)} runs to {to}")
 
 
 def _write(titles: Sequence[str], rows: Sequence[Sequence[Any]], file: Path, scratch: Path) -> None:

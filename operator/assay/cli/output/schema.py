@@ -52,7 +52,9 @@ def document() -> Raw:
 def _plain(definition: Raw) -> Raw:
     """Return a definition without its title, with its docstring as one line of plain text."""
     about = " ".join(definition.get("description", "").split()).replace("``", "`")
-    return {key: value for key, value in definition.items() if key != "title"} | ({"description": about} if about else {})
+    return {key: value for key, value in definition.items() if key != "title"} | (
+        {"description": about} if about else {}
+    )
 
 
 def main() -> int:

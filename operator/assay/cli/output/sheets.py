@@ -1,4 +1,4 @@
-"""Answers about one object, facts line by line and tables under titles; and lists in every format that there is."""
+"""Prints answers about one object as facts and tables, and lists in all formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from assay.cli.output.printing import Column, Format
 
 
 def listing(items: Sequence[Any], columns: Sequence[Column], rows: Iterable[Sequence[object]], output: Format) -> None:
-    """Print a list: ``items`` as JSON or YAML below ``items``, ``rows`` as a table or as CSV."""
+    """Print a list: ``items`` as JSON or YAML under the key ``items``, or ``rows`` as a table or CSV."""
     if output in (Format.JSON, Format.YAML):
         printing.document({"items": list(items)}, output.value)
     elif output is Format.CSV:
@@ -21,7 +21,7 @@ def listing(items: Sequence[Any], columns: Sequence[Column], rows: Iterable[Sequ
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, the values below each other; what has no value is left out."""
+    """Print names and aligned values; names without a value are omitted."""
     known = [(name, line(value)) for name, value in rows if value not in (None, "")]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
@@ -29,19 +29,19 @@ def facts(rows: Iterable[tuple[str, object]]) -> None:
 
 
 def line(text: object) -> str:
-    """Return a text in one line, cleaned: what people have written must not look like a line of the answer."""
+    """Return a text as one clean line, so that text from users cannot imitate a line of the answer."""
     return printing.clean(" ".join(str(text).split()))
 
 
 def section(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table with an empty line before it, nothing when it has no rows."""
+    """Print an empty line and a table; nothing if it has no rows."""
     if rows:
         printing.write("")
         printing.table(columns, rows)
 
 
 def age(since: str | None, now: datetime | None = None) -> str:
-    """Return how long ago an RFC 3339 time was, in its largest unit: 40s, 5m, 30h, 12d; "" for no time."""
+    """Return the age of an RFC 3339 time in one unit: 40s, 5m, 30h, 12d; "" without a time."""
     if not since:
         return ""
     seconds = max(0, int(((now or datetime.now(UTC)) - datetime.fromisoformat(since)).total_seconds()))
@@ -52,7 +52,7 @@ def age(since: str | None, now: datetime | None = None) -> str:
 
 
 def size(count: int | None) -> str:
-    """Return a number of bytes as people read it, "" when it is not known."""
+    """Format a number of bytes; "" for None."""
     if count is None:
         return ""
     value, unit = float(count), "B"

@@ -1,4 +1,4 @@
-"""Runs side by side: parameters, metrics and what else tells them apart, one row a field and one column a run."""
+"""`assay compare`: runs side by side, with a row for each field and a column for each run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LONGEST = 40
 
 
 def show(session: Session, names: Sequence[str], metrics: Sequence[str], everything: bool, output: Format) -> None:
-    """Print what differs between runs, or all of their fields. Raises CliError."""
+    """Print the fields in which runs differ, or all fields. Raises AssayError."""
     if len(names) < 2:
-        raise CliError("there is nothing to compare with", hint="name two runs or more", code=USAGE)
+        raise CliError("cannot compare a single run", hint="name two runs or more", code=USAGE)
     found = comparison.compared([recorded.find(session, name) for name in names], metrics)
     shown = [row for row in found["items"] if everything or not row["same"]]
     if output is Format.TABLE and not metrics:
@@ -37,11 +37,11 @@ def show(session: Session, names: Sequence[str], metrics: Sequence[str], everyth
         printing.table(columns, rows, output)
     same = len([row for row in found["items"] if row["same"]])
     if not everything and same:
-        printing.note(f"{same} more {'field is' if same == 1 else 'fields are'} the same; --all shows them, too")
+        printing.note(f"{same} more field{'' if same == 1 else 's'} with equal values; --all shows all fields")
 
 
 def _text(value: Any, output: Format) -> Any:
-    """Return a value for a table; digests and other long ones are shortened in a plain one."""
+    """Return a value for a table. Unless it is wide, digests and other long values are shortened."""
     if value is None or (isinstance(value, float) and not isinstance(value, bool)):
         return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -55,10 +55,12 @@ def _text(value: Any, output: Format) -> Any:
 
 def command(
     session: Session,
-    runs: Annotated[list[str], typer.Argument(help="The runs, also archived ones.")],
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; can be repeated.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what is the same in all of them.")] = False,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
+    runs: Annotated[list[str], typer.Argument(help="Runs, including archived ones.")],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Show only this metric; can be repeated.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also show fields with equal values.")] = False,
+    output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """Show runs side by side: what differs of their parameters, metrics and the rest."""
+    """Compare runs side by side: parameters, metrics and other fields that differ."""
     show(session, runs, metric or [], everything, output)

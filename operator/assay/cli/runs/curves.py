@@ -1,4 +1,4 @@
-"""Curves of metrics, of one run or several: drawn, or as the points that they are made of."""
+"""`assay curves`: the curves of metrics of one or several runs, drawn or as points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,11 +20,12 @@ from assay.cli.output.printing import Column
 from assay.cli.session import Session
 from assay.queries.curves.reading import STEP, TIME, Curve, points_of
 from assay.queries.curves.shapes import smoothed
+from assay.queries.references import near
 from assay.queries.runs import recorded
 
 
 class CurveFormat(StrEnum):
-    """How curves are printed: drawn, or as the points that they are made of."""
+    """How curves are printed: drawn as text, or as points."""
 
     TEXT = "text"
     CSV = "csv"
@@ -36,8 +37,11 @@ _NARROWEST, _LOWEST = 40, 8
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which curves, and how they are drawn. Without ``metrics`` it is the run's objective."""
+class Request:
+    """Which curves, and how they are drawn. Without ``metrics``, the objective of each run.
+
+    ``legend`` names the parameters of each curve's run that its label shows.
+    """
 
     runs: Sequence[str]
     metrics: Sequence[str]
@@ -46,90 +50,110 @@ class Wanted:
     smooth: float = 0.0
     log_x: bool = False
     log_y: bool = False
+    legend: Sequence[str] = ()
 
 
-def show(session: Session, wanted: Wanted, save: Path | None, output: CurveFormat) -> None:
-    """Draw curves, in the terminal or into a file, or print their points. Raises CliError, StoreError."""
-    _check(wanted, save, output)
-    curves = list(_read(session, wanted))
+def show(session: Session, request: Request, save: Path | None, output: CurveFormat) -> None:
+    """Draw curves in the terminal or into a file, or print their points. Raises AssayError, StoreError."""
+    _check(request, save, output)
+    curves = list(_read(session, request))
+    _check_legend(curves, request.legend)
     if output is not CurveFormat.TEXT:
         from assay.cli.output import curve_points
 
-        curve_points.write(curves, wanted.smooth, output.value)
+        curve_points.write(curves, request.smooth, output.value)
         return
-    lines, axes = _lines(curves, wanted), _axes(curves, wanted)
+    lines, axes = _lines(curves, request), _axes(curves, request)
     if save is None:
         _print(curves, lines, axes)
         return
     try:
         plots.save(lines, axes, save, [_HEADS, *_rows(curves, lines)])
     except OSError as error:
-        raise CliError(f"{save} cannot be written: {error.strerror or error}") from None
-    printing.note(f"{len(curves)} curve{'' if len(curves) == 1 else 's'} drawn into {save}")
+        raise CliError(f"cannot write {save}: {error.strerror or error}") from None
+    printing.note(f"wrote {len(curves)} curve{'' if len(curves) == 1 else 's'} to {save}")
 
 
-def _check(wanted: Wanted, save: Path | None, output: CurveFormat) -> None:
-    if not 0 <= wanted.smooth < 1:
-        raise CliError(f"--smooth is {wanted.smooth:g}, and has to be at least 0 and less than 1", code=USAGE)
+def _check(request: Request, save: Path | None, output: CurveFormat) -> None:
+    if not 0 <= request.smooth < 1:
+        raise CliError(f"invalid --smooth {request.smooth:g}: it must be at least 0 and less than 1", code=USAGE)
     if save is not None and (save.suffix not in FILES or output is not CurveFormat.TEXT):
-        hint = f"its name has to end with {', '.join(FILES)}; -o csv, json and parquet go to the standard output"
-        raise CliError(f"nothing can be drawn into {save}", hint=hint, code=USAGE)
+        hint = f"use a name that ends with {', '.join(FILES)}, without -o: points go to the standard output"
+        raise CliError(f"cannot draw into {save}", hint=hint, code=USAGE)
     if output is CurveFormat.PARQUET and sys.stdout.isatty():
-        raise CliError("a terminal shows no Parquet", hint="write it into a file: … -o parquet > points", code=USAGE)
+        raise CliError(
+            "cannot print Parquet to a terminal", hint="redirect it: -o parquet > points.parquet", code=USAGE
+        )
 
 
-def _read(session: Session, wanted: Wanted) -> Iterator[Curve]:
-    for name in wanted.runs:
+def _read(session: Session, request: Request) -> Iterator[Curve]:
+    for name in request.runs:
         run = recorded.find(session, name)
         objective = (run["spec"].get("objective") or {}).get("metric")
-        with points_of(session.store, run, wanted.pod) as points:
-            metrics = wanted.metrics or ([objective] if objective else [])
+        with points_of(session.store, run, request.pod) as points:
+            metrics = request.metrics or ([objective] if objective else [])
             if not metrics:
-                known = ", ".join(points.metrics()) or "it has recorded no points yet"
-                hint = f"name one with --metric: {known}"
+                known = ", ".join(points.metrics())
+                hint = f"choose one with --metric: {known}" if known else "it has no points yet"
                 raise CliError(f"the run {run['metadata']['name']} has no objective", hint=hint, code=USAGE)
             for metric in metrics:
-                yield points.curve(metric, wanted.x)
+                yield points.curve(metric, request.x)
 
 
-# What is drawn
+def _check_legend(curves: Sequence[Curve], legend: Sequence[str]) -> None:
+    """Raise CliError for a parameter that no run has."""
+    known = sorted({name for curve in curves for name in curve.parameters})
+    for name in legend:
+        if name not in known:
+            hint = near(name, known) or (f"parameters: {', '.join(known)}" if known else "the runs have no parameters")
+            raise CliError(f"invalid --legend: no run has a parameter {name}", hint=hint, code=USAGE)
 
 
-def _lines(curves: Sequence[Curve], wanted: Wanted) -> list[Line]:
-    """Return the lines to draw, smoothed, and without what no logarithm takes."""
+# Drawing
+
+
+def _lines(curves: Sequence[Curve], request: Request) -> list[Line]:
+    """Return the lines to draw: smoothed, and without points that a logarithmic axis cannot show."""
     lines = []
     for curve in curves:
-        label, x, y = _label(curve, curves), curve.x, smoothed(curve.value, wanted.smooth)
-        good = ((x > 0) | (not wanted.log_x)) & ((y > 0) | (not wanted.log_y))
+        label, x, y = _label(curve, curves, request.legend), curve.x, smoothed(curve.value, request.smooth)
+        good = ((x > 0) | (not request.log_x)) & ((y > 0) | (not request.log_y))
         if not good.any():
-            hint = "values have to be more than 0 for it: leave --log-x or --log-y out"
-            raise CliError(f"{label} has nothing to show on a logarithmic axis", hint=hint, code=USAGE)
+            hint = "a logarithm needs values greater than 0: omit --log-x or --log-y"
+            raise CliError(f"{label} has no point for a logarithmic axis", hint=hint, code=USAGE)
         if not good.all():
-            printing.note(f"{label}: {len(x) - good.sum()} points are left out: 0 or less has no logarithm")
+            printing.note(f"{label}: omitted {len(x) - good.sum()} points: 0 or less has no logarithm")
         lines.append(Line(label, x[good], y[good]))
     return lines
 
 
-def _label(curve: Curve, curves: Sequence[Curve]) -> str:
-    """Return what tells a curve from the others."""
+def _label(curve: Curve, curves: Sequence[Curve], legend: Sequence[str]) -> str:
+    """Return what distinguishes a curve from the others: run, metric or both; then the requested parameters."""
     if len({each.metric for each in curves}) == 1:
-        return printing.clean(curve.run)
-    same_run = len({each.run for each in curves}) == 1
-    return printing.clean(curve.metric if same_run else f"{curve.run} {curve.metric}")
+        name = curve.run
+    else:
+        same_run = len({each.run for each in curves}) == 1
+        name = curve.metric if same_run else f"{curve.run} {curve.metric}"
+    parameters = ", ".join(f"{each} {_value(curve.parameters.get(each))}" for each in legend)
+    return printing.clean(f"{name} ({parameters})" if parameters else name)
 
 
-def _axes(curves: Sequence[Curve], wanted: Wanted) -> Axes:
-    x = {STEP: "step", TIME: "seconds since the first point"}.get(wanted.x, wanted.x)
+def _value(value: Any) -> str:
+    return printing.cell(str(value).lower() if isinstance(value, bool) else value)
+
+
+def _axes(curves: Sequence[Curve], request: Request) -> Axes:
+    x = {STEP: "step", TIME: "seconds since the first point"}.get(request.x, request.x)
     y = ", ".join(dict.fromkeys(curve.metric for curve in curves))
-    smooth = f" (smoothed by {wanted.smooth:g})" if wanted.smooth else ""
-    return Axes(printing.clean(x), printing.clean(y + smooth), wanted.log_x, wanted.log_y)
+    smooth = f" (smoothed by {request.smooth:g})" if request.smooth else ""
+    return Axes(printing.clean(x), printing.clean(y + smooth), request.log_x, request.log_y)
 
 
 _HEADS = ("CURVE", "POINTS", "FIRST", "LAST", "MIN", "MAX")
 
 
 def _rows(curves: Sequence[Curve], lines: Sequence[Line]) -> list[list[str]]:
-    """Return a row for each curve: its values as they were recorded."""
+    """Return a row for each curve, with the recorded values: not smoothed."""
     found = []
     for curve, line in zip(curves, lines, strict=True):
         values = (curve.value[0], curve.value[-1], curve.value.min(), curve.value.max())
@@ -151,17 +175,21 @@ def _print(curves: Sequence[Curve], lines: Sequence[Line], axes: Axes) -> None:
 
 def command(
     session: Session,
-    runs: Annotated[list[str], typer.Argument(help="The runs, also archived ones and ones that go on.")],
+    runs: Annotated[list[str], typer.Argument(help="Runs: running, ended or archived.")],
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="The metric; can be repeated. The objective if left out.")
+        list[str] | None, typer.Option("--metric", help="Metric; can be repeated. Default: the objective.")
     ] = None,
-    x: Annotated[str, typer.Option("--x", help="What to draw it over: step, time, or another metric.")] = "step",
-    smooth: Annotated[float, typer.Option("--smooth", help="Smooth as TensorBoard does, 0 to 0.999.")] = 0.0,
-    log_x: Annotated[bool, typer.Option("--log-x", help="A logarithmic x axis.")] = False,
-    log_y: Annotated[bool, typer.Option("--log-y", help="A logarithmic y axis.")] = False,
-    pod: Annotated[str, typer.Option("--pod", help="Another pod of the run than the one that counts.")] = "",
+    x: Annotated[str, typer.Option("--x", help="The x axis: step, time, or another metric.")] = "step",
+    smooth: Annotated[float, typer.Option("--smooth", help="Smooth as TensorBoard does: 0 to 0.999.")] = 0.0,
+    log_x: Annotated[bool, typer.Option("--log-x", help="Logarithmic x axis.")] = False,
+    log_y: Annotated[bool, typer.Option("--log-y", help="Logarithmic y axis.")] = False,
+    pod: Annotated[str, typer.Option("--pod", help="Pod of the run. Default: the pod that counts.")] = "",
+    legend: Annotated[
+        str, typer.Option("--legend", help="Parameters to show for each curve, separated by commas.")
+    ] = "",
     save: Annotated[Path | None, typer.Option("--save", help="Draw into this file: .png, .svg, .pdf or .html.")] = None,
-    output: Annotated[CurveFormat, typer.Option("--output", "-o", help="The curve, or its points.")] = CurveFormat.TEXT,
+    output: Annotated[CurveFormat, typer.Option("--output", "-o", help="Output format.")] = CurveFormat.TEXT,
 ) -> None:
     """Draw the curves of metrics."""
-    show(session, Wanted(runs, metric or [], x, pod, smooth, log_x, log_y), save, output)
+    names = list(filter(None, (name.strip() for name in legend.split(","))))
+    show(session, Request(runs, metric or [], x, pod, smooth, log_x, log_y, names), save, output)

@@ -1,4 +1,4 @@
-"""What differs between two runs, field by field, with what the images of their pods had installed."""
+"""`assay diff`: the fields in which two runs differ, including the packages in their images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from assay.queries.runs.differences import Diff
 
 
 def show(session: Session, a: str, b: str, kinds: Sequence[str], output: Document) -> bool:
-    """Print what differs between two runs, and return whether they are the same. Raises CliError."""
+    """Print the differences of two runs, and return whether there are none. Raises AssayError."""
     found = differences.differences(session, a, b, kinds)
     if output is Document.TEXT:
         _print(found)
@@ -55,13 +55,13 @@ def _text(value: Any) -> str:
 
 def command(
     session: Session,
-    a: Annotated[str, typer.Argument(help="A run, also an archived one.")],
-    b: Annotated[str, typer.Argument(help="Another one.")],
+    a: Annotated[str, typer.Argument(help="Run, which may be archived.")],
+    b: Annotated[str, typer.Argument(help="Run to compare it with.")],
     kind: Annotated[
-        list[str] | None, typer.Option("--kind", help="Only this kind, such as code or data; can be repeated.")
+        list[str] | None, typer.Option("--kind", help="Show only this kind, such as code or data; can be repeated.")
     ] = None,
-    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+    output: Annotated[Document, typer.Option("--output", "-o", help="Output format.")] = Document.TEXT,
 ) -> None:
-    """Show every field in which two runs differ. Exit code 0: in none; 6: in some."""
+    """Show every field in which two runs differ. Exit code 0 if none differs, 6 otherwise."""
     if not show(session, a, b, kind or [], output):
         raise typer.Exit(NO)

@@ -1,4 +1,4 @@
-"""The log of a container as its node has it, through the API server: once, or as it grows, from start to start."""
+"""Reads the log of a container through the API server: once, or following it across restarts and retries."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from assay.planning.runs.starts import Start, starts
 from assay.queries.references import near
 from assay.store.log_resumption import Cursor, LogResumption, since
 
-#: How far before the last line an answer begins: what two streams of a container print is nearly in order.
+#: How far before the last line to resume: the lines of a container's two streams are only nearly in order.
 _BACK = timedelta(seconds=5)
 _PAUSE_SECONDS = 0.5
 _TIMEOUT = urllib3.Timeout(connect=10, read=None)
 
 
-def container_of(pod: Raw, wanted: str) -> str:
-    """Return the name of the wanted container of a pod, of the one that trains without any. Raises CliError."""
+def container_of(pod: Raw, name: str) -> str:
+    """Check the name of a container; "" is the training container. Raises CliError."""
     known = [each["name"] for part in ("containers", "initContainers") for each in pod["spec"].get(part) or []]
-    if wanted and wanted not in known:
-        hint = near(wanted, known) or f"it has {', '.join(known)}"
-        raise CliError(f"the pod {pod['metadata']['name']} has no container {wanted}", hint=hint, code=NOT_FOUND)
-    return wanted or str(known[0])
+    if name and name not in known:
+        hint = near(name, known) or f"containers: {', '.join(known)}"
+        raise CliError(f"pod {pod['metadata']['name']} has no container {name}", hint=hint, code=NOT_FOUND)
+    return name or str(known[0])
 
 
 def created(pod: Raw) -> tuple[str, str]:
-    """By what the newest pod is found."""
+    """Return the sort key of a pod: oldest first."""
     return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
 
 
 class Reading:
-    """The log of one start of a container, as far as it was read."""
+    """The log of one start of a container, and how far it was read."""
 
     def __init__(self, kube: Kube, pod: Raw, container: str, printer: Printer) -> None:
         self._kube, self._printer, self._container = kube, printer, container
@@ -52,7 +52,7 @@ class Reading:
         self._cursor: Cursor | None = None
 
     def read(self, *, follow: bool, previous: bool, tail: int | None = None) -> None:
-        """Print what is new; with ``follow`` until the container or the connection ends. Raises ApiError."""
+        """Print new lines; with ``follow``, until the container or the connection ends. Raises ApiError."""
         query = {
             "container": self._container,
             "timestamps": "true",
@@ -68,11 +68,11 @@ class Reading:
         self._printer.new(log_resumption.finish(last=not follow))
         self._cursor = log_resumption.cursor
         if log_resumption.noise:
-            raise ApiError(404, "Unreadable", f"the node says: {log_resumption.noise}")
+            raise ApiError(404, "Unreadable", f"the node cannot read the log: {log_resumption.noise}")
 
 
 def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield an answer as it comes, until it or the connection ends: whoever follows asks again."""
+    """Yield a response as it arrives, until it or the connection ends; the caller reconnects."""
     try:
         yield from answer.stream()
     except (urllib3.exceptions.HTTPError, OSError):
@@ -80,19 +80,19 @@ def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 class Follower:
-    """Reads every start of a container from the newest one on, in whichever pod of the run it is."""
+    """Reads every start of a container, beginning with the newest, in all pods of the run."""
 
     def __init__(self, kube: Kube, run: Raw, printer: Printer, pod: str = "", container: str = "") -> None:
         self._kube, self._run, self._printer = kube, run, printer
         self._pod, self._container = pod, container
         self._pods: State = {}
         self._runs: State = {}
-        self._heard: set[Any] = set()
+        self._synced: set[Any] = set()
         self._done: set[tuple[str, int]] = set()
         self._begun = False
 
     def follow(self, tail: int | None = None) -> None:
-        """Print until the run has ended. Raises ApiError."""
+        """Print until the run ends. Raises ApiError."""
         metadata = self._run["metadata"]
         namespace = metadata["namespace"]
         watched = (
@@ -103,8 +103,8 @@ class Follower:
             if change is None:
                 continue
             apply(self._pods if change.resource == PODS else self._runs, change)
-            self._heard.add(change.resource)
-            if len(self._heard) < len(watched):
+            self._synced.add(change.resource)
+            if len(self._synced) < len(watched):
                 continue
             while found := self._next():
                 self._read(*found, tail)
@@ -114,7 +114,7 @@ class Follower:
         self._printer.close()
 
     def _next(self) -> tuple[Raw, Start] | None:
-        """Return the next start to read. At first that is the newest one, and whatever was before it is not read."""
+        """Return the next start to read. The first one is the newest; earlier starts are skipped."""
         pods = [pod for (_, name), pod in self._pods.items() if self._pod in ("", name)]
         found = [
             (pod, start)
@@ -134,17 +134,17 @@ class Follower:
         return pod["metadata"]["uid"], start.attempt
 
     def _read(self, pod: Raw, start: Start, tail: int | None) -> None:
-        """Print one start to its end, however often the connection breaks."""
+        """Print one start to its end, reconnecting as often as needed."""
         name = pod["metadata"]["name"]
-        again = f", started for the {start.attempt + 1}. time" if start.attempt else ""
-        printing.note(f"from the pod {name}, container {start.container}{again}")
+        restart = f", restart {start.attempt}" if start.attempt else ""
+        printing.note(f"from pod {name}, container {start.container}{restart}")
         reading = Reading(self._kube, pod, start.container, self._printer)
         self._done.add(self._key(pod, start))
         now: Start | None = start
         while now is not None:
             try:
                 reading.read(follow=now.running, previous=now.previous, tail=tail)
-                # A status lags behind its container by a second: an answer that has ended may be asked for once more.
+                # The status lags behind the container by a second: the log may be requested again after its end.
                 now = self._now(pod, start) if now.running else None
             except ApiError as error:
                 printing.note(error.message)
@@ -153,7 +153,7 @@ class Follower:
                 time.sleep(_PAUSE_SECONDS)
 
     def _now(self, pod: Raw, start: Start) -> Start | None:
-        """Return a start as its pod tells of it now; None when it tells nothing any more."""
+        """Return the current state of a start from its pod; None when the pod no longer has it."""
         found = self._kube.find(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"])
         if found is None or found["metadata"]["uid"] != pod["metadata"]["uid"]:
             return None
@@ -161,7 +161,7 @@ class Follower:
         return same[0] if same else None
 
     def _over(self) -> bool:
-        """Whether nothing more can come: the run has ended, or is being recorded, or is gone."""
+        """Whether no more lines can come: the run has ended, is being recorded, or was deleted."""
         run = next(iter(self._runs.values()), None)
         if run is None or run["metadata"]["uid"] != self._run["metadata"]["uid"]:
             return True

@@ -1,4 +1,4 @@
-"""Doing a run again: a new Run made of the recipe of one that has ended, and whether it came to the same."""
+"""`assay rerun`: creates a Run from the recipe of one that has ended, and reports whether it reproduced the result."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from assay.queries.runs import recorded
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How a run is done again. ``seconds`` is how long to wait for its end at the most; 0 is as long as it takes."""
+class Request:
+    """How to repeat a run. ``seconds`` is the maximum time to wait for its end; 0 for no limit."""
 
     name: str = ""
     tolerance: float | None = None
@@ -37,7 +37,7 @@ class Wanted:
 
 
 class Rerun(TypedDict):
-    """`assay rerun -o json`. ``reproduced`` is the status of that condition, "" while there is none."""
+    """`assay rerun -o json`. ``reproduced`` is the status of that condition, "" if it is not set."""
 
     name: str
     namespace: str
@@ -50,17 +50,17 @@ class Rerun(TypedDict):
     message: str
 
 
-def show(session: Session, name: str, wanted: Wanted, output: Document) -> int:
-    """Create the new Run, wait for its end if that is wanted, and return the exit code. Raises CliError."""
+def show(session: Session, name: str, request: Request, output: Document) -> int:
+    """Create the new Run, on request wait for its end, and return the exit code. Raises AssayError."""
     original = recorded.find(session, name)
-    created = _create(session, original, wanted)
+    created = _create(session, original, request)
     if output is Document.TEXT:
         printing.write(created["metadata"]["name"])
         sys.stdout.flush()
-    if wanted.dry_run:
-        printing.note("nothing was created: it was a dry run")
-    ended = _ended(session, created, wanted) if wanted.wait and not wanted.dry_run else created
-    found = told(ended, original, dry_run=wanted.dry_run)
+    if request.dry_run:
+        printing.note("dry run: nothing was created")
+    ended = _ended(session, created, request) if request.wait and not request.dry_run else created
+    found = result(ended, original, dry_run=request.dry_run)
     if output is not Document.TEXT:
         printing.document(found, output.value)
     elif ended is not created:
@@ -68,59 +68,59 @@ def show(session: Session, name: str, wanted: Wanted, output: Document) -> int:
     return code(found) if ended is not created else OK
 
 
-def _create(session: Session, original: Raw, wanted: Wanted) -> Raw:
+def _create(session: Session, original: Raw, request: Request) -> Raw:
     try:
         body = recipe.rerun_body(
             original,
-            wanted.name or None,
+            request.name or None,
             owner=session.kube.whoami(),
-            tolerance=wanted.tolerance,
-            tolerances=wanted.tolerances,
+            tolerance=request.tolerance,
+            tolerances=request.tolerances,
         )
     except ValueError as error:
-        raise CliError(str(error), hint=f"`assay logs {original['metadata']['name']} -f` shows what it does") from None
+        raise CliError(str(error), hint=f"`assay logs {original['metadata']['name']} -f` shows its progress") from None
     status, _, message = recipe.condition_of(original)
     if status != "True":
-        printing.note(f"{original['metadata']['name']}: {message}; so it may come to something else")
-    return session.kube.create(RUNS, session.namespace, body, dry_run=wanted.dry_run)
+        printing.note(f"{original['metadata']['name']}: {message}; the result may differ")
+    return session.kube.create(RUNS, session.namespace, body, dry_run=request.dry_run)
 
 
-def _ended(session: Session, created: Raw, wanted: Wanted) -> Raw:
-    """Wait for the end of a Run, say what becomes of it, and return it. Raises CliError."""
+def _ended(session: Session, created: Raw, request: Request) -> Raw:
+    """Wait for the end of a Run, report its progress, and return it. Raises CliError."""
     name = created["metadata"]["name"]
-    deadline = time.monotonic() + wanted.seconds if wanted.seconds else None
+    deadline = time.monotonic() + request.seconds if request.seconds else None
     known: State = {}
-    said = ""
-    last_report = changes(session.kube, Watch(RUNS, session.namespace, fields=f"metadata.name={name}"))
+    reported = ""
+    stream = changes(session.kube, Watch(RUNS, session.namespace, fields=f"metadata.name={name}"))
     while deadline is None or time.monotonic() < deadline:
-        change = next(last_report)
+        change = next(stream)
         if change is None:
             continue
         apply(known, change)
         run = known.get((session.namespace, name))
         if run is None:
-            raise CliError(f"the run {name} was deleted", code=NOT_FOUND)
+            raise CliError(f"run {name} was deleted", code=NOT_FOUND)
         status = run.get("status") or {}
-        now = f"{name} {_told(status)}"
-        if now != said:
-            said = now
+        now = f"{name} {_progress(status)}"
+        if now != reported:
+            reported = now
             printing.note(now)
         if status.get("phase") in TERMINAL:
             return run
-    hint = "it goes on; `assay logs` and `kubectl get run` show how it ends"
-    raise CliError(f"the run {name} has not ended within {wanted.seconds:g} s", hint=hint)
+    hint = "it is still running; `kubectl get run` and `assay logs` show its progress"
+    raise CliError(f"run {name} did not end within {request.seconds:g} s", hint=hint)
 
 
-def _told(status: Raw) -> str:
-    """Return in which phase a run is, and why."""
+def _progress(status: Raw) -> str:
+    """Return the phase of a run, and why it is in this phase."""
     return ": ".join(filter(None, [status.get("phase") or "Pending", status.get("message") or status.get("reason")]))
 
 
-# What has come of it
+# Result
 
 
-def told(run: Raw, original: Raw, *, dry_run: bool = False) -> Rerun:
-    """Return what is said of a Run that does another one again."""
+def result(run: Raw, original: Raw, *, dry_run: bool = False) -> Rerun:
+    """Return the answer about a Run that repeats another one."""
     metadata, status = run["metadata"], run.get("status") or {}
     found: Raw = {}
     for each in status.get("conditions") or []:
@@ -140,21 +140,21 @@ def told(run: Raw, original: Raw, *, dry_run: bool = False) -> Rerun:
 
 
 def code(found: Rerun) -> int:
-    """Return the exit code for a Run that has ended: failed, come to something else, or not."""
+    """Return the exit code for a Run that has ended: failed, not reproduced, or neither."""
     if found["phase"] != "Succeeded":
         return FAILED
     return NO if found["reproduced"] == "False" else OK
 
 
 def _sentence(found: Rerun) -> str:
-    said = {"True": "reproduced", "False": "not reproduced", "Unknown": "nobody knows whether reproduced"}
-    parts = [found["phase"], said.get(found["reproduced"], "")]
+    words = {"True": "reproduced", "False": "not reproduced", "Unknown": "unknown whether reproduced"}
+    parts = [found["phase"], words.get(found["reproduced"], "")]
     text = f"{', '.join(filter(None, parts))} ({found['reason']}): {found['message']}"
     return printing.clean(text)
 
 
 def tolerances(texts: list[str]) -> dict[str, float]:
-    """Return tolerances by metric from what was typed, such as ``train_seconds=2``. Raises CliError."""
+    """Return tolerances by metric from options such as ``train_seconds=2``. Raises CliError."""
     found = {}
     for text in texts:
         metric, _, value = text.rpartition("=")
@@ -163,28 +163,31 @@ def tolerances(texts: list[str]) -> dict[str, float]:
         except ValueError:
             metric = ""
         if not metric:
-            hint = "such as --tolerance-of train_seconds=2"
-            raise CliError(f"{text!r} is no metric and tolerance", hint=hint, code=USAGE)
+            hint = "write METRIC=VALUE, for example --tolerance-of train_seconds=2"
+            raise CliError(f"invalid --tolerance-of {text!r}", hint=hint, code=USAGE)
     return found
 
 
 def command(
     session: Session,
-    run: Annotated[str, typer.Argument(help="The run to do again, also an archived one. It has to have ended.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the new Run; the API server makes one without.")] = "",
+    run: Annotated[str, typer.Argument(help="Run to repeat, which may be archived. It must have ended.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the new Run. Default: generated.")] = "",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for its end, and say whether it came to the same.")
+        bool, typer.Option("--wait", help="Wait until it ends, and report whether it reproduced the result.")
     ] = False,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait at the most; 0: for ever.")] = 0.0,
+    timeout: Annotated[float, typer.Option("--timeout", help="Maximum seconds to wait; 0 for no limit.")] = 0.0,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="How far metrics may be off, relative to the larger value.")
+        float | None, typer.Option("--tolerance", help="Allowed difference of metrics, relative to the larger value.")
     ] = None,
     tolerance_of: Annotated[
-        list[str] | None, typer.Option("--tolerance-of", help="The same of one metric: METRIC=VALUE; can be repeated.")
+        list[str] | None,
+        typer.Option("--tolerance-of", help="Allowed difference of one metric: METRIC=VALUE; can be repeated."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only ask the API server whether it would do it.")] = False,
-    output: Annotated[Document, typer.Option("--output", "-o", help="How to print it.")] = Document.TEXT,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Have the API server check the request, but create nothing.")
+    ] = False,
+    output: Annotated[Document, typer.Option("--output", "-o", help="Output format.")] = Document.TEXT,
 ) -> None:
-    """Do a run again, from its recipe. With --wait exit code 0: the same; 1: it failed; 6: not the same."""
-    wanted = Wanted(name, tolerance, tolerances(tolerance_of or []), dry_run, wait, timeout)
-    raise typer.Exit(show(session, run, wanted, output))
+    """Repeat a run from its recipe. With --wait, exit code 0: reproduced; 1: failed; 6: not reproduced."""
+    request = Request(name, tolerance, tolerances(tolerance_of or []), dry_run, wait, timeout)
+    raise typer.Exit(show(session, run, request, output))

@@ -44,7 +44,7 @@ _TABLES = (RunFormat.TABLE, RunFormat.WIDE)
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: which runs, in which order, and how they are printed. `columns` empty: the usual ones."""
+    """Which runs to print, in which order, and how. Without `columns`, the default columns."""
 
     experiment: str = ""
     where: str = ""
@@ -59,14 +59,15 @@ class Request:
 
     @property
     def streams(self) -> bool:
-        """Whether runs can be printed in the order in which they are read, before all are there."""
+        """Whether runs can be printed in the order in which they are read, before all have been read."""
         return self.sort == "name" and not self.reverse and not self.archived and self.output in _TABLES
 
 
 def show(session: Session, request: Request) -> None:
-    """Print the runs that are asked for. Raises CliError, StoreError."""
+    """Print the requested runs. Raises AssayError, StoreError."""
     _check(request)
-    # What is read has no cycles and lives to the end: looking for garbage in it takes twice as long as reading it.
+    # Rows have no reference cycles and live until the process exits, and collecting garbage takes twice as long as
+    # reading them. The process prints them and exits: only the command line may do this, never a query.
     gc.disable()
     found = _Found(session, request)
     if request.streams:
@@ -79,19 +80,21 @@ def show(session: Session, request: Request) -> None:
 
 
 def _check(request: Request) -> None:
-    """Raise CliError for options that have no use together."""
+    """Raise CliError for options that cannot be combined."""
     if request.output is RunFormat.PARQUET:
         from assay.cli.output import run_files
 
         run_files.check(request.to)
     elif request.to is not None:
-        raise CliError("--to is for -o parquet", hint="send other formats into a file with >", code=USAGE)
+        raise CliError("--to requires -o parquet", hint="redirect other formats to a file with >", code=USAGE)
     if request.columns and request.output in (RunFormat.JSON, RunFormat.YAML):
-        raise CliError("--columns is for tables, csv and parquet", hint=f"-o {request.output} has it all", code=USAGE)
+        raise CliError(
+            "--columns requires a table, csv or parquet", hint=f"-o {request.output} has all fields", code=USAGE
+        )
 
 
 class _Found:
-    """The runs that match, and what there is to say of those that do not."""
+    """The runs that match, and notes about those that could not be filtered."""
 
     def __init__(self, session: Session, request: Request) -> None:
         self._session, self._request = session, request
@@ -99,17 +102,17 @@ class _Found:
         self._seen = 0
 
     def pages(self) -> Iterator[list[RunRow]]:
-        """Yield them as they are read, none before it is known that every name in the filter is one."""
-        held: list[RunRow] = []
+        """Yield runs as they are read, but none before every name in the filter is known to exist."""
+        pending: list[RunRow] = []
         request = self._request
         for page in reading.read(self._session, request.experiment, archived=request.archived, cached=request.cached):
             self._seen += len(page)
-            held += [row for row in page if self._filter is None or self._filter.matches(row)]
+            pending += [row for row in page if self._filter is None or self._filter.matches(row)]
             if self._filter is None or not self._filter.unseen:
-                yield held
-                held = []
+                yield pending
+                pending = []
         self._check()
-        yield held
+        yield pending
 
     def _check(self) -> None:
         if not self._seen:
@@ -117,23 +120,23 @@ class _Found:
         elif self._filter is not None:
             self._filter.check()
             if self._filter.undecided:
-                printing.note(f"{self._filter.undecided} runs are left out: {self._filter.why}")
+                printing.note(f"omitted {self._filter.undecided} runs that --where cannot evaluate: {self._filter.why}")
 
     def _nothing(self) -> None:
-        wanted, namespace = self._request.experiment, self._session.namespace
-        if wanted:
+        experiment, namespace = self._request.experiment, self._session.namespace
+        if experiment:
             known = [each["metadata"]["name"] for each in self._session.kube.list(EXPERIMENTS, namespace)]
-            if wanted not in known:
-                hint = near(wanted, known) or "`kubectl get experiments` lists what there is"
-                raise CliError(f"the namespace {namespace} has no experiment {wanted}", hint=hint, code=NOT_FOUND)
-        printing.note(f"there are no runs in the namespace {namespace}" + (f" of {wanted}" if wanted else ""))
+            if experiment not in known:
+                hint = near(experiment, known) or "`kubectl get experiments` lists them"
+                raise CliError(f"namespace {namespace} has no experiment {experiment}", hint=hint, code=NOT_FOUND)
+        printing.note(f"namespace {namespace} has no runs" + (f" of experiment {experiment}" if experiment else ""))
 
 
 # Printing
 
 
 def _stream(found: _Found, request: Request) -> None:
-    """Print a table page by page. The first page decides about its columns."""
+    """Print a table page by page. The first page determines its columns."""
     fields: list[Field] = []
     widths: list[int] = []
     left = request.limit
@@ -169,7 +172,7 @@ def _print(rows: Sequence[RunRow], names: Names, request: Request) -> None:
 
 
 def _document(rows: Sequence[RunRow], output: RunFormat) -> None:
-    """Print all there is of the runs: as JSON one a line, so that there may be many."""
+    """Print runs with all fields. JSON has one run per line, so that large lists are printed quickly."""
     if output is RunFormat.YAML:
         printing.document({"items": list(rows)}, "yaml")
         return
@@ -194,22 +197,24 @@ def _table(fields: Sequence[Field], rows: Sequence[RunRow], above: Sequence[int]
 
 def command(
     session: Session,
-    experiment: Annotated[str, typer.Option("--experiment", "-e", help="Only the runs of this experiment.")] = "",
+    experiment: Annotated[str, typer.Option("--experiment", "-e", help="Show only runs of this experiment.")] = "",
     where: Annotated[
-        str, typer.Option("--where", help="Only these, in CEL: metrics.val_f1.best > 0.9 && params.depth in [2, 3].")
+        str, typer.Option("--where", help="Filter, in CEL: metrics.val_f1.best > 0.9 && params.depth in [2, 3].")
     ] = "",
     sort: Annotated[
-        str, typer.Option("--sort", help="By a metric, the best first; or name, created, params.depth, -duration.")
+        str, typer.Option("--sort", help="Sort by a metric, best first; or by name, created, params.depth, -duration.")
     ] = "",
-    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.")] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Maximum rows.")] = None,
     columns: Annotated[
-        str, typer.Option("--columns", help="These, with commas: owner,params.depth,metrics.val_f1.min.")
+        str, typer.Option("--columns", help="Columns, separated by commas: owner,params.depth,metrics.val_f1.min.")
     ] = "",
-    archived: Annotated[bool, typer.Option("--all", help="Those of the archive too.")] = False,
-    output: Annotated[RunFormat, typer.Option("--output", "-o", help="How to print them.")] = RunFormat.TABLE,
-    to: Annotated[Path | None, typer.Option("--to", help="The file for -o parquet.")] = None,
-    cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep what was read; it is never stale.")] = True,
+    archived: Annotated[bool, typer.Option("--all", help="Include archived runs.")] = False,
+    output: Annotated[RunFormat, typer.Option("--output", "-o", help="Output format.")] = RunFormat.TABLE,
+    to: Annotated[Path | None, typer.Option("--to", help="File for -o parquet.")] = None,
+    cached: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Cache rows on this machine. They are validated on every use.")
+    ] = True,
 ) -> None:
     """List runs with their parameters and metrics."""
     names = tuple(filter(None, columns.replace(" ", "").split(",")))

@@ -1,4 +1,4 @@
-"""What goes on now: runs that have not ended, where they are, how far they are, and what they use of the machine."""
+"""`assay top`: running and pending runs, with node, progress and resource usage."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _COLUMNS = (
 
 
 def show(session: Session, experiment: str, everywhere: bool, output: Format) -> None:
-    """Print the runs that go on. Raises CliError."""
+    """Print the runs that have not ended. Raises AssayError."""
     items = active.active_runs(session, experiment, everywhere=everywhere)
     columns = [column for column in _COLUMNS if everywhere or column.title != "NAMESPACE"]
     now = datetime.now(UTC)
     rows = [_row(each, now)[0 if everywhere else 1 :] for each in items]
     sheets.listing(items, columns, rows, output)
     if not items:
-        printing.note("nothing goes on" + ("" if everywhere else f" in the namespace {session.namespace}"))
+        printing.note("no running runs" + ("" if everywhere else f" in namespace {session.namespace}"))
 
 
 def _row(each: ActiveRun, now: datetime) -> list[object]:
@@ -60,14 +60,11 @@ def _row(each: ActiveRun, now: datetime) -> list[object]:
     ]
 
 
-# What they use
-
-
 def command(
     session: Session,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
-    experiment: Annotated[str, typer.Option("--experiment", "-e", help="Only the runs of this experiment.")] = "",
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print it.")] = Format.TABLE,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Show all namespaces.")] = False,
+    experiment: Annotated[str, typer.Option("--experiment", "-e", help="Show only runs of this experiment.")] = "",
+    output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """List the runs that go on: where, how far, and what they use."""
+    """List running runs, with node, progress and resource usage."""
     show(session, experiment, everywhere, output)

@@ -1,4 +1,4 @@
-"""An experiment while it goes on: how far it is, what runs, the best so far, and when it will be over."""
+"""`assay watch`: the progress of an experiment, its running runs, the best result, and the estimated time left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ import typer
 
 
 def show(session: Session, name: str) -> int:
-    """Follow an experiment until it ends, and return 0 when it has succeeded, else 1. Raises CliError."""
+    """Follow an experiment until it ends, and return 0 if it succeeded, else 1. Raises AssayError."""
     references.experiment(session, name)
     kube, namespace = session.kube, session.namespace
     watched = (
@@ -33,17 +33,17 @@ def show(session: Session, name: str) -> int:
         Watch(RUNS, namespace, labels=f"{names.LABEL_EXPERIMENT}={name}"),
     )
     known: dict[Any, State] = {EXPERIMENTS: {}, RUNS: {}}
-    last_report = set()
+    synced = set()
     with _screen() as screen:
         for change in changes(kube, *watched, note=session.note):
             if change is not None:
                 apply(known[change.resource], change)
-                last_report.add(change.resource)
-            if len(last_report) < len(watched):
+                synced.add(change.resource)
+            if len(synced) < len(watched):
                 continue
             experiment = known[EXPERIMENTS].get((namespace, name))
             if experiment is None:
-                raise CliError(f"the experiment {name} was deleted", code=NOT_FOUND)
+                raise CliError(f"experiment {name} was deleted", code=NOT_FOUND)
             seen = experiments.view(experiment, known[RUNS], time.time())
             screen.show(seen)
             if seen.phase in TERMINAL:
@@ -52,18 +52,18 @@ def show(session: Session, name: str) -> int:
     return OK if seen.phase == "Succeeded" else FAILED
 
 
-# What is shown
+# Texts
 
 
 def _best(seen: View) -> str:
-    """Return the best run in words."""
+    """Return a description of the best run."""
     best = seen.best
     parameters = ", ".join(f"{name} {value}" for name, value in (best.get("parameters") or {}).items())
     return f"{seen.metric} {printing.number(best['value'])} ({best['run']}{': ' if parameters else ''}{parameters})"
 
 
 def line(seen: View) -> str:
-    """Return how far an experiment is, as a line that changes when something has happened, and not with the time."""
+    """Return the progress of an experiment as a line that changes with events, not with time."""
     parts = [f"{seen.finished}/{seen.total} runs finished"]
     parts += [
         f"{seen.counts[key]} {key}" for key in ("failed", "running", "pending", "suspended") if seen.counts.get(key)
@@ -73,7 +73,7 @@ def line(seen: View) -> str:
 
 
 def pace(seen: View) -> str:
-    """Return how fast it goes, in words; "" when nobody knows."""
+    """Return the pace of an experiment and the time left; "" if they are unknown."""
     parts = [f"{printing.number(round(seen.rate, 2))} runs/min"] if seen.rate else []
     if seen.left is not None and seen.phase not in TERMINAL:
         parts.append(f"about {span(seen.left)} left")
@@ -81,7 +81,7 @@ def pace(seen: View) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a time in its two largest units: 45s, 3m20s, 2h5m, 3d4h."""
+    """Return a duration in its two largest units: 45s, 3m20s, 2h5m, 3d4h."""
     left = round(seconds)
     parts: list[str] = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
@@ -92,15 +92,15 @@ def span(seconds: float) -> str:
 
 
 def ended(seen: View) -> str:
-    """Return how an experiment has ended, in one line."""
+    """Return the result of an experiment as one line."""
     return printing.clean(f"{seen.name}: {seen.phase}{f', {seen.message}' if seen.message else ''}")
 
 
-# How it is shown
+# Screens
 
 
 class _Lines:
-    """A line for each change, where no terminal is."""
+    """Prints a line for each change, for output that is not a terminal."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -112,17 +112,17 @@ class _Lines:
         pass
 
     def show(self, seen: View) -> None:
-        """Print what has changed."""
+        """Print a line if the progress changed."""
         now = line(seen)
         if now != self._last:
             self._last = now
-            quick = pace(seen)
-            printing.write(f"{time.strftime('%H:%M:%S')}  {now}{f', {quick}' if quick else ''}")
+            speed = pace(seen)
+            printing.write(f"{time.strftime('%H:%M:%S')}  {now}{f', {speed}' if speed else ''}")
             sys.stdout.flush()
 
 
 class _Live:
-    """A picture that changes in its place."""
+    """A display on a terminal that is updated in place."""
 
     def __init__(self) -> None:
         from rich.live import Live
@@ -137,7 +137,7 @@ class _Live:
         self._live.__exit__(None, None, None)
 
     def show(self, seen: View) -> None:
-        """Draw it anew."""
+        """Redraw the display."""
         self._live.update(drawn(seen, self._live.console.height))
 
 
@@ -146,7 +146,7 @@ def _screen() -> _Lines | _Live:
 
 
 def drawn(seen: View, height: int) -> RenderableType:
-    """Return the picture: a bar, the best, and a line for each run that goes on, as many as there is room for."""
+    """Return the display: a progress bar, the best run, and as many running runs as fit."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -155,27 +155,27 @@ def drawn(seen: View, height: int) -> RenderableType:
     head = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=max(1, seen.total), completed=seen.finished, width=30)
     failed = seen.counts.get("failed", 0)
-    told = ", ".join(filter(None, [f"{failed} failed" if failed else "", pace(seen)]))
+    details = ", ".join(filter(None, [f"{failed} failed" if failed else "", pace(seen)]))
     progress = f"{seen.finished}/{seen.total}"
-    head.add_row(Text(printing.clean(seen.name), style="bold"), Text(seen.phase), bar, Text(progress), Text(told))
+    head.add_row(Text(printing.clean(seen.name), style="bold"), Text(seen.phase), bar, Text(progress), Text(details))
     parts: list[RenderableType] = [head]
     parts += [Text(printing.clean(f"best {_best(seen)}"), style="green")] if seen.best else []
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
     for title in ("RUN", "PHASE", "SINCE", "STEP", printing.clean(seen.metric.upper() or "REASON")):
         table.add_column(title, no_wrap=True)
     room = max(1, height - len(parts) - 4)
-    for each in seen.going[:room]:
+    for each in seen.active[:room]:
         last = printing.number(each.value) if each.value is not None else each.reason
         since, step = "" if each.seconds is None else span(each.seconds), "" if each.step is None else str(each.step)
         table.add_row(*(Text(printing.clean(text)) for text in (each.name, each.phase, since, step, last)))
-    parts += [table] if seen.going else []
-    more = len(seen.going) - room
+    parts += [table] if seen.active else []
+    more = len(seen.active) - room
     return Group(*parts, *([Text(f"and {more} more")] if more > 0 else []))
 
 
 def command(
     session: Session,
-    experiment: Annotated[str, typer.Argument(help="The experiment.")],
+    experiment: Annotated[str, typer.Argument(help="Experiment.")],
 ) -> None:
-    """Watch an experiment until it ends. Exit code 0: it has succeeded; 1: it has failed."""
+    """Watch an experiment until it ends. Exit code 0: it succeeded; 1: it failed."""
     raise typer.Exit(show(session, experiment))

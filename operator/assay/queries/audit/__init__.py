@@ -1,1 +1,1 @@
-"""Questions of auditors: the trail, the history of an alias, and lineage."""
+"""Queries for auditors: the audit trail, the history of an alias, and lineage."""

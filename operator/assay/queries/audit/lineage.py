@@ -1,4 +1,4 @@
-"""From what is served back to the data: one graph of workloads, aliases, versions, runs, code, images and datasets."""
+"""Lineage: a graph from workloads and aliases over versions and runs to code, images and datasets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHORT = {"deploy": "deployment", "deployments": "deployment", "sts": "statefuls
 
 @dataclass(frozen=True)
 class Node:
-    """One thing, such as a version. ``id`` is unique in its graph; ``facts`` are texts by name, for people."""
+    """One thing, such as a version. ``id`` is unique in its graph; ``facts`` are strings by name, for display."""
 
     id: str
     kind: str
@@ -29,14 +29,14 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes in the order in which they were found, and edges (from, relation, to): from what is served to the data."""
+    """Nodes in the order of discovery, and edges (from, relation, to), from workloads towards data."""
 
     root: str = ""
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add(self, node: Node, above: str = "", relation: str = "") -> str:
-        """Add a node, once, and the edge that leads to it. Returns its id."""
+        """Add a node, unless it exists, and the edge that leads to it. Returns its id."""
         self.nodes.setdefault(node.id, node)
         edge = (above, relation, node.id)
         if above and edge not in self.edges:
@@ -45,12 +45,12 @@ class Graph:
         return node.id
 
     def below(self, node: str) -> list[tuple[str, str]]:
-        """The relations of a node to others, and their ids."""
+        """Return the outgoing edges of a node as relations and ids."""
         return [(relation, to) for above, relation, to in self.edges if above == node]
 
 
 def trace(access: Access, text: str) -> Graph:
-    """Return the graph that begins with a workload (deployment/NAME), alias, version or run. Raises AssayError."""
+    """Return the graph that starts at a workload (deployment/NAME), alias, version or run. Raises AssayError."""
     graph = Graph()
     kind, slash, name = text.partition("/")
     kind = _SHORT.get(kind, kind)
@@ -70,8 +70,8 @@ def _workload(access: Access, graph: Graph, kind: str, name: str) -> None:
     annotations = body["metadata"].get("annotations") or {}
     follows = annotations.get(names.ANNOTATION_SERVE)
     if not follows:
-        hint = f"`kubectl annotate {kind} {name} {names.ANNOTATION_SERVE}=MODEL.ALIAS` has it follow an alias"
-        raise RequestFailed(f"{kind} {name} serves no alias", hint=hint)
+        hint = f"`kubectl annotate {kind} {name} {names.ANNOTATION_SERVE}=MODEL.ALIAS` makes it follow an alias"
+        raise RequestFailed(f"{kind} {name} does not follow an alias", hint=hint)
     status = body.get("status") or {}
     facts = {"ready": f"{status.get('readyReplicas') or 0}/{body['spec'].get('replicas', 1)}"}
     above = graph.add(Node(f"{kind}/{name}", kind, name, facts))
@@ -84,7 +84,7 @@ def _alias(access: Access, graph: Graph, body: Raw, above: str = "") -> None:
     bound: Raw = next((each for each in reversed(status.get("history") or []) if not each.get("to")), {})
     facts = {"phase": status.get("phase"), "since": status.get("boundAt"), "by": bound.get("actor")}
     if live != spec["version"]:
-        facts["wanted"] = f"v{spec['version']}"
+        facts["requested"] = f"v{spec['version']}"
     name = body["metadata"]["name"]
     node = graph.add(Node(f"alias/{name}", "alias", name, _texts(facts)), above, "follows")
     if not above:
@@ -109,7 +109,7 @@ def _version(access: Access, graph: Graph, body: Raw, above: str = "", bound: st
         "evidence": ", ".join(each for each in evidence.CONDITIONS if each in true),
     }
     if bound and bound != spec["artifact"]["digest"]:
-        facts["but bound was"] = bound
+        facts["bound digest"] = bound
     node = graph.add(Node(f"version/{name}", "version", name, _texts(facts)), above, "is")
     for each in status.get("approvals") or []:
         if each.get("valid"):
@@ -120,7 +120,7 @@ def _version(access: Access, graph: Graph, body: Raw, above: str = "", bound: st
 
 
 def _made_of(access: Access, graph: Graph, node: str, body: Raw) -> None:
-    """Add what a version was made from: its run as it is now, else what the version says."""
+    """Add the origin of a version: its run from the cluster, otherwise the provenance that the version has."""
     reference = body["spec"].get("run")
     provenance = (body.get("status") or {}).get("provenance") or body["spec"].get("provenance") or {}
     if reference is None:
@@ -136,7 +136,7 @@ def _made_of(access: Access, graph: Graph, node: str, body: Raw) -> None:
 
 
 def _of_run(access: Access, graph: Graph, text: str) -> None:
-    """Begin with the versions of a run, where it has any."""
+    """Start the graph at a run, with its versions and the aliases that point to them."""
     run = references.run(access, text)
     uid = run["metadata"]["uid"]
     made = [
@@ -182,7 +182,7 @@ def _run(graph: Graph, body: Raw, above: str = "") -> str:
 
 
 def _ingredients(graph: Graph, above: str, found: Raw) -> None:
-    """Add code, images, data sets and parameters; ``found`` has the fields of a Provenance."""
+    """Add code, images, datasets and parameters; ``found`` has the fields of a Provenance."""
     source = found.get("source")
     if source:
         facts = {"revision": source.get("revision"), "path": source.get("path")}

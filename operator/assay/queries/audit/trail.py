@@ -1,4 +1,4 @@
-"""The audit trail of a namespace: its records, and the head that the operator keeps of it."""
+"""The audit trail of a namespace: its records, and the head that the operator stores in the cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.store.audit import EMPTY, AuditRecord, Head
 from assay.store.audit.signed import Checker, Signature
 from assay.store.audit.sources import Stored, read_export, read_store
 
-#: Names the operator's namespace where the cluster does not.
+#: Sets the operator's namespace if the cluster does not tell it.
 _NAMESPACE_VARIABLE = "ASSAY_OPERATOR_NAMESPACE"
 
 
@@ -27,31 +27,31 @@ def files(access: Access, source: Path | None) -> Iterator[Stored]:
     if source is None:
         return read_store(access.trail_store, access.namespace)
     if not source.exists():
-        raise InvalidRequest(f"there is no export {source}", hint="`assay audit export --to FILE` makes one")
+        raise InvalidRequest(f"{source} does not exist", hint="`assay audit export --to FILE` creates an export")
     return read_export(source)
 
 
 def records(access: Access, source: Path | None) -> Iterator[AuditRecord]:
-    """Yield the records that can be read; what cannot is named, so that nobody takes the answer for the whole."""
+    """Yield the valid records; note each invalid one, because the answer is incomplete without it."""
     for file in files(access, source):
         try:
             yield AuditRecord.model_validate_json(file.data or b"")
         except pydantic.ValidationError:
-            access.note(f"left out: {file.name!r} is no record; `assay audit verify` says more")
+            access.note(f"skipped {file.name!r}: it is not a record; `assay audit verify` checks the trail")
 
 
 def read_head(text: str) -> Head:
-    """Return the end of a trail that was kept elsewhere, from SEQUENCE:SHA256 or @FILE. Raises AssayError."""
+    """Parse the head of a trail that was saved elsewhere: SEQUENCE:SHA256 or @FILE. Raises AssayError."""
     try:
         return Head.parse(Path(text[1:]).read_text(encoding="ascii") if text.startswith("@") else text)
     except (OSError, ValueError) as error:
-        raise InvalidRequest(f"--expect: {error}", hint="it is like 42:<sha256>, or @FILE") from None
+        raise InvalidRequest(f"invalid --expect: {error}", hint="write 42:<sha256> or @FILE") from None
 
 
-def kept_head(access: Access) -> Head | None:
-    """Return the end of the trail that the operator keeps, None where none can be read.
+def stored_head(access: Access) -> Head | None:
+    """Return the head that the operator stores in the cluster, None if it cannot be read, with a note why.
 
-    It is EMPTY for a namespace of which the operator keeps no head. Raises nothing: what went wrong is a note.
+    It is EMPTY for a namespace without a head. Raises nothing.
     """
     namespace = operator_namespace(access)
     try:
@@ -59,16 +59,18 @@ def kept_head(access: Access) -> Head | None:
         text = ((found or {}).get("data") or {}).get(access.namespace)
         head = Head.parse(text) if text else EMPTY
     except (AssayError, ValueError) as error:
-        access.note(f"not compared with the head that the operator keeps: {error}")
+        access.note(f"not compared with the operator's head: {error}")
         return None
     if found is None:
-        access.note(f"there is no ConfigMap {names.AUDIT_HEADS} in the namespace {namespace}: nothing to compare with")
+        access.note(
+            f"not compared with the operator's head: namespace {namespace} has no ConfigMap {names.AUDIT_HEADS}"
+        )
         return None
     return head
 
 
 def operator_namespace(access: Access) -> str:
-    """Return the operator's namespace: from the environment, else from the cluster, else the default one."""
+    """Return the operator's namespace: from the environment, from the cluster, or the default."""
     if named := os.environ.get(_NAMESPACE_VARIABLE, "").strip():
         return named
     try:
@@ -80,7 +82,7 @@ def operator_namespace(access: Access) -> str:
 
 
 def checker(keyring: Keyring) -> Checker:
-    """Return what checks the signature of a record: it returns the fault in words, "" for none."""
+    """Return a function that checks the signature of a record, and returns the problem or ""."""
 
     def check(signature: Signature, line: bytes) -> str:
         try:

@@ -1,10 +1,10 @@
-"""The points of a run's metrics, read where they lie: of a pod that has ended its Parquet file, else its parts.
+"""Reads the points of a run's metrics from the store: the Parquet file of a pod that has ended, otherwise its parts.
 
-The files are copied into a folder that goes with the process, and asked by DuckDB, which is given no network: what
-training pods have written is data here and nothing else.
+The files are copied into a temporary folder and queried by DuckDB without network access: the content of files from
+training pods is only data.
 """
 
-# ruff: noqa: S608 (what the queries are put together from is our own; names of metrics are parameters)
+# ruff: noqa: S608 (queries consist of constants; names of metrics are parameters)
 from __future__ import annotations
 
 import re
@@ -37,7 +37,7 @@ STEP, TIME = "step", "time"
 _WORKERS = 8
 _PART = re.compile(r"part-[0-9]{5,9}\.jsonl\.gz")
 _COLUMNS = "{metric: 'VARCHAR', step: 'BIGINT', time: 'DOUBLE', value: 'DOUBLE'}"
-#: Of one curve: 1.6 GB of memory. Whoever has more of them wants them as a file, and not from here.
+#: The maximum of one curve, which takes 1.6 GB of memory.
 _MAX_POINTS = 50_000_000
 
 
@@ -45,11 +45,12 @@ _MAX_POINTS = 50_000_000
 class Curve:
     """One metric of one pod of a run, in the order in which it was written: arrays of the same length.
 
-    ``x`` is what was asked for: the step, seconds since the run's first point of the metric, or another metric's value
-    at the same step; ``time`` is in unix seconds.
+    ``x`` is the requested axis: the step, seconds since the run's first point of the metric, or another metric's value
+    at the same step. ``time`` is in unix seconds. ``parameters`` are those of the run.
     """
 
     run: str
+    parameters: Raw
     metric: str
     pod: str
     x: Floats
@@ -59,9 +60,9 @@ class Curve:
 
 
 def read_curve(store: ObjectStore, run: Raw, metric: str, x: str = STEP, pod: str = "") -> Curve:
-    """Return one curve of a raw Run; of the pod that counts, unless another one is named. Raises AssayError.
+    """Return one curve of a raw Run, by default of the pod that counts. Raises AssayError.
 
-    ``x`` is "step", "time" or the name of another metric: then points at whose step that one has no value are left out.
+    ``x`` is "step", "time" or the name of another metric; then points at steps without a value of it are omitted.
     """
     with points_of(store, run, pod) as points:
         return points.curve(metric, x)
@@ -70,21 +71,22 @@ def read_curve(store: ObjectStore, run: Raw, metric: str, x: str = STEP, pod: st
 class Points:
     """All points of one pod."""
 
-    def __init__(self, run: str, pod: str, database: duckdb.DuckDBPyConnection, source: str) -> None:
-        self._run, self._pod, self._database = run, pod, database
-        # Text is parsed once; a Parquet file is quicker to read again than to keep.
+    def __init__(self, run: Raw, pod: str, database: duckdb.DuckDBPyConnection, source: str) -> None:
+        self._run, self._pod, self._database = run["metadata"]["name"], pod, database
+        self._parameters: Raw = run["spec"].get("parameters") or {}
+        # JSON is parsed once into a table; reading a Parquet file again is faster than a copy of it.
         kind = "VIEW" if source.startswith("read_parquet") else "TABLE"
         good = "metric IS NOT NULL AND step IS NOT NULL AND isfinite(time) AND isfinite(value)"
         numbered = f"SELECT metric, step, time, value, row_number() OVER () AS n FROM {source}"
-        self._ask(f"CREATE {kind} points AS SELECT * FROM ({numbered}) WHERE {good}")
+        self._query(f"CREATE {kind} points AS SELECT * FROM ({numbered}) WHERE {good}")
 
     def metrics(self) -> list[str]:
         """The names of the metrics, sorted. Raises AssayError."""
-        found = self._ask("SELECT DISTINCT metric FROM points ORDER BY metric").fetchall()
+        found = self._query("SELECT DISTINCT metric FROM points ORDER BY metric").fetchall()
         return [name for (name,) in found]
 
     def curve(self, metric: str, x: str = STEP) -> Curve:
-        """Return a metric. Raises AssayError when it, or the one to draw it over, has no points."""
+        """Return the curve of a metric. Raises AssayError if it, or the metric of the x axis, has no points."""
         self._check(metric)
         axis, join, parameters = "step", "", [metric]
         if x == TIME:
@@ -94,54 +96,56 @@ class Points:
             axis, parameters = "other.value", [x, metric]
             join = "JOIN (SELECT step, arg_max(value, n) AS value FROM points WHERE metric = ? GROUP BY step) other"
             join += " ON other.step = points.step"
-        found = self._ask(
+        found = self._query(
             f"SELECT CAST({axis} AS DOUBLE) AS x, points.step AS step, time, points.value AS value "
             f"FROM points {join} WHERE metric = ? ORDER BY n LIMIT {_MAX_POINTS + 1}",
             parameters,
         ).fetchnumpy()
         if len(found["x"]) > _MAX_POINTS:
             raise RequestFailed(
-                f"{metric} of {self._run} has more than {_MAX_POINTS} points", hint="copy the Parquet file"
+                f"{metric} of {self._run} has more than {_MAX_POINTS} points",
+                hint="download the Parquet file with `assay artifacts get`",
             )
-        return Curve(self._run, metric, self._pod, found["x"], found["step"], found["time"], found["value"])
+        arrays = found["x"], found["step"], found["time"], found["value"]
+        return Curve(self._run, self._parameters, metric, self._pod, *arrays)
 
     def _check(self, metric: str) -> None:
         known = self.metrics()
         if metric not in known:
-            said = f"it has {', '.join(known[:10])}" if known else "it has recorded no points yet"
-            message = f"the run {self._run} has no metric {metric} (pod {self._pod})"
-            raise ObjectNotFound(message, hint=near(metric, known) or said)
+            others = f"metrics: {', '.join(known[:10])}" if known else "it has no points yet"
+            message = f"run {self._run} has no metric {metric} (pod {self._pod})"
+            raise ObjectNotFound(message, hint=near(metric, known) or others)
 
-    def _ask(self, query: str, parameters: list[str] | None = None) -> duckdb.DuckDBPyConnection:
+    def _query(self, query: str, parameters: list[str] | None = None) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         try:
             return self._database.execute(query, parameters or [])
         except duckdb.Error as error:
-            said = " ".join(str(error).split())[:300]
-            raise RequestFailed(f"the points of {self._run} (pod {self._pod}) cannot be read: {said}") from None
+            reason = " ".join(str(error).split())[:300]
+            raise RequestFailed(f"cannot read the points of {self._run} (pod {self._pod}): {reason}") from None
 
 
 @contextmanager
 def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
-    """All points of the pod of a raw Run that counts, or of another one. Raises AssayError."""
-    name, prefix = run["metadata"]["name"], layout.prefix_of(run)
+    """The points of one pod of a raw Run, by default of the pod that counts. Raises AssayError."""
+    prefix = layout.prefix_of(run)
     chosen = _pod(store, run, prefix, pod)
     with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database(folder) as database:
         source = _copy(store, sealing.current(store, prefix, chosen), Path(folder))
-        yield Points(name, chosen, database, source)
+        yield Points(run, chosen, database, source)
 
 
-def _pod(store: ObjectStore, run: Raw, prefix: str, wanted: str) -> str:
+def _pod(store: ObjectStore, run: Raw, prefix: str, requested: str) -> str:
     counting = recorded.pod_of(run)
-    if not wanted and counting:
+    if not requested and counting:
         return counting
     pods = sorted({*store.folders(f"{layout.pods_prefix(prefix)}/"), *store.folders(f"{layout.intake(prefix)}/")})
-    if wanted in pods or (pods and not wanted):
-        return wanted or pods[-1]
+    if requested in pods or (pods and not requested):
+        return requested or pods[-1]
     name = run["metadata"]["name"]
-    message = f"the run {name} has no record of a pod {wanted}" if wanted else f"no pod of the run {name} has begun yet"
-    hint = near(wanted, pods) or (f"it has {', '.join(pods[:10])}" if pods else "")
+    message = f"run {name} has no record of a pod {requested}" if requested else f"run {name} has not started a pod yet"
+    hint = near(requested, pods) or (f"pods: {', '.join(pods[:10])}" if pods else "")
     raise ObjectNotFound(message, hint=hint)
 
 
@@ -160,7 +164,7 @@ def _database(folder: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _copy(store: ObjectStore, pod: str, folder: Path) -> str:
-    """Copy what a pod has recorded, and return it as a source for a query. Without anything it is an empty one."""
+    """Copy the points of a pod, and return them as the source of a query, which is empty without points."""
     parts = sorted(
         info.key for info in store.list(f"{pod}/{layout.METRICS}/") if _PART.fullmatch(info.key.rpartition("/")[2])
     )

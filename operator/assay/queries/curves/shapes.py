@@ -1,4 +1,4 @@
-"""What is done to curves before they are drawn: smoothing, and leaving points out that nobody would see. Pure."""
+"""Prepares curves for drawing: smoothing, and thinning without a visible change. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def smoothed(values: Floats, weight: float) -> Floats:
-    """Return the exponential moving average that TensorBoard draws (``resmoothDataset``), with its bias taken out.
+    """Return the exponential moving average of TensorBoard (``resmoothDataset``), without its initial bias.
 
     Each value counts ``weight`` (at least 0, less than 1) times as much as the one after it; 0 changes nothing.
     """
@@ -27,11 +27,11 @@ def smoothed(values: Floats, weight: float) -> Floats:
 
 
 def thinned(x: Floats, y: Floats, buckets: int, *, log: bool = False) -> Indexes:
-    """Return the indexes, ascending, of points whose line looks the same where it is ``buckets`` columns wide.
+    """Return the ascending indexes of points that draw the same line at a width of ``buckets`` columns.
 
-    Of each column these are its first, last, lowest and highest point (M4: Jugel et al., VLDB 2014), so that no spike
-    is lost. Columns are equally wide on the axis, a logarithmic one with ``log``; where ``x`` goes back, they have
-    equally many points.
+    Each column keeps its first, last, lowest and highest point (M4: Jugel et al., VLDB 2014), so no spike is lost.
+    Columns are equally wide on the axis, which is logarithmic with ``log``; if ``x`` is not ascending, they have equal
+    numbers of points.
     """
     import numpy
 
@@ -40,15 +40,15 @@ def thinned(x: Floats, y: Floats, buckets: int, *, log: bool = False) -> Indexes
     column = _columns(numpy.log(x) if log else x, buckets)
     starts = numpy.flatnonzero(numpy.diff(column, prepend=column[0] - 1))
     lengths = numpy.diff(starts, append=len(x))
-    kept = [starts, starts + lengths - 1]
+    indexes = [starts, starts + lengths - 1]
     for extreme in (numpy.minimum, numpy.maximum):
         hits = numpy.flatnonzero(y == numpy.repeat(extreme.reduceat(y, starts), lengths))
-        kept.append(hits[numpy.unique(column[hits], return_index=True)[1]])
-    return numpy.unique(numpy.concatenate(kept))
+        indexes.append(hits[numpy.unique(column[hits], return_index=True)[1]])
+    return numpy.unique(numpy.concatenate(indexes))
 
 
 def _columns(x: Floats, buckets: int) -> Indexes:
-    """Return the number of each point's column; they ascend."""
+    """Return the column of each point, in ascending order."""
     import numpy
 
     width = x[-1] - x[0]

@@ -1,1 +1,1 @@
-"""Questions about files: what a run or a version has in the store, and whether it is intact."""
+"""Queries about files: those of a run or a version in the store, and whether they are intact."""

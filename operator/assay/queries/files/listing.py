@@ -1,6 +1,6 @@
-"""What a run or a version has in the store: its files, as the manifest beside them lists them.
+"""The files of a run or a version in the store, as its manifest lists them.
 
-The name of a run stands for its record, that of a version or an alias for the registered copy.
+The name of a run selects its record, that of a version or an alias the registered copy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from assay.store.verify import read_expired, run_manifest
 
 
 class File(NamedTuple):
-    """One file. `path` is relative to the prefix; `sha256` is "" where no manifest vouches for it yet."""
+    """One file. `path` is relative to the prefix; `sha256` is "" if no manifest lists it yet."""
 
     path: str
     size: int
@@ -30,7 +30,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Stored:
-    """The files of a run or a version. `body` is the object; `artifacts` the folder that people mean by the name."""
+    """The files of a run or a version. `body` is the object, `artifacts` the folder of its artifacts."""
 
     name: str
     kind: str
@@ -40,17 +40,17 @@ class Stored:
     files: list[File] = field(default_factory=list)
 
     def shown(self, path: str) -> str:
-        """A path as people write it: below the artifacts without their folder."""
+        """Return a path as the user sees it: relative to the folder of the artifacts."""
         return path.removeprefix(f"{self.artifacts}/")
 
     @property
     def artifact_files(self) -> list[File]:
-        """Only what lies below the artifacts."""
+        """The files in the folder of the artifacts."""
         return [file for file in self.files if file.path.startswith(f"{self.artifacts}/")]
 
 
 def find(access: Access, text: str) -> Stored:
-    """Return what a run, a version or an alias has in the store. Raises AssayError, StoreError."""
+    """Return the files of a run, a version or an alias in the store. Raises AssayError, StoreError."""
     if references.version_name(text) or references.alias_name(text):
         return _of_version(access, references.version(access, text))
     return _of_run(access, recorded.find(access, text))
@@ -60,7 +60,7 @@ def _of_version(access: Access, body: Raw) -> Stored:
     spec, name = body["spec"], body["metadata"]["name"]
     prefix = layout.model_prefix(access.namespace, spec["model"], spec["version"])
     if not (body.get("status") or {}).get("artifact"):
-        why = (body.get("status") or {}).get("message") or "its bytes were not copied yet"
+        why = (body.get("status") or {}).get("message") or "its bytes have not been copied yet"
         raise ObjectNotFound(f"{name} has no registered copy: {why}")
     found = read_model(access.store, prefix).manifest
     files = [File(entry.path, entry.size, entry.sha256) for entry in found.files]
@@ -79,9 +79,9 @@ def _run_files(access: Access, prefix: str) -> list[File]:
     try:
         manifest = run_manifest(store, prefix)
     except RecordError as error:
-        # While it goes on, there is none: what has come until now is there all the same.
+        # A running run has no manifest yet, but it has uploaded files.
         files = [File(info.key.removeprefix(prefix + "/"), info.size, "") for info in store.list(prefix + "/")]
-        access.note(f"nothing vouches for these files yet: {error}")
+        access.note(f"these files are not verified, there is no manifest yet: {error}")
         return files
     expired = read_expired(store, prefix)
     gone = {file.path for file in expired.files} if expired else set()
@@ -89,35 +89,35 @@ def _run_files(access: Access, prefix: str) -> list[File]:
 
 
 def chosen(stored: Stored, paths: list[str]) -> list[tuple[str, File]]:
-    """Return the files at some paths (files or whole folders) with where each goes; all artifacts when none is given.
+    """Return the files at the paths of files or folders with their targets; without paths, all artifacts.
 
-    A path is one below the artifacts, or one in the record. As `cp -r` does, the last part of it is what appears.
-    Raises AssayError for a path at which there is nothing, or nothing any more.
+    A path is relative to the artifacts or to the record. Like `cp -r`, the target begins with its last component.
+    Raises AssayError for a path without files, or whose files have expired.
     """
     if not paths:
-        everything = _present(stored, stored.artifact_files, "all of it")
+        everything = _present(stored, stored.artifact_files, "all artifacts")
         return [(stored.shown(file.path), _plain(stored, file)) for file in everything]
     found: dict[str, File] = {}
     for path in paths:
-        wanted = path.strip("/")
-        files = _at(stored, f"{stored.artifacts}/{wanted}") or _at(stored, wanted)
+        plain = path.strip("/")
+        files = _at(stored, f"{stored.artifacts}/{plain}") or _at(stored, plain)
         if not files:
-            hint = references.near(wanted, [stored.shown(file.path) for file in stored.files])
-            hint = hint or f"`assay artifacts ls {stored.name}` lists what there is"
+            hint = references.near(plain, [stored.shown(file.path) for file in stored.files])
+            hint = hint or f"`assay artifacts ls {stored.name}` lists them"
             raise ObjectNotFound(f"{stored.name} has no file or folder {path}", hint=hint)
-        _add(found, stored, files, wanted)
+        _add(found, stored, files, plain)
     return list(found.items())
 
 
 def _at(stored: Stored, path: str) -> list[tuple[str, File]]:
-    """The files at a path, and their paths relative to the folder that it is in."""
+    """Return the files at a path, with their paths relative to its parent folder."""
     above = path.rpartition("/")[0]
     start = len(above) + 1 if above else 0
     return [(file.path[start:], file) for file in stored.files if f"{file.path}/".startswith(f"{path}/")]
 
 
 def _plain(stored: Stored, file: File) -> File:
-    """A file whose path leads nowhere else: manifests of pods are written by whoever trains there."""
+    """Check that the path of a file does not leave the prefix: training pods write their manifests themselves."""
     try:
         layout.key(stored.prefix, file.path)
     except ValueError as error:
@@ -125,18 +125,18 @@ def _plain(stored: Stored, file: File) -> File:
     return file
 
 
-def _add(found: dict[str, File], stored: Stored, files: list[tuple[str, File]], wanted: str) -> None:
-    _present(stored, [file for _, file in files], wanted)
+def _add(found: dict[str, File], stored: Stored, files: list[tuple[str, File]], path: str) -> None:
+    _present(stored, [file for _, file in files], path)
     for target, file in files:
         if found.setdefault(target, _plain(stored, file)) != file:
-            hint = "get them one after the other, into folders of their own"
-            raise RequestFailed(f"two of the files would be {target}", hint=hint)
+            hint = "download them separately, into different folders"
+            raise RequestFailed(f"two files have the same target {target}", hint=hint)
 
 
 def _present(stored: Stored, files: list[File], what: str) -> list[File]:
     if any(file.expired for file in files):
-        hint = "the run was kept as long as its retention says; its manifest and metrics are still there"
-        raise ObjectNotFound(f"{stored.name}: {what} has expired, the files were deleted", hint=hint)
+        hint = "its retention has ended; the manifest and the metrics are still in the store"
+        raise ObjectNotFound(f"{stored.name}: {what} expired and was deleted", hint=hint)
     if not files:
-        raise ObjectNotFound(f"{stored.name} has left no artifacts")
+        raise ObjectNotFound(f"{stored.name} has no artifacts")
     return files

@@ -1,4 +1,4 @@
-"""Whether the store still has what was recorded: every file of a run or a version, and the signature over it."""
+"""Verifies the files of a run or a version against its manifest, and its signature."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORKERS = 8
 
 
 class Finding(NamedTuple):
-    """One thing that is not as it was recorded. `problem` is missing, changed, unknown or signature."""
+    """One difference from what was recorded. `problem` is missing, changed, unknown or signature."""
 
     path: str
     problem: str
@@ -38,7 +38,7 @@ class Finding(NamedTuple):
 
 @dataclass
 class Report:
-    """What was looked at. `signature` says in words what is known of it; `deep` whether every byte was read."""
+    """The result. `signature` describes the state of the signature; `deep`: every byte was read."""
 
     name: str
     kind: str
@@ -50,17 +50,17 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
 
     def document(self) -> Raw:
-        """The answer as JSON: the fields, ``intact``, and ``findings`` as ``{"path", "problem", "message"}``."""
+        """Return the answer as JSON: the fields, ``intact``, and ``findings`` as ``{"path", "problem", "message"}``."""
         findings = [finding._asdict() for finding in self.findings]
         return {**asdict(self), "intact": not findings, "findings": findings}
 
 
 def verify(access: Access, text: str, key: Path | None, *, quick: bool) -> Report:
-    """Compare what the store has with what the manifests say; ``quick`` reads no bytes. Raises AssayError."""
+    """Compare the store with the manifests; ``quick`` compares only sizes. Raises AssayError, StoreError."""
     keyring = read_keyring(key) if key else None
     stored = listing.find(access, text)
     if not any(file.sha256 for file in stored.files):
-        raise RequestFailed(f"{stored.name} has no manifest yet: there is nothing to compare with")
+        raise RequestFailed(f"cannot verify {stored.name}: it has no manifest yet")
     report = Report(stored.name, stored.kind, deep=not quick)
     _files(report, access.store, stored, quick=quick)
     _manifest(report, access.store, stored)
@@ -73,9 +73,11 @@ def read_keyring(path: Path) -> Keyring:
     try:
         keys = read_public(path)
     except KeyUnusable as error:
-        raise InvalidRequest(str(error), hint="docs/provenance.md says what it looks like") from None
+        raise InvalidRequest(str(error), hint="docs/provenance.md describes the file") from None
     if not keys:
-        raise InvalidRequest(f"there is no {path}, or no key in it", hint="the platform team hands it out")
+        raise InvalidRequest(
+            f"{path} does not exist, or has no key in it", hint="ask the platform team for the public keys"
+        )
     return Keyring.of(None, keys)
 
 
@@ -108,7 +110,7 @@ def _content(store: ObjectStore, key: str, file: File) -> Finding | None:
 
 
 def _manifest(report: Report, store: ObjectStore, stored: Stored) -> None:
-    """Whether the manifest is the one that the object names, and there is nothing that it does not list."""
+    """Check that the manifest is the one in the object's status, and lists all files in the store."""
     status = stored.body.get("status") or {}
     known = status.get("artifact") if stored.kind == "version" else status.get("record")
     expected = (known or {}).get("manifestDigest")
@@ -120,23 +122,23 @@ def _manifest(report: Report, store: ObjectStore, stored: Stored) -> None:
         other = _structure(store, stored)
     except RecordError as error:
         other = str(error)
-    if other and not report.findings:  # else it is one of them
+    if other and not report.findings:  # otherwise it repeats one of them
         report.findings.append(Finding(layout.MANIFEST, "unknown", other))
 
 
 def _structure(store: ObjectStore, stored: Stored) -> str:
-    """What is wrong with the manifest itself, and with what lies beside it. Raises RecordError."""
+    """Return what is wrong with the manifest or with files beside it, "" if nothing. Raises RecordError."""
     if stored.kind == "run":
         verify_run(store, stored.prefix)
         return ""
     found, approved = verify_model(store, stored.prefix).manifest.digest, stored.body["spec"]["artifact"]["digest"]
-    return "" if found == approved else f"it is of other bytes: expected the digest {approved}, found {found}"
+    return "" if found == approved else f"it describes other bytes: expected the digest {approved}, found {found}"
 
 
 def _signature(report: Report, store: ObjectStore, stored: Stored, keyring: Keyring | None) -> None:
     if keyring is None:
         known = (stored.body.get("status") or {}).get("signature")
-        report.signature = "not checked: --key FILE names the public keys" if known or stored.kind == "run" else ""
+        report.signature = "not checked: give the public keys with --key FILE" if known or stored.kind == "run" else ""
         return
     try:
         if stored.kind == "version":
@@ -144,14 +146,14 @@ def _signature(report: Report, store: ObjectStore, stored: Stored, keyring: Keyr
             key = check_version(store, keyring, version, stored.body["spec"]["artifact"]["digest"]).key
         else:
             key = _provenance(store, stored.prefix, keyring)
-        report.signature = f"valid, by the key {key}"
+        report.signature = f"valid, by key {key}"
     except (SigningError, NotFound) as error:
         report.signature = f"NOT VALID: {error}"
         report.findings.append(Finding("", "signature", str(error)))
 
 
 def _provenance(store: ObjectStore, prefix: str, keyring: Keyring) -> str:
-    """The key that has signed the statement about a run, which names the run's manifest. Raises SigningError."""
+    """Return the key that signed the run's provenance, which names the run's manifest. Raises SigningError."""
     signed = store.get_bytes(f"{prefix}/{layout.PROVENANCE}", MAX_MANIFEST_BYTES)
     with tempfile.NamedTemporaryFile() as manifest:
         manifest.write(store.get_bytes(f"{prefix}/{layout.MANIFEST}", MAX_MANIFEST_BYTES))

@@ -1,1 +1,1 @@
-"""Questions about promotion: what an alias needs, and what an approver sees."""
+"""Queries about promotion: the requirements of an alias, and what an approver sees."""

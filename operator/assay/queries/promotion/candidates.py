@@ -1,4 +1,4 @@
-"""A version that is to be approved, beside the live one, and what the rules make of it."""
+"""A candidate for approval, compared with the live version, and the requirements of its policies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Direction = Literal["maximize", "minimize"]
 
 
 class Metric(TypedDict):
-    """One metric of both: of the objective the best value, of others the latest. ``better`` where that is known."""
+    """The best value of the objective, or the latest of another metric. ``better``: None if unknown."""
 
     name: str
     value: Literal["best", "last"]
@@ -31,7 +31,7 @@ class Metric(TypedDict):
 
 
 class Parameter(TypedDict):
-    """A parameter that differs, or every one while nothing is live. None: it is not there."""
+    """A parameter that differs, or any parameter if nothing is live. None: the version does not have it."""
 
     name: str
     candidate: Any
@@ -47,7 +47,7 @@ class Evidence(TypedDict):
 
 
 class Candidate(TypedDict):
-    """A version, beside the one that is live under the alias, if any; ``requirements`` as they are now."""
+    """A version, compared with the live version of the alias, if any; ``requirements`` are the current ones."""
 
     alias: str
     version: Version
@@ -60,7 +60,7 @@ class Candidate(TypedDict):
 
 
 def describe(access: Access, body: Raw, alias: str, case: Case | None) -> Candidate:
-    """Return what is known of a version that is to be approved; without a case, what can be said of it alone."""
+    """Describe a candidate; without a case, only the version itself."""
     live_body = case.live if case else None
     requirements: list[Requirement] = []
     warnings: list[str] = []
@@ -83,7 +83,7 @@ def describe(access: Access, body: Raw, alias: str, case: Case | None) -> Candid
 
 
 def objective(access: Access, body: Raw) -> tuple[str, Direction] | None:
-    """Return the metric that decides, and which way: as its run says, else as far as the version's summary shows."""
+    """Return the objective and its direction: from the run, otherwise derived from the version's metrics."""
     run = body["spec"].get("run")
     try:
         found = access.kube.find(RUNS, access.namespace, run["name"]) if run else None
@@ -91,14 +91,14 @@ def objective(access: Access, body: Raw) -> tuple[str, Direction] | None:
         if error.status != 403:
             raise
         found = None
-    said = (found or {}).get("spec", {}).get("objective")
-    if run and found and said and found["metadata"]["uid"] == run["uid"]:
-        return said["metric"], said["direction"]
+    declared = (found or {}).get("spec", {}).get("objective")
+    if run and found and declared and found["metadata"]["uid"] == run["uid"]:
+        return declared["metric"], declared["direction"]
     return objective_of_summary(models.provenance(body).get("metrics") or {})
 
 
 def objective_of_summary(metrics: Raw) -> tuple[str, Direction] | None:
-    """Return the metric that decides and its direction, when its best value is its largest or its smallest one."""
+    """Return the objective and its direction, if its best value is its largest or its smallest one."""
     name = models.objective_metric(metrics)
     summary = metrics[name] if name else {}
     if name is None or summary.get("min") == summary.get("max"):
@@ -107,7 +107,7 @@ def objective_of_summary(metrics: Raw) -> tuple[str, Direction] | None:
 
 
 def metrics(body: Raw, live: Raw | None, objective: tuple[str, Direction] | None) -> list[Metric]:
-    """Return the metrics of a version beside those of the live one, that which decides first."""
+    """Return the metrics of a version and of the live one, the objective first."""
     ours = models.provenance(body).get("metrics") or {}
     theirs = (models.provenance(live).get("metrics") or {}) if live else {}
     first, direction = objective or ("", None)
@@ -126,7 +126,7 @@ def _is_best(name: str, objective: str, metrics: Raw) -> bool:
 
 
 def parameters(version: Version, live: Version | None) -> list[Parameter]:
-    """Return the parameters that differ; all of them while nothing is live."""
+    """Return the parameters that differ; all of them if nothing is live."""
     ours, theirs = version["parameters"], live["parameters"] if live else {}
     found: list[Parameter] = []
     for name in sorted({*ours, *theirs}):

@@ -1,7 +1,7 @@
-"""Whether an alias may move to a version: foretold with the operator's own rules, from what the user may read.
+"""Predicts whether an alias may move to a version, with the operator's own rules on objects that the user may read.
 
-The operator decides. What it will find is known beforehand as far as it depends on objects; of a signature, only what
-the version's condition says.
+The operator decides. The prediction covers everything that depends on objects; for a signature, it relies on the
+condition of the version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from assay.queries.access import Access
 
 
 class Requirement(TypedDict):
-    """One thing that a version needs. ``policy`` is "" where no policy asks for it."""
+    """One requirement of a version. ``policy`` is "" if no policy demands it."""
 
     policy: str
     requirement: str
@@ -38,44 +38,44 @@ class Requirement(TypedDict):
 
 
 class Case:
-    """One alias of a model, with all that a verdict on it is made from. Read when it is asked for. Raises ApiError."""
+    """One alias of a model, with all inputs of a verdict, read lazily. Raises ApiError."""
 
     def __init__(self, access: Access, model: str, alias: str) -> None:
-        self._session = access
+        self._access = access
         self.view = AliasView(model, alias)
         self.clock = datetime.now(UTC)
         self._aliases = list(access.kube.list(MODEL_ALIASES, access.namespace, fields=f"spec.model={model}"))
-        #: The ModelAlias, None while there is none.
+        #: The ModelAlias, None if it does not exist.
         self.body = next((body for body in self._aliases if body["spec"]["alias"] == alias), None)
         self.status = ModelAliasStatus.model_validate((self.body or {}).get("status") or {})
-        #: What the user should know of the verdicts.
+        #: Notes for the user about the verdicts.
         self.notes: list[str] = []
 
     @property
     def name(self) -> str:
-        """The alias's name."""
+        """The name of the ModelAlias."""
         return f"{self.view.model}.{self.view.alias}"
 
     @cached_property
     def live(self) -> Raw | None:
-        """The version that the alias points to; None when that is nothing, or does not exist any more."""
+        """The live version; None if nothing is bound, or the version no longer exists."""
         number = self.status.bound_version
         return self.version(number) if number else None
 
     @cached_property
     def policies(self) -> list[Policy]:
-        """The policies that are about the alias."""
-        found = self._session.kube.list(PROMOTION_POLICIES, self._session.namespace)
+        """The policies that match the alias."""
+        found = self._access.kube.list(PROMOTION_POLICIES, self._access.namespace)
         read = (views.policy_of(body) for body in found)
         return sorted((policy for policy in read if verdict.matches(policy, self.view)), key=lambda each: each.name)
 
     def version(self, number: int) -> Raw | None:
-        """Return a version of the model, None when there is none."""
+        """Return a version of the model, None if it does not exist."""
         name = references.version_name(f"{self.view.model}/{number}") or ""
-        return self._session.kube.find(MODEL_VERSIONS, self._session.namespace, name)
+        return self._access.kube.find(MODEL_VERSIONS, self._access.namespace, name)
 
     def judge(self, number: int, candidate: Raw | None) -> Verdict:
-        """Return what the operator would find of a version, None when it does not exist, if it looked now."""
+        """Return the verdict that the operator would reach now; ``candidate`` is None if the version does not exist."""
         if candidate is None:
             return judging.missing(self.view, number)
         live = None
@@ -87,11 +87,11 @@ class Case:
         )
 
     def judge_rollback(self, candidate: Raw) -> Verdict:
-        """Return whether the alias may go back to a version."""
+        """Return whether the alias may be rolled back to a version."""
         return judging.judge_rollback(self.view, candidate, self.view_of(candidate))
 
     def view_of(self, body: Raw) -> VersionView:
-        """Return a version as the rules see it, with approvals that the operator has not taken in yet."""
+        """Return the view of a version for the rules, including approvals that the operator has not processed yet."""
         spec, status = body["spec"], ModelVersionStatus.model_validate(body.get("status") or {})
         digest = spec["artifact"]["digest"]
         annotations = body["metadata"].get("annotations") or {}
@@ -101,22 +101,22 @@ class Case:
         return views.version_view({**body, "status": status.to_dict()}, held)
 
     def values(self, candidate: Raw) -> Values:
-        """Return what gates read."""
+        """Return the variables of gates."""
         current = verdict.gate_values(self.view_of(self.live)) if self.live else None
         return Values({"candidate": verdict.gate_values(self.view_of(candidate)), "current": current})
 
     @cached_property
     def _open(self) -> bool:
-        """Whether the namespace lets aliases move that no policy holds; of no matter when one does."""
+        """Whether the namespace allows aliases without a policy to move; irrelevant if a policy is enforced."""
         if any(policy.mode == "Enforce" for policy in self.policies):
             return False
         try:
-            found = self._session.kube.get(NAMESPACES, "", self._session.namespace)
+            found = self._access.kube.get(NAMESPACES, "", self._access.namespace)
         except ApiError as error:
             if error.status != 403:
                 raise
             self.notes.append(
-                f"you may not read the namespace: if it carries {names.ANNOTATION_OPEN}, no approval is needed"
+                f"you may not read the namespace; with the annotation {names.ANNOTATION_OPEN} it needs no approval"
             )
             return False
         return (found["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPEN) == "true"
@@ -127,7 +127,7 @@ def _history(alias: Raw) -> list[Any]:
 
 
 def requirements(judged: Verdict, values: Values | None = None, policies: Sequence[Policy] = ()) -> list[Requirement]:
-    """Return the requirements of a verdict, unmet ones first; gates that are met with the values they have read."""
+    """Return the requirements of a verdict, unmet ones first. The message of a met gate shows its values."""
     gates = {(policy.name, f"gate/{gate.name}"): gate.expression for policy in policies for gate in policy.gates}
     found: list[Requirement] = []
     for each in sorted(judged.requirements, key=lambda each: each.met):
@@ -139,6 +139,6 @@ def requirements(judged: Verdict, values: Values | None = None, policies: Sequen
 
 
 def unmet(judged: Verdict) -> str:
-    """Return in words what is missing."""
+    """Return the messages of unmet requirements as one string."""
     missing = (each for each in judged.requirements if not each.met)
     return "; ".join(f"{each.policy}: {each.message}" if each.policy else each.message for each in missing)

@@ -1,4 +1,4 @@
-"""Why an alias points to what it points to: what the requested version needs, met or not."""
+"""Explains why an alias points to its version, by the requirements of the requested version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from assay.queries.promotion.cases import Case, Requirement
 
 
 class Operator(TypedDict):
-    """What the operator has written into the status; ``current``: of the spec as it is now."""
+    """The result in the operator's status; ``current``: it is for the current spec."""
 
     current: bool
     phase: str | None
@@ -30,7 +30,7 @@ class Workload(TypedDict):
 
 
 class Why(TypedDict):
-    """The answer. ``version`` is the one in question; it has no requirements when it is live: that is decided."""
+    """The answer about ``version``. A live version has no requirements: it is bound already."""
 
     alias: str
     version: int
@@ -46,9 +46,9 @@ class Why(TypedDict):
 
 
 def answer(case: Case, version: int | None = None) -> Why:
-    """Return the answer about one version, that which is wanted if none is named. Raises AssayError."""
-    wanted = case.body["spec"]["version"] if case.body else None
-    number, live = version or wanted or 0, case.status.bound_version
+    """Return the answer about a version, by default the requested one. Raises AssayError."""
+    requested = case.body["spec"]["version"] if case.body else None
+    number, live = version or requested or 0, case.status.bound_version
     candidate = None if number == live else case.version(number)
     judged = None if number == live else case.judge(number, candidate)
     values = case.values(candidate) if candidate else None
@@ -56,19 +56,19 @@ def answer(case: Case, version: int | None = None) -> Why:
         "alias": case.name,
         "version": number,
         "live": live,
-        "wanted": wanted,
+        "wanted": requested,
         "met": judged is None or (judged.allowed and not _set_aside(case, number)),
         "summary": _summary(case, number, judged.allowed if judged else True),
         "requirements": cases.requirements(judged, values, case.policies) if judged else [],
         "warnings": list(judged.warnings if judged else case.status.warnings),
-        "operator": _operator(case) if number == wanted else None,
+        "operator": _operator(case) if number == requested else None,
         "serving": serving(case.status),
         "notes": case.notes,
     }
 
 
 def serving(status: ModelAliasStatus) -> list[Workload]:
-    """Return what follows an alias."""
+    """Return the workloads that follow an alias."""
     return [
         {
             "kind": each.kind,
@@ -96,10 +96,10 @@ def _summary(case: Case, number: int, allowed: bool) -> str:
         return live + since + who + (f": {last.reason}" if last and last.reason else "")
     if status.set_aside and _set_aside(case, number):
         return f"{live}, v{number} was set aside: {status.set_aside.message}"
-    needs = "has all that it needs" if allowed else "is held"
+    state = "meets all requirements" if allowed else "is blocked"
     if case.body is None or case.body["spec"]["version"] != number:
-        needs = "would have all that it needs" if allowed else "would be held"
-    return f"{live}, v{number} {needs}"
+        state = "would meet all requirements" if allowed else "would be blocked"
+    return f"{live}, v{number} {state}"
 
 
 def _operator(case: Case) -> Operator | None:

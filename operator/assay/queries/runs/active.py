@@ -1,4 +1,4 @@
-"""Runs that have not ended: where they are, how far they are, and what they use of the machine."""
+"""Runs that have not ended: their nodes, progress and resource usage."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from assay.store.parallel import ordered
 _WORKERS = 8
 
 
-#: A store is asked twice for each run: of more of them it is not asked what they use.
-_MOST = 500
+#: Reading the usage of a run takes two requests to the store, so it is not
+#: read for more runs than this.
+_MAX_RUNS = 500
 
 
 class ActiveRun(TypedDict):
-    """One item of `assay top -o json`. ``cpuCores`` and ``memoryBytes`` are of all containers, as of a minute ago."""
+    """One item of `assay top -o json`. ``cpuCores`` and ``memoryBytes`` are totals of all containers, a minute old."""
 
     name: str
     namespace: str
@@ -58,7 +59,7 @@ def active_runs(access: Access, experiment: str = "", *, everywhere: bool = Fals
 
 
 def active(run: Raw, used: tuple[float, int] | None) -> ActiveRun:
-    """Return what is told of a run that goes on. ``used`` are its cores and bytes, None when nobody knows."""
+    """Return the answer about a run that has not ended. ``used`` is its cores and bytes, None if unknown."""
     metadata, spec, status = run["metadata"], run["spec"], run.get("status") or {}
     metric = (spec.get("objective") or {}).get("metric") or ""
     metrics = status.get("metrics") or {}
@@ -85,21 +86,21 @@ def active(run: Raw, used: tuple[float, int] | None) -> ActiveRun:
 
 
 def _used(access: Access, runs: Sequence[Raw]) -> list[tuple[float, int] | None]:
-    """Return cores and bytes of each run, None where nobody knows."""
-    nobody: list[tuple[float, int] | None] = [None for _ in runs]
+    """Return cores and bytes of each run, None if unknown."""
+    unknown: list[tuple[float, int] | None] = [None for _ in runs]
     if not runs:
-        return nobody
-    if len(runs) > _MOST:
-        access.note(f"{len(runs)} runs go on: what they use is looked up for {_MOST} at most; name an experiment")
-        return nobody
+        return unknown
+    if len(runs) > _MAX_RUNS:
+        access.note(f"{len(runs)} runs: usage is shown for at most {_MAX_RUNS}; select an experiment")
+        return unknown
     try:
-        return list(ordered(partial(_of_run, access.store), runs, _WORKERS))
+        return list(ordered(partial(_usage_of, access.store), runs, _WORKERS))
     except (AssayError, StoreError) as error:
-        access.note(f"nobody knows what they use: {error}")
-        return nobody
+        access.note(f"the usage of CPU and memory is unknown: {error}")
+        return unknown
 
 
-def _of_run(store: ObjectStore, run: Raw) -> tuple[float, int] | None:
+def _usage_of(store: ObjectStore, run: Raw) -> tuple[float, int] | None:
     attempts = (run.get("status") or {}).get("attempts") or []
     if not attempts:
         return None
@@ -107,7 +108,7 @@ def _of_run(store: ObjectStore, run: Raw) -> tuple[float, int] | None:
 
 
 def now_used(points: Sequence[Raw]) -> tuple[float, int] | None:
-    """Return cores and bytes of all containers together, by the last point of each; None without any."""
+    """Return the total cores and bytes of all containers, from the last point of each; None without points."""
     last = {(point["container"], point["metric"]): point["value"] for point in points}
     cores = [value for (_, metric), value in last.items() if metric == CPU_CORES]
     memory = [value for (_, metric), value in last.items() if metric == MEMORY_BYTES]

@@ -1,8 +1,9 @@
-"""Keeps the rows of a namespace's runs between two commands, each with the resource version that it was made from.
+"""Caches the rows of a namespace's runs on disk, each with the resource version that it was made from.
 
     <XDG_CACHE_HOME or ~/.cache>/assay/cli/<hash of server and namespace>/runs.json
 
-Whether a row still counts is not for the cache to say. It may be deleted at any time, and is the user's alone.
+The cache does not decide whether a row is current: see ``reading``. It may be deleted at any time, and only the user
+can read it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import TypeAlias
 
 from assay.queries.runs.rows import RunRow
 
-#: By the run's name, its resource version and its row.
-Kept: TypeAlias = dict[str, tuple[str, RunRow]]
+#: Resource version and row, by the name of the run.
+CachedRuns: TypeAlias = dict[str, tuple[str, RunRow]]
 
-#: Rows of another shape are not read.
+#: Rows with other keys, from another version of assay, are ignored.
 _SHAPE = RunRow.__annotations__.keys()
 
 
@@ -32,12 +33,12 @@ class RunCache:
         key = hashlib.sha256(f"{server}\n{namespace}".encode()).hexdigest()[:32]
         self._file = Path(base) / "assay" / "cli" / key / "runs.json"
 
-    def there(self) -> bool:
-        """Whether anything was kept."""
+    def exists(self) -> bool:
+        """Whether there is a cache."""
         return self._file.exists()
 
-    def load(self) -> Kept:
-        """Return what was kept; nothing when there is none, or it cannot be read."""
+    def load(self) -> CachedRuns:
+        """Return the cached runs; none if there is no cache or it cannot be read."""
         try:
             found = json.loads(self._file.read_bytes())
             runs = {name: (str(version), row) for name, (version, row) in found.items()}
@@ -45,8 +46,8 @@ class RunCache:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return {}
 
-    def save(self, runs: Kept) -> None:
-        """Keep these, in place of what was kept. What cannot be written is not kept."""
+    def save(self, runs: CachedRuns) -> None:
+        """Replace the cached runs. Errors are ignored."""
         with suppress(OSError):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             text = json.dumps(runs, ensure_ascii=False, separators=(",", ":"))

@@ -1,6 +1,6 @@
-"""What people call the values of runs, `val_f1`, `params.depth`, `datasets.digits.version`, and the columns of a table.
+"""Names of the values of runs, such as `val_f1` and `params.depth`, the columns of tables, and the order of rows.
 
-Pure: rows in, columns and an order out.
+Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from assay.queries.runs.rows import RunRow
 Path = tuple[str, ...]
 
 SUMMARY: Final = ("last", "min", "max", "best", "step", "count")
-#: Fields that hold maps by name, and so are named with what is in them.
+#: Fields that are maps, so a name needs a key in them.
 _MAPS: Final = ("parameters", "metrics", "labels", "datasets", "source", "model", "objective")
 _PLAIN: Final = tuple(name for name in RunRow.__annotations__ if name not in _MAPS)
 _TIMES: Final = frozenset({"created", "started", "completed", "age"})
@@ -26,7 +26,7 @@ _Get = Callable[[RunRow], Any]
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a run by its path; () of one that is computed. `optional` ones give way where a line is too long."""
+    """One value of a run by its path. `optional` fields are omitted where a line is too long."""
 
     title: str
     path: Path
@@ -35,7 +35,7 @@ class Field:
 
 
 class Names:
-    """The names that values of these runs have."""
+    """The names of all values of some runs."""
 
     def __init__(self, rows: Sequence[RunRow]) -> None:
         self._rows = rows
@@ -47,22 +47,22 @@ class Names:
         }
 
     def minimized(self, metric: str) -> bool:
-        """Whether less of a metric is better, as the runs' objectives say."""
+        """Whether smaller values of a metric are better, according to the runs' objectives."""
         return self._directions.get(metric) == "minimize"
 
     def differing(self) -> list[str]:
-        """The parameters in which the runs differ; all of them when there is one run."""
+        """The parameters in which the runs differ; for a single run, all of them."""
         if len(self._rows) < 2:
             return list(self.parameters)
         return [name for name in self.parameters if len({repr(row["parameters"].get(name)) for row in self._rows}) > 1]
 
     def ordered_metrics(self) -> list[str]:
-        """The metrics: objectives first, the most frequent of them before the others."""
+        """The metrics, objectives first, the most frequent ones leading."""
         first = [name for name, _ in self.objectives.most_common() if name in self.metrics]
         return first + [name for name in self.metrics if name not in first]
 
     def field(self, name: str) -> Field:
-        """Return what a person calls so. Raises AssayError for what no run has."""
+        """Return the field with a name. Raises AssayError if no run has it."""
         if name in _PLAIN or name == "age":
             return _plain(name)
         first, _, rest = name.partition(".")
@@ -93,7 +93,7 @@ def parameter(name: str, *, optional: bool = False) -> Field:
 
 
 def metric(name: str, *, optional: bool = False) -> Field:
-    """The field of a metric: its best value where the run's objective says what that is, else the last one."""
+    """The field of a metric: its best value if it is the run's objective, else the last one."""
 
     def value(row: RunRow) -> Any:
         summary = row["metrics"].get(name) or {}
@@ -105,7 +105,7 @@ def metric(name: str, *, optional: bool = False) -> Field:
 
 
 def default(names: Names, *, wide: bool) -> list[Field]:
-    """The columns of a table whose columns nobody has named; `wide`: with all parameters and who, why and with what."""
+    """The default columns of a table; `wide` adds all parameters, experiment, reason, owner and seed."""
     parameters = names.parameters if wide else names.differing()
     ordered = names.ordered_metrics()
     return [
@@ -118,7 +118,7 @@ def default(names: Names, *, wide: bool) -> list[Field]:
 
 
 def flat(names: Names, rows: Sequence[RunRow]) -> list[Field]:
-    """The columns of a file: every field by its full name, of metrics every summary that a run has."""
+    """The columns of a file: every field by its full name, every summary of each metric."""
     found = [_at((name,), name) for name in _PLAIN]
     found += [_at(("parameters", name), f"params.{name}") for name in names.parameters]
     for name in names.metrics:
@@ -128,13 +128,13 @@ def flat(names: Names, rows: Sequence[RunRow]) -> list[Field]:
 
 
 def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False) -> list[RunRow]:
-    """Sort runs: metrics the best first, times the newest first, all else upwards. Runs without the value come last.
+    """Sort runs: by a metric best first, by a time newest first, otherwise ascending. Runs without the value come last.
 
-    With a minus before the name, or `reverse`, the other way round. Of equals the order of the names counts.
+    A leading minus, or `reverse`, reverses the order. Runs with equal values are sorted by name.
     """
     reverse ^= by.startswith("-")
     field = names.field(by.removeprefix("-"))
-    downwards = field.path[0] in _TIMES or (field.path[0] == "metrics" and not names.minimized(field.path[1]))
+    descending = field.path[0] in _TIMES or (field.path[0] == "metrics" and not names.minimized(field.path[1]))
     known: list[tuple[Any, RunRow]] = []
     others: list[RunRow] = []
     for row in sorted(rows, key=lambda row: row["name"]):
@@ -143,12 +143,12 @@ def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False
             others.append(row)
         else:
             known.append((value, row))
-    known.sort(key=lambda each: _rank(each[0]), reverse=downwards ^ reverse)
+    known.sort(key=lambda each: _rank(each[0]), reverse=descending ^ reverse)
     return [row for _, row in known] + others
 
 
 def _rank(value: Any) -> tuple[int, Any]:
-    """Numbers before texts before all else, so that everything can be compared."""
+    """Return a sort key: numbers before strings before everything else."""
     if isinstance(value, bool | int | float):
         return 0, value
     return (1, value) if isinstance(value, str) else (2, repr(value))

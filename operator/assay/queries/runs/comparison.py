@@ -1,4 +1,4 @@
-"""Runs side by side: parameters, metrics and other fields, one row a field and one column a run. Pure."""
+"""Compares runs: parameters, metrics and other fields, with a row for each field. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from assay.api.objects import Raw, experiment_of
 from assay.planning.runs.recipe import containers_of, datasets_of, digests_of
 from assay.queries.references import near
 
-#: Of a metric; the first ones are shown without being asked for.
+#: The values of a metric, in the order of the rows.
 _VALUES = ("last", "best", "min", "max", "step", "count")
 
 
@@ -20,7 +20,7 @@ _STATUS = ("phase", "reason", "duration", "startTime", "completionTime")
 
 
 class Row(TypedDict):
-    """One field of all runs: a value for each of them, None where a run does not have it."""
+    """One field of all runs: a value for each run, None if it does not have the field."""
 
     field: str
     kind: str
@@ -36,15 +36,15 @@ class Comparison(TypedDict):
 
 
 def compared(runs: Sequence[Raw], metrics: Sequence[str] = ()) -> Comparison:
-    """Return all fields of runs, the parameters first; with ``metrics`` only theirs. Raises AssayError."""
+    """Return all fields of runs, parameters first; with ``metrics``, only those metrics. Raises AssayError."""
     facts = [_facts(run) for run in runs]
     order = sorted({key for each in facts for key in each}, key=_order(facts))
     known = {field.rpartition(".")[0].removeprefix("metrics.") for kind, field in order if kind == "metric"}
     for name in metrics:
         if name not in known:
-            raise ObjectNotFound(f"none of these runs has a metric {name}", hint=near(name, known))
-    wanted = [key for key in order if not metrics or key[1].rpartition(".")[0].removeprefix("metrics.") in metrics]
-    items = [_row(key, facts) for key in wanted]
+            raise ObjectNotFound(f"none of the runs has a metric {name}", hint=near(name, known))
+    selected = [key for key in order if not metrics or key[1].rpartition(".")[0].removeprefix("metrics.") in metrics]
+    items = [_row(key, facts) for key in selected]
     return Comparison(runs=[run["metadata"]["name"] for run in runs], items=items)
 
 
@@ -55,7 +55,7 @@ _KINDS = ("parameter", "metric", "outcome", "data", "code", "image", "model", "u
 
 
 def _order(facts: Sequence[Mapping[_Key, Any]]) -> Any:
-    """The order of the rows: by kind, then as the runs have them."""
+    """Return the sort key of the rows: by kind, then in the order of the runs' fields."""
     places = {key: at for each in reversed(facts) for at, key in enumerate(each)}
     return lambda key: (_KINDS.index(key[0]), places[key])
 
@@ -96,7 +96,7 @@ def _fields(run: Raw) -> Iterator[tuple[_Key, Any]]:
 
 
 def _metrics(spec: Raw, status: Raw) -> Iterator[tuple[_Key, Any]]:
-    """Yield the objective's values first, then those of the other metrics by name."""
+    """Yield the values of the objective, then those of the other metrics by name."""
     objective = (spec.get("objective") or {}).get("metric")
     found: Raw = status.get("metrics") or {}
     for name in sorted(found, key=lambda each: (each != objective, each)):

@@ -1,4 +1,4 @@
-"""What differs between two runs, field by field, with what the images of their pods had installed."""
+"""The fields in which two runs differ, including the packages in their images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.store.recorded import read_environment
 
 
 class Differing(TypedDict):
-    """One field that differs. A side that does not have it has null, and so has none of the two nothing."""
+    """One field that differs. The value of a side without the field is null; never both."""
 
     path: str
     kind: str
@@ -36,11 +36,11 @@ class Diff(TypedDict):
 
 
 def differences(access: Access, a: str, b: str, kinds: Sequence[str] = ()) -> Diff:
-    """Return the fields in which two runs differ; with ``kinds`` only of these. Raises AssayError."""
+    """Return the fields in which two runs differ; with ``kinds``, only those of these kinds. Raises AssayError."""
     for kind in kinds:
         if kind not in KINDS:
-            hint = near(kind, KINDS) or f"there are {', '.join(KINDS)}"
-            raise InvalidRequest(f"there is no kind of difference {kind}", hint=hint)
+            hint = near(kind, KINDS) or f"kinds: {', '.join(KINDS)}"
+            raise InvalidRequest(f"unknown kind of difference: {kind}", hint=hint)
     runs = [recorded.find(access, name) for name in (a, b)]
     sides = [Side(run, environment) for run, environment in zip(runs, _environments(access, runs), strict=True)]
     found = [each for each in compare(*sides) if not kinds or each.kind in kinds]
@@ -49,7 +49,7 @@ def differences(access: Access, a: str, b: str, kinds: Sequence[str] = ()) -> Di
 
 
 def _environments(access: Access, runs: Sequence[Raw]) -> list[Raw]:
-    """Return what the pods of runs ran in; of none of them, when one cannot be asked for: a side would seem empty."""
+    """Return the environments of the runs; all empty if one cannot be read, which would look like a difference."""
     try:
         return [read_environment(access.store, run) for run in runs]
     except (AssayError, StoreError) as error:

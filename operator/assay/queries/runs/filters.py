@@ -1,7 +1,7 @@
-"""`--where`: a CEL expression over a run, the same language as the gates of policies.
+"""`--where`: filters runs with a CEL expression, the language of the gates of policies.
 
-A run that lacks a field which the expression needs does not match. A field that no run at all has is a mistake, and is
-answered with what is written nearly like it.
+A run without a field that the expression needs does not match. If no run has the field, the filter raises an error that
+suggests similar names.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from assay.queries.runs.rows import RunRow
 
 Path = tuple[str, ...]
 
-#: What an expression may call fields of a row beside their own names.
+#: Alternative names of fields in an expression.
 ALIASES = {"params": "parameters", "tags": "labels"}
 VARIABLES = (*(name for name in RunRow.__annotations__ if name != "uid"), *ALIASES)
 _MISSING = object()
-#: A name that is wrong in a map of so many keys is answered with near ones alone.
+#: An error lists all keys of a map with up to this many; of a larger map, only similar ones.
 _FEW = 12
 
 
 class Filter:
-    """A compiled filter. ``undecided`` counts the runs that it could not be applied to, ``why`` says why not."""
+    """A compiled filter. ``undecided`` counts the runs that it failed for, ``why`` is the first reason."""
 
     def __init__(self, text: str) -> None:
-        """Compile it; raise AssayError, which says where it is wrong."""
+        """Compile the expression. Raises AssayError with the position of an error."""
         try:
             self._expression = expressions.compile(text, VARIABLES)
         except expressions.ExpressionError as error:
-            hint = _near_variable(error.message) or "docs/cli.md lists what it can be about"
-            raise InvalidRequest(f"--where: {error}", hint=hint) from None
+            hint = _near_variable(error.message) or "docs/cli.md lists the variables"
+            raise InvalidRequest(f"invalid --where: {error}", hint=hint) from None
         self._paths = _longest(self._expression.paths)
         self._unseen = {path for path in self._paths if len(path) > 1}
         self._keys: dict[Path, set[str]] = {}
@@ -42,15 +42,15 @@ class Filter:
 
     @property
     def unseen(self) -> bool:
-        """Whether there is a field that no run had so far."""
+        """Whether no run so far had one of the fields."""
         return bool(self._unseen)
 
     def matches(self, row: RunRow) -> bool:
-        """Return whether the run is one of those that are asked for."""
+        """Return whether the run matches the expression."""
         values, lacks = self._values(row)
         outcome = self._expression.evaluate_freely(values)
         if outcome.value is None and not lacks:
-            # The slower way takes what the library alone does not, such as integers of more than 64 bits.
+            # The slower evaluation supports what the library does not, such as integers of more than 64 bits.
             outcome = self._expression.evaluate(values)
         if outcome.value is None and not lacks:
             self.undecided += 1
@@ -58,14 +58,14 @@ class Filter:
         return bool(outcome.value)
 
     def check(self) -> None:
-        """Once all runs were seen: raise AssayError when no run has a field that the expression reads."""
+        """Call this after all runs: raises AssayError if no run has a field that the expression reads."""
         for path in sorted(self._unseen):
             end = max((len(above) for above in self._keys if path[: len(above)] == above), default=1)
             known = sorted(self._keys.get(path[:end], ()))
             raise unknown(".".join(path[: end + 1]), path[end], known)
 
     def _values(self, row: RunRow) -> tuple[dict[str, Any], bool]:
-        """Return what the expression reads of a row, and nothing else; and whether some of it is not there."""
+        """Return the values of a row that the expression reads, and whether any is missing."""
         found: dict[str, Any] = {}
         lacks = False
         for path in self._paths:
@@ -91,17 +91,19 @@ def unknown(written: str, key: str, known: Iterable[str]) -> InvalidRequest:
     known = sorted(known)
     hint = near(key, known)
     if not hint and known and len(known) <= _FEW:
-        hint = f"there are {', '.join(known)}"
-    return InvalidRequest(f"no run has {written}", hint=hint or "`assay runs -o json --limit 1` shows a run")
+        hint = f"known names: {', '.join(known)}"
+    return InvalidRequest(
+        f"no run has {written}", hint=hint or "`assay runs -o json --limit 1` shows the fields of a run"
+    )
 
 
 def _longest(paths: list[Path]) -> list[Path]:
-    """Return the paths without those that lie within another one: the whole of a map has all that is in it."""
+    """Return the paths without those inside another one: a whole map includes its keys."""
     return [path for path in paths if not any(path[: len(other)] == other for other in paths if other != path)]
 
 
 def _floats(value: Any) -> Any:
-    """Return the numbers of a value as floats, as the gates of policies see them."""
+    """Convert the numbers of a value to floats, as for the gates of policies."""
     if isinstance(value, dict):
         return {key: _floats(each) for key, each in value.items()}
     return to_float(value) if isinstance(value, int) and not isinstance(value, bool) else value

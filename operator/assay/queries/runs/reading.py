@@ -1,8 +1,7 @@
-"""Reads the runs of a namespace: from the API server, from what was kept of them, from the archive.
+"""Reads the runs of a namespace: from the API server, from a local cache, and from the archive.
 
-What was kept is never shown for its own sake: the API server is asked, as this user, for a table of the names and
-resource versions of all runs, which is a tenth of the work of all Runs. What is unchanged by it is taken from the
-cache, the rest is read.
+The cache is never used alone: every read requests, as this user, a table with the names and resource versions of all
+runs, which costs a tenth of listing the Runs. Unchanged rows are taken from the cache, the others are read.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.kube.sync import Kube
 from assay.queries.access import Access
-from assay.queries.runs.cache import Kept, RunCache
+from assay.queries.runs.cache import CachedRuns, RunCache
 from assay.queries.runs.rows import RunRow, of_record, of_run, timed
 
-#: Of the first page; and of all, where there are too many for one answer: 60 MB are 20,000.
+#: The size of the first page, and the maximum number of runs in one response: 20,000 runs are 60 MB.
 _PAGE, _AT_ONCE = 500, 50_000
 _DECODER, _SPACE = json.JSONDecoder(), re.compile(r"[\s,]*")
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
-#: All at once, at 125 bytes a run: where nothing has changed for minutes, the API server takes a second page, unlike
-#: the first, out of etcd, and that is 20 times the work.
+#: One page, at 125 bytes a run: after minutes without changes, the API server reads any page but the first from etcd,
+#: which is 20 times slower.
 _TABLE_PAGE = 50_000
-#: Fewer runs than this are read as quickly as compared.
-_WORTH_KEEPING = 1000
-#: As many that changed are read one by one, or one in twenty; of more, all are read.
+#: Reading fewer runs than this is as fast as comparing versions.
+_WORTH_CACHING = 1000
+#: Up to this many changed runs, or 5 % of all, are read one by one; beyond that, all runs are read.
 _FEW_CHANGES = 100
 _READERS = 8
 
@@ -39,9 +38,9 @@ _READERS = 8
 def read(
     access: Access, experiment: str = "", *, archived: bool = False, cached: bool = True
 ) -> Iterator[list[RunRow]]:
-    """Yield the runs of a namespace, or of one experiment, some at a time; those of the archive after the others.
+    """Yield the runs of a namespace, or of one experiment, in batches; archived runs last.
 
-    Those in the cluster come in the order of their names. Raises AssayError, StoreError.
+    Runs in the cluster are sorted by name. Raises AssayError, StoreError.
     """
     known: set[str] = set()
     cache = RunCache(access.kube.server, access.namespace) if cached and not experiment else None
@@ -56,7 +55,7 @@ def read(
 
 
 def _of_cluster(kube: Kube, namespace: str, experiment: str, cache: RunCache | None) -> Iterator[list[RunRow]]:
-    before, now = _kept(kube, namespace, cache) if cache and cache.there() else ({}, None)
+    before, now = _cached(kube, namespace, cache) if cache and cache.exists() else ({}, None)
     if now is not None:
         yield [row for _, row in now.values()]
     else:
@@ -65,18 +64,18 @@ def _of_cluster(kube: Kube, namespace: str, experiment: str, cache: RunCache | N
             some = {run["metadata"]["name"]: (run["metadata"]["resourceVersion"], of_run(run)) for run in page}
             now |= some
             yield [row for _, row in some.values()]
-    if cache and len(now) >= _WORTH_KEEPING and now != before:
+    if cache and len(now) >= _WORTH_CACHING and now != before:
         cache.save(now)
 
 
-# All of them
+# Reading all runs
 
 
 def _pages(kube: Kube, namespace: str, experiment: str) -> Iterator[list[Raw]]:
-    """Yield the Runs, the first ones as soon as they are there.
+    """Yield all Runs, the first ones as soon as they arrive.
 
-    The others come in one answer, unless they are very many: where nothing has happened for minutes, the API server has
-    all Runs in memory, and takes every page but the first out of etcd, which is several times the work.
+    The others come in one response, unless there are too many: after minutes without changes, the API server serves the
+    first page from memory, but reads all others from etcd, which is several times slower.
     """
     first, token, left = _page(kube, namespace, experiment, _PAGE)
     yield first
@@ -92,7 +91,7 @@ def _pages(kube: Kube, namespace: str, experiment: str) -> Iterator[list[Raw]]:
 
 
 def _page(kube: Kube, namespace: str, experiment: str, limit: int, token: str = "") -> tuple[list[Raw], str, int]:
-    """Return some Runs, the token of those behind them, and how many these are, as far as the API server says."""
+    """Return one page of Runs, the token of the next page, and the number of remaining Runs if known."""
     found = json.loads(_text(kube, namespace, experiment, str(limit), token))
     metadata = found.get("metadata") or {}
     left = metadata.get("remainingItemCount")
@@ -107,36 +106,36 @@ def _text(kube: Kube, namespace: str, experiment: str, limit: str = "", token: s
 
 
 def _items(text: str) -> Iterator[Raw]:
-    """Yield the items of a list one by one: all of them as objects would take five times the room of their text."""
+    """Yield the items of a list one by one: all of them as objects would take five times the memory of the text."""
     at = text.find('"items":[', 0, 200) + 9
     if at < 9:
         yield from json.loads(text).get("items") or []
         return
     while True:
-        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # always matches
         if text[at : at + 1] == "]":
             return
         item, at = _DECODER.raw_decode(text, at)
         yield item
 
 
-# What has changed
+# Reading changed runs
 
 
-def _kept(kube: Kube, namespace: str, cache: RunCache) -> tuple[Kept, Kept | None]:
-    """Return the runs as they were kept, and as they are now; None when all have to be read.
+def _cached(kube: Kube, namespace: str, cache: RunCache) -> tuple[CachedRuns, CachedRuns | None]:
+    """Return the runs as they were cached, and as they are now; None if all have to be read.
 
-    The API server is asked while the file is read: either takes as long.
+    Reads the file and the versions at the same time: both take equally long.
     """
-    with ThreadPoolExecutor(1) as asking:
-        asked = asking.submit(_versions, kube, namespace)
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(_versions, kube, namespace)
         before = cache.load()
-        versions = asked.result()
+        versions = future.result()
     return before, _renewed(kube, namespace, before, versions) if before and versions is not None else None
 
 
-def _renewed(kube: Kube, namespace: str, before: Kept, versions: dict[str, str]) -> Kept | None:
-    """Return the runs as they are now, most of them as they were kept; None when all have to be read."""
+def _renewed(kube: Kube, namespace: str, before: CachedRuns, versions: dict[str, str]) -> CachedRuns | None:
+    """Return the current runs, unchanged ones from the cache; None if all have to be read."""
     same = {name for name, version in versions.items() if name in before and before[name][0] == version}
     changed = [name for name in versions if name not in same]
     few = len(changed) <= max(_FEW_CHANGES, len(versions) // 20)
@@ -148,15 +147,15 @@ def _renewed(kube: Kube, namespace: str, before: Kept, versions: dict[str, str])
     return {name: before[name] if name in same else read[name] for name in versions if name in same or name in read}
 
 
-def _same_cluster(kube: Kube, namespace: str, before: Kept, same: set[str]) -> bool:
-    """Whether what was kept is of this cluster, not of one that had its address before: UIDs are never the same."""
+def _same_cluster(kube: Kube, namespace: str, before: CachedRuns, same: set[str]) -> bool:
+    """Whether the cache is of this cluster, not of an earlier one at the same address: UIDs are unique."""
     name = min(same)
     found = _one(kube, namespace, name)
     return found is not None and found["metadata"]["uid"] == before[name][1]["uid"]
 
 
 def _versions(kube: Kube, namespace: str) -> dict[str, str] | None:
-    """Return the resource version of every run by its name; None when the API server's table does not have them."""
+    """Return the resource version of every run by name; None if the API server's table does not have them."""
     found: dict[str, str] = {}
     token = ""
     while True:
@@ -174,7 +173,7 @@ def _versions(kube: Kube, namespace: str) -> dict[str, str] | None:
 
 
 def _one(kube: Kube, namespace: str, name: str) -> Raw | None:
-    """Return a Run, None when there is none; asked for in a way that takes the right to list, and no other."""
+    """Return a Run, None if it does not exist. Uses list, so that users need no other verb."""
     return next(iter(kube.list(RUNS, namespace, fields=f"metadata.name={name}")), None)
 
 

@@ -1,7 +1,7 @@
-"""A run by its name, also one that is gone from the cluster: then the store's record of it says what it was.
+"""Finds a run by name, in the cluster or, if it was deleted, by its record in the store.
 
-digits-3            the Run in the cluster, else the newest record of that name
-digits/digits-3     the same, of a run of the experiment `digits`
+digits-3            the Run in the cluster, otherwise the newest record with that name
+digits/digits-3     the same, only for runs of the experiment `digits`
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _OWN = "_"
 
 
 def find(access: Access, text: str) -> Raw:
-    """Return a run with its status: the Run as it is, or as its record has it. Raises AssayError.
+    """Return a run with its status, from the cluster or from its record. Raises AssayError.
 
-    Of several records with the name it is the newest; which one that is, is said.
+    If several records have the name, it returns the newest and notes its UID.
     """
     experiment, _, name = text.rpartition("/")
     live = access.kube.find(RUNS, access.namespace, name)
@@ -33,17 +33,17 @@ def find(access: Access, text: str) -> Raw:
     try:
         found = _recorded(access, experiment, name)
     except (AssayError, StoreError) as error:
-        access.note(f"only the cluster was searched: {error}")
+        access.note(f"searched only the cluster, not the store: {error}")
         found = []
     if found:
         return _newest(access, found)
     if experiment:
-        raise ObjectNotFound(f"the experiment {experiment} has no run {name}, and no record of one")
+        raise ObjectNotFound(f"experiment {experiment} has no run {name}, neither in the cluster nor in the store")
     return references.run(access, name)
 
 
 def pod_of(run: Raw) -> str:
-    """Return the name of the pod that counts, else of the newest one; "" when no pod is known."""
+    """Return the name of the pod that counts, otherwise of the newest one; "" if there are none."""
     status = run.get("status") or {}
     attempts = status.get("attempts") or []
     return layout.counting_pod(run) or (attempts[-1]["pod"] if attempts else "")
@@ -53,7 +53,7 @@ def pod_of(run: Raw) -> str:
 
 
 def _recorded(access: Access, experiment: str, name: str) -> list[Raw]:
-    """Return the runs that had a name, as their records have them. Looks first where a name says that it belongs."""
+    """Return the recorded runs with a name. Searches the experiment that the name suggests first."""
     try:
         layout.run_prefix(access.namespace, experiment or None, name, "u")
     except ValueError:
@@ -76,7 +76,7 @@ def _in_folder(access: Access, name: str, folder: str) -> list[Raw]:
 
 
 def _read(access: Access, experiment: str | None, name: str, uid: str) -> Raw | None:
-    """Return one run; None of a record that was never closed, or cannot be believed."""
+    """Return one run; None if its record is not closed or not valid."""
     store, namespace = access.store, access.namespace
     try:
         archived = archive.read_archived(store, namespace, experiment, name, uid)
@@ -84,7 +84,7 @@ def _read(access: Access, experiment: str | None, name: str, uid: str) -> Raw | 
     except NotFound:
         return None
     except (RecordError, ValueError) as error:
-        access.note(f"a record was passed over: {error}")
+        access.note(f"skipped an invalid record: {error}")
         return None
 
 

@@ -1,4 +1,4 @@
-"""A run as a row: what the command line shows of a run, filters by, and keeps; of the cluster or of the archive."""
+"""A run as a row, to show, filter and cache it; from the cluster or from the archive."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class RunRow(TypedDict):
     """One run, as `assay runs -o json` prints it.
 
-    Times are RFC 3339 texts, "" where they are not known; ``duration`` is in seconds, until now for a run that goes on;
-    ``metrics`` and ``datasets`` are by name. ``archived`` runs have no object in the cluster any more.
+    Times are RFC 3339 strings, "" if unknown. ``duration`` is in seconds, until now for a running run. ``metrics`` and
+    ``datasets`` are by name. ``archived`` runs no longer have an object in the cluster.
     """
 
     name: str
@@ -46,7 +46,7 @@ class RunRow(TypedDict):
 
 
 def of_run(run: Raw, *, archived: bool = False) -> RunRow:
-    """Return the row of a Run, but for its duration, which depends on the time."""
+    """Return the row of a Run without its duration, which depends on the current time."""
     metadata, spec, status = run["metadata"], run.get("spec") or {}, run.get("status") or {}
     labels = metadata.get("labels") or {}
     return {
@@ -73,7 +73,7 @@ def of_run(run: Raw, *, archived: bool = False) -> RunRow:
 
 
 def of_record(record: RecordedRun) -> RunRow:
-    """Return the row of a run of the archive, which knows less of it."""
+    """Return the row of an archived run. The archive does not have all fields."""
     return {
         "name": record.name,
         "uid": record.uid,
@@ -98,7 +98,7 @@ def of_record(record: RecordedRun) -> RunRow:
 
 
 def timed(rows: Iterable[RunRow], now: datetime | None = None) -> list[RunRow]:
-    """Fill in how long each has taken."""
+    """Fill in the durations."""
     now = now or datetime.now(UTC)
     found = list(rows)
     for row in found:
