@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from tests import generated, registry
 from tests.benchmarks import mlflow_server
 from tests.benchmarks.assay_client import names, search_command
-from tests.cli.told import Point, Told
+from tests.cli.stand_in import Point, StandIn
 from tests.cluster import paths
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
@@ -89,7 +89,7 @@ async def _fill(cluster: LocalCluster, interpreter: Path, database: Path) -> Non
     await generated.fill(cluster, NAMESPACE, runs)
     print(f"# {POINTS} points into the store", flush=True)
     run = cluster.api.get(f"/apis/assay.dev/v1alpha1/namespaces/{NAMESPACE}/runs/{RUN}")
-    Told(cluster, NAMESPACE).compacted(run, f"{RUN}-pod", points, database.parent)
+    StandIn(cluster, NAMESPACE).compacted(run, f"{RUN}-pod", points, database.parent)
     print("# the same into MLflow's database", flush=True)
     lines = [*map(_line, runs), *_curve_lines(points)]
     mlflow_server.fill(interpreter, database, "".join(f"{json.dumps(line)}\n" for line in lines))

@@ -1,4 +1,4 @@
-"""Holds every JSON answer that a test gets to docs/cli.schema.json: what it does not list may not be there either."""
+"""Validates every JSON answer in a test against docs/cli.schema.json, without additional keys."""
 
 import json
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs/cli.schema.json"
-#: Of long lists the beginning is enough, and looking at all of them takes minutes.
+#: Checking only the beginning of long lists: all of it takes minutes.
 _LONGEST = 50
 
 
 def check(argv: Sequence[str], printed: str) -> None:
-    """Fail unless what a command has printed is an answer of it; says nothing of what is no JSON answer."""
+    """Fail if the JSON output of a command violates its schema; other output is ignored."""
     if not printed.strip() or _format(argv) != "json":
         return
     answers = _schema()["x-assay-answers"]

@@ -1,4 +1,4 @@
-"""`assay` as people run it, with a kubeconfig and, where it is needed, keys of the store."""
+"""Runs `assay` like a user, with a kubeconfig and, if needed, keys of the store."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = ["PROGRAM", "Answer", "run", "run_process"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
@@ -37,12 +37,12 @@ class Answer:
 
 
 def run(*argv: str, environment: Mapping[str, str], stdin: str = "", cwd: Path | None = None) -> Answer:
-    """Run `assay` in this process, with the environment's variables beside this process's own."""
+    """Run `assay` in this process, with additional environment variables."""
     return _answer(argv, running.in_process(argv, environment, stdin, cwd))
 
 
 def run_process(*argv: str, environment: Mapping[str, str], stdin: str = "", cwd: Path | None = None) -> Answer:
-    """Run `assay` as people do, as a process of its own."""
+    """Run `assay` as a separate process."""
     return _answer(argv, running.as_process(argv, environment, stdin, cwd))
 
 

@@ -1,4 +1,4 @@
-"""What commands have printed before, to compare with: text for text. ASSAY_GOLDEN=write keeps what they print now."""
+"""Compares output with golden files. ASSAY_GOLDEN=write replaces the files with the current output."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ _FOLDER = Path(__file__).parent / "golden"
 
 
 def check(name: str, text: str) -> None:
-    """Fail unless the text is the one of golden/<name>.txt."""
+    """Fail unless the text equals golden/<name>.txt."""
     file = _FOLDER / f"{name}.txt"
     if os.environ.get("ASSAY_GOLDEN") == "write":
         file.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Lineage, history, the trail, and a version as a manifest for elsewhere: against a real API server and store."""
+"""Lineage, history, the trail, and exported versions, with a real API server and store."""
 
 import json
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def test_lineage_goes_from_the_deployment_to_the_data(assay: Assay, served: Obje
 
 
 @pytest.mark.parametrize("what", ["digits.champion", "digits@champion", "digits.v1", "models:/digits/1", "digits-3"])
-def test_lineage_can_begin_anywhere(assay: Assay, served: Objects, what: str) -> None:
+def test_lineage_can_start_at_any_object(assay: Assay, served: Objects, what: str) -> None:
     found = assay("lineage", what, "-o", "json").json()
     kinds = {node["kind"] for node in found["nodes"]}
     assert {"version", "run", "code", "data", "parameters"} <= kinds
@@ -112,7 +112,7 @@ def test_lineage_can_begin_anywhere(assay: Assay, served: Objects, what: str) ->
     assert {end for edge in found["edges"] for end in (edge["from"], edge["to"])} <= known
 
 
-def test_lineage_of_a_version_whose_run_is_gone_is_what_the_version_knows(assay: Assay, served: Objects) -> None:
+def test_lineage_of_a_version_with_a_deleted_run_uses_its_provenance(assay: Assay, served: Objects) -> None:
     served.kubectl("delete", "run", "digits-3")
     lines = assay("lineage", "digits.v1").lines
     assert any("made by run digits-3" in line and "state=not in the cluster" in line for line in lines)
@@ -128,7 +128,7 @@ def test_lineage_is_drawn_for_graphviz_and_mermaid(assay: Assay, served: Objects
     assert any("-->|made by|" in line for line in mermaid)
 
 
-def test_what_does_not_exist_is_answered_with_what_is_near(assay: Assay, served: Objects) -> None:
+def test_unknown_objects_get_suggestions(assay: Assay, served: Objects) -> None:
     answer = assay("lineage", "digit.champion")
     assert answer.code == 3
     assert "did you mean digits.champion?" in answer.err
@@ -143,28 +143,28 @@ def test_what_does_not_exist_is_answered_with_what_is_near(assay: Assay, served:
 
 
 @pytest.fixture
-def told(objects: Objects) -> Objects:
+def trail(objects: Objects) -> Objects:
     """A trail: two versions, an approval, two bindings and a rollback, and its head where the operator keeps it."""
-    trail = AuditTrail(objects.store, objects.namespace)
+    written = AuditTrail(objects.store, objects.namespace)
 
-    def tell(action: Action, kind: str, name: str, hour: int, actor: str, **more: Any) -> None:
+    def append(action: Action, kind: str, name: str, hour: int, actor: str, **more: Any) -> None:
         about = AuditObject(kind=kind, namespace=objects.namespace, name=name)
         time = f"2026-03-14T{hour:02}:00:00Z"
-        trail.append(AuditEvent(event=f"e{hour}", time=time, actor=actor, action=action, object=about, **more))
+        written.append(AuditEvent(event=f"e{hour}", time=time, actor=actor, action=action, object=about, **more))
 
     source = {"repository": "https://git.example.com/ml/digits", "revision": "3f2c0e"}
     first = {"run": "digits-3", "source": source, "datasets": [{"name": "digits", "version": "2.1", "digest": D2}]}
     given = {"alias": "champion", "id": "1", "approver": "rita"}
-    tell(Action.VERSION_REGISTERED, "ModelVersion", "digits.v1", 8, "dora", digests={"artifact": D1}, after=first)
-    tell(Action.APPROVAL_GIVEN, "ModelVersion", "digits.v1", 9, "rita", digests={"artifact": D1}, after=given)
+    append(Action.VERSION_REGISTERED, "ModelVersion", "digits.v1", 8, "dora", digests={"artifact": D1}, after=first)
+    append(Action.APPROVAL_GIVEN, "ModelVersion", "digits.v1", 9, "rita", digests={"artifact": D1}, after=given)
     for hour, action, version, digest in [
         (10, Action.ALIAS_BOUND, 1, D1),
         (13, Action.ALIAS_BOUND, 2, D2),
         (16, Action.ROLLED_BACK, 1, D1),
     ]:
         after = {"version": version, "digest": digest}
-        tell(action, "ModelAlias", "digits.champion", hour, "argo", after=after, reason=f"because {hour}")
-    heads = json.dumps({"data": {objects.namespace: str(trail.head)}})
+        append(action, "ModelAlias", "digits.champion", hour, "argo", after=after, reason=f"because {hour}")
+    heads = json.dumps({"data": {objects.namespace: str(written.head)}})
     cluster = objects.cluster
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "assay-audit-heads"}}
     cluster.kubectl("apply", "-n", "assay-system", "-f", "-", stdin=json.dumps(config))
@@ -172,7 +172,7 @@ def told(objects: Objects) -> Objects:
     return objects
 
 
-def test_history_is_the_trail_s_word_on_an_alias(assay: Assay, told: Objects) -> None:
+def test_history_lists_the_bindings_of_an_alias(assay: Assay, trail: Objects) -> None:
     lines = assay("history", "digits.champion").lines
     assert [line.split()[:3] for line in lines[1:]] == [
         ["v1", "2026-03-14T16:00:00Z", "now"],
@@ -183,7 +183,7 @@ def test_history_is_the_trail_s_word_on_an_alias(assay: Assay, told: Objects) ->
     assert "rita" not in lines[2]
 
 
-def test_history_at_a_moment_says_who_what_and_from_which_data(assay: Assay, told: Objects) -> None:
+def test_history_at_a_time_shows_actor_version_and_origin(assay: Assay, trail: Objects) -> None:
     answer = assay("history", "digits.champion", "--at", "2026-03-14T12:05Z").out
     assert "digits.champion pointed to v1 at 2026-03-14T12:05Z" in answer
     assert "approved by rita" in answer
@@ -200,12 +200,12 @@ def test_history_at_a_moment_says_who_what_and_from_which_data(assay: Assay, tol
     assert "2026-03-14T14:05Z" in wrong.err
 
 
-def test_an_untouched_trail_is_intact_and_a_changed_one_is_not(assay: Assay, told: Objects) -> None:
+def test_an_untouched_trail_is_intact_and_a_changed_one_is_not(assay: Assay, trail: Objects) -> None:
     answer = assay("audit", "verify")
     assert answer.code == 0, answer.err
     assert "intact, 5 records" in answer.out
-    key = f"audit/{told.namespace}/000000000003.json"
-    told.store.put_bytes(key, told.store.get_bytes(key, 1 << 20).replace(b'"argo"', b'"rita"'), "application/json")
+    key = f"audit/{trail.namespace}/000000000003.json"
+    trail.store.put_bytes(key, trail.store.get_bytes(key, 1 << 20).replace(b'"argo"', b'"rita"'), "application/json")
     answer = assay("audit", "verify")
     assert answer.code == 6
     assert "NOT INTACT" in answer.out
@@ -215,12 +215,12 @@ def test_an_untouched_trail_is_intact_and_a_changed_one_is_not(assay: Assay, tol
     assert json.loads(found.out)["findings"][0]["kind"] in ("changed", "overwritten")
 
 
-def test_a_trail_that_was_cut_is_noticed_by_the_head_that_the_operator_keeps(assay: Assay, told: Objects) -> None:
-    told.store.delete(f"audit/{told.namespace}/000000000005.json")
+def test_the_operators_head_reveals_a_truncated_trail(assay: Assay, trail: Objects) -> None:
+    trail.store.delete(f"audit/{trail.namespace}/000000000005.json")
     answer = assay("audit", "verify")
     assert answer.code == 6
     assert "the trail ends with record 4" in answer.out
-    # Who may not read the head is told that nothing is proven, and what would prove it.
+    # Who may not read the head is trail that nothing is proven, and what would prove it.
     unseen = assay("audit", "verify", "--as", "nobody")
     assert unseen.code == 6
     assert "NOT PROVEN, 4 records" in unseen.out
@@ -230,14 +230,14 @@ def test_a_trail_that_was_cut_is_noticed_by_the_head_that_the_operator_keeps(ass
     assert json.loads(assay("audit", "verify", "--as", "nobody", "-o", "json").out)["intact"] is False
 
 
-def test_the_head_is_found_wherever_the_operator_lives(assay: Assay, told: Objects, governed: Cluster) -> None:
-    """Whoever is signed in finds the operator's namespace; its head is for those who may read it there."""
-    governed.kubectl("create", "namespace", elsewhere := f"{told.namespace}-platform")
+def test_the_head_is_found_in_the_operators_namespace(assay: Assay, trail: Objects, governed: Cluster) -> None:
+    """Any user finds the operator's namespace; reading the head there needs a right."""
+    governed.kubectl("create", "namespace", elsewhere := f"{trail.namespace}-platform")
     heads = governed.kubectl("get", "configmap", "assay-audit-heads", "-n", "assay-system", "-o", "json")
     move = {**json.loads(heads), "metadata": {"name": "assay-audit-heads", "namespace": elsewhere}}
     annotate = ("annotate", "--overwrite", "validatingadmissionpolicy", "assay-status")
     place = "assay.dev/operator-namespace"
-    hidden = {"data": {told.namespace: None}}
+    hidden = {"data": {trail.namespace: None}}
     here = ("patch", "configmap", "assay-audit-heads", "-n", "assay-system", "--type=merge", "-p")
     try:
         governed.kubectl("create", "-f", "-", stdin=json.dumps(move))
@@ -253,22 +253,22 @@ def test_the_head_is_found_wherever_the_operator_lives(assay: Assay, told: Objec
         governed.kubectl("delete", "namespace", elsewhere, "--wait=false")
 
 
-def test_a_record_that_is_not_signed_by_the_operator_is_seen(assay: Assay, told: Objects, tmp_path: Path) -> None:
+def test_records_without_the_operators_signature_are_reported(assay: Assay, trail: Objects, tmp_path: Path) -> None:
     ours, theirs = keys.new_key(), keys.new_key()
     public = tmp_path / "public-keys.pem"
     public.write_bytes(keys.public_pem(ours.public_key()))
-    kept = Head(5, sha256_of(told.store.get_bytes(f"audit/{told.namespace}/000000000005.json", 1 << 20)))
+    kept = Head(5, sha256_of(trail.store.get_bytes(f"audit/{trail.namespace}/000000000005.json", 1 << 20)))
 
     def append(name: str, key: keys.PrivateKey | None, hint: Head) -> Head:
         ring = keys.Keyring.of(key)
-        trail = AuditTrail(
-            told.store,
-            told.namespace,
+        chain = AuditTrail(
+            trail.store,
+            trail.namespace,
             hint,
             sign=lambda line: Signature(ring.signing_id, ring.sign(line)) if key else None,
         )
-        thing = AuditObject(kind="ModelAlias", namespace=told.namespace, name="digits.champion")
-        return trail.append(AuditEvent(event=name, actor="rita", action=Action.ALIAS_BOUND, object=thing)).head
+        thing = AuditObject(kind="ModelAlias", namespace=trail.namespace, name="digits.champion")
+        return chain.append(AuditEvent(event=name, actor="rita", action=Action.ALIAS_BOUND, object=thing)).head
 
     head = append("signed", ours, kept)
     verify = ("audit", "verify", f"--expect={head}", f"--key={public}")
@@ -284,7 +284,7 @@ def test_a_record_that_is_not_signed_by_the_operator_is_seen(assay: Assay, told:
     assert nothing.code == 2
 
 
-def test_an_export_answers_without_a_store(assay: Assay, told: Objects, tmp_path: Path) -> None:
+def test_an_export_works_without_a_store(assay: Assay, trail: Objects, tmp_path: Path) -> None:
     target = tmp_path / "trail.jsonl"
     head = tmp_path / "head.txt"
     assert "5 records, head 5:" in assay("audit", "export", "--to", str(target), "--head", str(head)).out
@@ -300,9 +300,9 @@ def test_an_export_answers_without_a_store(assay: Assay, told: Objects, tmp_path
     assert "Secret assay-store" in nothing.err
 
 
-def test_a_person_s_keys_come_from_a_secret_that_they_may_read(assay: Assay, told: Objects) -> None:
-    settings = StoreConfig.from_environment(told.cluster.store.environment())
-    told.kubectl(
+def test_keys_of_the_store_come_from_a_secret(assay: Assay, trail: Objects) -> None:
+    settings = StoreConfig.from_environment(trail.cluster.store.environment())
+    trail.kubectl(
         "create",
         "secret",
         "generic",
@@ -314,7 +314,7 @@ def test_a_person_s_keys_come_from_a_secret_that_they_may_read(assay: Assay, tol
     )
     without = {"ASSAY_STORE_ENDPOINT": ""}
     assert len(assay("audit", "list", **without).lines) == 6
-    told.kubectl("patch", "secret", "assay-store", "--type=merge", "-p", '{"data": {"secretKey": null}}')
+    trail.kubectl("patch", "secret", "assay-store", "--type=merge", "-p", '{"data": {"secretKey": null}}')
     answer = assay("audit", "list", **without)
     assert answer.code == 4
     assert "has no secretKey" in answer.err
@@ -323,7 +323,7 @@ def test_a_person_s_keys_come_from_a_secret_that_they_may_read(assay: Assay, tol
 # A manifest for elsewhere
 
 
-def test_an_exported_version_is_accepted_by_a_namespace_that_may_name_its_bytes(
+def test_an_exported_version_is_accepted_with_allowed_prefixes(
     assay: Assay, served: Objects, governed: Cluster
 ) -> None:
     answer = assay("export", "digits.champion")

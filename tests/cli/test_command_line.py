@@ -1,4 +1,4 @@
-"""What all commands have in common: who asks, where, and how it is said that something cannot be done."""
+"""What all commands have in common: users, clusters, and errors."""
 
 import json
 from collections.abc import Callable
@@ -22,20 +22,20 @@ def assay(governed: Cluster, namespace: str) -> Assay:
     return lambda *argv, **more: run_process(*argv, "-n", namespace, environment={**environment, **more})
 
 
-def test_a_person_without_a_cluster_is_told_how_to_name_one(tmp_path: Path) -> None:
+def test_without_a_kubeconfig_the_error_explains_how_to_select_a_cluster(tmp_path: Path) -> None:
     answer = run_process("runs", environment={"KUBECONFIG": str(tmp_path / "none")})
     assert answer.code == 2
     assert "cannot use the kubeconfig" in answer.err
     assert "--kubeconfig" in answer.err
 
 
-def test_what_is_typed_wrongly_is_answered_with_what_is_near() -> None:
+def test_a_misspelled_command_gets_suggestions() -> None:
     answer = run_process("version", environment={})
     assert answer.code == 2
     assert "Did you mean" in answer.err
 
 
-def test_a_person_sees_with_their_own_rights_alone(assay: Assay, governed: Cluster, namespace: str) -> None:
+def test_commands_use_only_the_users_own_rights(assay: Assay, governed: Cluster, namespace: str) -> None:
     governed.kubectl(
         "create", "-n", namespace, "-f", "-", stdin=json.dumps(registry.model_version("digits", 1, namespace=namespace))
     )
@@ -46,7 +46,7 @@ def test_a_person_sees_with_their_own_rights_alone(assay: Assay, governed: Clust
     assert "kubectl auth can-i" in refused.err
 
 
-def test_a_kubeconfig_that_acts_as_somebody_does_so_here_too(
+def test_impersonation_in_the_kubeconfig_is_honoured(
     assay: Assay, governed: Cluster, namespace: str, impersonate: Callable[..., Path]
 ) -> None:
     manifest = registry.model_version("digits", 1, namespace=namespace)
@@ -59,7 +59,7 @@ def test_a_kubeconfig_that_acts_as_somebody_does_so_here_too(
     assert 'User "nobody"' in other.err
 
 
-def test_a_cluster_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(
         "{apiVersion: v1, kind: Config, current-context: x, users: [{name: x, user: {}}],"

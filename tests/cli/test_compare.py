@@ -1,4 +1,4 @@
-"""Runs side by side, and what differs between two of them; also once they are gone from the cluster."""
+"""`assay compare`: runs side by side, also after they were deleted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from assay.controllers.tracking import records
 from assay.store import archive
 from tests.cli import golden
 from tests.cli.conftest import Answer
-from tests.cli.told import BEGUN, Told, metric
+from tests.cli.stand_in import BEGUN, StandIn, metric
 from tests.conftest import Cluster
 
 pytestmark = pytest.mark.integration
@@ -20,11 +20,11 @@ DIGEST = "sha256:" + "ab" * 32
 
 
 @pytest.fixture
-def told(governed: Cluster, namespace: str) -> Told:
-    return Told(governed, namespace)
+def stand_in(governed: Cluster, namespace: str) -> StandIn:
+    return StandIn(governed, namespace)
 
 
-def ended(told: Told, name: str, depth: int, score: float, **more: Any) -> Raw:
+def ended(stand_in: StandIn, name: str, depth: int, score: float, **more: Any) -> Raw:
     """A run of the experiment `digits` that has succeeded."""
     status = {
         "phase": "Succeeded",
@@ -37,13 +37,13 @@ def ended(told: Told, name: str, depth: int, score: float, **more: Any) -> Raw:
     }
     objective = {"metric": "score", "direction": "maximize"}
     spec = {"parameters": {"depth": depth, "lr": 0.1}, "objective": objective, **more}
-    return told.run(name, status, experiment="digits", **spec)
+    return stand_in.run(name, status, experiment="digits", **spec)
 
 
-def test_what_differs_stands_side_by_side(assay: Assay, told: Told) -> None:
-    ended(told, "digits-1", 2, 0.75)
-    ended(told, "digits-3", 3, 0.9375)
-    told.run("digits-4", {"phase": "Running", "startTime": BEGUN}, experiment="digits", parameters={"lr": 0.1})
+def test_differing_fields_are_shown_side_by_side(assay: Assay, stand_in: StandIn) -> None:
+    ended(stand_in, "digits-1", 2, 0.75)
+    ended(stand_in, "digits-3", 3, 0.9375)
+    stand_in.run("digits-4", {"phase": "Running", "startTime": BEGUN}, experiment="digits", parameters={"lr": 0.1})
     golden.check("compare", assay("compare", "digits-1", "digits-3", "digits-4").out)
     two = assay("compare", "digits-1", "digits-3")
     assert two.lines[1].split() == ["params.depth", "2", "3"]
@@ -54,9 +54,9 @@ def test_what_differs_stands_side_by_side(assay: Assay, told: Told) -> None:
     ]
 
 
-def test_the_same_as_documents(assay: Assay, told: Told) -> None:
-    ended(told, "digits-1", 2, 0.75)
-    ended(told, "digits-3", 3, 0.9375)
+def test_comparison_as_json_and_csv(assay: Assay, stand_in: StandIn) -> None:
+    ended(stand_in, "digits-1", 2, 0.75)
+    ended(stand_in, "digits-3", 3, 0.9375)
     found = assay("compare", "digits-1", "digits-3", "--metric", "loss", "-o", "json").json()
     assert found["runs"] == ["digits-1", "digits-3"]
     assert [row["field"] for row in found["items"]] == [f"metrics.loss.{part}" for part in ("last", "min", "max")]
@@ -70,8 +70,8 @@ def test_the_same_as_documents(assay: Assay, told: Told) -> None:
     assert (head, first) == ("field,digits-1,digits-3", "params.depth,2,3")
 
 
-def test_names_that_are_not_there_are_answered_with_near_ones(assay: Assay, told: Told) -> None:
-    ended(told, "digits-1", 2, 0.75)
+def test_unknown_runs_and_metrics_get_suggestions(assay: Assay, stand_in: StandIn) -> None:
+    ended(stand_in, "digits-1", 2, 0.75)
     missing = assay("compare", "digits-1", "digit-1")
     assert missing.code == 3
     assert "did you mean digits-1?" in missing.err
@@ -81,13 +81,13 @@ def test_names_that_are_not_there_are_answered_with_near_ones(assay: Assay, told
     assert assay("compare", "digits-1").code == 2
 
 
-def test_a_run_that_is_gone_is_read_from_its_record(assay: Assay, told: Told) -> None:
+def test_a_deleted_run_is_read_from_its_record(assay: Assay, stand_in: StandIn) -> None:
     for name, depth in (("digits-1", 2), ("digits-2", 3)):
-        run = ended(told, name, depth, 0.9)
-        records.open_record(told.store, run)
-        records.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
-        archive.write_archived(told.store, told.prefix(run), run)
-    told.remove("run", "digits-2")
+        run = ended(stand_in, name, depth, 0.9)
+        records.open_record(stand_in.store, run)
+        records.close_record(stand_in.store, run, "Succeeded", "JobComplete", [], "")
+        archive.write_archived(stand_in.store, stand_in.prefix(run), run)
+    stand_in.remove("run", "digits-2")
     found = assay("compare", "digits-1", "digits-2", "-o", "json").json()
     assert found["items"][0] == {"field": "params.depth", "kind": "parameter", "same": False, "values": [2, 3]}
     assert assay("compare", "digits-1", "digits/digits-2").code == 0
@@ -98,15 +98,15 @@ def test_a_run_that_is_gone_is_read_from_its_record(assay: Assay, told: Told) ->
     assert "searched only the cluster" in alone.err
 
 
-def test_a_name_that_was_used_twice_is_the_newest_run_of_it(assay: Assay, told: Told) -> None:
-    ended(told, "digits-1", 1, 0.9)
+def test_a_name_used_twice_selects_the_newest_run(assay: Assay, stand_in: StandIn) -> None:
+    ended(stand_in, "digits-1", 1, 0.9)
     for depth, hour in ((5, "13"), (7, "14")):
-        run = ended(told, "digits-9", depth, 0.9)
+        run = ended(stand_in, "digits-9", depth, 0.9)
         run["status"]["completionTime"] = f"2026-03-01T{hour}:00:00Z"
-        records.open_record(told.store, run)
-        records.close_record(told.store, run, "Succeeded", "JobComplete", [], "")
-        archive.write_archived(told.store, told.prefix(run), run)
-        told.remove("run", "digits-9")
+        records.open_record(stand_in.store, run)
+        records.close_record(stand_in.store, run, "Succeeded", "JobComplete", [], "")
+        archive.write_archived(stand_in.store, stand_in.prefix(run), run)
+        stand_in.remove("run", "digits-9")
     found = assay("compare", "digits-1", "digits-9", "-o", "json")
     assert found.json()["items"][0]["values"] == [1, 7]
     assert "2 records have the name digits-9" in found.err

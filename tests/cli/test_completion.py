@@ -1,4 +1,4 @@
-"""Completion as shells ask for it: the commands, their options, and names that are in the cluster at this moment."""
+"""Shell completion of commands, options and names in the cluster."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ import pytest
 from tests import registry
 from tests.cli.conftest import run
 from tests.cli.running import TIMEOUT_SECONDS
-from tests.cli.told import Told
+from tests.cli.stand_in import StandIn
 from tests.cluster import fetched
 from tests.conftest import Cluster
 
@@ -23,15 +23,15 @@ Complete = Callable[..., list[str]]
 
 
 @pytest.fixture
-def told(governed: Cluster, namespace: str) -> Told:
+def stand_in(governed: Cluster, namespace: str) -> StandIn:
     """Two runs, two versions and an alias."""
-    told = Told(governed, namespace)
+    stand_in = StandIn(governed, namespace)
     for name in ("digits-1", "digits-2"):
-        told.run(name)
+        stand_in.run(name)
     for number in (23, 24):
-        told.create(registry.model_version("digits", number, namespace=namespace))
-    told.create(registry.model_alias("digits", "champion", 24))
-    return told
+        stand_in.create(registry.model_version("digits", number, namespace=namespace))
+    stand_in.create(registry.model_alias("digits", "champion", 24))
+    return stand_in
 
 
 def environment(cluster: Cluster, **more: str) -> dict[str, str]:
@@ -49,7 +49,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 @pytest.fixture
 def in_bash(governed: Cluster) -> Complete:
-    """What bash offers for the words of a line, the last one being begun."""
+    """The completions of bash for the words of a line."""
 
     def complete(*words: str, **more: str) -> list[str]:
         argv = ["bash", "--norc", "-c", BASH, "bash", "assay", *words]
@@ -64,7 +64,7 @@ def in_bash(governed: Cluster) -> Complete:
 
 @pytest.fixture
 def by_protocol(governed: Cluster) -> Complete:
-    """What another shell is told for a line."""
+    """The completions that another shell gets for a line."""
 
     def complete(shell: str, line: str) -> list[str]:
         asked = {"_ASSAY_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line}
@@ -82,8 +82,8 @@ def by_protocol(governed: Cluster) -> Complete:
     return complete
 
 
-def test_bash_completes_commands_and_live_names(in_bash: Complete, told: Told) -> None:
-    here = ("-n", told.namespace)
+def test_bash_completes_commands_and_names_in_the_cluster(in_bash: Complete, stand_in: StandIn) -> None:
+    here = ("-n", stand_in.namespace)
     assert in_bash("pu") == ["pull"]
     assert in_bash("artifacts", "") == ["ls", "get", "verify"]
     assert in_bash("artifacts", "ls", *here, "digits-") == ["digits-1", "digits-2"]
@@ -91,21 +91,21 @@ def test_bash_completes_commands_and_live_names(in_bash: Complete, told: Told) -
     assert in_bash("pull", *here, "digits.v2") == ["digits.v23", "digits.v24"]
     assert in_bash("versions", *here, "d") == ["digits"]
     assert in_bash("pull", *here, "letters") == []
-    assert told.namespace in in_bash("pull", "--namespace", told.namespace[:6])
+    assert stand_in.namespace in in_bash("pull", "--namespace", stand_in.namespace[:6])
     assert in_bash("pull", "--con") == ["--context"]
-    assert told.cluster.kubectl("config", "current-context").strip() in in_bash("pull", "--context", "")
+    assert stand_in.cluster.kubectl("config", "current-context").strip() in in_bash("pull", "--context", "")
 
 
-def test_other_shells_are_told_the_same(by_protocol: Complete, told: Told) -> None:
-    line = f"assay pull -n {told.namespace} digits.c"
+def test_other_shells_complete_the_same(by_protocol: Complete, stand_in: StandIn) -> None:
+    line = f"assay pull -n {stand_in.namespace} digits.c"
     assert by_protocol("fish", line) == ["digits.champion"]
     assert by_protocol("zsh", line) == ["_arguments '*: :((\"digits.champion\"))'"]
-    assert by_protocol("fish", f"assay pull -n {told.namespace} models:/digits") == [
+    assert by_protocol("fish", f"assay pull -n {stand_in.namespace} models:/digits") == [
         "models:/digits/23",
         "models:/digits/24",
         "models:/digits@champion",
     ]
-    assert by_protocol("fish", f"assay artifacts ls -n {told.namespace} digits@") == ["digits@champion"]
+    assert by_protocol("fish", f"assay artifacts ls -n {stand_in.namespace} digits@") == ["digits@champion"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -114,8 +114,8 @@ def test_every_shell_gets_its_script(shell: str) -> None:
     assert f"_ASSAY_COMPLETE=complete_{shell}" in answer.out
 
 
-def test_what_goes_wrong_disturbs_nobody(in_bash: Complete, told: Told, tmp_path: Path) -> None:
-    here = ("-n", told.namespace)
+def test_completion_is_silent_about_errors(in_bash: Complete, stand_in: StandIn, tmp_path: Path) -> None:
+    here = ("-n", stand_in.namespace)
     assert in_bash("pull", *here, "--as", "nobody", "dig") == []
     assert in_bash("pull", *here, "--context", "none", "dig") == []
     assert in_bash("pull", *here, "dig", KUBECONFIG=str(tmp_path / "none")) == []
@@ -129,7 +129,7 @@ def test_what_goes_wrong_disturbs_nobody(in_bash: Complete, told: Told, tmp_path
         assert in_bash("pull", *here, "dig", KUBECONFIG=str(config)) == []
 
 
-def test_kubectl_finds_the_plugin_and_its_completion(governed: Cluster, told: Told) -> None:
+def test_kubectl_finds_the_plugin_and_its_completion(governed: Cluster, stand_in: StandIn) -> None:
     def kubectl(*argv: str) -> str:
         done = subprocess.run(
             [str(fetched.kubectl()), *argv],
@@ -142,12 +142,12 @@ def test_kubectl_finds_the_plugin_and_its_completion(governed: Cluster, told: To
         return done.stdout
 
     assert kubectl("assay", "--help").startswith("Usage: kubectl assay ")
-    assert kubectl("assay", "versions", "digits", "-n", told.namespace).splitlines()[0].startswith("VERSION")
+    assert kubectl("assay", "versions", "digits", "-n", stand_in.namespace).splitlines()[0].startswith("VERSION")
     commands = kubectl("__complete", "assay", "pu").splitlines()
     assert commands[0].startswith("pull\t")
     assert commands[-1] == ":4"
-    names = kubectl("__complete", "assay", "pull", "-n", told.namespace, "digits.v").splitlines()
+    names = kubectl("__complete", "assay", "pull", "-n", stand_in.namespace, "digits.v").splitlines()
     assert names == ["digits.v23", "digits.v24", ":4"]
-    assert kubectl("__complete", "assay", "pull", "-n", told.namespace, "").splitlines()[:1] == ["digits.champion"]
+    assert kubectl("__complete", "assay", "pull", "-n", stand_in.namespace, "").splitlines()[:1] == ["digits.champion"]
     # Where no names are known, files may be meant.
     assert kubectl("__complete", "assay", "validate", "exp").splitlines() == [":0"]

@@ -1,4 +1,4 @@
-"""Curves as they are drawn and as points: of runs that go on, have ended, or are gone."""
+"""Curves, drawn and as points, of running and finished runs."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from assay.queries.curves.reading import read_curve
 from tests.cli import golden
 from tests.cli.conftest import PROGRAM, Answer
 from tests.cli.running import TIMEOUT_SECONDS
-from tests.cli.told import BEGUN, Point, Told
+from tests.cli.stand_in import BEGUN, Point, StandIn
 from tests.conftest import Cluster
 
 pytestmark = pytest.mark.integration
@@ -27,8 +27,8 @@ STARTED = 1763700000.0
 
 
 @pytest.fixture
-def told(governed: Cluster, namespace: str) -> Told:
-    return Told(governed, namespace)
+def stand_in(governed: Cluster, namespace: str) -> StandIn:
+    return StandIn(governed, namespace)
 
 
 def points(scale: float, steps: int = 100) -> list[Point]:
@@ -41,37 +41,39 @@ def points(scale: float, steps: int = 100) -> list[Point]:
     return found
 
 
-def ended(told: Told, name: str, scale: float, scratch: Path) -> Raw:
+def ended(stand_in: StandIn, name: str, scale: float, scratch: Path) -> Raw:
     """A run of two pods that has succeeded; the second one counts."""
-    run = told.run(name, objective={"metric": "loss", "direction": "minimize"})
-    uri = f"s3://assay/{told.prefix(run)}/"
+    run = stand_in.run(name, objective={"metric": "loss", "direction": "minimize"})
+    uri = f"s3://assay/{stand_in.prefix(run)}/"
     record = {"uri": uri, "artifacts": f"{uri}pods/{name}-second/artifacts/", "complete": True}
-    told.streamed(run, f"{name}-first", [points(9.0, 3)])
-    told.compacted(run, f"{name}-second", points(scale), scratch)
-    return told.tell("run", name, {"phase": "Succeeded", "startTime": BEGUN, "record": record})
+    stand_in.streamed(run, f"{name}-first", [points(9.0, 3)])
+    stand_in.compacted(run, f"{name}-second", points(scale), scratch)
+    return stand_in.set_status("run", name, {"phase": "Succeeded", "startTime": BEGUN, "record": record})
 
 
-def going(told: Told, name: str, scale: float) -> Raw:
-    """A run that goes on, whose pod has streamed two parts by now."""
-    run = told.run(name, objective={"metric": "loss", "direction": "minimize"})
+def going(stand_in: StandIn, name: str, scale: float) -> Raw:
+    """A running run, whose pod has uploaded two parts so far."""
+    run = stand_in.run(name, objective={"metric": "loss", "direction": "minimize"})
     found = points(scale)
-    told.streamed(run, f"{name}-pod", [found[:50], found[50:]])
-    return told.tell("run", name, {"phase": "Running", "attempts": [{"pod": f"{name}-pod", "phase": "Running"}]})
+    stand_in.streamed(run, f"{name}-pod", [found[:50], found[50:]])
+    return stand_in.set_status(
+        "run", name, {"phase": "Running", "attempts": [{"pod": f"{name}-pod", "phase": "Running"}]}
+    )
 
 
-def test_a_finished_and_a_running_run_are_drawn_together(assay: Assay, told: Told, tmp_path: Path) -> None:
-    ended(told, "one", 1.0, tmp_path)
-    going(told, "two", 2.0)
+def test_a_finished_and_a_running_run_are_drawn_together(assay: Assay, stand_in: StandIn, tmp_path: Path) -> None:
+    ended(stand_in, "one", 1.0, tmp_path)
+    going(stand_in, "two", 2.0)
     golden.check("curves", assay("curves", "one", "two", "--metric", "loss", COLUMNS="78", LINES="24").out)
     smooth = ("--log-y", "--x", "time", "--smooth", "0.6")
     golden.check("curves-log", assay("curves", "one", "--metric", "loss", *smooth, COLUMNS="78", LINES="20").out)
 
 
-def test_a_legend_shows_parameters_of_the_runs(assay: Assay, told: Told) -> None:
+def test_a_legend_shows_parameters_of_the_runs(assay: Assay, stand_in: StandIn) -> None:
     for name, depth in (("one", 2), ("two", 3)):
-        run = told.run(name, parameters={"depth": depth, "kind": "a"})
-        told.streamed(run, f"{name}-pod", [points(1.0, 3)])
-        told.tell("run", name, {"phase": "Running", "attempts": [{"pod": f"{name}-pod", "phase": "Running"}]})
+        run = stand_in.run(name, parameters={"depth": depth, "kind": "a"})
+        stand_in.streamed(run, f"{name}-pod", [points(1.0, 3)])
+        stand_in.set_status("run", name, {"phase": "Running", "attempts": [{"pod": f"{name}-pod", "phase": "Running"}]})
     drawn = assay("curves", "one", "two", "--metric", "loss", "--legend", "kind, depth")
     assert [line[:24].strip() for line in drawn.lines[-2:]] == ["a  one (kind a, depth 2)", "b  two (kind a, depth 3)"]
     found = assay("curves", "one", "--metric", "loss", "-o", "json").json()["items"]
@@ -80,8 +82,8 @@ def test_a_legend_shows_parameters_of_the_runs(assay: Assay, told: Told) -> None
     assert (unknown.code, "did you mean depth?" in unknown.err) == (2, True)
 
 
-def test_points_are_those_that_were_recorded(assay: Assay, told: Told, tmp_path: Path) -> None:
-    run = ended(told, "one", 1.0, tmp_path)
+def test_points_are_printed_as_recorded(assay: Assay, stand_in: StandIn, tmp_path: Path) -> None:
+    run = ended(stand_in, "one", 1.0, tmp_path)
     expected = [(step, time, value) for name, step, time, value in points(1.0) if name == "loss"]
     rows = list(csv.DictReader(io.StringIO(assay("curves", "one", "-o", "csv").out)))
     assert [(int(row["step"]), float(row["time"]), float(row["value"])) for row in rows] == expected
@@ -90,12 +92,12 @@ def test_points_are_those_that_were_recorded(assay: Assay, told: Told, tmp_path:
     assert item["value"] == [value for _, _, value in expected]
     assert item["x"] == [time - expected[0][1] for _, time, _ in expected]
     assert item["smoothed"][1] == pytest.approx((expected[0][2] * 0.25 + expected[1][2] * 0.5) / 0.75)
-    curve = read_curve(told.store, run, "loss", pod="one-first")
+    curve = read_curve(stand_in.store, run, "loss", pod="one-first")
     assert curve.step.tolist() == [1, 2, 3]
 
 
-def test_a_metric_over_another_one_has_the_steps_that_both_have(assay: Assay, told: Told) -> None:
-    going(told, "two", 2.0)
+def test_a_metric_over_another_one_has_their_common_steps(assay: Assay, stand_in: StandIn) -> None:
+    going(stand_in, "two", 2.0)
     [item] = assay("curves", "two", "--metric", "loss", "--x", "val/accuracy", "-o", "json").json()["items"]
     assert item["step"] == [*range(10, 101, 10)]
     values = {(name, step): value for name, step, _, value in points(2.0)}
@@ -103,8 +105,10 @@ def test_a_metric_over_another_one_has_the_steps_that_both_have(assay: Assay, to
     assert item["value"] == [values["loss", step] for step in item["step"]]
 
 
-def test_parquet_can_be_read_by_others(governed: Cluster, told: Told, namespace: str, tmp_path: Path) -> None:
-    going(told, "two", 2.0)
+def test_parquet_is_readable_by_other_programs(
+    governed: Cluster, stand_in: StandIn, namespace: str, tmp_path: Path
+) -> None:
+    going(stand_in, "two", 2.0)
     file = tmp_path / "points.parquet"
     environment = {"KUBECONFIG": str(governed.kubeconfig), **governed.store.environment()}
     argv = [PROGRAM, "curves", "two", "-o", "parquet", "-n", namespace]
@@ -114,9 +118,9 @@ def test_parquet_can_be_read_by_others(governed: Cluster, told: Told, namespace:
     assert rows == [(step, value) for name, step, _, value in points(2.0) if name == "loss"]
 
 
-def test_curves_are_drawn_into_files(assay: Assay, told: Told, tmp_path: Path) -> None:
-    ended(told, "one", 1.0, tmp_path)
-    going(told, "two", 2.0)
+def test_curves_are_drawn_into_files(assay: Assay, stand_in: StandIn, tmp_path: Path) -> None:
+    ended(stand_in, "one", 1.0, tmp_path)
+    going(stand_in, "two", 2.0)
     for kind, start in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml"), ("html", b"<!doctype html>")):
         file = tmp_path / f"curves.{kind}"
         answer = assay("curves", "one", "two", "--metric", "loss", "--log-x", "--save", str(file))
@@ -130,9 +134,9 @@ def test_curves_are_drawn_into_files(assay: Assay, told: Told, tmp_path: Path) -
     assert "src=" not in page, "the page has all that it shows"
 
 
-def test_what_cannot_be_drawn_is_said(assay: Assay, told: Told, tmp_path: Path) -> None:
-    going(told, "two", 2.0)
-    told.run("silent", {"phase": "Pending"})
+def test_what_cannot_be_drawn_is_reported(assay: Assay, stand_in: StandIn, tmp_path: Path) -> None:
+    going(stand_in, "two", 2.0)
+    stand_in.run("silent", {"phase": "Pending"})
     cases = {
         ("two", "--metric", "los"): (3, "run two has no metric los (pod two-pod)\n  did you mean loss?"),
         ("two", "--x", "val/acuracy"): (3, "did you mean val/accuracy?"),
@@ -145,16 +149,16 @@ def test_what_cannot_be_drawn_is_said(assay: Assay, told: Told, tmp_path: Path) 
     for argv, (code, message) in cases.items():
         answer = assay("curves", *argv)
         assert (answer.code, message in answer.err) == (code, True), (argv, answer)
-    aimless = told.run("aimless", {"phase": "Running", "attempts": [{"pod": "p", "phase": "Running"}]})
-    told.streamed(aimless, "p", [[("below", 1, STARTED, -1.0)]])
+    aimless = stand_in.run("aimless", {"phase": "Running", "attempts": [{"pod": "p", "phase": "Running"}]})
+    stand_in.streamed(aimless, "p", [[("below", 1, STARTED, -1.0)]])
     assert "choose one with --metric: below" in assay("curves", "aimless").err
     assert "no point for a logarithmic axis" in assay("curves", "aimless", "--metric", "below", "--log-y").err
 
 
-def test_a_file_that_cannot_be_read_is_named(assay: Assay, told: Told) -> None:
-    run = going(told, "two", 2.0)
-    key = f"{told.prefix(run)}/pods/two-pod/metrics.parquet"
-    told.store.put_bytes(key, b"PAR1 this is none")
+def test_an_unreadable_parquet_file_is_reported(assay: Assay, stand_in: StandIn) -> None:
+    run = going(stand_in, "two", 2.0)
+    key = f"{stand_in.prefix(run)}/pods/two-pod/metrics.parquet"
+    stand_in.store.put_bytes(key, b"PAR1 this is none")
     broken = assay("curves", "two")
     assert broken.code == 1
     assert "cannot read the points of two (pod two-pod)" in broken.err

@@ -1,4 +1,4 @@
-"""`assay runs` in a namespace with 20,000 runs, and that what it keeps of them is never stale.
+"""`assay runs` in a namespace with 20,000 runs, and that its cache is never stale.
 
 How long it takes is printed, and asserted nowhere: `python -m tests.benchmarks runs` measures it.
 """
@@ -98,7 +98,7 @@ def _change(cluster: Cluster, namespace: str, verb: str, name: str, value: str =
     cluster.kubectl("-n", namespace, *argv[verb], stdin=manifest if verb == "create" else None)
 
 
-def test_a_filter_over_all_agrees_with_plain_python_and_what_is_kept_changes_nothing(
+def test_a_filter_agrees_with_python_with_and_without_the_cache(
     assay: Callable[..., Answer], rows: list[generated.GeneratedRun], governed: Cluster, many: str
 ) -> None:
     argv = ("runs", "--where", WHERE, "--sort", "val_f1", "-o", "json")
@@ -117,7 +117,7 @@ def test_a_filter_over_all_agrees_with_plain_python_and_what_is_kept_changes_not
     assert len(_names(assay("runs", "-o", "json"))) == len(rows) - 1
 
 
-def test_what_is_kept_is_shown_to_nobody_who_may_not_list_runs(assay: Callable[..., Answer]) -> None:
+def test_the_cache_is_not_shown_without_the_right_to_list_runs(assay: Callable[..., Answer]) -> None:
     assert assay("runs", "--limit", "1").code == 0
     refused = assay("runs", "--limit", "1", "--as", "nobody")
     assert (refused.code, refused.out) == (4, "")
@@ -175,7 +175,7 @@ def _comparable(rows: list[RunRow]) -> list[dict[str, Any]]:
 
 @settings(max_examples=10)
 @given(steps=_STEPS)
-def test_what_is_kept_is_what_is_there_whatever_happens_in_between(kept: _Kept, steps: list[Any]) -> None:
+def test_the_cache_is_never_stale_whatever_happens_in_between(kept: _Kept, steps: list[Any]) -> None:
     for verb, number, looks in steps:
         there = {row["name"] for row in kept.true()}
         name = f"r-{number}"
@@ -186,7 +186,7 @@ def test_what_is_kept_is_what_is_there_whatever_happens_in_between(kept: _Kept, 
     assert _comparable(kept.look()) == _comparable(kept.true())
 
 
-def test_only_what_has_changed_is_read_again(kept: _Kept) -> None:
+def test_only_changed_runs_are_read_again(kept: _Kept) -> None:
     kept.look()
     before = kept.whole
     _change(kept.cluster, kept.namespace, "label", "always", secrets.token_hex(2))
@@ -194,7 +194,7 @@ def test_only_what_has_changed_is_read_again(kept: _Kept) -> None:
     assert kept.whole == before
 
 
-def test_what_another_cluster_had_at_this_address_is_not_shown(kept: _Kept, tmp_path: Path, monkeypatch: Any) -> None:
+def test_rows_of_another_cluster_at_the_same_address_are_ignored(kept: _Kept, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     kept.look()
     (file,) = tmp_path.rglob("runs.json")
@@ -205,7 +205,7 @@ def test_what_another_cluster_had_at_this_address_is_not_shown(kept: _Kept, tmp_
     assert _comparable(kept.look()) == _comparable(kept.true())
 
 
-def test_of_many_changes_everything_is_read_again(kept: _Kept, monkeypatch: Any) -> None:
+def test_after_many_changes_all_runs_are_read_again(kept: _Kept, monkeypatch: Any) -> None:
     monkeypatch.setattr(reading, "_FEW_CHANGES", 0)
     kept.look()
     before = kept.whole

@@ -1,4 +1,4 @@
-"""Promotions and rollbacks, with the operator at work: foretold, asked for, and waited for until they are served."""
+"""Promotions and rollbacks with a running operator: predicted, requested, and awaited until they are served."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def moves(models: Models) -> list[tuple[int, str]]:
     return [(each["version"], each["actor"]) for each in history]
 
 
-def test_an_alias_is_made_moved_and_taken_back(assay: Assay, models: Models) -> None:
+def test_an_alias_is_created_moved_and_rolled_back(assay: Assay, models: Models) -> None:
     first = assay("promote", "digits", "champion", "1", "-m", "first", *WALTER)
     assert first.lines[0] == "digits.champion: nothing is bound, v1 meets all requirements"
     assert first.lines[-1] == "digits.champion: v1 is live; no workload follows the alias"
@@ -73,7 +73,7 @@ def test_an_alias_is_made_moved_and_taken_back(assay: Assay, models: Models) -> 
     assert "tried again" in models.get("modelalias", "digits.champion")["status"]["history"][-1]["reason"]
 
 
-def test_a_version_that_lacks_something_is_held_and_the_exit_code_says_so(assay: Assay, models: Models) -> None:
+def test_a_version_with_unmet_requirements_is_blocked_with_exit_code_6(assay: Assay, models: Models) -> None:
     assert assay("promote", "digits", "champion", "2", *WALTER).code == 0
     dry = assay("promote", "digits", "champion", "1", "--dry-run", *WALTER)
     assert dry.code == 6
@@ -104,13 +104,15 @@ def test_a_promotion_waits_until_it_is_served(assay: Assay, models: Models) -> N
     assert "v2 is live, 0 of 1 workloads ready; Deployment digits: 0 of 1 pods ready" in waits.out
 
 
-def test_what_is_not_waited_for_is_left_to_the_operator(assay: Assay, models: Models) -> None:
+def test_without_wait_the_operator_moves_the_alias_later(assay: Assay, models: Models) -> None:
     asked = assay("promote", "digits", "champion", "1", "--no-wait", *WALTER)
     assert asked.lines[-1] == "digits.champion: v1 was requested"
     models.bound("digits.champion", 1)
 
 
-def test_a_silent_operator_is_said_so(assay: Assay, models: Models, operator: operators.OperatorProcess) -> None:
+def test_an_operator_that_does_not_react_is_reported(
+    assay: Assay, models: Models, operator: operators.OperatorProcess
+) -> None:
     operator.kill()
     try:
         answer = assay("promote", "digits", "champion", "1", "--timeout", "12s", *WALTER)
@@ -123,7 +125,7 @@ def test_a_silent_operator_is_said_so(assay: Assay, models: Models, operator: op
     models.bound("digits.champion", 1)
 
 
-def test_a_rollback_that_cannot_be_done_is_refused_before_it_is_asked_for(assay: Assay, models: Models) -> None:
+def test_an_impossible_rollback_is_refused_before_it_is_requested(assay: Assay, models: Models) -> None:
     assert assay("rollback", "digits", "champion", *WALTER).code == 3
     assert assay("promote", "digits", "champion", "1", *WALTER).code == 0
     assert "has no earlier version" in assay("rollback", "digits", "champion", *WALTER).err
@@ -133,7 +135,7 @@ def test_a_rollback_that_cannot_be_done_is_refused_before_it_is_asked_for(assay:
     assert "versions that were live: v1" in answer.err
 
 
-def test_what_the_operator_says_to_a_rollback_that_it_does_not_do_is_passed_on(
+def test_the_operators_reason_for_refusing_a_rollback_is_shown(
     assay: Assay, models: Models, operator: operators.OperatorProcess
 ) -> None:
     for version in ("1", "2"):
@@ -155,7 +157,7 @@ def test_what_the_operator_says_to_a_rollback_that_it_does_not_do_is_passed_on(
     assert answer.out.splitlines()[-1] == "digits.champion: there is no digits.v1 any more"
 
 
-def test_who_may_not_is_told_before_anything_is_written(assay: Assay, models: Models) -> None:
+def test_missing_rights_are_reported_before_anything_is_written(assay: Assay, models: Models) -> None:
     models.kubectl("apply", "--server-side", "--filename", str(PERSONAS))
     wait_for(
         "the roles to be in force",
@@ -176,7 +178,7 @@ def test_who_may_not_is_told_before_anything_is_written(assay: Assay, models: Mo
     assert not models.all("modelalias")
 
 
-def test_what_is_typed_wrongly_moves_nothing(assay: Assay, models: Models) -> None:
+def test_invalid_arguments_move_nothing(assay: Assay, models: Models) -> None:
     assert assay("promote", "digits", "champion", "letters.v1", *WALTER).code == 2
     assert assay("promote", "digits", "v7", "1", *WALTER).code == 2
     assert "did you mean digits.v" in assay("promote", "digits", "champion", "7", *WALTER).err

@@ -1,4 +1,4 @@
-"""Models, versions, approvals and what an alias waits for, as the operator has left them and people see them."""
+"""The commands for models, versions, approvals and requirements, on objects as the operator leaves them."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.attackers import PERSONAS
 from tests.cli import golden
 from tests.cli.conftest import Answer, run
 from tests.cli.running import TIMEOUT_SECONDS
-from tests.cli.told import Told, metric
+from tests.cli.stand_in import StandIn, metric
 from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
 
@@ -33,7 +33,7 @@ RITA = ("--as=rita", "--as-group=system:masters")
 AGE = re.compile(r"\b\d+[smhd]\b")
 
 
-class ModelCache(Told):
+class ModelCache(StandIn):
     """A namespace with models in it, as the operator has left them."""
 
     def version(self, number: int, f1: float, run: Raw | None = None, *, archived: bool = False, **status: Any) -> None:
@@ -99,7 +99,7 @@ class ModelCache(Told):
 
 def condition(kind: str, status: str, message: str) -> Raw:
     """Return a condition as a status has it."""
-    return {"type": kind, "status": status, "reason": "Told", "message": message, "lastTransitionTime": SINCE}
+    return {"type": kind, "status": status, "reason": "StandIn", "message": message, "lastTransitionTime": SINCE}
 
 
 def policy(name: str, **spec: Any) -> Raw:
@@ -120,16 +120,16 @@ UNMET = {
 }
 
 
-def fill(told: ModelCache) -> ModelCache:
+def fill(stand_in: ModelCache) -> ModelCache:
     """Versions 24 to 26 and one that is archived; champion is to move from 24 to 25, and waits for an approval."""
-    told.create(policy("release", approvals={"required": 2}, gates=[BETTER]))
-    digits_3 = told.run("digits-3", experiment="digits", objective={"metric": "val_f1", "direction": "maximize"})
-    told.version(23, 0.8, archived=True)
-    told.version(24, 0.91, digits_3, aliases=["champion"])
-    told.version(25, 0.93, digits_3)
-    told.version(26, 0.9)
-    told.approve(25, "rita")
-    told.alias(
+    stand_in.create(policy("release", approvals={"required": 2}, gates=[BETTER]))
+    digits_3 = stand_in.run("digits-3", experiment="digits", objective={"metric": "val_f1", "direction": "maximize"})
+    stand_in.version(23, 0.8, archived=True)
+    stand_in.version(24, 0.91, digits_3, aliases=["champion"])
+    stand_in.version(25, 0.93, digits_3)
+    stand_in.version(26, 0.9)
+    stand_in.approve(25, "rita")
+    stand_in.alias(
         "champion",
         24,
         25,
@@ -142,8 +142,8 @@ def fill(told: ModelCache) -> ModelCache:
             {"policy": "release", "requirement": "evidence/provenanceVerified", "met": True},
         ],
     )
-    told.alias("staging", 25, 25, phase="Bound")
-    return told
+    stand_in.alias("staging", 25, 25, phase="Bound")
+    return stand_in
 
 
 @pytest.fixture(scope="module")
@@ -167,27 +167,27 @@ def ask(shown: ModelCache) -> Assay:
 
 
 @pytest.fixture
-def told(governed: Cluster, namespace: str) -> ModelCache:
+def stand_in(governed: Cluster, namespace: str) -> ModelCache:
     """A registry of the test's own, empty."""
     return ModelCache(governed, namespace)
 
 
 @pytest.fixture
-def digits(told: ModelCache) -> ModelCache:
+def digits(stand_in: ModelCache) -> ModelCache:
     """A registry of the test's own."""
-    return fill(told)
+    return fill(stand_in)
 
 
 @pytest.fixture
-def people(told: ModelCache) -> ModelCache:
+def people(stand_in: ModelCache) -> ModelCache:
     """The personas of the attack tests, with their roles in the namespace."""
-    told.kubectl("apply", "--server-side", "--filename", str(PERSONAS))
+    stand_in.kubectl("apply", "--server-side", "--filename", str(PERSONAS))
 
     def asked() -> bool:
-        return "yes" in told.kubectl("auth", "can-i", "delete", "runs.assay.dev", "--as=almighty")
+        return "yes" in stand_in.kubectl("auth", "can-i", "delete", "runs.assay.dev", "--as=almighty")
 
     wait_for("the roles to be in force", asked, seconds=30)
-    return told
+    return stand_in
 
 
 def ageless(text: str) -> str:
@@ -197,7 +197,7 @@ def ageless(text: str) -> str:
 # Lists
 
 
-def test_models_are_listed_with_what_their_aliases_point_to(ask: Assay) -> None:
+def test_models_are_listed_with_their_aliases(ask: Assay) -> None:
     golden.check("models", ageless(ask("models").out))
     (model,) = ask("models", "-o", "json").json()["items"]
     assert (model["model"], model["versions"], model["latest"]) == ("digits", 3, 26)
@@ -216,7 +216,7 @@ def test_versions_are_listed_newest_first(ask: Assay) -> None:
     assert len(rows) == 3
 
 
-def test_a_model_that_is_not_there_is_answered_with_what_is_near(ask: Assay) -> None:
+def test_an_unknown_model_gets_suggestions(ask: Assay) -> None:
     answer = ask("versions", "digit")
     assert answer.code == 3
     assert "did you mean digits?" in answer.err
@@ -225,7 +225,7 @@ def test_a_model_that_is_not_there_is_answered_with_what_is_near(ask: Assay) -> 
 # Why
 
 
-def test_every_requirement_is_named_met_or_not(ask: Assay) -> None:
+def test_why_lists_met_and_unmet_requirements(ask: Assay) -> None:
     answer = ask("why", "digits.champion")
     assert answer.code == 6
     golden.check("why", answer.out)
@@ -235,13 +235,13 @@ def test_every_requirement_is_named_met_or_not(ask: Assay) -> None:
     assert (found["live"], found["wanted"], found["met"]) == (24, 25, False)
 
 
-def test_an_alias_that_points_where_it_should_lacks_nothing(ask: Assay) -> None:
+def test_an_alias_at_its_requested_version_has_no_requirements(ask: Assay) -> None:
     assert ask("why", "digits.staging").out == (
         "digits.staging: v25 is live since 2026-03-02T10:00:00Z, moved by walter: first\n"
     )
 
 
-def test_another_version_can_be_asked_about(ask: Assay) -> None:
+def test_why_can_check_another_version(ask: Assay) -> None:
     answer = ask("why", "digits.champion", "--version", "26")
     assert answer.code == 6
     assert answer.out.startswith("digits.champion: v24 is live, v26 would be blocked\n")
@@ -250,7 +250,7 @@ def test_another_version_can_be_asked_about(ask: Assay) -> None:
     assert "there is no digits.v99" in ask("why", "digits.champion", "--version", "99").out
 
 
-def test_what_the_operator_has_not_seen_yet_counts_and_is_said(assay: Assay, digits: ModelCache) -> None:
+def test_why_includes_changes_that_the_operator_has_not_processed(assay: Assay, digits: ModelCache) -> None:
     digits.approve(25, "rolf", "2")
     answer = assay("why", "digits.champion")
     assert answer.code == 0
@@ -260,15 +260,15 @@ def test_what_the_operator_has_not_seen_yet_counts_and_is_said(assay: Assay, dig
     assert "The operator has not evaluated this yet" in assay("why", "digits.champion").out
 
 
-def test_a_namespace_that_opts_out_needs_no_approval(assay: Assay, told: ModelCache) -> None:
-    told.version(1, 0.9)
+def test_a_namespace_that_opts_out_needs_no_approval(assay: Assay, stand_in: ModelCache) -> None:
+    stand_in.version(1, 0.9)
     assert assay("why", "digits.champion", "--version", "1").code == 6
-    told.cluster.kubectl("annotate", "namespace", told.namespace, "assay.dev/open-by-default=true")
+    stand_in.cluster.kubectl("annotate", "namespace", stand_in.namespace, "assay.dev/open-by-default=true")
     answer = assay("why", "digits.champion", "--version", "1")
     assert (answer.code, answer.out) == (0, "digits.champion: nothing is bound, v1 would meet all requirements\n")
 
 
-def test_an_alias_that_is_not_there_is_answered_with_what_is_near(ask: Assay) -> None:
+def test_an_unknown_alias_gets_suggestions(ask: Assay) -> None:
     answer = ask("why", "digits.champoin")
     assert answer.code == 3
     assert "did you mean digits.champion" in answer.err
@@ -278,16 +278,14 @@ def test_an_alias_that_is_not_there_is_answered_with_what_is_near(ask: Assay) ->
 # Approvals
 
 
-def test_what_is_approved_is_shown_first(ask: Assay, shown: ModelCache) -> None:
+def test_approve_shows_the_candidate_first(ask: Assay, shown: ModelCache) -> None:
     answer = ask("approve", "digits.v25", "--for", "champion", "-m", "RISK-12", "--dry-run", "--as=rolf", RITA[1])
     assert answer.code == 0, answer.err
     golden.check("approve", answer.out)
     assert list(shown.annotations("mv", "digits.v25")) == [f"{KEY}1"]
 
 
-def test_an_approval_is_the_annotation_that_the_policy_wants(
-    assay: Assay, digits: ModelCache, people: ModelCache
-) -> None:
+def test_an_approval_is_the_annotation_that_policies_read(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
     answer = assay("approve", "digits.v24", "--for", "champion", "-m", "RISK-12\nsecond line", "--yes", "--as=rita")
     assert answer.code == 0, answer.err
     digest = registry.digest("4")
@@ -299,7 +297,7 @@ def test_an_approval_is_the_annotation_that_the_policy_wants(
     assert again["annotation"]["value"] == f"{digest} rita\nRISK-12\nsecond line"
 
 
-def test_an_approval_says_what_is_still_missing(assay: Assay, digits: ModelCache) -> None:
+def test_approve_lists_unmet_requirements(assay: Assay, digits: ModelCache) -> None:
     answer = assay("approve", "digits.v26", "--for", "champion", "--yes", *RITA)
     last = "Unmet requirements: release: needs 1 more approval for champion: one is there; release: gate better "
     assert answer.lines[-2] == "digits.v26 approved for champion by rita"
@@ -308,14 +306,14 @@ def test_an_approval_says_what_is_still_missing(assay: Assay, digits: ModelCache
     assert answer.lines[-1] == "All requirements are met."
 
 
-def test_an_approval_can_be_given_anew_in_other_words(assay: Assay, digits: ModelCache) -> None:
+def test_an_approval_can_be_renewed_with_another_reason(assay: Assay, digits: ModelCache) -> None:
     request = ("approve", "digits.v25", "--for", "champion", "--yes", "--again", *RITA)
     assert "must differ" in assay(*request).err
     assert assay(*request, "-m", "looked again").code == 0
     assert digits.annotations("mv", "digits.v25")[f"{KEY}1"].endswith(" rita\nlooked again")
 
 
-def test_names_that_come_to_the_same_id_do_not_overwrite_each_other(
+def test_user_names_with_the_same_id_do_not_overwrite_each_other(
     assay: Assay, digits: ModelCache, people: ModelCache
 ) -> None:
     for user in ("rita of risk", "rita-of-risk", "ритa"):
@@ -326,7 +324,7 @@ def test_names_that_come_to_the_same_id_do_not_overwrite_each_other(
     assert ends == {"rita-of-risk": "rita of risk", "rita-of-risk-2": "rita-of-risk", "a": "ритa"}
 
 
-def test_who_may_not_approve_is_told_which_verb_it_takes(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
+def test_a_missing_right_to_approve_names_the_verb(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
     answer = assay("approve", "digits.v25", "--for", "champion", "--yes", "--as=dora")
     assert answer.code == 4
     assert "dora may not approve for champion" in answer.err
@@ -335,14 +333,14 @@ def test_who_may_not_approve_is_told_which_verb_it_takes(assay: Assay, digits: M
     assert "rita" not in answer.out
 
 
-def test_nobody_is_asked_where_nobody_is(ask: Assay) -> None:
+def test_without_a_terminal_approve_needs_yes(ask: Assay) -> None:
     answer = ask("approve", "digits.v25", "--for", "champion", stdin="y\n")
     assert (answer.code, answer.out) == (2, "")
     assert "use --yes to approve" in answer.err
 
 
 @pytest.mark.parametrize(("typed", "code", "given"), [("y", 0, True), ("", 1, False)])
-def test_who_sits_at_a_terminal_is_asked(digits: ModelCache, typed: str, code: int, given: bool) -> None:
+def test_on_a_terminal_approve_asks_for_confirmation(digits: ModelCache, typed: str, code: int, given: bool) -> None:
     person, terminal = pty.openpty()
     os.write(person, f"{typed}\n".encode())
     argv = ("approve", "digits.v24", "--for", "champion", "--namespace", digits.namespace, *RITA)
@@ -362,7 +360,7 @@ def test_who_sits_at_a_terminal_is_asked(digits: ModelCache, typed: str, code: i
     assert bool(digits.annotations("mv", "digits.v24")) == given
 
 
-def test_what_cannot_be_approved_is_said(ask: Assay) -> None:
+def test_invalid_approvals_are_refused(ask: Assay) -> None:
     assert ask("approve", "digits.champion", "--for", "champion", "--yes").code == 2
     assert ask("approve", "digits.v25", "--for", "digits.champion", "--yes").code == 2
     assert "did you mean digits.v2" in ask("approve", "digits.v27", "--for", "champion", "--yes").err
@@ -371,7 +369,7 @@ def test_what_cannot_be_approved_is_said(ask: Assay) -> None:
     assert "invalid approval id" in ask("approve", "digits.v24", "--for", "champion", "--yes", "--id", "a b").err
 
 
-def test_an_approval_is_taken_away_by_who_gave_it(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
+def test_users_revoke_their_own_approvals(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
     refused = assay("revoke", "digits.v25", "--for", "champion", "--as=rolf")
     assert refused.code == 3
     assert "digits.v25 has no approval for champion by rolf" in refused.err
@@ -387,7 +385,7 @@ def test_an_approval_is_taken_away_by_who_gave_it(assay: Assay, digits: ModelCac
     assert not digits.annotations("mv", "digits.v25")
 
 
-def test_who_may_revoke_takes_others_approvals_and_hears_that_what_is_live_stays(
+def test_the_verb_revoke_allows_revoking_others_approvals_and_the_version_stays_live(
     assay: Assay, digits: ModelCache, people: ModelCache
 ) -> None:
     digits.approve(24, "rita")

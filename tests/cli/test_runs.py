@@ -55,7 +55,7 @@ def _names(answer: Answer) -> list[str]:
     return [each["name"] for each in answer.json()["items"]]
 
 
-def test_a_table_has_parameters_that_differ_and_the_objective_first(some: Assay) -> None:
+def test_a_table_has_differing_parameters_and_the_objective_first(some: Assay) -> None:
     answer = some("runs", "--sort", "val_f1")
     assert answer.code == 0, answer.err
     golden.check("runs", re.sub(r"\S+$", "AGE", answer.out, flags=re.MULTILINE))
@@ -63,12 +63,12 @@ def test_a_table_has_parameters_that_differ_and_the_objective_first(some: Assay)
     golden.check("runs-wide", re.sub(r"\S+$", "AGE", wide.out, flags=re.MULTILINE))
 
 
-def test_columns_are_those_that_are_asked_for(some: Assay) -> None:
+def test_columns_can_be_selected(some: Assay) -> None:
     named = "phase,params.depth,metrics.loss.min,datasets.digits.version,labels.team,duration"
     golden.check("runs-columns", some("runs", "--sort", "params.depth", "--columns", named).out)
 
 
-def test_a_filter_and_an_order_agree_with_what_was_written(some: Assay) -> None:
+def test_filter_and_order_agree_with_the_runs(some: Assay) -> None:
     where = 'datasets.digits.version == "2.1" && metrics.val_f1.best > 0.5 && params.depth in [2, 3, 4, 5]'
     wanted = [
         row
@@ -109,16 +109,14 @@ def test_an_experiment_has_its_own_runs(some: Assay, governed: Cluster, nine: st
         (("--sort", "name", "--where", "params.zz == 1"), "no run has params.zz", "known names: augment"),
     ],
 )
-def test_what_is_wrong_is_said_with_what_is_near_or_what_to_do(
-    some: Assay, argv: tuple[str, ...], message: str, hint: str
-) -> None:
+def test_errors_have_suggestions_or_say_what_to_do(some: Assay, argv: tuple[str, ...], message: str, hint: str) -> None:
     answer = some("runs", *argv)
     assert (answer.code, answer.out) == (2, "")
     assert message in answer.err
     assert hint in answer.err
 
 
-def test_documents_have_everything_there_is(some: Assay) -> None:
+def test_documents_have_all_fields(some: Assay) -> None:
     answer = some("runs", "--sort", "name", "-o", "json")
     found = {each["name"]: each for each in answer.json()["items"]}
     row = ROWS[0]
@@ -158,9 +156,7 @@ def test_csv_and_parquet_have_the_same_columns_and_numbers(some: Assay, tmp_path
     assert "folder none does not exist" in missing.err
 
 
-def test_archived_runs_are_there_when_asked_for_and_the_clusters_own_win(
-    some: Assay, governed: Cluster, nine: str
-) -> None:
+def test_archived_runs_are_included_on_request_and_live_ones_win(some: Assay, governed: Cluster, nine: str) -> None:
     store = ObjectStore(StoreConfig.from_environment(governed.store.environment()))
     store.ensure_bucket()
     row = ROWS[0]
@@ -180,7 +176,7 @@ def test_archived_runs_are_there_when_asked_for_and_the_clusters_own_win(
     assert found["duration"] == next(each["duration"] for each in items if each["name"] == row.name)
 
 
-def test_a_namespace_without_runs_is_said_so(assay: Assay) -> None:
+def test_a_namespace_without_runs_is_reported(assay: Assay) -> None:
     answer = assay("runs")
     assert (answer.code, answer.out) == (0, "")
     assert "has no runs" in answer.err

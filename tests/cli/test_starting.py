@@ -1,4 +1,4 @@
-"""`assay init` in the folder of a training script: a manifest that the API server takes as it is."""
+"""`assay init` in the folder of a training script: the API server accepts the manifest."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_it_writes_is_taken_as_it_is(governed: Cluster, namespace: str, folder: Path) -> None:
+def test_the_api_server_accepts_the_generated_manifest(governed: Cluster, namespace: str, folder: Path) -> None:
     answer = run("init", "--image", "localhost/assay-quickstart:dev", environment={}, cwd=folder)
     assert (answer.code, answer.out) == (0, "experiment.yaml\n"), answer.err
     text = (folder / "experiment.yaml").read_text()
@@ -37,7 +37,7 @@ def test_what_it_writes_is_taken_as_it_is(governed: Cluster, namespace: str, fol
     assert found["spec"]["objective"]["metric"] == "val_accuracy"
 
 
-def test_a_file_that_is_there_is_not_replaced(folder: Path) -> None:
+def test_an_existing_file_is_not_replaced(folder: Path) -> None:
     (folder / "experiment.yaml").write_text("mine")
     refused = run("init", "train.py", environment={}, cwd=folder)
     assert (refused.code, "experiment.yaml already exists" in refused.err) == (2, True)
@@ -49,13 +49,13 @@ def test_a_file_that_is_there_is_not_replaced(folder: Path) -> None:
     assert "the image is a placeholder" in shown.err
 
 
-def test_nothing_that_would_be_refused_is_written(folder: Path) -> None:
+def test_an_invalid_manifest_is_not_written(folder: Path) -> None:
     refused = run("init", "--name", "My_Digits", environment={}, cwd=folder)
     assert (refused.code, "a name has at most 50 lower-case letters" in refused.err) == (6, True)
     assert not (folder / "experiment.yaml").exists()
 
 
-def test_which_script_is_asked_where_it_is_not_clear(tmp_path: Path) -> None:
+def test_an_ambiguous_script_must_be_named(tmp_path: Path) -> None:
     assert "no script in this folder" in run("init", environment={}, cwd=tmp_path).err
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("")

@@ -103,7 +103,7 @@ def verdict_of_the_server(cluster: Cluster, namespace: str, manifest: Raw) -> st
 
 
 @pytest.mark.parametrize(("cases", "refused"), [(REFUSED, True), (ACCEPTED, False)], ids=["refused", "accepted"])
-def test_the_verdict_is_that_of_the_api_server(
+def test_the_result_agrees_with_the_api_server(
     governed: Cluster, namespace: str, cases: list[tuple[Raw, Change]], *, refused: bool
 ) -> None:
     for manifest, change in cases:
@@ -116,7 +116,7 @@ def test_the_verdict_is_that_of_the_api_server(
         assert (bool(theirs), bool(ours)) == (refused, refused), (wanted, theirs, ours)
 
 
-def test_what_is_wrong_is_said_as_compilers_say_it(tmp_path: Path) -> None:
+def test_errors_have_the_format_of_compilers(tmp_path: Path) -> None:
     manifest = changed(POLICY, put("spec.mode", "Enforced"))
     manifest["spec"] |= {"gate": [], "approvals": {"required": 60}}
     file = tmp_path / "policy.yaml"
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_said_as_compilers_say_it(tmp_path: Path) -> None:
     assert f"{first['line']}:{first['column']}: " in answer.out
 
 
-def test_what_is_valid_is_counted_and_others_are_named(tmp_path: Path) -> None:
+def test_valid_objects_are_counted_and_others_are_listed(tmp_path: Path) -> None:
     (tmp_path / "all.yaml").write_text(
         "---\n".join(json.dumps(each) + "\n" for each in (ALIAS, POLICY, registry.deployment("server")))
     )
@@ -140,6 +140,6 @@ def test_what_is_valid_is_counted_and_others_are_named(tmp_path: Path) -> None:
     assert answer.err == "not checked: all.yaml: Deployment of apps/v1\n"
 
 
-def test_a_file_that_cannot_be_read_is_2(tmp_path: Path) -> None:
+def test_an_unreadable_file_gives_exit_code_2(tmp_path: Path) -> None:
     answer = run("validate", str(tmp_path / "none.yaml"), environment={})
     assert (answer.code, "No such file or directory" in answer.err) == (2, True)

@@ -15,7 +15,7 @@ from assay.store import system
 from tests import registry
 from tests.cli.conftest import PROGRAM, Answer
 from tests.cli.running import TIMEOUT_SECONDS
-from tests.cli.told import BEGUN, Told, metric
+from tests.cli.stand_in import BEGUN, StandIn, metric
 from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
 
@@ -27,36 +27,38 @@ OBJECTIVE = {"metric": "score", "direction": "maximize"}
 
 
 @pytest.fixture
-def told(governed: Cluster, namespace: str) -> Told:
-    return Told(governed, namespace)
+def stand_in(governed: Cluster, namespace: str) -> StandIn:
+    return StandIn(governed, namespace)
 
 
 def counts(**found: int) -> Raw:
     return {"total": 2, "pending": 0, "running": 0, "succeeded": 0, "failed": 0, **found}
 
 
-def started(told: Told) -> None:
+def started(stand_in: StandIn) -> None:
     """An experiment of two runs, one of which goes on."""
-    told.create(registry.experiment("digits", objective=OBJECTIVE))
-    told.tell("experiment", "digits", {"phase": "Running", "startTime": BEGUN, "runs": counts(running=1)})
+    stand_in.create(registry.experiment("digits", objective=OBJECTIVE))
+    stand_in.set_status("experiment", "digits", {"phase": "Running", "startTime": BEGUN, "runs": counts(running=1)})
     status = {"phase": "Running", "reason": "Training", "startTime": BEGUN, "metrics": {"score": metric(0.5, step=40)}}
-    told.run("digits-0", status, experiment="digits", objective=OBJECTIVE)
+    stand_in.run("digits-0", status, experiment="digits", objective=OBJECTIVE)
 
 
-def finish(told: Told, phase: str) -> None:
+def finish(stand_in: StandIn, phase: str) -> None:
     """The first run ends, then the experiment."""
     best = {"run": "digits-0", "value": 0.75, "parameters": {"depth": 2}}
-    told.tell("run", "digits-0", {"phase": "Succeeded", "completionTime": "2026-03-01T12:00:10Z"})
-    told.tell("experiment", "digits", {"runs": counts(succeeded=1, pending=1), "best": best})
-    told.tell("experiment", "digits", {"phase": phase, "runs": counts(succeeded=1, failed=1), "message": "it is over"})
+    stand_in.set_status("run", "digits-0", {"phase": "Succeeded", "completionTime": "2026-03-01T12:00:10Z"})
+    stand_in.set_status("experiment", "digits", {"runs": counts(succeeded=1, pending=1), "best": best})
+    stand_in.set_status(
+        "experiment", "digits", {"phase": phase, "runs": counts(succeeded=1, failed=1), "message": "it is over"}
+    )
 
 
 @pytest.mark.parametrize(("phase", "code"), [("Succeeded", 0), ("Failed", 1)])
-def test_every_change_is_a_line_until_the_end(told: Told, phase: str, code: int) -> None:
-    started(told)
-    environment = {"KUBECONFIG": str(told.cluster.kubeconfig)}
+def test_watch_prints_a_line_for_each_change(stand_in: StandIn, phase: str, code: int) -> None:
+    started(stand_in)
+    environment = {"KUBECONFIG": str(stand_in.cluster.kubeconfig)}
     watching = subprocess.Popen(
-        [PROGRAM, "watch", "digits", "-n", told.namespace],
+        [PROGRAM, "watch", "digits", "-n", stand_in.namespace],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
@@ -64,7 +66,7 @@ def test_every_change_is_a_line_until_the_end(told: Told, phase: str, code: int)
     assert watching.stdout is not None
     first = watching.stdout.readline()
     assert re.fullmatch(r"\d\d:\d\d:\d\d  0/2 runs finished, 1 running\n", first)
-    finish(told, phase)
+    finish(stand_in, phase)
     rest = watching.stdout.read().splitlines()
     assert watching.wait(TIMEOUT_SECONDS) == code
     assert any(
@@ -74,11 +76,11 @@ def test_every_change_is_a_line_until_the_end(told: Told, phase: str, code: int)
     assert rest[-1] == f"digits: {phase}, it is over"
 
 
-def test_on_a_terminal_it_is_drawn_in_its_place(told: Told) -> None:
-    started(told)
+def test_on_a_terminal_watch_updates_in_place(stand_in: StandIn) -> None:
+    started(stand_in)
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "KUBECONFIG": str(told.cluster.kubeconfig), "TERM": "xterm", "COLUMNS": "100"}
-    argv = [PROGRAM, "watch", "digits", "-n", told.namespace]
+    environment = {**os.environ, "KUBECONFIG": str(stand_in.cluster.kubeconfig), "TERM": "xterm", "COLUMNS": "100"}
+    argv = [PROGRAM, "watch", "digits", "-n", stand_in.namespace]
     watching = subprocess.Popen(argv, env=environment, stdout=theirs, stderr=subprocess.DEVNULL)
     os.close(theirs)
     seen = b""
@@ -97,30 +99,30 @@ def test_on_a_terminal_it_is_drawn_in_its_place(told: Told) -> None:
 
     wait_for("the run that goes on", lambda: shows(b"digits-0") and shows(b"0.5"), saw=lambda: seen)
     assert b"40" in seen
-    finish(told, "Succeeded")
+    finish(stand_in, "Succeeded")
     wait_for("the end", lambda: shows(b"digits: Succeeded, it is over"), saw=lambda: seen)
     assert watching.wait(TIMEOUT_SECONDS) == 0
     os.close(ours)
     assert b"best score 0.75" in seen
 
 
-def test_an_experiment_that_is_not_there_or_goes_away_is_said(assay: Assay, told: Told) -> None:
+def test_missing_and_deleted_experiments_are_reported(assay: Assay, stand_in: StandIn) -> None:
     missing = assay("watch", "digit")
     assert missing.code == 3
-    started(told)
+    started(stand_in)
     assert "did you mean digits?" in assay("watch", "digit").err
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(assay, "watch", "digits")
-        told.remove("experiment", "digits")
+        stand_in.remove("experiment", "digits")
         assert watching.result(TIMEOUT_SECONDS).code == 3
 
 
-def test_what_goes_on_is_listed_with_what_it_uses(assay: Assay, told: Told) -> None:
-    started(told)
+def test_top_lists_running_runs_with_their_usage(assay: Assay, stand_in: StandIn) -> None:
+    started(stand_in)
     attempts = [{"pod": "digits-0-x", "phase": "Running", "node": "node-1"}]
-    run = told.tell("run", "digits-0", {"attempts": attempts, "recorder": {"points": 80}})
-    told.run("digits-1", {"phase": "Pending", "reason": "Unschedulable"}, experiment="digits")
-    told.run("over", {"phase": "Succeeded"})
+    run = stand_in.set_status("run", "digits-0", {"attempts": attempts, "recorder": {"points": 80}})
+    stand_in.run("digits-1", {"phase": "Pending", "reason": "Unschedulable"}, experiment="digits")
+    stand_in.run("over", {"phase": "Succeeded"})
     points = [
         {"container": container, "metric": f"system.{name}", "time": 1763700000.0 + at, "value": value * (at + 1)}
         for at in (0, 1)
@@ -131,7 +133,7 @@ def test_what_goes_on_is_listed_with_what_it_uses(assay: Assay, told: Told) -> N
             ("side", "memory_bytes", 2e8),
         )
     ]
-    system.append(told.store, told.prefix(run), "digits-0-x", None, points)
+    system.append(stand_in.store, stand_in.prefix(run), "digits-0-x", None, points)
     head, first, second, *others = assay("top").lines
     assert head.split() == ["RUN", "OWNER", "PHASE", "NODE", "SINCE", "STEP", "OBJECTIVE", "CPU", "MEMORY"]
     cells = first.split()
@@ -143,7 +145,7 @@ def test_what_goes_on_is_listed_with_what_it_uses(assay: Assay, told: Told) -> N
     assert second.split()[0] == "digits-1"
     assert not others
     everywhere = assay("top", "-A", "-o", "json").json()["items"]
-    [item] = [each for each in everywhere if (each["namespace"], each["name"]) == (told.namespace, "digits-1")]
+    [item] = [each for each in everywhere if (each["namespace"], each["name"]) == (stand_in.namespace, "digits-1")]
     assert (item["phase"], item["reason"], item["cpuCores"]) == ("Pending", "Unschedulable", None)
     blind = assay("top", ASSAY_STORE_ENDPOINT="")
     assert blind.lines[1].split()[0] == "digits-0"

@@ -1,4 +1,4 @@
-"""A version beside the one that is live: which way a metric went, and what differs."""
+"""A candidate compared with the live version: changes of metrics, differing parameters, ids of approvals."""
 
 from typing import Any
 
@@ -36,11 +36,11 @@ def version(metrics: Raw | None = None, parameters: Raw | None = None, annotatio
         ({"last": 1, "min": 0, "max": 2}, None),
     ],
 )
-def test_the_direction_is_known_by_where_the_best_value_lies(summary: Raw, expected: Any) -> None:
+def test_the_direction_follows_from_the_best_value(summary: Raw, expected: Any) -> None:
     assert candidates.objective_of_summary({"loss": {"last": 3}, "f1": summary}) == expected
 
 
-def test_only_of_the_metric_that_decides_it_is_said_what_is_better() -> None:
+def test_only_the_objective_has_a_better_value() -> None:
     ours = version({"f1": {"last": 0.8, "best": 0.9}, "loss": {"last": 0.4}, "new": {"last": 1.0}})
     theirs = version({"f1": {"last": 0.85, "best": 0.85}, "loss": {"last": 0.5}})
     up = candidates.metrics(ours, theirs, ("f1", "maximize"))
@@ -55,7 +55,7 @@ def test_only_of_the_metric_that_decides_it_is_said_what_is_better() -> None:
     assert candidates.metrics(ours, ours, ("f1", "maximize"))[0]["better"] is None
 
 
-def test_parameters_that_are_the_same_are_left_out() -> None:
+def test_equal_parameters_are_omitted() -> None:
     ours, theirs = version(parameters={"a": 1, "b": True, "c": 3}), version(parameters={"a": 1, "b": 1})
 
     def row(body: Raw) -> models.Version:
@@ -76,11 +76,11 @@ def test_parameters_that_are_the_same_are_left_out() -> None:
         ("_." + "x" * 90 + ".", "x" * 57),
     ],
 )
-def test_an_id_is_made_of_a_name(user: str, identity: str) -> None:
+def test_an_id_is_derived_from_a_name(user: str, identity: str) -> None:
     assert approve.annotation_name(version(), "champion", user) == f"champion.approval.assay.dev/{identity}"
 
 
-def test_an_id_that_somebody_else_has_is_not_taken() -> None:
+def test_an_id_of_another_user_is_not_reused() -> None:
     there = version(annotations={"champion.approval.assay.dev/rita-": f"{DIGEST} x"})
     assert approve.annotation_name(there, "champion", "rita").endswith("/rita")
     there = version(annotations={"champion.approval.assay.dev/rita": f"{DIGEST} somebody else"})

@@ -1,4 +1,4 @@
-"""docs/cli.md names every command, every option of it and every exit code, and none that does not exist."""
+"""docs/cli.md describes exactly the existing commands, options and exit codes."""
 
 import re
 from importlib import import_module
@@ -40,7 +40,7 @@ COMMANDS = {f"assay {name}": _options(command) for name, command in all_commands
 SHARED = set.intersection(*(options for options in COMMANDS.values() if frozenset({"--namespace", "-n"}) in options))
 
 
-def test_every_command_has_a_section_and_no_other_has_one() -> None:
+def test_every_command_has_a_section_and_every_section_a_command() -> None:
     assert {name for name in SECTIONS if name.startswith("assay ")} == set(COMMANDS)
     for name in COMMANDS:
         assert f"(#{name.replace(' ', '-')})" in SECTIONS["begin"], name
@@ -54,7 +54,7 @@ def test_every_option_is_named_in_its_commands_section(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_no_option_is_named_that_does_not_exist(name: str) -> None:
+def test_all_options_in_the_docs_exist(name: str) -> None:
     known = {spelling for options in COMMANDS.values() for option in options for spelling in option}
     known |= FOREIGN | {"--help", "-h", "--version", "--install-completion", "--show-completion"}
     assert not set(_OPTION.findall(SECTIONS[name])) - known
@@ -65,7 +65,7 @@ def test_shared_options_are_those_of_the_table() -> None:
     assert all(option & named for option in SHARED)
 
 
-def test_exit_codes_are_those_that_commands_have() -> None:
+def test_exit_codes_in_the_docs_are_those_of_the_code() -> None:
     codes = {value for name, value in vars(errors).items() if name.isupper() and isinstance(value, int)}
     named = {int(code) for code in re.findall(r"^\| (\d+) \|", SECTIONS["Exit codes"], re.MULTILINE)}
     assert named == codes
@@ -82,7 +82,7 @@ def test_formats_of_output_are_those_of_the_command(name: str) -> None:
 
 @pytest.mark.parametrize("row", app.COMMANDS, ids=lambda row: row.name)
 def test_the_table_of_commands_has_the_first_line_of_each_docstring(row: app.Row) -> None:
-    """`assay --help` prints the table, and imports no command for it."""
+    """`assay --help` prints the table without importing the commands."""
     text = import_module(f"assay.cli.{row.module}").command.__doc__ or ""
     assert text.splitlines()[0] == row.help
     assert row.module.rpartition(".")[2] == row.name.rpartition(" ")[2]

@@ -1,4 +1,4 @@
-"""Round numbers at the axes, labels of curves, and lines that are there in whatever scale."""
+"""Drawing curves: ticks, labels and lines, on linear and logarithmic axes."""
 
 import math
 import sys
@@ -51,7 +51,7 @@ def test_a_falling_line_falls_from_the_left_to_the_right(log: bool) -> None:
     assert drawn[-1].strip() == "step"
 
 
-def test_lines_without_colours_have_marks_of_their_own() -> None:
+def test_lines_without_colours_have_their_own_letters() -> None:
     x = numpy.arange(10.0)
     text = as_text([Line("one", x, x), Line("two", x, -x)], Axes("step", "loss"), 60, 16, coloured=False)
     assert "a" in text
@@ -86,7 +86,7 @@ def test_labels_show_the_parameters_of_the_legend(shown: list[Curve], legend: li
     assert [line.label for line in curves._lines(shown, request)] == labels
 
 
-def test_a_parameter_that_no_run_has_is_answered_with_what_is_near() -> None:
+def test_an_unknown_parameter_in_the_legend_gets_suggestions() -> None:
     for shown, hint in (([curve(depth=1), curve(lr=2)], "did you mean depth?"), ([curve(lr=2)], "parameters: lr")):
         with pytest.raises(CliError, match="no run has a parameter deepth") as error:
             curves._check_legend(shown, ["deepth"])

@@ -1,4 +1,4 @@
-"""How far an alias is on its way, by what its object says."""
+"""The progress of a promotion or a rollback, from the object of the alias."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def aside(generation: int) -> Raw:
         ),
     ],
 )
-def test_a_promotion_is_as_far_as_its_alias_says(body: Raw, state: str, message: str, code: int) -> None:
+def test_the_progress_of_a_promotion_is_that_of_its_alias(body: Raw, state: str, message: str, code: int) -> None:
     found = following.promotion(body, 2)
     assert (found.state, found.code) == (state, code)
     assert message in found.message
@@ -75,5 +75,5 @@ def test_a_promotion_is_as_far_as_its_alias_says(body: Raw, state: str, message:
         (alias(boundVersion=1, serving=[follower("a")]), "rolling"),
     ],
 )
-def test_a_rollback_is_over_when_the_operator_has_taken_the_wish_away(body: Raw, state: str) -> None:
+def test_a_rollback_has_ended_when_the_operator_removed_the_request(body: Raw, state: str) -> None:
     assert following.rollback(body, 1).state == state

@@ -1,4 +1,4 @@
-"""Lines of logs: byte for byte into a pipe, and on a terminal nothing that it would obey."""
+"""Log lines: byte for byte in a pipe, without control sequences on a terminal."""
 
 import io
 import re
@@ -19,7 +19,7 @@ STAMP = b"2026-03-01T12:00:00.5Z"
 
 
 class Out(io.BytesIO):
-    """Where it is printed: a pipe, or a terminal."""
+    """Standard output: a pipe, or a terminal."""
 
     def __init__(self, terminal: bool) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Out(io.BytesIO):
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, *data: bytes, terminal: bool = False, timestamps: bool = False) -> bytes:
-    """What a Printer makes of the output of a LogResumption."""
+    """Return what a Printer prints for the output of a LogResumption."""
     out = Out(terminal)
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out, isatty=out.isatty))
     printer = Printer(timestamps)
@@ -40,7 +40,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, *data: bytes, terminal: bool = Fals
     return out.getvalue()
 
 
-def test_colours_stay_and_what_moves_the_cursor_does_not() -> None:
+def test_colours_are_kept_and_cursor_movements_removed() -> None:
     assert harmless("plain") == "plain"
     assert harmless("\x1b[1;32mgood") == "\x1b[1;32mgood\x1b[0m"
     assert harmless("\x1b[2Jgone\x07\x1b]0;title\x07") == "\ufffd[2Jgone\ufffd\ufffd]0;title\ufffd"
@@ -48,19 +48,19 @@ def test_colours_stay_and_what_moves_the_cursor_does_not() -> None:
 
 
 @given(st.text(st.sampled_from("a\x1b[]0;3m\r\n\x07J\x9b")))
-def test_nothing_but_colours_is_left_of_what_a_terminal_obeys(text: str) -> None:
+def test_only_colour_sequences_reach_a_terminal(text: str) -> None:
     shown = re.sub(r"\x1b\[[0-9;]*m", "", harmless(text))
     assert not any(ord(sign) < 32 and sign not in "\t\n" for sign in shown)
 
 
-def test_lines_go_into_a_pipe_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_piped_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     data = STAMP + b" one\x1b[2J\r\n" + STAMP + b" \n" + STAMP + b" \xff\n"
     assert printed(monkeypatch, data) == b"one\x1b[2J\r\n\n\xff\n"
     assert printed(monkeypatch, data, timestamps=True).count(STAMP) == 3
     assert printed(monkeypatch, data, terminal=True) == "one\ufffd[2J\n\n\ufffd\n".encode()
 
 
-def test_a_line_that_comes_in_pieces_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_in_pieces_is_printed_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     long = b"x" * (3 * PIECE_BYTES)
     whole = STAMP + b" before\n" + STAMP + b" " + long + b"\n" + STAMP + b" after\n"
     log_resumption = LogResumption(None)
@@ -68,7 +68,7 @@ def test_a_line_that_comes_in_pieces_is_one_line(monkeypatch: pytest.MonkeyPatch
     assert printed(monkeypatch, *given, log_resumption.finish(True)) == b"before\n" + long + b"\nafter\n"
 
 
-def test_the_last_stored_lines_are_those_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tail_prints_the_last_stored_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Out(False)
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out, isatty=out.isatty))
     Printer(False).stored(iter([Line("t", str(number)) for number in range(10)]), 2)

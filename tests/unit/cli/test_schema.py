@@ -1,4 +1,4 @@
-"""docs/cli.schema.json is what the code says, for every command that prints JSON, and is JSON Schema."""
+"""docs/cli.schema.json is up to date, valid, and covers every command that prints JSON."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tests.cli import answering
 pytestmark = pytest.mark.unit
 
 
-def test_the_file_is_what_the_code_says(tmp_path: Path) -> None:
+def test_the_file_is_up_to_date(tmp_path: Path) -> None:
     assert json.loads(answering.SCHEMA.read_text()) == schema.document()
     changed = tmp_path / "schema.json"
     changed.write_text(re.sub("boolean", "string", answering.SCHEMA.read_text(), count=1))
@@ -29,14 +29,14 @@ def test_the_file_is_what_the_code_says(tmp_path: Path) -> None:
         assert done.returncode == code, done.stderr
 
 
-def test_it_is_json_schema_and_refers_to_what_is_there() -> None:
+def test_it_is_valid_json_schema_without_dangling_references() -> None:
     found = schema.document()
     Draft202012Validator.check_schema(found)
     names = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(found)))
     assert names | {name for answers in found["x-assay-answers"].values() for name in answers} == set(found["$defs"])
 
 
-def test_every_command_that_prints_json_has_an_answer_and_no_other() -> None:
+def test_exactly_the_commands_that_print_json_have_an_answer() -> None:
     assert {name for name, command in all_commands().items() if _prints_json(command)} == set(ANSWERS)
 
 
@@ -54,6 +54,6 @@ def _prints_json(command: Any) -> bool:
         (("logs", "a", "-o", "json"), {}),
     ],
 )
-def test_an_answer_that_is_another_one_is_found(argv: tuple[str, ...], printed: Any) -> None:
+def test_an_answer_that_violates_the_schema_is_detected(argv: tuple[str, ...], printed: Any) -> None:
     with pytest.raises(AssertionError):
         answering.check(argv, json.dumps(printed))

@@ -1,4 +1,4 @@
-"""Ages and sizes as people read them."""
+"""Formatting of ages, sizes and single lines."""
 
 from datetime import datetime
 
@@ -24,16 +24,16 @@ NOW = datetime.fromisoformat("2026-03-10T12:00:00Z")
         (None, ""),
     ],
 )
-def test_an_age_is_said_in_its_largest_unit(since: str | None, expected: str) -> None:
+def test_an_age_has_one_unit(since: str | None, expected: str) -> None:
     assert sheets.age(since, NOW) == expected
 
 
 @pytest.mark.parametrize(
     ("count", "expected"), [(None, ""), (0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (12_345_678, "12.3 MB")]
 )
-def test_a_size_has_three_digits(count: int | None, expected: str) -> None:
+def test_a_size_has_three_significant_digits(count: int | None, expected: str) -> None:
     assert sheets.size(count) == expected
 
 
-def test_what_people_have_written_stays_in_its_line() -> None:
+def test_text_from_users_stays_on_one_line() -> None:
     assert sheets.line("latency\ndigits.champion: v2 is live\t\x1b[31m") == "latency digits.champion: v2 is live �[31m"

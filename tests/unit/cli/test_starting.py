@@ -1,4 +1,4 @@
-"""What `assay init` reads from a script and from git, and the Experiment that it makes of it."""
+"""`assay init`: what it finds in a script and in git, and the Experiment that it generates."""
 
 import subprocess
 import textwrap
@@ -25,7 +25,7 @@ def read(text: str) -> scripts.Script:
 
 
 def written(folder: Path, text: str, **request: Any) -> Raw:
-    """The manifest for a script, which is valid."""
+    """Return the valid manifest for a script."""
     script = folder / "train.py"
     script.write_text(textwrap.dedent(text))
     manifest = init.manifest(script, Request(**request))
@@ -108,7 +108,7 @@ def test_parameters_from_the_environment() -> None:
         ('other = {"loss": x}', ()),
     ],
 )
-def test_metrics_are_the_keys_of_what_is_written(body: str, metrics: tuple[str, ...]) -> None:
+def test_metrics_are_the_keys_of_the_written_json(body: str, metrics: tuple[str, ...]) -> None:
     assert scripts.read(f'file = "/assay/metrics.jsonl"\n{body}').metrics == metrics
     assert scripts.read(body).metrics == ()
 
@@ -122,14 +122,14 @@ def test_metrics_are_the_keys_of_what_is_written(body: str, metrics: tuple[str, 
         ('plt.savefig("/assay/artifacts/plot.png")', ""),
     ],
 )
-def test_the_model_is_the_artifact_that_is_called_so(body: str, model: str) -> None:
+def test_the_model_is_the_artifact_with_that_name(body: str, model: str) -> None:
     assert scripts.read(body).model == model
 
 
 # The Experiment
 
 
-def test_the_quickstart_becomes_an_experiment_that_is_like_its_own() -> None:
+def test_the_quickstart_gives_an_experiment_like_its_own() -> None:
     found = yaml.safe_load(init.manifest(QUICKSTART / "train.py", Request(image="localhost/assay-quickstart:dev")))
     known = yaml.safe_load((QUICKSTART / "experiment.yaml").read_text())
     assert found["spec"]["objective"] == known["spec"]["objective"]
@@ -167,13 +167,13 @@ def container(manifest: Raw) -> Raw:
 
 
 @pytest.mark.parametrize("option", ['"--epochs", type=int, default=5', '"--seed", default=1', '"--out", default="x"'])
-def test_what_is_no_question_is_not_searched(tmp_path: Path, option: str) -> None:
+def test_epochs_seeds_and_strings_are_not_searched(tmp_path: Path, option: str) -> None:
     found = written(tmp_path, f"parser.add_argument({option})")
     assert "parameters" not in found["spec"]
     assert "args" not in container(found)
 
 
-def test_a_script_that_says_nothing_becomes_an_experiment_to_fill_in(tmp_path: Path) -> None:
+def test_a_script_without_options_gives_an_experiment_to_fill_in(tmp_path: Path) -> None:
     found = written(tmp_path, "print('hello')")
     assert sorted(found["spec"]) == ["maxFailedRuns", "parallelism", "template"]
     assert container(found)["command"] == ["python", "train.py"]
@@ -182,7 +182,7 @@ def test_a_script_that_says_nothing_becomes_an_experiment_to_fill_in(tmp_path: P
         assert word in text
 
 
-def test_what_people_say_counts(tmp_path: Path) -> None:
+def test_options_override_what_was_found(tmp_path: Path) -> None:
     found = written(tmp_path, "", name="mine", image="r/x:1", metric="score", direction="minimize")
     assert found["metadata"]["name"] == "mine"
     assert found["spec"]["objective"] == {"metric": "score", "direction": "minimize"}
@@ -197,13 +197,13 @@ def test_what_people_say_counts(tmp_path: Path) -> None:
         (["rmse"], {"metric": "rmse", "direction": "minimize"}),
     ],
 )
-def test_the_metric_that_most_likely_decides(tmp_path: Path, metrics: list[str], objective: Raw) -> None:
+def test_the_most_likely_objective_is_chosen(tmp_path: Path, metrics: list[str], objective: Raw) -> None:
     point = ", ".join(f'"{metric}": 1' for metric in metrics)
     found = written(tmp_path, f'open("/assay/metrics.jsonl").write(json.dumps({{{point}}}))')
     assert found["spec"]["objective"] == objective
 
 
-def test_what_is_no_python_is_said(tmp_path: Path) -> None:
+def test_invalid_python_is_reported(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("def (")
     with pytest.raises(CliError, match=r"train.py is not valid Python: invalid syntax"):
         init.manifest(tmp_path / "train.py", Request())
@@ -217,7 +217,7 @@ def git(folder: Path, *argv: str) -> str:
     return subprocess.run(["git", *who, *argv], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_source_is_the_commit_and_whether_there_is_more(tmp_path: Path) -> None:
+def test_the_source_has_the_commit_and_uncommitted_changes(tmp_path: Path) -> None:
     folder = tmp_path / "train"
     folder.mkdir()
     (folder / "train.py").write_text("print()")
@@ -247,5 +247,5 @@ def test_the_source_is_the_commit_and_whether_there_is_more(tmp_path: Path) -> N
         ("../elsewhere", "../elsewhere"),
     ],
 )
-def test_no_secret_of_an_address_is_written_down(address: str, known: str) -> None:
+def test_secrets_are_removed_from_addresses(address: str, known: str) -> None:
     assert repositories.without_secrets(address) == known

@@ -1,4 +1,4 @@
-"""Manifests checked offline: the same verdict as the API server's, with the place in the file."""
+"""Offline validation of manifests: the same result as the API server, with positions in the file."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_every_example_is_valid(file: Path) -> None:
 # Where it is
 
 
-def test_each_complaint_names_its_place() -> None:
+def test_each_complaint_has_its_position() -> None:
     text = """
     apiVersion: assay.dev/v1alpha1
     kind: Experiment
@@ -83,7 +83,7 @@ def test_each_complaint_names_its_place() -> None:
     ]
 
 
-def test_a_key_that_stands_twice_is_named_and_one_that_was_merged_is_not() -> None:
+def test_duplicate_keys_are_reported_except_merged_ones() -> None:
     text = """
     apiVersion: assay.dev/v1alpha1
     kind: ModelAlias
@@ -109,7 +109,7 @@ def test_a_key_that_stands_twice_is_named_and_one_that_was_merged_is_not() -> No
     assert messages(merged) == []
 
 
-def test_every_document_of_a_file_is_looked_at() -> None:
+def test_every_document_of_a_file_is_checked() -> None:
     broken = registry.model_alias("digits", "v3", 1)
     found = check("f", yaml.safe_dump_all([registry.run("a"), registry.deployment("server"), broken, None]))
     assert (found.objects, found.skipped) == (2, ["f: Deployment of apps/v1"])
@@ -125,7 +125,7 @@ def test_every_document_of_a_file_is_looked_at() -> None:
         ("a: !!python/object:os.system {}", "1:4: "),
     ],
 )
-def test_what_is_no_manifest_is_said(text: str, message: str) -> None:
+def test_texts_that_are_not_manifests_are_reported(text: str, message: str) -> None:
     (found,) = messages(text)
     assert found.startswith(message)
 
@@ -142,7 +142,7 @@ def test_what_is_no_manifest_is_said(text: str, message: str) -> None:
         (put("metadata.name", 3), "metadata.name: must be a string: put it in quotes"),
     ],
 )
-def test_the_head_of_an_object_is_looked_at(change: Change, message: str) -> None:
+def test_kind_version_and_metadata_are_checked(change: Change, message: str) -> None:
     found = complaints(changed(EXPERIMENT, change))
     assert len(found) == 1
     assert message in f"{found[0].line}:{found[0].path}: {found[0].message}"
@@ -157,7 +157,7 @@ def test_an_object_whose_name_is_generated_is_valid() -> None:
 
 
 @pytest.mark.parametrize("number", ["1e-3", "1E3", ".5", "0x10", "017", "-1.5e+3"])
-def test_numbers_are_what_kubectl_takes_for_numbers(number: str) -> None:
+def test_numbers_are_parsed_like_kubectl(number: str) -> None:
     text = (
         "apiVersion: assay.dev/v1alpha1\nkind: Run\nmetadata: {name: a}\nspec: {rerunOf: {name: r, uid: u, tolerances: "
     )
@@ -167,7 +167,7 @@ def test_numbers_are_what_kubectl_takes_for_numbers(number: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["12:30", "2026-01-31", "1_0.0_1x", "1e-3.0"])
-def test_texts_are_what_kubectl_takes_for_texts(words: str) -> None:
+def test_strings_are_parsed_like_kubectl(words: str) -> None:
     policy = "apiVersion: assay.dev/v1alpha1\nkind: PromotionPolicy\nmetadata: {name: a}\nspec: "
     assert check("f", policy + f"{{gates: [{{name: {words}, expression: 'true'}}]}}").complaints == []
     window = "{freeze: [{name: f, weekly: {days: [Mon], from: 12:30}}]}"
@@ -189,7 +189,7 @@ def test_texts_are_what_kubectl_takes_for_texts(words: str) -> None:
         (changed(RUN, put("spec.job.template.spec.containers.0.name", "assay-recorder")), "spec.job"),
     ],
 )  # fmt: skip
-def test_what_the_operator_would_not_understand_is_told(manifest: Raw, place: str) -> None:
+def test_what_the_operator_would_reject_is_reported(manifest: Raw, place: str) -> None:
     (found,) = complaints(manifest)
     assert found.path == place
 

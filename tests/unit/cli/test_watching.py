@@ -1,4 +1,4 @@
-"""What is shown of an experiment, and of a rerun: from the objects to words."""
+"""Texts about experiments, reruns and resource usage."""
 
 import io
 from typing import Any
@@ -47,7 +47,7 @@ RUNS = {
 }
 
 
-def test_an_experiment_in_a_line() -> None:
+def test_an_experiment_as_one_line() -> None:
     seen = experiments.view(experiment(), RUNS, NOW)
     expected = "2/6 runs finished, 1 failed, 2 running, 1 pending, best score 0.9375 (digits-0: depth 3)"
     assert watch.line(seen) == expected
@@ -57,14 +57,14 @@ def test_an_experiment_in_a_line() -> None:
     assert [each.name for each in seen.active] == ["digits-2", "digits-3", "digits-4"]
 
 
-def test_nobody_knows_the_end_of_what_is_suspended_or_has_only_begun() -> None:
+def test_the_end_of_a_suspended_or_new_experiment_is_unknown() -> None:
     assert experiments.view(experiment(suspend=True), RUNS, NOW).left is None
     begun = experiments.view({"metadata": {"name": "new"}, "spec": {}, "status": {}}, {}, NOW)
     assert (begun.phase, begun.left, begun.rate, watch.line(begun)) == ("Pending", None, None, "0/0 runs finished")
     assert watch.pace(begun) == ""
 
 
-def test_the_picture_has_no_more_lines_than_there_is_room_for() -> None:
+def test_the_display_fits_the_terminal() -> None:
     many = {f"r-{number:03d}": run(f"r-{number:03d}", "Running", "2026-03-01T12:00:50Z") for number in range(100)}
     console = Console(file=io.StringIO(), width=100, height=20, force_terminal=False)
     console.print(watch.drawn(experiments.view(experiment(), many, NOW), console.height))
@@ -77,12 +77,12 @@ def test_the_picture_has_no_more_lines_than_there_is_room_for() -> None:
     assert lines[-1].strip() == f"and {100 - len(shown)} more"
 
 
-def test_spans_of_time_have_two_units() -> None:
+def test_durations_have_two_units() -> None:
     spans = {0: "0s", 45.4: "45s", 60: "1m0s", 200: "3m20s", 7500: "2h5m", 86400 * 3 + 14400: "3d4h"}
     assert {seconds: watch.span(seconds) for seconds in spans} == spans
 
 
-def test_what_is_known_follows_what_was_heard() -> None:
+def test_changes_update_the_state() -> None:
     known: State = {}
     runs = ("/apis/assay.dev/v1alpha1", "runs")
     a, b = run("a", "Pending"), run("b", "Pending")
@@ -96,14 +96,14 @@ def test_what_is_known_follows_what_was_heard() -> None:
     assert not known
 
 
-def test_tolerances_are_numbers_by_metric() -> None:
+def test_tolerances_are_parsed_by_metric() -> None:
     assert rerun.tolerances(["train_seconds=2", "a=b=0.5"]) == {"train_seconds": 2.0, "a=b": 0.5}
     for wrong in ("seconds", "=2", "seconds=x"):
         with pytest.raises(CliError, match="invalid --tolerance-of"):
             rerun.tolerances([wrong])
 
 
-def test_what_a_run_uses_is_the_last_of_each_container() -> None:
+def test_usage_is_the_sum_of_the_last_points_of_containers() -> None:
     points = [
         {"container": "train", "metric": "system.cpu_cores", "value": 0.5},
         {"container": "train", "metric": "system.memory_bytes", "value": 10.0},

@@ -34,27 +34,27 @@ KNOWN = {
         ("jürgen", (), {}, [("User", "jürgen".encode().decode("latin-1"))]),
     ],
 )
-def test_options_go_before_the_kubeconfig(
+def test_options_override_the_kubeconfig(
     user: str, groups: tuple[str, ...], known: dict[str, Any], sent: list[tuple[str, str]]
 ) -> None:
     wanted = [(f"Impersonate-{name.removeprefix('Impersonate-')}", value) for name, value in sent]
     assert list(impersonation.headers(user, groups, known).iteritems()) == wanted
 
 
-def test_everything_that_a_kubeconfig_says_of_it_is_sent() -> None:
+def test_all_impersonation_fields_of_a_kubeconfig_are_sent() -> None:
     found = impersonation.headers("", (), KNOWN)
     assert found.getlist("Impersonate-Group") == ["ml", "vision"]
     assert found["Impersonate-Uid"] == "42"
     assert found.getlist("Impersonate-Extra-reason%2Fof") == ["on call", "jürgen".encode().decode("latin-1")]
 
 
-def test_groups_alone_are_nobody() -> None:
+def test_groups_require_a_user() -> None:
     with pytest.raises(InvalidRequest) as refused:
         impersonation.headers("", ("ml",), {})
     assert exit_code(refused.value) == USAGE
 
 
-def test_the_user_is_looked_for_in_all_files_of_a_kubeconfig(tmp_path: Path) -> None:
+def test_the_user_is_searched_in_all_files_of_a_kubeconfig(tmp_path: Path) -> None:
     for name, users in (("one", [{"name": "a", "user": {"as": "anna"}}]), ("two", [{"name": "b", "user": KNOWN}])):
         (tmp_path / name).write_text(json.dumps({"kind": "Config", "users": users, "contexts": [], "clusters": []}))
     files = os.pathsep.join(str(tmp_path / name) for name in ("one", "two"))

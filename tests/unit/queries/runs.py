@@ -9,6 +9,6 @@ FOUND = {"last": 0.8, "min": 0.1, "max": 0.9, "step": 7, "count": 7}
 
 
 def row(name: str = "r-1", **fields: Any) -> RunRow:
-    """Return the row of a run; `parameters`, `metrics` and whatever else of its fields are given."""
+    """Return the row of a run; `fields` replace its values."""
     run = {"metadata": {"name": name, "uid": f"uid of {name}", "creationTimestamp": "2026-01-01T00:00:00Z"}}
     return {**rows.of_run(run), **fields}  # type: ignore[typeddict-item]

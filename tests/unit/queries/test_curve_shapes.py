@@ -1,4 +1,4 @@
-"""Smoothing is TensorBoard's, and what is left out of a curve is nothing that anybody could see."""
+"""Smoothing is that of TensorBoard, and thinning makes no visible change."""
 
 import math
 
@@ -15,7 +15,7 @@ VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
 
 
 def by_tensorboard(values: list[float], weight: float) -> list[float]:
-    """What TensorBoard's resmoothDataset does, step by step."""
+    """TensorBoard's resmoothDataset, step by step."""
     last, found = 0.0, []
     for number, value in enumerate(values, 1):
         last = last * weight + (1 - weight) * value
@@ -30,7 +30,7 @@ def test_smoothing_is_that_of_tensorboard(values: list[float], weight: float) ->
     assert min(values) - 1e-6 <= min(found) <= max(found) <= max(values) + 1e-6
 
 
-def test_smoothing_by_nothing_changes_nothing_and_the_first_value_has_no_bias() -> None:
+def test_smoothing_with_0_changes_nothing_and_the_first_value_has_no_bias() -> None:
     values = numpy.array([3.0, -1.0, 7.5])
     assert smoothed(values, 0).tolist() == [3.0, -1.0, 7.5]
     assert smoothed(values, 0.9)[0] == pytest.approx(3.0)

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.unit
 SECONDS = st.floats(1, 1e5)
 
 
-def test_runs_a_minute_count_of_late() -> None:
+def test_runs_per_minute_are_recent_ones() -> None:
     assert rate([], 0, 100) is None
     assert rate([60, 120], 0, 120) == 1
     assert rate([1], 0, 10_000) is None, "it was long ago"
@@ -19,7 +19,7 @@ def test_runs_a_minute_count_of_late() -> None:
     assert rate([5], 5, 5) is None
 
 
-def test_what_is_left_is_what_the_places_still_have_to_do() -> None:
+def test_the_time_left_is_that_of_the_busiest_slot() -> None:
     assert remaining([], [5], 10, 2) is None
     assert remaining([10], [], 0, 2) == 0
     assert remaining([10], [], 4, 2) == 20
@@ -32,14 +32,14 @@ def test_what_is_left_is_what_the_places_still_have_to_do() -> None:
     assert remaining([10], [8, 2, 0], 1, 1) == 20
 
 
-def test_a_run_that_has_outlived_some_is_expected_to_be_one_of_the_longer_ones() -> None:
+def test_a_long_run_is_expected_to_take_as_long_as_longer_ones() -> None:
     assert remaining([10, 20, 60], [15], 0, 1) == 25
     assert remaining([10, 20], [99], 0, 1) == 0
     assert remaining([10, 20], [99], 2, 1) == 30
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=20), st.lists(SECONDS, max_size=8), st.integers(0, 50), st.integers(1, 8))
-def test_more_places_are_never_slower_and_more_runs_never_quicker(
+def test_more_slots_are_never_slower_and_more_runs_never_faster(
     durations: list[float], running: list[float], waiting: int, parallelism: int
 ) -> None:
     found = remaining(durations, running, waiting, parallelism)

@@ -1,4 +1,4 @@
-"""What people type for a version or an alias."""
+"""Notations of versions and aliases."""
 
 import pytest
 
@@ -25,11 +25,11 @@ def test_an_alias_may_begin_with_a_digit_and_may_begin_like_a_version() -> None:
 
 
 @pytest.mark.parametrize("text", ["digits", "digits-3", "Digits.champion", "digits.v0", "digits..x", "a.b.c", ""])
-def test_other_texts_name_neither(text: str) -> None:
+def test_other_texts_are_neither(text: str) -> None:
     assert references.version_name(text) is None
     assert references.alias_name(text) is None
 
 
-def test_a_name_is_suggested_only_where_one_is_near() -> None:
+def test_only_similar_names_are_suggested() -> None:
     assert references.near("champoin", ["champion", "staging"]) == "did you mean champion?"
     assert references.near("x", ["champion", "staging"]) == ""

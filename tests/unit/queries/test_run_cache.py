@@ -1,4 +1,4 @@
-"""What is kept of runs between two commands, and that nothing goes wrong with what is found there."""
+"""The cache of runs: what it stores, who can read it, and that a damaged one is ignored."""
 
 import json
 import stat
@@ -25,7 +25,7 @@ def _file(folder: Path) -> Path:
     return file
 
 
-def test_what_is_kept_comes_back_for_the_same_server_and_namespace(cache: RunCache, tmp_path: Path) -> None:
+def test_cached_runs_are_loaded_for_the_same_server_and_namespace(cache: RunCache, tmp_path: Path) -> None:
     assert cache.load() == {}
     cache.save(CACHED)
     assert cache.load() == CACHED
@@ -37,7 +37,7 @@ def test_what_is_kept_comes_back_for_the_same_server_and_namespace(cache: RunCac
     assert len(list(_file(tmp_path).parent.iterdir())) == 1
 
 
-def test_it_is_the_users_alone(cache: RunCache, tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_cache(cache: RunCache, tmp_path: Path) -> None:
     cache.save(CACHED)
     file = _file(tmp_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -60,7 +60,7 @@ def test_it_is_the_users_alone(cache: RunCache, tmp_path: Path) -> None:
         "[" * 9999,
     ],
 )
-def test_what_cannot_be_read_is_not_there(cache: RunCache, tmp_path: Path, text: str) -> None:
+def test_an_unreadable_cache_is_ignored(cache: RunCache, tmp_path: Path, text: str) -> None:
     cache.save(CACHED)
     _file(tmp_path).write_bytes(text.encode(errors="surrogateescape"))
     assert cache.load() == {}
@@ -76,7 +76,7 @@ def test_rows_of_another_version_are_not_read(cache: RunCache, tmp_path: Path) -
     assert cache.load() == {}
 
 
-def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     cache = RunCache("https://server", "ns")

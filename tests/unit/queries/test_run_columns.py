@@ -43,11 +43,11 @@ RUNS = [_run("a", 0.5, 3), _run("b", 0.9, 1), _run("c", 0.7, 2), row("d")]
         ("-name", "dcba"),
     ],
 )
-def test_the_best_come_first_and_those_without_a_value_last(by: str, order: str) -> None:
+def test_the_best_runs_come_first_and_those_without_a_value_last(by: str, order: str) -> None:
     assert "".join(_names(run_columns.sort(RUNS, by, Names(RUNS)))) == order
 
 
-def test_less_is_better_where_the_objective_says_so() -> None:
+def test_smaller_is_better_for_a_minimized_objective() -> None:
     runs = [{**each, "objective": DOWN} for each in RUNS]
     assert _names(run_columns.sort(runs, "loss", Names(runs))) == ["b", "c", "a", "d"]  # type: ignore[arg-type]
 
@@ -63,7 +63,7 @@ _VALUES = st.one_of(st.none(), st.integers(), st.floats(allow_nan=False), st.tex
 
 
 @given(st.lists(_VALUES, max_size=8), st.booleans())
-def test_every_run_has_one_place_whatever_its_values_are(values: list[Any], reverse: bool) -> None:
+def test_sorting_keeps_every_run_whatever_its_values_are(values: list[Any], reverse: bool) -> None:
     runs = [row(str(at), parameters={"x": value}) for at, value in enumerate(values)] + [row("y")]
     found = run_columns.sort(runs, "params.x", Names([*runs, row("z", parameters={"x": 1})]), reverse=reverse)
     assert sorted(_names(found)) == sorted(_names(runs))
@@ -71,7 +71,7 @@ def test_every_run_has_one_place_whatever_its_values_are(values: list[Any], reve
     assert here == sorted(here, reverse=True)
 
 
-def test_a_table_has_what_differs_and_the_objective_first() -> None:
+def test_a_table_has_differing_parameters_and_the_objective_first() -> None:
     runs = [_run("a", 0.5, 3), _run("b", 0.9, 1, parameters={"depth": 3, "kind": "a"}, objective=DOWN)]
     titles = [each.title for each in run_columns.default(Names(runs), wide=False)]
     assert titles == ["RUN", "PHASE", "depth", "f1", "loss", "DURATION", "AGE"]
@@ -90,7 +90,7 @@ def test_a_table_has_what_differs_and_the_objective_first() -> None:
     ]
 
 
-def test_a_narrow_terminal_loses_the_last_metrics_then_parameters_never_the_objective() -> None:
+def test_a_narrow_terminal_omits_metrics_then_parameters_never_the_objective() -> None:
     fields = run_columns.default(Names(RUNS), wide=False)
     for width in range(10, 120):
         visible = [each.title for each in run_cells.fitting(fields, RUNS, width)]
@@ -128,13 +128,13 @@ def test_values_have_names(name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"), [("deepth", "depth"), ("params.deepth", "depth"), ("metrics.f2", "f1"), ("ownr", "owner")]
 )
-def test_a_name_that_no_run_has_is_answered_with_near_ones(name: str, hint: str) -> None:
+def test_an_unknown_name_gets_suggestions(name: str, hint: str) -> None:
     with pytest.raises(InvalidRequest, match=f"no run has {name}") as error:
         Names(RUNS).field(name)
     assert hint in error.value.hint
 
 
-def test_a_file_has_every_summary_that_there_is() -> None:
+def test_a_file_has_every_summary() -> None:
     titles = [each.title for each in run_columns.flat(Names(RUNS), RUNS)]
     assert titles[:2] == ["name", "uid"]
     assert "metrics.f1.best" in titles
@@ -142,14 +142,14 @@ def test_a_file_has_every_summary_that_there_is() -> None:
     assert "params.depth" in titles
 
 
-def test_what_people_wrote_gives_a_terminal_no_commands() -> None:
+def test_control_characters_from_users_are_removed() -> None:
     run = row("a", parameters={"\x1b[2Jx": "\x1b[2J"})
     field = run_columns.parameter("\x1b[2Jx")
     assert "\x1b" not in run_cells.column(field).title
     assert field.value(run) == "\x1b[2J"
 
 
-def test_values_are_shown_as_people_write_them() -> None:
+def test_values_are_shown_in_the_usual_notation() -> None:
     run = row("a", parameters={"yes": True, "map": {"a": 1}}, duration=3723.4)
     names = Names([run])
     assert run_cells.shown(names.field("yes"), run) == "true"

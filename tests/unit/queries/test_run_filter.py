@@ -1,4 +1,4 @@
-"""`--where`: what matches, what does not, and what is said of names that are wrong."""
+"""`--where`: what matches, what does not, and errors for unknown names."""
 
 import operator
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def _matches(text: str, **fields: Any) -> bool:
         "params.big > 1",
     ],
 )
-def test_what_holds_of_a_run_selects_it(text: str) -> None:
+def test_matching_runs_are_selected(text: str) -> None:
     assert _matches(
         text,
         parameters={"depth": 2, "optimizer": "adam", "big": 2**70},
@@ -61,13 +61,13 @@ def test_what_holds_of_a_run_selects_it(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["params.depth > 1", "!(params.depth > 1)", "metrics.val_f1.best < 2.0"])
-def test_a_run_without_the_field_does_not_match_either_way(text: str) -> None:
+def test_a_run_without_the_field_matches_neither_way(text: str) -> None:
     found = Filter(text)
     assert not found.matches(row())
     assert found.undecided == 0
 
 
-def test_a_run_that_it_cannot_be_applied_to_is_counted_and_it_is_said_why() -> None:
+def test_runs_that_the_filter_fails_for_are_counted_with_a_reason() -> None:
     found = Filter("params.depth > 1")
     assert not found.matches(row(parameters={"depth": "deep"}))
     assert found.undecided == 1
@@ -83,7 +83,7 @@ def test_a_run_that_it_cannot_be_applied_to_is_counted_and_it_is_said_why() -> N
         ("name == 'x' || params.zzz", "params.zzz", "known names: augment, depth"),
     ],
 )
-def test_a_name_that_no_run_has_is_answered_with_what_there_is(text: str, message: str, hint: str) -> None:
+def test_an_unknown_name_gets_suggestions_or_the_known_names(text: str, message: str, hint: str) -> None:
     found = Filter(text)
     for each in ROWS:
         found.matches(each)
@@ -93,7 +93,7 @@ def test_a_name_that_no_run_has_is_answered_with_what_there_is(text: str, messag
     assert exit_code(error.value) == USAGE
 
 
-def test_a_name_that_one_run_has_is_one() -> None:
+def test_a_name_that_one_run_has_is_known() -> None:
     found = Filter("params.rare == 1")
     assert not found.matches(row())
     assert found.unseen
@@ -110,7 +110,7 @@ def test_a_name_that_one_run_has_is_one() -> None:
         ("1 + 1", "has to be true or false", "docs/cli.md"),
     ],
 )
-def test_an_expression_that_is_none_is_refused_with_the_place(text: str, message: str, hint: str) -> None:
+def test_an_invalid_expression_is_refused_with_its_position(text: str, message: str, hint: str) -> None:
     with pytest.raises(InvalidRequest, match="--where: ") as error:
         Filter(text)
     assert message in error.value.message

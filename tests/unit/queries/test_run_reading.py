@@ -1,4 +1,4 @@
-"""How lists are taken apart: item by item, whatever stands in them."""
+"""Parsing lists item by item, whatever the items contain."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ _ITEMS = st.lists(st.dictionaries(_TEXTS, st.one_of(st.none(), st.integers(), _T
 
 
 @given(items=_ITEMS, compact=st.booleans())
-def test_items_come_one_by_one_as_they_stand_in_the_list(items: list[dict[str, Any]], compact: bool) -> None:
+def test_items_are_read_one_by_one(items: list[dict[str, Any]], compact: bool) -> None:
     separators = (",", ":") if compact else (", ", ": ")
     body = {"apiVersion": "assay.dev/v1alpha1", "items": items, "kind": "RunList", "metadata": {"resourceVersion": "1"}}
     assert list(reading._items(json.dumps(body, separators=separators))) == items
@@ -27,6 +27,6 @@ def test_a_list_without_items_has_none() -> None:
 
 
 @pytest.mark.parametrize("text", ['{"items":[{"a":1},{"b":', '{"items":[{"a":1}', '{"items":[{"a":1},'])
-def test_a_list_that_breaks_off_is_an_error(text: str) -> None:
+def test_a_truncated_list_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="Expecting"):
         list(reading._items(text))

@@ -1,4 +1,4 @@
-"""Runs and experiments as the operator and the recorder would have left them: objects with a status, and records."""
+"""Creates runs and experiments with the statuses and records that the operator and the recorder would leave."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def metric(last: float, **more: float) -> Raw:
 
 
 @dataclass(frozen=True)
-class Told:
-    """One namespace in which somebody plays the operator."""
+class StandIn:
+    """Plays the operator in one namespace: creates objects and sets their statuses."""
 
     cluster: Cluster
     namespace: str
@@ -49,9 +49,9 @@ class Told:
     def create(self, manifest: Raw, status: Raw | None = None) -> Raw:
         """Create an object, give it a status as the operator would, and return it."""
         found = calls.create(self.cluster, self.namespace, manifest)
-        return self.tell(found["kind"], found["metadata"]["name"], status) if status else found
+        return self.set_status(found["kind"], found["metadata"]["name"], status) if status else found
 
-    def tell(self, kind: str, name: str, status: Raw) -> Raw:
+    def set_status(self, kind: str, name: str, status: Raw) -> Raw:
         """Change the status of an object as the operator would, and return the object."""
         return calls.patch_status(self.cluster, self.namespace, kind, name, status, registry.OPERATOR)
 
@@ -64,7 +64,7 @@ class Told:
         manifest["metadata"]["labels"] = {"assay.dev/experiment": experiment}
         manifest["spec"].setdefault("owner", "kubernetes-admin")
         self.kubectl("create", "-f", "-", *registry.AS_OPERATOR, stdin=json.dumps(manifest))
-        return self.tell("run.assay.dev", name, status or {})
+        return self.set_status("run.assay.dev", name, status or {})
 
     def remove(self, kind: str, name: str) -> None:
         """Delete an object and wait until it is gone."""
