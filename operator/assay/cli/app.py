@@ -128,6 +128,12 @@ class Commands(TyperGroup):
         row = next((row for row in COMMANDS if row.name == self.prefix + cmd_name), None)
         return _command(row, cmd_name) if row else None
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the arguments name. Typer suggests similar names for a wrong one from ``commands``."""
+        names: dict[str, Any] = dict.fromkeys(self.list_commands(ctx))
+        self.commands = names
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the names and the help of each."""
         with formatter.section("Commands"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from assay.cli import app, errors
 from assay.cli.app import all_commands
@@ -86,3 +87,10 @@ def test_the_table_of_commands_has_the_first_line_of_each_docstring(row: app.Row
     text = import_module(f"assay.cli.{row.module}").command.__doc__ or ""
     assert text.splitlines()[0] == row.help
     assert row.module.rpartition(".")[2] == row.name.rpartition(" ")[2]
+
+
+@pytest.mark.parametrize(("argv", "near"), [(("version",), "versions"), (("audit", "verfy"), "verify")])
+def test_a_misspelled_command_gets_suggestions(argv: tuple[str, ...], near: str) -> None:
+    answer = CliRunner().invoke(app.app, argv)
+    assert answer.exit_code == errors.USAGE
+    assert f"Did you mean '{near}'" in answer.output
