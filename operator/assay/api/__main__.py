@@ -1,4 +1,4 @@
-"""Write the CRDs: ``python -m assay.api DIR``, or with ``--check`` only say whether they are up to date."""
+"""Write the CRDs: ``python -m assay.api DIR``. With ``--check``, only report whether they are up to date."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ _HEADER = "# Generated from operator/assay/api by `make crds`. Do not edit.\n"
 
 
 def render() -> dict[str, str]:
-    """Return the text of every CRD file, by file name."""
+    """Return the text of every CRD file by file name."""
     return {
         f"{kind.plural}.yaml": _HEADER + yaml.safe_dump(kind.crd(), sort_keys=False, width=110, allow_unicode=True)
         for kind in KINDS
@@ -20,7 +20,7 @@ def render() -> dict[str, str]:
 
 
 def stale(folder: Path) -> list[str]:
-    """Return the names of the files in the folder that differ from what the models say."""
+    """Return the names of the files in the folder that differ from the models."""
     expected = render()
     found = {path.name: path.read_text() for path in folder.glob("*.yaml")}
     return sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

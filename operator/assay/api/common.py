@@ -1,7 +1,7 @@
 """Types that several kinds share: scalars of parameters, conditions, bounded strings.
 
-Every string has a ``max_length``, every list and map a bound: the API server refuses CEL rules over
-unbounded values, because it has to know their worst-case cost in advance.
+Every string has a ``max_length``; every list and map has a bound. The API server refuses CEL rules over unbounded
+values, because it computes their worst-case cost in advance.
 """
 
 from datetime import datetime
@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
-#: A parameter's value as JSON and YAML have it: number, string or boolean. A structural schema cannot say that, so an
-#: object may hold anything here; ``planning.search`` refuses it, with a message that reaches the status.
+#: A parameter's value in JSON and YAML: a number, string or boolean. A structural schema cannot express that union, so
+#: the API server accepts anything here; ``planning.search`` refuses other types, with a message in the status.
 Scalar = Annotated[
     bool | int | float | str,
     SkipValidation,
@@ -25,7 +25,7 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "format": "date-time"})]
 #: ``90m``, ``24h``, ``7d``, ``1d12h``.
 Duration = Annotated[str, Field(pattern=r"^([0-9]{1,6}[smhdw])+$", max_length=32)]
-#: A user as the API server knows them: exact, compared by equality and never taken apart.
+#: A username exactly as the API server reports it. Compare it for equality only; never parse it.
 Owner = Annotated[
     str | None,
     Field(
@@ -42,17 +42,17 @@ Annotations = Annotated[dict[str, AnnotationValue], Field(max_length=64)]
 
 
 def rule(expression: str, message: str, **more: str) -> dict[str, str]:
-    """Return one CEL rule as ``x-kubernetes-validations`` wants it."""
+    """Return one CEL rule in the form of ``x-kubernetes-validations``."""
     return {"rule": expression, "message": message, **more}
 
 
 def rules(*items: dict[str, str], **more: Any) -> dict[str, Any]:
-    """Return the schema extras of a model or field that carries CEL rules."""
+    """Return the schema extras of a model or field with CEL rules."""
     return {"x-kubernetes-validations": list(items), **more}
 
 
 class Model(BaseModel):
-    """Base of every model: camelCase outside, snake_case inside, unknown fields refused where we write them."""
+    """Base of every model: camelCase in JSON, snake_case in Python. Unknown fields are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
 

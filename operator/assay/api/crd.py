@@ -32,7 +32,7 @@ def _label(longest: int, why: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Kind:
-    """One custom resource: its names, models, printer columns, and what an object may be called."""
+    """One custom resource: its names, models, printer columns, and the rule for object names."""
 
     kind: str
     plural: str
@@ -84,7 +84,7 @@ class Kind:
             "properties": {
                 "apiVersion": {"type": "string", "description": "Always assay.dev/v1alpha1."},
                 "kind": {"type": "string", "description": f"Always {self.kind}."},
-                # The API server describes it, and refuses a description of ours.
+                # The API server has its own description of metadata and refuses another one.
                 "metadata": {
                     "type": "object",
                     "properties": {"name": {"type": "string", "maxLength": 253, "description": "Name of the object."}},
@@ -138,11 +138,11 @@ RUN = Kind(
         _column("Record", ".status.record.complete", "boolean", "Whether the record is complete."),
         _column("Message", ".status.message", "string", "Explanation of the phase.", priority=1),
         _column("Record-URI", ".status.record.uri", "string", "The run's record in the store.", priority=1),
-        # With it a table tells, for a tenth of the work, which of many Runs have changed.
+        # A table with this column shows which Runs changed, at a tenth of the cost of listing the objects.
         _column("Resource-Version", ".metadata.resourceVersion", "string", "Changes with every write.", priority=1),
         _AGE,
     ),
-    # A Job of that name gives its pods host names of 63 characters at most, with an index of up to five digits.
+    # The Job has the same name. Its pods' host names add an index of up to five digits and have at most 63 characters.
     longest_name=57,
     name_rule=_label(57, "because the host names of its pods are made from it"),
 )
@@ -165,7 +165,7 @@ MODEL_VERSION = Kind(
     ),
     # Model, ".v" and ten digits.
     longest_name=62,
-    # One name, one version: that a number exists once in a namespace needs no further check.
+    # The name contains the version, so a version number is unique within a namespace without another check.
     name_rule=rule(
         "self.metadata.name == '%s.v%d'.format([self.spec.model, self.spec.version])",
         "a ModelVersion is named <model>.v<version>, after its spec",

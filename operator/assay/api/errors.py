@@ -1,11 +1,11 @@
-"""The root of the errors that end a question or a command, and its kinds.
+"""The root of the errors that end a query or a command, and its subclasses.
 
-The layers above raise them; the command line turns them into exit codes, the server into HTTP statuses.
+The layers above raise them. The command line maps them to exit codes, the server to HTTP statuses.
 """
 
 
 class AssayError(Exception):
-    """A question without an answer. ``message`` says what is wrong and where, ``hint`` what to do."""
+    """A query or command failed. ``message`` says what is wrong and where, ``hint`` what to do."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -13,15 +13,15 @@ class AssayError(Exception):
 
 
 class InvalidRequest(AssayError):
-    """The question itself is wrong: an option, an expression or a file."""
+    """The request itself is invalid: an option, an expression or a file."""
 
 
 class ObjectNotFound(AssayError):
-    """What the question is about does not exist."""
+    """The requested object does not exist."""
 
 
 class PermissionDenied(AssayError):
-    """The user is signed in, but not allowed."""
+    """The user is authenticated but not authorized."""
 
 
 class Unreachable(AssayError):
@@ -29,4 +29,4 @@ class Unreachable(AssayError):
 
 
 class RequestFailed(AssayError):
-    """The request was refused, or what it is about has failed."""
+    """The request was refused, or the operation failed."""

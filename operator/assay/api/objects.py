@@ -1,4 +1,4 @@
-"""What is read from raw objects in many places. Raw objects are JSON as the API server answers it."""
+"""Shared accessors for raw objects, the JSON that the API server returns."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Raw = dict[str, Any]
 
 
 def experiment_of(run: Raw) -> str:
-    """Return the name of a Run's Experiment; "" for a Run that belongs to none."""
+    """Return the name of a Run's Experiment; "" when the Run has none."""
     return str((run["metadata"].get("labels") or {}).get(names.LABEL_EXPERIMENT) or "")
 
 
@@ -19,7 +19,7 @@ def is_archived(body: Raw) -> bool:
 
 
 def condition(body: Raw, kind: str) -> Raw | None:
-    """Return a condition of an object, None without it."""
+    """Return the condition of an object with this type; None when it is absent."""
     conditions = (body.get("status") or {}).get("conditions") or []
     return next((each for each in conditions if each["type"] == kind), None)
 

@@ -1,6 +1,6 @@
-"""Retention: how long what a run leaves behind is kept. What is not named is kept for ever.
+"""Retention: how long Assay keeps the data of a run. An absent field means for ever.
 
-When which of it is due, and what holds it back, is decided in ``planning.retention``.
+``planning.runs.retention`` decides when data is due for removal and what prevents it.
 """
 
 from typing import Annotated

@@ -1,7 +1,7 @@
-"""From pydantic's JSON schema to the structural schema that a CustomResourceDefinition wants.
+"""Convert pydantic's JSON schema to the structural schema that a CustomResourceDefinition requires.
 
-The API server's dialect (apiextensions.k8s.io/v1) has no ``$ref``, no ``const``, no ``title``, demands a
-type at every node, and speaks of ``nullable`` where JSON schema says ``anyOf``. Source:
+The API server's dialect (apiextensions.k8s.io/v1) has no ``$ref``, ``const`` or ``title``, requires a type at every
+node, and uses ``nullable`` where JSON schema uses ``anyOf``. Source:
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -16,7 +16,7 @@ _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
 def structural(model: type[BaseModel]) -> Schema:
-    """Return the structural schema of a model; ValueError if it uses what the dialect cannot say."""
+    """Return the structural schema of a model. Raises ValueError for anything that the dialect cannot express."""
     schema = model.model_json_schema(by_alias=True)
     return _convert(schema, schema.get("$defs", {}), model.__name__)
 
@@ -39,12 +39,12 @@ def _convert(node: Schema, definitions: dict[str, Schema], path: str) -> Schema:
     if out.pop("uniqueItems", False):
         out["x-kubernetes-list-type"] = "set"
     if "type" not in out and not out.get(_PRESERVE):
-        raise ValueError(f"{path}: no type, so no structural schema: {out}")
+        raise ValueError(f"{path}: a structural schema requires a type: {out}")
     return out
 
 
 def _inline(node: Schema, definitions: dict[str, Schema]) -> Schema:
-    """Resolve ``$ref`` and the ``anyOf [X, null]`` of an optional field; the node's own words win."""
+    """Resolve ``$ref`` and the ``anyOf [X, null]`` of an optional field; the node's own keys take precedence."""
     if "$ref" in node:
         target = definitions[node["$ref"].rsplit("/", 1)[-1]]
         rest = {key: value for key, value in node.items() if key != "$ref"}
@@ -61,7 +61,7 @@ def _inline(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _bounds(out: Schema) -> None:
-    """Rename the exclusive bounds to the older form, and the bounds that only a map has."""
+    """Rewrite ``exclusiveMinimum`` and ``exclusiveMaximum`` in the older form: the bound plus a boolean."""
     for side in ("minimum", "maximum"):
         exclusive = "exclusive" + side.capitalize()
         if exclusive in out:
