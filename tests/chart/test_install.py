@@ -74,7 +74,7 @@ def test_helm_test_tells_what_is_wrong(release: Release) -> None:
         said = release.kubectl("logs", "assay-checkup")
     finally:
         release.cluster.start_component("minio")
-    assert f"the store: {release.cluster.store.endpoint}" in said
+    assert f"the store does not work: {release.cluster.store.endpoint}" in said
 
 
 def test_another_takes_over_in_the_middle_of_a_sweep(release: Release, objects: Objects) -> None:

@@ -112,7 +112,7 @@ def _expected(best: str, worst: str) -> dict[str, tuple[int, tuple[str, ...]]]:
         "assay pull digits.v1 digits-v1": (0, ("every byte verified",)),
         "assay lineage digits.v1": (0, ("approved by approval rita", f"made by run {best}")),
         "kubectl get experiments,runs,modelversions,modelaliases,jobs,pods": (0, ("6/6", "digits.champion")),
-        logs: (0, ("leading, by the Lease",)),
+        logs: (0, ("leading with the Lease",)),
     }
 
 

@@ -162,7 +162,7 @@ async def test_no_token_for_who_has_the_certificate_of_another_address(
 
 async def test_without_a_ca_nobody_is_asked(kubelet: Make, node: Named, kubelets: Ask) -> None:
     server = kubelet()
-    with pytest.raises(NoStats, match="no CA is known that vouches for kubelets: set ASSAY_KUBELET_CA_FILE"):
+    with pytest.raises(NoStats, match="the CA of the kubelets is unknown: set ASSAY_KUBELET_CA_FILE"):
         await kubelets("/does/not/exist").summary(node(server))
     assert server.requests == []
 
@@ -190,7 +190,7 @@ async def test_other_answers_are_told(
 
 
 async def test_a_node_that_is_gone(kubelets: Ask) -> None:
-    with pytest.raises(NoStats, match="node no-such-node is gone"):
+    with pytest.raises(NoStats, match="node no-such-node no longer exists"):
         await kubelets().summary("no-such-node")
 
 
@@ -209,5 +209,5 @@ def test_where_a_kubelet_is_reached(addresses: list[tuple[str, str]], url: str) 
 
 
 def test_a_node_that_does_not_say_where_its_kubelet_is() -> None:
-    with pytest.raises(NoStats, match="node a does not say where its kubelet is reached"):
+    with pytest.raises(NoStats, match="node a reports no address and port of its kubelet"):
         url_of({"metadata": {"name": "a"}, "status": {"addresses": []}})

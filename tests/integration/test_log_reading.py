@@ -110,7 +110,7 @@ async def test_a_rotated_log_goes_on_and_says_where_something_may_be_missing(des
     desk.node.file = line(5, "d") + line(6, "e")
     await stream.visit(RUNNING, over=False)
     assert desk.kept() == ["a", "b", "d", "e"]
-    assert desk.gaps() == ["the node had rotated the log before it was read: lines may be missing"]
+    assert desk.gaps() == ["the node rotated the log before it was read: lines may be missing"]
     assert not stream.whole
     [log] = logs.list_logs(desk.store, desk.prefix)
     assert log.gaps[0].after == "2026-03-01T12:00:02.000000000Z"
@@ -135,7 +135,7 @@ async def test_an_answer_that_was_cut_short_is_asked_for_again(desk: Desk) -> No
     await stream.visit(RUNNING, over=False)
     desk.node.file = whole[: len(line(1, "a")) + 8]
     for _ in range(2):
-        with pytest.raises(ApiError, match="ends before the end of what is kept"):
+        with pytest.raises(ApiError, match="ends before the last stored line"):
             await stream.visit(ENDED, over=True)
     desk.node.file = whole + line(3, "d")
     await stream.visit(ENDED, over=True)
@@ -146,7 +146,7 @@ async def test_an_answer_that_was_cut_short_is_asked_for_again(desk: Desk) -> No
 async def test_the_words_of_a_node_that_cannot_read_are_not_kept(desk: Desk) -> None:
     stream = desk.stream()
     desk.node.file = b"unable to retrieve container logs for containerd://c-0"
-    with pytest.raises(ApiError, match="the node says: unable to retrieve"):
+    with pytest.raises(ApiError, match="unexpected line from the node: unable to retrieve"):
         await stream.visit(ENDED, over=True)
     assert not stream.done
     assert desk.kept() == []
@@ -181,7 +181,7 @@ async def test_lines_of_the_next_start_are_never_taken_for_this_one(
     assert desk.kept() == []
     assert stream.waits > 0
     await stream.visit(Start("train", 0, "c-0", False, True, True), over=False)
-    monkeypatch.setattr(log_stream, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(log_stream, "_DEBOUNCE_SECONDS", 0.0)
     await stream.visit(Start("train", 0, "c-0", False, True, True), over=False)
     assert desk.kept() == ["first"]
     assert stream.done

@@ -1,5 +1,5 @@
-"""The operator: kopf feeds what changes into a work queue, reconcilers move the world one step.
+"""The operator: kopf's event handlers feed a work queue, and reconcilers process it.
 
-Level-triggered: a reconciler looks at the world as it is, asks ``assay.planning`` what to do, and does it. Running
-it twice, or after a crash at any point, ends in the same place.
+Level-triggered: a reconciler reads the current state, asks ``assay.planning`` for the next step, and executes it.
+Reconciling is idempotent, also after a crash at any point.
 """

@@ -16,10 +16,10 @@ _FIELDS = ("kind", "namespace", "object", "uid")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with what the line is about in fields of its own."""
+    """Formats one JSON object per line; the object that a message is about has fields of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the record as one line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -36,13 +36,13 @@ def _set_up_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # kopf tells each step of each object at INFO.
+    # kopf logs every step of every object at INFO.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
 
 
 def run() -> int:
-    """Read the configuration and run; 2 when it is wrong."""
+    """Read the configuration and run the operator. Return the exit code: 2 for an invalid configuration."""
     try:
         settings = Settings.from_environment(os.environ)
     except ConfigError as error:

@@ -1,7 +1,7 @@
-"""Traces of what the operator does, by OpenTelemetry, for whom its variables say where they go.
+"""OpenTelemetry traces of the operator, configured by OTEL_* variables.
 
-Without `OTEL_EXPORTER_OTLP_ENDPOINT` nothing is imported and nothing is done: the packages are an extra, `otel`. What
-goes wrong with traces is logged and stops nothing. A span names objects and operations, never what is in them.
+Without `OTEL_EXPORTER_OTLP_ENDPOINT` this module imports and does nothing; the packages are in the extra `otel`.
+Tracing errors are logged and never stop the operator. Spans contain names of objects and operations, never contents.
 """
 
 import logging
@@ -19,17 +19,17 @@ log = logging.getLogger(__name__)
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _SERVICE = "assay-operator"
-_NOWHERE = "traces go nowhere: "
+_NOWHERE = "tracing is off: "
 
-#: opentelemetry's TracerProvider and the Tracer of it that is used; None without traces.
+#: OpenTelemetry's TracerProvider and its Tracer; None without tracing.
 _provider: Any = None
 _tracer: Any = None
 
 
 def start() -> None:
-    """Begin to send traces if OpenTelemetry's variables ask for it."""
+    """Start tracing if the OTEL_* variables enable it."""
     global _provider, _tracer
-    if not _wanted(os.environ):
+    if not _enabled(os.environ):
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -37,7 +37,7 @@ def start() -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        log.warning(_NOWHERE + "%s is set, and assay[otel] is not installed (%s)", " or ".join(_ENDPOINTS), error)
+        log.warning(_NOWHERE + "%s is set, but assay[otel] is not installed (%s)", " or ".join(_ENDPOINTS), error)
         return
     service = {"service.name": os.environ.get("OTEL_SERVICE_NAME") or _SERVICE, "service.version": assay.__version__}
     _provider = TracerProvider(resource=Resource.create(service))
@@ -47,25 +47,25 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Send what was not sent yet, and end. Blocks, for half a minute when nobody takes it."""
+    """Flush the remaining spans and stop. Blocks for up to half a minute when the endpoint does not answer."""
     global _provider, _tracer
     if _provider is not None:
         _provider.shutdown()
     _provider = _tracer = None
 
 
-def _wanted(environment: Mapping[str, str]) -> bool:
+def _enabled(environment: Mapping[str, str]) -> bool:
     exporter = environment.get("OTEL_TRACES_EXPORTER") or "otlp"
     if not any(map(environment.get, _ENDPOINTS)) or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if exporter not in ("otlp", "none"):
-        log.warning(_NOWHERE + "OTEL_TRACES_EXPORTER is %r, and otlp is the only one there is", exporter)
+        log.warning(_NOWHERE + "OTEL_TRACES_EXPORTER is %r, but only otlp is supported", exporter)
     return exporter == "otlp"
 
 
 @contextmanager
 def reconcile(key: Key, uid: str) -> Iterator[None]:
-    """Trace one reconcile. ``uid`` is that of the object, "" when it is not known."""
+    """Trace one reconcile. ``uid`` is the object's UID, "" when unknown."""
     if _tracer is None:
         yield
         return
@@ -76,8 +76,8 @@ def reconcile(key: Key, uid: str) -> Iterator[None]:
     ) as span:
         try:
             yield
-        except Requeue as wish:
-            span.set_attributes({"assay.outcome": "again", "assay.why": str(wish)})
+        except Requeue as requeue:
+            span.set_attributes({"assay.outcome": "again", "assay.why": str(requeue)})
             raise
         except Exception as error:
             span.set_attribute("assay.outcome", "failed")
@@ -107,7 +107,7 @@ def request(method: str, path: str) -> Iterator[None]:
 
 
 def store_operation(operation: str, seconds: float, error: BaseException | None) -> None:
-    """Trace one operation on the store that has just ended. Called in the store's threads, in the caller's context."""
+    """Trace a finished store operation. Called in the store's threads, in the caller's context."""
     if _tracer is None:
         return
     end = time.time_ns()

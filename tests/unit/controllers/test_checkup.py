@@ -52,7 +52,7 @@ def test_an_operator_that_works_is_told(operator: Operator) -> None:
     [
         (WORKS.replace("store: ok", "store: no route"), "the operator at 127.0.0.1 is not ready: store: no route"),
         ("starting\n", "the operator at 127.0.0.1 is not ready: starting: not yet"),
-        (WAITS, "no operator works: each waits for the Lease"),
+        (WAITS, "no operator leads: all are waiting for the Lease"),
     ],
 )
 def test_one_that_does_not_is_told_with_the_reason(operator: Operator, said: str, fault: str) -> None:
@@ -61,7 +61,7 @@ def test_one_that_does_not_is_told_with_the_reason(operator: Operator, said: str
 
 
 def test_nobody_there() -> None:
-    with pytest.raises(checkup.Fault, match=r"no operator has the name nobody\.invalid"):
+    with pytest.raises(checkup.Fault, match=r"no operator found at nobody\.invalid"):
         checkup.check_operators("nobody.invalid", 9095)
     with pytest.raises(checkup.Fault, match=r"the operator at 127\.0\.0\.1 does not answer"):
         checkup.check_operators("127.0.0.1", 1)
@@ -81,7 +81,7 @@ def test_the_last_fault_is_the_one_that_is_told(
 ) -> None:
     monkeypatch.setattr(checkup.check, "__defaults__", (0.0,))
     assert checkup.main([f"127.0.0.1:{operator(WAITS)}"]) == 1
-    assert capsys.readouterr().err.startswith("no operator works")
+    assert capsys.readouterr().err.startswith("no operator leads")
 
 
 @pytest.mark.parametrize("argv", [[], ["a"], ["a:b"], ["a:1", "b:1"]])

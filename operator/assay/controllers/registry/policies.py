@@ -1,4 +1,4 @@
-"""PromotionPolicy: say whether it can be read, and have everything judged again that it may be about."""
+"""Reconcile a PromotionPolicy: report whether it is valid, and record its changes in the audit trail."""
 
 from assay.api import names
 from assay.api.promotionpolicy import PromotionPolicyStatus
@@ -12,7 +12,7 @@ from assay.planning.promotion import verdict, views
 
 
 async def reconcile(context: Context, key: Key) -> None:
-    """Report one PromotionPolicy. It is judged by anew each time that an alias is to move; nothing is kept here."""
+    """Update the status of one PromotionPolicy. Aliases evaluate it afresh each time; nothing is cached here."""
     body = context.models.get(key)
     if body is None:
         return
@@ -25,7 +25,7 @@ async def reconcile(context: Context, key: Key) -> None:
     new = old.model_copy(
         update={
             "observed_generation": generation,
-            "message": f"what it matches stays shut: {wrong}"[:4096] if wrong else None,
+            "message": f"invalid policy; matching aliases stay blocked: {wrong}"[:4096] if wrong else None,
             "conditions": conditions(old.conditions, {names.READY: ready}, generation, now()),
         }
     )
@@ -37,7 +37,7 @@ async def reconcile(context: Context, key: Key) -> None:
 
 
 async def forget(context: Context, key: Key) -> None:
-    """A policy was deleted, which may open what it kept shut: that is recorded."""
+    """Record the deletion of a policy, which may unblock aliases."""
     body = context.models.deleted.get(key.uid)
     if body is not None:
         await context.audit.record(audit_events.policy_changed(body, deleted=True))

@@ -1,4 +1,4 @@
-"""The signature over a version's bytes: made when they are registered, and verified again when an alias is to move."""
+"""The signature over a version's bytes: created at registration, and verified again before an alias moves."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from assay.signing.stored import Signed
 from assay.store.errors import RecordError, StoreError
 from assay.store.layout import ModelKey
 
-_AGAIN_SECONDS = 15.0
+_RETRY_SECONDS = 15.0
 _REASONS: dict[type[Exception], str] = {
     NoKey: names.NO_KEY,
     KeyUnusable: names.KEY_UNUSABLE,
@@ -27,9 +27,9 @@ _REASONS: dict[type[Exception], str] = {
 
 
 async def attend(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
-    """Return the status of a version with the condition Signed as it is: what has no signature is signed now.
+    """Return the status of a version with an up-to-date condition Signed. Signs a version that has no signature.
 
-    Never fails: a version without a signature is one all the same. A store that cannot be asked is asked again.
+    Never raises: an unsigned version is still a version. When the store is unreachable, the version is requeued.
     """
     uid = body["metadata"]["uid"]
     if status.registered is None or (uid not in context.unverified and _is_settled(context, status)):
@@ -38,17 +38,17 @@ async def attend(context: Context, body: Raw, status: ModelVersionStatus) -> Mod
     try:
         signed = await _ask(context, stored.sign_version, body)
     except StoreError as error:
-        context.queue.add(Key(names.MODEL_VERSION, *place(body)), _AGAIN_SECONDS)
-        found: Flag = ("Unknown", names.STORE_UNREACHABLE, f"it is tried again: {error}")
-        return _told(body, status, found, status.signature)
+        context.queue.add(Key(names.MODEL_VERSION, *place(body)), _RETRY_SECONDS)
+        found: Flag = ("Unknown", names.STORE_UNREACHABLE, f"retrying in {_RETRY_SECONDS:.0f} s: {error}")
+        return _signed(body, status, found, status.signature)
     except (SigningError, RecordError) as error:
-        return _told(body, status, flag(False, _REASONS.get(type(error), names.SIGNATURE_INVALID), str(error)), None)
+        return _signed(body, status, flag(False, _REASONS.get(type(error), names.SIGNATURE_INVALID), str(error)), None)
     text = f"{signed.uri}, key {signed.key}"
-    return _told(body, status, flag(True, names.VERIFIED, text), SignatureStatus(uri=signed.uri, key_id=signed.key))
+    return _signed(body, status, flag(True, names.VERIFIED, text), SignatureStatus(uri=signed.uri, key_id=signed.key))
 
 
 def _is_settled(context: Context, status: ModelVersionStatus) -> bool:
-    """Whether nothing has changed since it was looked at: the key is still known, or there is still none."""
+    """Whether the condition Signed is still valid: its key is still known, or there is still no signing key."""
     try:
         keyring = context.keys.current()
     except KeyUnusable:
@@ -61,14 +61,16 @@ def _is_settled(context: Context, status: ModelVersionStatus) -> bool:
     return known.reason == names.NO_KEY and keyring.private is None
 
 
-def _told(body: Raw, status: ModelVersionStatus, found: Flag, signature: SignatureStatus | None) -> ModelVersionStatus:
+def _signed(
+    body: Raw, status: ModelVersionStatus, found: Flag, signature: SignatureStatus | None
+) -> ModelVersionStatus:
     return versions.signed(status, found, signature, generation=body["metadata"]["generation"], now=now())
 
 
 async def why_unsigned(context: Context, body: Raw) -> str:
-    """Return "" when the signature over a version verifies at this moment, else why it does not, in words.
+    """Verify the signature over a version. Return "" if it is valid, else a message.
 
-    Raises StoreError when that cannot be found out.
+    Raises StoreError when the store cannot be read.
     """
     try:
         await _ask(context, stored.check_version, body)
@@ -77,7 +79,7 @@ async def why_unsigned(context: Context, body: Raw) -> str:
         why = str(error)
     conditions = (body.get("status") or {}).get("conditions") or []
     if any(each["type"] == names.SIGNED and each["status"] == "True" for each in conditions) != (not why):
-        # What the version says of itself has to be looked at anew.
+        # The version's condition Signed is outdated.
         context.unverified.add(body["metadata"]["uid"])
         context.queue.add(Key(names.MODEL_VERSION, *place(body)))
     return why

@@ -1,4 +1,4 @@
-"""Kubernetes events: what ``kubectl describe`` tells. Posted in the background; an event is never worth a failure."""
+"""Kubernetes events, as shown by ``kubectl describe``. Posted in the background; a failure to post is ignored."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from assay.kube.errors import ApiError
 log = logging.getLogger(__name__)
 
 _MAX_MESSAGE = 1000
-#: Beyond this many unsent events new ones are only logged: the API server is in trouble, and they would not help.
+#: With this many unsent events, new ones are only logged, because the API server is overloaded or unreachable.
 _MAX_UNSENT = 1000
 
 
@@ -26,7 +26,7 @@ class Events:
         self._unsent: set[asyncio.Task[None]] = set()
 
     def post(self, body: Raw, reason: str, message: str, *, warning: bool = False) -> None:
-        """Post one event on an object, and log the same line. Never raises."""
+        """Post an event on an object and log its message. Never raises."""
         metadata = body["metadata"]
         log.log(
             logging.WARNING if warning else logging.INFO,
@@ -50,7 +50,7 @@ class Events:
         try:
             await self._kube.create(EVENTS, event["metadata"]["namespace"], event)
         except ApiError as error:
-            # A namespace that is being deleted takes no events.
+            # A terminating namespace accepts no events.
             log.debug("event not posted: %s", error)
 
 

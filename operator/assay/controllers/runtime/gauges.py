@@ -1,8 +1,7 @@
-"""What exists, as gauges: read from the operator's cache when Prometheus asks, so they are never stale.
+"""Gauges of existing objects, computed from the operator's caches at scrape time, so they are never stale.
 
-Only the operator that works has them; one that waits for the Lease must not tell the same a second time. Nothing is
-asked of the API server or the store. Labels name namespaces, models and aliases, no runs, and only versions that are
-live.
+Only the leading operator exports them; otherwise waiting operators would report duplicates. They need no requests to
+the API server or the store. Labels contain namespaces, models, aliases and live versions, never runs.
 """
 
 from collections import Counter
@@ -27,7 +26,7 @@ RUN_PHASES: Final = ("Pending", "Running", "Suspended", *TERMINAL)
 
 
 class Shown(NamedTuple):
-    """A gauge: its help text, and what its values are told apart by."""
+    """A gauge: its help text and label names."""
 
     text: str
     labels: _Labels = ()
@@ -35,64 +34,66 @@ class Shown(NamedTuple):
 
 #: Every gauge of this module by name.
 SHOWN: Final[Mapping[str, Shown]] = {
-    "assay_leading": Shown("1 of the operator that works; others wait for its Lease and do not show it."),
+    "assay_leading": Shown("1 for the leading operator; operators waiting for the Lease do not export it."),
     "assay_runs": Shown("Runs that exist, by phase.", ("phase",)),
     "assay_experiments": Shown("Experiments that exist, by phase.", ("phase",)),
     "assay_runs_waiting": Shown("Runs that are Pending, by reason.", ("reason",)),
     "assay_runs_waiting_oldest_seconds": Shown(
-        "For how long the one of them that waits longest has not run, by reason.", ("reason",)
+        "How long the longest-waiting Pending run has been waiting, by reason.", ("reason",)
     ),
-    "assay_runs_without_store": Shown("Runs that go on and whose recorder, or record, cannot reach the store."),
+    "assay_runs_without_store": Shown("Unfinished runs whose recorder or record cannot reach the store."),
     "assay_recorder_lag_seconds": Shown(
-        "How old the newest word of a recorder is whose training goes on; of all of them the oldest."
+        "Age of the last recorder report of a run in training; the maximum over all runs."
     ),
     "assay_credentials_expired": Shown(
-        "Runs and versions whose store credentials have expired without being renewed, by kind.", ("kind",)
+        "Runs and versions whose store credentials expired without renewal, by kind.", ("kind",)
     ),
     "assay_model_versions": Shown("ModelVersions that exist, by phase.", ("phase",)),
-    "assay_model_versions_unsigned": Shown("Registered ModelVersions without a valid signature, by why.", ("reason",)),
+    "assay_model_versions_unsigned": Shown(
+        "Registered ModelVersions without a valid signature, by reason.", ("reason",)
+    ),
     "assay_promotion_policies_unreadable": Shown(
-        "PromotionPolicies that cannot be read, which hold every alias that they match.", ("namespace",)
+        "Invalid PromotionPolicies, which block all matching aliases.", ("namespace",)
     ),
     "assay_alias_info": Shown(
-        "1; which version of its model an alias points to.", ("namespace", "model", "alias", "version")
+        "Always 1; the labels show the live version of an alias.", ("namespace", "model", "alias", "version")
     ),
     "assay_alias_phase": Shown(
-        "1 for the phase that an alias is in: Pending, Held, Bound or Degraded.",
+        "1 for the current phase of an alias: Pending, Held, Bound or Degraded.",
         ("namespace", "model", "alias", "phase"),
     ),
-    "assay_approvals_pending": Shown("Aliases that are held because approvals are missing.", ("namespace",)),
+    "assay_approvals_pending": Shown("Aliases that are blocked by missing approvals.", ("namespace",)),
     "assay_approvals_pending_oldest_seconds": Shown(
-        "For how long the one of them that waits longest is held.", ("namespace",)
+        "How long the longest-waiting alias has been blocked by missing approvals.", ("namespace",)
     ),
 }
 
 
 class Gauges(Collector):
-    """A collector of the Prometheus client, between ``begin`` and ``end``. For the thread of the event loop only."""
+    """A Prometheus collector, registered between ``begin`` and ``end``. For the event loop's thread only."""
 
     def __init__(self, tracking: TrackingCache, registry: ModelCache, shown_by: CollectorRegistry = REGISTRY) -> None:
-        self._world, self._registry = tracking, registry
+        self._tracking, self._models = tracking, registry
         self._shown_by = shown_by
         self._begun = False
 
     def begin(self) -> None:
-        """Be shown from now on. Before everything has been listed there is nothing true to say."""
+        """Register the gauges. Call it after the caches are filled; before that, the values would be wrong."""
         self._shown_by.register(self)
         self._begun = True
 
     def end(self) -> None:
-        """Be shown no more."""
+        """Unregister the gauges."""
         if self._begun:
             self._shown_by.unregister(self)
         self._begun = False
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return the names, for the check that nobody else has them."""
+        """Return empty families; the registry checks that their names are unique."""
         return [_family(name) for name in SHOWN]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return all values as they are now."""
+        """Return all current values."""
         values = self.values(datetime.now(UTC))
         families = {name: _family(name) for name in SHOWN}
         for (name, labels), value in values.items():
@@ -100,18 +101,18 @@ class Gauges(Collector):
         return families.values()
 
     def values(self, now: datetime) -> dict[tuple[str, _Labels], float]:
-        """Return every value by the gauge's name and its labels."""
+        """Return all values by gauge name and label values."""
         found: dict[tuple[str, _Labels], float] = {("assay_leading", ()): 1.0}
         for name, labels, value in (*self._runs(now), *self._versions(now), *self._aliases(now)):
             found[name, labels] = value
         return found
 
     def _runs(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
-        phases = Counter(self._world.phases())
+        phases = Counter(self._tracking.phases())
         for phase in RUN_PHASES:
             yield "assay_runs", (phase,), phases[phase]
-        yield from _counted("assay_experiments", (_phase(each) for each in self._world.experiments.values()))
-        active = list(self._world.active_runs.values())
+        yield from _counted("assay_experiments", (_phase(each) for each in self._tracking.experiments.values()))
+        active = list(self._tracking.active_runs.values())
         yield "assay_runs_without_store", (), sum(map(_lacks_store, active))
         yield "assay_recorder_lag_seconds", (), max((self._lag(each, now) for each in active), default=0.0)
         yield "assay_credentials_expired", (names.RUN,), sum(_expired(each, now) for each in active)
@@ -122,15 +123,15 @@ class Gauges(Collector):
             yield "assay_runs_waiting_oldest_seconds", (reason,), age
 
     def _lag(self, run: Raw, now: datetime) -> float:
-        """Return how far the record of a run is behind, in seconds; 0 when nothing is being trained."""
-        pods = self._world.pods(run)
+        """Return the age of a run's last recorder report in seconds; 0 when it is not training."""
+        pods = self._tracking.pods(run)
         if not pods or not pods[-1].running:
             return 0.0
-        last_report = self._world.last_report(run, pods[-1].name)
+        last_report = self._tracking.last_report(run, pods[-1].name)
         return max(0.0, (now - last_report).total_seconds()) if last_report else 0.0
 
     def _versions(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
-        versions = list(self._registry.versions.values())
+        versions = list(self._models.versions.values())
         yield "assay_credentials_expired", (names.MODEL_VERSION,), sum(_expired(each, now) for each in versions)
         yield from _counted("assay_model_versions", map(_phase, versions))
         signatures = [_condition(each, names.SIGNED) for each in versions]
@@ -140,10 +141,10 @@ class Gauges(Collector):
         )
 
     def _aliases(self, now: datetime) -> Iterator[tuple[str, _Labels, float]]:
-        policies = self._registry.known(names.PROMOTION_POLICY).values()
+        policies = self._models.known(names.PROMOTION_POLICY).values()
         unreadable = (_namespace(each) for each in policies if _is(each, names.READY, "False"))
         yield from _counted("assay_promotion_policies_unreadable", unreadable)
-        aliases = list(self._registry.aliases.values())
+        aliases = list(self._models.aliases.values())
         for each in aliases:
             spec, live = each["spec"], (each.get("status") or {}).get("boundVersion")
             labels = _namespace(each), spec["model"], spec["alias"]
@@ -167,7 +168,7 @@ def _counted(name: str, what: Iterable[str]) -> Iterator[tuple[str, _Labels, flo
 
 
 def _oldest(what: Iterable[tuple[str, datetime | None, datetime]]) -> dict[str, float]:
-    """Return by label the seconds since the earliest of its times."""
+    """Return the seconds since the earliest time, by label."""
     ages: dict[str, float] = {}
     for label, since, now in what:
         age = 0.0 if since is None else (now - since).total_seconds()
@@ -201,7 +202,7 @@ def _is(body: Raw, kind: str, status: str) -> bool:
 
 
 def _since(body: Raw, kind: str) -> datetime | None:
-    """Return when a condition became what it is; without it, when the object was created."""
+    """Return the last transition time of a condition; without the condition, the creation time of the object."""
     found = _condition(body, kind) or {}
     return parse_time(found.get("lastTransitionTime") or body["metadata"].get("creationTimestamp"))
 
@@ -209,8 +210,8 @@ def _since(body: Raw, kind: str) -> datetime | None:
 def _lacks_store(run: Raw) -> bool:
     status = run.get("status") or {}
     recorded = _condition(run, names.RECORDED) or {}
-    told = (status.get("recorder") or {}).get("storeError")
-    return _phase(run) not in TERMINAL and bool(told or recorded.get("reason") == names.STORE_UNREACHABLE)
+    reported = (status.get("recorder") or {}).get("storeError")
+    return _phase(run) not in TERMINAL and bool(reported or recorded.get("reason") == names.STORE_UNREACHABLE)
 
 
 def _expired(body: Raw, now: datetime) -> bool:
@@ -219,7 +220,7 @@ def _expired(body: Raw, now: datetime) -> bool:
 
 
 def _lacks_approvals(alias: Raw) -> bool:
-    """Whether an alias is held, and an approval is among what it lacks."""
+    """Whether an alias is blocked and lacks approvals."""
     requirements = (alias.get("status") or {}).get("requirements") or []
     missing = any(each["requirement"] == "approvals" and not each["met"] for each in requirements)
     return missing and _is(alias, names.HELD, "True")

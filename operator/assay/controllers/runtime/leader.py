@@ -1,7 +1,7 @@
-"""One operator works, the others wait: whoever holds the Lease. As Kubernetes' own controllers do it.
+"""Leader election by a Lease, as in Kubernetes' own controllers: only the holder works, the others wait.
 
-A holder that can no longer renew stops before anybody else may begin. Times of other machines are not believed: a Lease
-has run out when it was seen unchanged for as long as it lasts.
+A holder that cannot renew stops before another operator may take over. Clocks of other machines are not trusted: a
+Lease has expired when it stayed unchanged for its duration as measured here.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 10
 RENEW_SECONDS = 2.0
-#: A holder gives up this long before its Lease can be taken.
+#: A holder stops this many seconds before its Lease expires.
 _MARGIN = 3.0
 
 
@@ -33,63 +33,63 @@ class Leadership:
         self._renewed = 0.0
 
     async def acquire(self) -> None:
-        """Return when the Lease is ours."""
-        told = ""
+        """Wait until this candidate holds the Lease."""
+        reported = ""
         while True:
             began = time.monotonic()
             try:
                 holder = await self._try()
             except ApiError as error:
-                log.warning("the Lease %s cannot be asked for, again in %.0f s: %s", self._name, RENEW_SECONDS, error)
-                holder = told
+                log.warning("cannot get the Lease %s, retrying in %.0f s: %s", self._name, RENEW_SECONDS, error)
+                holder = reported
             if holder == self._identity:
                 self._renewed = began
-                log.info("leading, by the Lease %s/%s", self._namespace, self._name)
+                log.info("leading with the Lease %s/%s", self._namespace, self._name)
                 return
-            if holder != told:
-                log.info("waiting: %s leads", holder or "nobody yet")
-                told = holder
+            if holder != reported:
+                log.info("waiting for the Lease: %s leads", holder or "nobody")
+                reported = holder
             await asyncio.sleep(RENEW_SECONDS)
 
     async def hold(self, forget: Callable[[], None]) -> None:
-        """Renew the Lease for as long as it can be; call ``lost`` when it cannot."""
+        """Renew the Lease until that fails or another holder takes it, then call ``forget``."""
         while time.monotonic() - self._renewed < LEASE_SECONDS - _MARGIN:
             await asyncio.sleep(RENEW_SECONDS)
             began = time.monotonic()
             try:
                 holder = await asyncio.wait_for(self._try(), LEASE_SECONDS - _MARGIN)
             except (ApiError, TimeoutError) as error:
-                log.warning("the Lease %s cannot be renewed: %s", self._name, error or "no answer")
+                log.warning("cannot renew the Lease %s: %s", self._name, error or "no answer")
                 continue
             if holder != self._identity:
-                log.error("%s has taken the Lease %s", holder or "somebody", self._name)
+                log.error("lost the Lease %s to %s", self._name, holder or "another operator")
                 break
             self._renewed = began
         forget()
 
     async def release(self) -> None:
-        """Let the next one begin at once. It would otherwise wait until the Lease has run out."""
+        """Release the Lease, so that the next holder need not wait until it expires."""
         try:
             lease = await self._kube.get(LEASES, self._namespace, self._name)
             if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
                 await self._write(lease, {"holderIdentity": "", "renewTime": None, "acquireTime": None})
         except ApiError as error:
-            log.warning("the Lease %s was not released: %s", self._name, error)
+            log.warning("cannot release the Lease %s: %s", self._name, error)
 
     async def _try(self) -> str:
-        """Take or renew the Lease if that is possible; return who holds it now, "" when that is not known."""
+        """Take or renew the Lease if possible. Return its current holder, "" when unknown."""
         lease = await self._kube.get(LEASES, self._namespace, self._name)
         if lease is None:
             return await self._create()
         spec = lease.get("spec") or {}
         holder, version = spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"]
-        if holder not in ("", self._identity) and not self._has_run_out(version):
+        if holder not in ("", self._identity) and not self._has_expired(version):
             return str(holder)
         taken = {} if holder == self._identity else _taken(spec)
         return self._identity if await self._write(lease, {**self._spec(), **taken}) else ""
 
-    def _has_run_out(self, version: str) -> bool:
-        """Whether the Lease was seen in this state for as long as it lasts."""
+    def _has_expired(self, version: str) -> bool:
+        """Whether the Lease stayed at this resourceVersion for longer than its duration."""
         if self._seen[0] != version:
             self._seen = (version, time.monotonic())
         return time.monotonic() - self._seen[1] > LEASE_SECONDS
@@ -107,7 +107,7 @@ class Leadership:
         return self._identity if await self._kube.create(LEASES, self._namespace, body) is not None else ""
 
     async def _write(self, lease: Raw, spec: Raw) -> bool:
-        """Write the Lease over what was read; False when somebody else was faster."""
+        """Update the Lease that was read. Return False on a conflict."""
         guard = {key: lease["metadata"][key] for key in ("resourceVersion", "uid")}
         patch = {"metadata": guard, "spec": spec}
         try:

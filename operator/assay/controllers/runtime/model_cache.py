@@ -1,7 +1,7 @@
-"""What the watches have shown of the registry: versions, aliases, policies, and the workloads that follow an alias.
+"""The cache of watched registry objects: versions, aliases, policies, and workloads that follow an alias.
 
-Part of the operator's only cache, beside ``world``. Nothing is decided from it alone: before an alias moves, what the
-decision rests on is read again from the API server.
+The other cache is ``tracking_cache``. No decision relies on this cache alone: before an alias moves, the operator
+reads the objects again from the API server.
 """
 
 import re
@@ -20,27 +20,27 @@ from assay.planning.serving.injection import CannotServe, follows
 DEPLOYMENT, STATEFUL_SET = "Deployment", "StatefulSet"
 WORKLOADS = (DEPLOYMENT, STATEFUL_SET)
 _HISTORIES = 1000
-#: As in the API. Anybody may write annotations, and Python refuses to read a number of thousands of digits.
+#: As in the API. Users can write any annotation, and Python refuses to parse a number with thousands of digits.
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 
 
 def key_of(body: Raw) -> Key:
-    """Return the key under which an object is reconciled."""
+    """Return an object's key in the work queue."""
     return Key(body["kind"], *place(body))
 
 
 def alias_place(namespace: str, model: str, alias: str) -> Place:
-    """Return where the ModelAlias of that name is."""
+    """Return the place of the ModelAlias."""
     return namespace, f"{model}.{alias}"
 
 
 def version_place(namespace: str, model: str, version: int) -> Place:
-    """Return where the ModelVersion of that number is."""
+    """Return the place of the ModelVersion."""
     return namespace, f"{model}.v{version}"
 
 
 def asks_for(workload: Raw) -> tuple[str, str] | None:
-    """Return (model, alias) that a workload asks for; None when it asks for none, or cannot be understood."""
+    """Return the (model, alias) that a workload follows; None when it follows none or its annotation is invalid."""
     try:
         return follows(workload)
     except CannotServe:
@@ -48,14 +48,14 @@ def asks_for(workload: Raw) -> tuple[str, str] | None:
 
 
 def carries(workload: Raw) -> tuple[str, int] | None:
-    """Return (model, version) that the pods of a workload fetch; None when we have set nothing."""
+    """Return the (model, version) in the annotations of a workload's pod template; None when Assay has set none."""
     marks = (workload["spec"]["template"].get("metadata") or {}).get("annotations") or {}
     model, version = marks.get(f"{names.SERVED_PREFIX}model"), marks.get(f"{names.SERVED_PREFIX}version", "")
     return (model, int(version)) if model and _VERSION.fullmatch(version) else None
 
 
 def concerns(workload: Raw) -> bool:
-    """Whether a workload is of our business: it asks to be served, or carries what was served."""
+    """Whether a workload is relevant: it asks to be served, or its template still has a served version."""
     asked = names.ANNOTATION_SERVE in (workload["metadata"].get("annotations") or {})
     return asked or carries(workload) is not None
 
@@ -67,15 +67,15 @@ class ModelCache:
         self._seen = SeenVersions()
         kinds = (names.MODEL_VERSION, names.MODEL_ALIAS, names.PROMOTION_POLICY, *WORKLOADS)
         self._objects: dict[str, dict[Place, Raw]] = {kind: {} for kind in kinds}
-        #: The annotations of each namespace that concern us.
+        #: The relevant annotations of each namespace.
         self.namespaces: dict[str, dict[str, str]] = {}
-        #: Versions and policies that were deleted, by UID, until that is recorded.
+        #: Deleted versions and policies by UID, until the deletion is recorded.
         self.deleted: dict[str, Raw] = {}
-        #: The histories of aliases that were deleted, newest last: versions may not have looked at them yet.
+        #: The histories of deleted aliases, newest last, which versions may not have processed yet.
         self._histories: dict[str, tuple[str, str, History]] = {}
 
     def upsert(self, body: Raw) -> bool:
-        """Take in an object as it is now; False when that is no news, or none of our business."""
+        """Store the current state of an object. Return False when nothing changed or the object is irrelevant."""
         if not self._seen.is_news(body):
             return False
         known = self._objects[body["kind"]]
@@ -85,7 +85,7 @@ class ModelCache:
         return True
 
     def forget(self, body: Raw) -> None:
-        """Forget a deleted object."""
+        """Remove a deleted object."""
         self._seen.forget(body["metadata"]["uid"])
         known = self._objects[body["kind"]].get(place(body))
         if known and known["metadata"]["uid"] == body["metadata"]["uid"]:
@@ -96,11 +96,11 @@ class ModelCache:
         return {body["metadata"]["uid"]: body for body in self._objects[kind].values()}
 
     def get(self, key: Key) -> Raw | None:
-        """Return an object, None when it is gone."""
+        """Return an object; None when it does not exist."""
         return self._objects[key.kind].get((key.namespace, key.name))
 
     def remember(self, alias: Raw, at: datetime) -> None:
-        """Keep the history of an alias that was deleted at a time."""
+        """Retain the history of an alias that was deleted at a time."""
         status = ModelAliasStatus.model_validate(alias.get("status") or {})
         ended = [each if each.to else each.model_copy(update={"to": max(at, each.from_)}) for each in status.history]
         metadata, spec = alias["metadata"], alias["spec"]
@@ -109,7 +109,7 @@ class ModelCache:
             del self._histories[next(iter(self._histories))]
 
     def histories_of(self, namespace: str, model: str) -> list[History]:
-        """Return the histories of a model's aliases that were deleted not long ago."""
+        """Return the histories of a model's recently deleted aliases."""
         return [history for where, what, history in self._histories.values() if (where, what) == (namespace, model)]
 
     @property
@@ -137,23 +137,23 @@ class ModelCache:
         ]
 
     def version_of_run(self, namespace: str, model: str, run_uid: str) -> Raw | None:
-        """Return the version of a model that was made by a run; the one with the smallest number."""
+        """Return the version of a model that a run produced; if there are several, the one with the lowest number."""
         found = [
             body for body in self.versions_of(namespace, model) if (body["spec"].get("run") or {}).get("uid") == run_uid
         ]
         return min(found, key=lambda body: int(body["spec"]["version"]), default=None)
 
     def highest(self, namespace: str, model: str) -> int:
-        """Return the largest number of a version of a model, 0 when there is none."""
+        """Return the highest version number of a model, 0 when it has no version."""
         return max((int(body["spec"]["version"]) for body in self.versions_of(namespace, model)), default=0)
 
     def workloads(self) -> Iterator[Raw]:
-        """Yield the workloads that follow an alias, or carry what they followed."""
+        """Yield the workloads that follow an alias or still have a served version."""
         for kind in WORKLOADS:
             yield from self._objects[kind].values()
 
     def followers(self, namespace: str, model: str, alias: str) -> list[Raw]:
-        """Return the workloads that follow an alias, in the order of their names."""
+        """Return the workloads that follow an alias, sorted by kind and name."""
         found = [
             body
             for body in self.workloads()
@@ -162,7 +162,7 @@ class ModelCache:
         return sorted(found, key=lambda body: (body["kind"], body["metadata"]["name"]))
 
     def serves(self, namespace: str, model: str, version: int) -> bool:
-        """Whether pods may need the bytes of a version: a template has it, or follows an alias that points to it."""
+        """Whether pods may need a version's bytes: a workload's template has it, or it follows an alias on it."""
         return any(
             body["metadata"]["namespace"] == namespace and self._needs(body, model, version)
             for body in self.workloads()

@@ -1,6 +1,6 @@
-"""A work queue: each key is reconciled by one worker at a time, repeated wishes fall together, failures back off.
+"""A work queue: one worker at a time reconciles a key, repeated requests are coalesced, failures back off.
 
-kopf calls an event handler once and forgets its failure; here a failed key comes again until it succeeds.
+kopf calls an event handler once and drops its failure; this queue retries a failed key until it succeeds.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ _FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
 
 
 class Key(NamedTuple):
-    """What is to be reconciled."""
+    """Identifies an object to reconcile."""
 
     kind: str
     namespace: str
     name: str
-    #: Only of things that are gone, and so have no other identity.
+    #: Set only for deleted objects, whose name may be in use again.
     uid: str = ""
 
 
 class Requeue(Exception):
-    """Raised by a reconciler that wants to be called again in ``delay`` seconds, and says why."""
+    """Raised by a reconciler to be called again in ``delay`` seconds; ``why`` is the reason."""
 
     def __init__(self, delay: float, why: str) -> None:
         super().__init__(why)
@@ -42,7 +42,7 @@ Reconcile = Callable[[Key], Awaitable[None]]
 
 
 class WorkQueue:
-    """Calls ``reconcile`` for every key that was added, at least once after the last addition."""
+    """Calls ``reconcile`` for every added key, at least once after it was last added."""
 
     def __init__(
         self,
@@ -54,16 +54,16 @@ class WorkQueue:
         self._reconcile = reconcile
         self._workers = workers
         self._depth, self._age = depth, age
-        #: Keys whose time has not come, with the timer that brings them.
+        #: Delayed keys with their timers.
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        #: Keys whose time has come, in order, with the time at which it came.
+        #: Keys that are due, in order, with the time at which they became due.
         self._ready: dict[Key, float] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[Key, int] = {}
         self._open = False
 
     def add(self, key: Key, delay: float = 0.0) -> None:
-        """Ask for a reconcile in ``delay`` seconds; an earlier wish for the same key wins."""
+        """Request a reconcile in ``delay`` seconds; an earlier request for the same key takes precedence."""
         if key in self._ready:
             return
         loop = asyncio.get_running_loop()
@@ -78,12 +78,12 @@ class WorkQueue:
             self._due(key)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start processing."""
         self._open = True
         self._fill()
 
     async def stop(self) -> None:
-        """Stop working. What was under way is done again after the next start."""
+        """Stop processing. Cancelled reconciles are repeated after the next start."""
         self._open = False
         for timer in self._timers.values():
             timer.cancel()
@@ -98,7 +98,7 @@ class WorkQueue:
         self._fill()
 
     def _fill(self) -> None:
-        """Give the free workers what is due. A key that is being worked on waits for its turn to end."""
+        """Assign due keys to free workers. A key that is being reconciled waits until that ends."""
         while self._open and len(self._running) < self._workers:
             key = next((key for key in self._ready if key not in self._running), None)
             if key is None:
@@ -117,17 +117,17 @@ class WorkQueue:
         try:
             with metrics.RECONCILE_SECONDS.labels(key.kind).time():
                 await self._reconcile(key)
-        except Requeue as wish:
+        except Requeue as requeue:
             self._failures.pop(key, None)
-            log.debug("again in %.1f s: %s", wish.delay, wish, extra=_fields(key))
-            self.add(key, wish.delay)
-        except Exception as error:  # the queue outlives every failure of one object
+            log.debug("requeued in %.1f s: %s", requeue.delay, requeue, extra=_fields(key))
+            self.add(key, requeue.delay)
+        except Exception as error:  # one object's failure must not stop the queue
             metrics.RECONCILE_ERRORS.labels(key.kind).inc()
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = min(_LAST_RETRY, _FIRST_RETRY * 2 ** (failures - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
             known = getattr(error, "status", None) is not None or type(error).__module__.startswith("assay.store")
             log.warning(
-                "reconcile failed (%d in a row), again in %.1f s: %s",
+                "reconcile failed (%d in a row), retrying in %.1f s: %s",
                 failures,
                 delay,
                 error,

@@ -1,8 +1,8 @@
-"""Takes stock by listing: once before the first reconcile, and now and then to find what is gone.
+"""Resync by listing: once before the first reconcile, and periodically to find deleted objects.
 
-kopf delivers what exists and what changes, but never says when its first listing is through, and what is deleted
-while a watch is broken it does not report at all. Its own index handlers would answer the first question at a cost
-that grows with the square of the number of objects.
+kopf delivers existing objects and changes, but does not report when its initial listing is complete, and misses
+deletions while a watch is broken. Its index handlers would answer the first question, but at a cost that is quadratic
+in the number of objects.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from assay.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-#: Everything that is watched.
+#: All watched resources.
 RESOURCES: tuple[Resource, ...] = (
     EXPERIMENTS,
     RUNS,
@@ -46,7 +46,7 @@ RESOURCES: tuple[Resource, ...] = (
 
 
 class Watched(NamedTuple):
-    """One kind that is watched: which objects of it, and where what is seen of them is kept."""
+    """One watched kind: its label selector, and the cache methods that store and return its objects."""
 
     resource: Resource
     kind: str
@@ -57,7 +57,7 @@ class Watched(NamedTuple):
 
 
 def watched(tracking: TrackingCache, registry: ModelCache) -> tuple[Watched, ...]:
-    """Return everything that is watched, in the order in which it has to be known."""
+    """Return all watched kinds, in the order in which the caches must be filled."""
     ours, run = names.API_VERSION, names.LABEL_RUN_UID
     return (
         Watched(EXPERIMENTS, names.EXPERIMENT, ours, "", tracking.upsert_experiment, tracking.known),
@@ -73,7 +73,7 @@ def watched(tracking: TrackingCache, registry: ModelCache) -> tuple[Watched, ...
 
 
 async def fill(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ...]) -> None:
-    """Take in everything that exists, waiting for the API server and the CRDs as long as it takes."""
+    """Fill the caches with all existing objects. Waits for the API server and the CRDs."""
     for each in kinds:
         while True:
             try:
@@ -81,24 +81,24 @@ async def fill(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ..
                     each.upsert(body)
             except ApiError as error:
                 hint = ": apply crds/ first" if error.status == 404 else ""
-                log.warning("cannot list %s, again in 2 s%s: %s", each.resource[1], hint, error)
+                log.warning("cannot list %s, retrying in 2 s%s: %s", each.resource[1], hint, error)
                 await asyncio.sleep(2)
             else:
                 break
 
 
 async def gone(kube: Kube, kinds: tuple[Watched, ...], namespaces: tuple[str, ...]) -> list[tuple[str, Raw]]:
-    """Return by kind what is known and the API server no longer has, as bodies with their metadata at least."""
+    """Return (kind, body) of cached objects that no longer exist; the bodies have at least metadata."""
     known = {each.kind: each.known(each.kind) for each in kinds}
-    forget: list[tuple[str, Raw]] = []
+    deleted: list[tuple[str, Raw]] = []
     for each in kinds:
-        there = {body["metadata"]["uid"] async for body in _listed(kube, each, namespaces, metadata_only=True)}
-        forget += [(each.kind, body) for uid, body in known[each.kind].items() if uid not in there]
-    return forget
+        existing = {body["metadata"]["uid"] async for body in _listed(kube, each, namespaces, metadata_only=True)}
+        deleted += [(each.kind, body) for uid, body in known[each.kind].items() if uid not in existing]
+    return deleted
 
 
 def plain(body: Raw) -> Raw:
-    """Return an object without its managed fields, which are half of its size; of a workload they are needed."""
+    """Return an object without managedFields, which are half of its size. Workloads retain them: serving reads them."""
     if body["kind"] in WORKLOADS:
         return body
     return {**body, "metadata": {key: value for key, value in body["metadata"].items() if key != "managedFields"}}
@@ -109,6 +109,6 @@ async def _listed(
 ) -> AsyncIterator[Raw]:
     for namespace in namespaces or ("",):
         async for body in kube.list(what.resource, namespace, what.selector, metadata_only=metadata_only):
-            # The items of a list do not say what they are.
+            # List items have no kind and apiVersion.
             body["kind"], body["apiVersion"] = what.kind, what.api_version
             yield plain(body)

@@ -1,21 +1,21 @@
-"""Which state of each object was seen last: answers and watch events come in any order, and late ones tell nothing."""
+"""The newest version seen of each object, to discard responses and watch events that arrive out of order."""
 
 from assay.api.objects import Raw
 
-#: A write that was under way when its object was deleted is answered within seconds: far fewer would do.
+#: Far more than needed: the response to a write that was in flight during a deletion arrives within seconds.
 _TOMBSTONES = 10_000
 
 
 class SeenVersions:
-    """The newest resourceVersion of each object by UID, and which objects are gone."""
+    """The newest resourceVersion of each object by UID, and the deleted objects."""
 
     def __init__(self) -> None:
         self._versions: dict[str, str] = {}
-        #: UIDs of objects that are gone, newest last: the answer to a late write must not bring one back.
+        #: UIDs of deleted objects, newest last. A late response must not restore one.
         self._gone: dict[str, None] = {}
 
     def is_news(self, body: Raw) -> bool:
-        """Whether an object is not gone, and this is not known of it already; from then on it is."""
+        """Whether this version of an object is new and the object not deleted; records the version."""
         uid, version = body["metadata"]["uid"], body["metadata"].get("resourceVersion", "")
         known = self._versions.get(uid, "")
         if uid in self._gone or (known and version == known) or _older(version, known):
@@ -24,7 +24,7 @@ class SeenVersions:
         return True
 
     def forget(self, uid: str) -> None:
-        """Make sure that no late answer brings an object back."""
+        """Mark an object as deleted, so that a late response does not restore it."""
         self._versions.pop(uid, None)
         self._gone[uid] = None
         if len(self._gone) > _TOMBSTONES:
@@ -32,8 +32,8 @@ class SeenVersions:
 
 
 def _older(version: str, known: str) -> bool:
-    """Whether a resourceVersion is older than the one that is known.
+    """Whether a resourceVersion is older than the known one.
 
-    They are comparable integers since Kubernetes 1.35; where they are not, everything is taken as it comes.
+    Resource versions are comparable integers since Kubernetes 1.35. If they are not integers, nothing counts as older.
     """
     return version.isdigit() and known.isdigit() and int(version) < int(known)

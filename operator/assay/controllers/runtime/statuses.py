@@ -1,4 +1,4 @@
-"""Writing a status: only when it changed, only what changed, and only over what was read."""
+"""Write a status: only if it changed, only the changed fields, and only over the resourceVersion that was read."""
 
 from collections.abc import Callable
 
@@ -24,10 +24,10 @@ def difference(old: Raw, new: Raw) -> Raw:
 
 
 async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, upsert: Callable[[Raw], object]) -> Raw | None:
-    """Write the status of an object if it differs, and return the object as it then is; None when it is gone.
+    """Write the status of an object if it differs. Return the current object; None when it no longer exists.
 
-    The patch names the resourceVersion that was read, so a concurrent change is never overwritten: it raises
-    Again, after the object as it now is was given to ``see``.
+    The patch contains the resourceVersion that was read, so it never overwrites a concurrent change. On a conflict,
+    this passes the current object to ``upsert`` and raises Requeue.
     """
     patch = difference(body.get("status") or {}, status)
     if not patch:
@@ -43,5 +43,5 @@ async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, upsert: 
             fresh = await kube.get(resource, metadata["namespace"], metadata["name"])
             if fresh is not None:
                 upsert(fresh)
-            raise Requeue(0.05, f"the object changed meanwhile: {error}") from None
+            raise Requeue(0.05, f"the object changed since it was read: {error}") from None
         raise

@@ -1,6 +1,6 @@
-"""What was captured of a run beside its training: what its pod ran in, and what it used. For its record and its status.
+"""Read the captured environment and resource usage of a run from the store, for its record and its status.
 
-These functions block. What is missing or cannot be believed is said, and never a reason for the run to fail.
+These functions block. Missing or invalid captures never make a run fail.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from assay.store.records import EnvironmentRecord, FileEntry, PodManifest
 
 @dataclass(frozen=True)
 class Captured:
-    """What the status says, and the files that the run's manifest has to list. ``usage`` None: there is no sample."""
+    """The captured data for the status, and the files for the run's manifest. ``usage`` is None without samples."""
 
     environment: EnvironmentStatus | None = None
     usage: UsageStatus | None = None
@@ -27,7 +27,7 @@ class Captured:
 
 
 def read(store: ObjectStore, prefix: str, pod: str, manifest: PodManifest | None) -> Captured:
-    """Return what was captured of the run with this prefix. ``pod`` is the one that counts, "" for none.
+    """Return the captured data of the run with this prefix. ``pod`` is the pod whose environment counts, "" for none.
 
     Raises StoreError.
     """
@@ -46,7 +46,7 @@ def read(store: ObjectStore, prefix: str, pod: str, manifest: PodManifest | None
 
 
 def _environment(store: ObjectStore, prefix: str, pod: str, manifest: PodManifest | None) -> EnvironmentStatus | None:
-    """Return what the recorder of a pod has found, None when it has left nothing that can be believed."""
+    """Return the environment recorded by a pod; None when it is missing, invalid or not the file in the manifest."""
     if not pod:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Asks kubelets what the containers of their node use, as a service account that may do nothing else.
+"""Read resource usage from kubelets, with a service account that has no other permissions.
 
-A token goes to whoever answers for a node, and a node may be in bad hands: so it is not the operator's own, it lives
-for an hour, and it is sent only over TLS that the cluster's CA vouches for. Nothing is ever sent without that.
+A compromised node receives the token. It is therefore not the operator's own token, expires after an hour, and is sent
+only over TLS verified by the cluster's CA.
 """
 
 import ipaddress
@@ -27,13 +27,13 @@ _KINDS = ("InternalIP", "InternalDNS", "Hostname")
 
 
 class NoStats(Exception):
-    """A kubelet has not told what its containers use. The message says why, in words."""
+    """A kubelet returned no usage. The message says why."""
 
 
 class Kubelets:
-    """Asks the kubelets of one cluster. ``namespace`` is the one that the service account lives in.
+    """Queries the kubelets of one cluster. ``namespace`` is the namespace of the service account.
 
-    ``ca_file`` is what vouches for kubelets, "" for the CA that vouches for the API server.
+    ``ca_file`` is the CA of the kubelets' certificates, "" for the API server's CA.
     """
 
     def __init__(self, kube: Kube, namespace: str, ca_file: str = "") -> None:
@@ -44,7 +44,7 @@ class Kubelets:
         self._tls: ssl.SSLContext | None = None
         self._token = ""
         self._renew_at = 0.0
-        #: By the name of the node: its URL, and until when that is believed.
+        #: By node name: the kubelet's URL, and the time until which it is cached.
         self._urls: dict[str, tuple[str, float]] = {}
 
     async def close(self) -> None:
@@ -53,7 +53,7 @@ class Kubelets:
             await self._session.close()
 
     async def summary(self, node: str) -> Raw:
-        """Return what the kubelet of a node tells, the raw summary of its CPU and memory. Raises NoStats."""
+        """Return the raw CPU and memory summary of a node's kubelet. Raises NoStats."""
         try:
             tls, url, token = self._trust(), await self._url(node), await self._signed_in()
         except ApiError as error:
@@ -73,17 +73,17 @@ class Kubelets:
             if response.status in (401, 403):
                 self._renew_at = 0.0
             if response.status != 200:
-                said = text[:200].decode(errors="replace").strip()
-                raise NoStats(f"node {node}: the kubelet answers {response.status}: {said}")
+                message = text[:200].decode(errors="replace").strip()
+                raise NoStats(f"node {node}: the kubelet answers {response.status}: {message}")
         found = json.loads(text)
         return found if isinstance(found, dict) else {}
 
     def _trust(self) -> ssl.SSLContext:
-        """Return what believes only the cluster's CA. Raises NoStats when none is known."""
+        """Return a TLS context that trusts only the kubelets' CA. Raises NoStats when no CA is configured."""
         if self._tls is None:
             file = self._ca_file or self._kube.ca_file
             if not file or not Path(file).is_file():
-                raise NoStats("no CA is known that vouches for kubelets: set ASSAY_KUBELET_CA_FILE")
+                raise NoStats("the CA of the kubelets is unknown: set ASSAY_KUBELET_CA_FILE")
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             try:
                 context.load_verify_locations(cafile=file)
@@ -93,7 +93,7 @@ class Kubelets:
         return self._tls
 
     async def _signed_in(self) -> str:
-        """Return a token of the service account that may ask kubelets. Raises ApiError."""
+        """Return a token of the service account that may query kubelets. Raises ApiError."""
         if time.monotonic() >= self._renew_at:
             body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
             spec = {"expirationSeconds": _TOKEN_SECONDS}
@@ -110,19 +110,19 @@ class Kubelets:
             return url
         body = await self._kube.get(NODES, "", node)
         if body is None:
-            raise NoStats(f"node {node} is gone")
+            raise NoStats(f"node {node} no longer exists")
         self._urls[node] = url_of(body), time.monotonic() + _ADDRESS_SECONDS
         return self._urls[node][0]
 
 
 def url_of(node: Raw) -> str:
-    """Return where the kubelet of a node, a raw object, is reached. Raises NoStats when the node does not say."""
+    """Return the URL of a raw node's kubelet. Raises NoStats when the node's status lacks an address or a port."""
     status = node.get("status") or {}
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
     known = {each.get("type"): str(each.get("address")) for each in reversed(status.get("addresses") or [])}
     address = next((known[kind] for kind in _KINDS if known.get(kind)), "")
     if not address or not isinstance(port, int):
-        raise NoStats(f"node {node['metadata']['name']} does not say where its kubelet is reached")
+        raise NoStats(f"node {node['metadata']['name']} reports no address and port of its kubelet")
     try:
         host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
     except ValueError:
@@ -131,7 +131,7 @@ def url_of(node: Raw) -> str:
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of an answer, up to a bound. Raises ValueError beyond it."""
+    """Return the body of a response. Raises ValueError when it is larger than _MAX_BYTES."""
     data = bytearray()
     async for chunk in response.content.iter_chunked(1 << 16):
         data += chunk

@@ -1,7 +1,7 @@
-"""When the logs of which pods are read: while they run every now and then, and once more when they have ended.
+"""Schedule the reading of pod logs: periodically while containers run, and once more after they end.
 
-A queue and places of its own: logs must keep neither reconciles nor their requests waiting. Nothing is written to the
-API server, and no training waits; a run ends when its logs are read, or when they could not be for some seconds.
+Logs have their own queue and workers, so that they never delay reconciles or API requests. Nothing is written to the
+API server, and training never waits. A run ends after its logs are read, or after a timeout when they cannot be read.
 """
 
 import asyncio
@@ -32,34 +32,34 @@ log = logging.getLogger(__name__)
 _Run = tuple[str, str, str]
 
 KIND = "Log"
-#: Pods that are attended to at once, answers that are read at once, and logs that are followed at once.
+#: Limits of concurrency: pods that are processed, responses that are read, and logs that are followed.
 _WORKERS, _READS, _FOLLOWS = 100, 8, 40
-#: In long runs parts become fewer and larger: after so many the interval grows by itself, up to a limit.
+#: After every _PARTS parts the interval grows, up to _LONGEST seconds, so that long runs have fewer, larger parts.
 _PARTS, _LONGEST = 200, 300.0
-#: When a container is looked at for the first time: one that prints a lot is to be known before its log is rotated.
+#: Seconds until the first read, short enough to detect a container that prints a lot before its log is rotated.
 _FIRST_SECONDS = 3.0
-#: How soon a log is read again that is to be followed.
+#: Seconds until the next read of a log that should be followed.
 _SOON_SECONDS = 1.0
-#: How long a node may fail to give the log of a container that has ended; shorter when it knows that it has none.
+#: How long to retry the log of an ended container; _SHORT_PATIENCE when the node reports that it has no such log.
 _PATIENCE, _SHORT_PATIENCE = 15.0, 4.0
-#: How long a run waits for its logs at the most, whatever is the matter, as long as there is a store.
+#: Maximum seconds that a run waits for its logs while the store is available.
 _LAST_PATIENCE = 120.0
 _RETRY_SECONDS = 1.0
 _GONE = "the pod was deleted before the end of its log was read"
-#: What a node says of a container that its runtime has removed.
+#: The kubelet's message for a container that its runtime has removed.
 _UNKNOWN = "unable to retrieve container logs"
-_LOST = "the node no longer knew the container"
+_LOST = "the node lost the container"
 
 
 @dataclass
 class _Stream:
-    """A log, and when it is to be read next; times are of the monotonic clock."""
+    """A log and the time of its next read; times are of the monotonic clock."""
 
     log: LogStream
     due: float
     running: bool
     failing: float = 0.0
-    #: While it is followed.
+    #: The task that follows the log, if any.
     task: asyncio.Task[None] | None = None
 
 
@@ -70,21 +70,21 @@ class _Pod:
     streams: dict[LogName, _Stream] = field(default_factory=dict)
     stopping: bool = False
     over: bool = False
-    #: Whether the pod has ended and nothing more will come.
+    #: Whether the pod has ended and all its logs are done.
     complete: bool = False
-    #: Why the store does not take what is read.
+    #: Why the store cannot be written.
     trouble: StoreUnavailable | None = None
-    #: When its run first waited for it.
-    wanted: float = 0.0
+    #: When the run began to wait for the pod's logs.
+    waiting_since: float = 0.0
 
 
 class LogReader:
-    """Reads the logs of all pods of the runs that go on. ``seconds`` is how often."""
+    """Reads the logs of all pods of running runs. ``seconds`` is the interval."""
 
     def __init__(
         self, kube: Kube, store: AsyncStore, tracking: TrackingCache, seconds: float, wake_run: Callable[[Key], None]
     ) -> None:
-        self._world, self._seconds, self._enqueue_run = tracking, seconds, wake_run
+        self._tracking, self._seconds, self._enqueue_run = tracking, seconds, wake_run
         self._sources = Sources(kube, store, asyncio.Semaphore(_READS))
         self._follows = asyncio.Semaphore(_FOLLOWS)
         self._queue = WorkQueue(self._attend, _WORKERS, metrics.LOG_PODS, metrics.LOG_AGE)
@@ -92,13 +92,13 @@ class LogReader:
         self._pods: dict[_Run, dict[str, _Pod]] = {}
 
     def start(self) -> None:
-        """Begin, once everything is known."""
-        for run in (*self._world.active_runs.values(), *self._world.deleted_runs.values()):
+        """Start reading. Call it after the caches are filled."""
+        for run in (*self._tracking.active_runs.values(), *self._tracking.deleted_runs.values()):
             self.wake_all(run)
         self._queue.start()
 
     async def stop(self) -> None:
-        """Stop reading. What was read and not kept is read again."""
+        """Stop reading. Lines that were read but not stored are read again after the next start."""
         await self._queue.stop()
         tasks = [each.task for pods in self._pods.values() for pod in pods.values() for each in pod.streams.values()]
         for task in filter(None, tasks):
@@ -106,23 +106,23 @@ class LogReader:
         self._sources.store.close()
 
     def wake(self, pod: Raw) -> None:
-        """Look at a pod that has changed or is gone. Reads nothing that is not due."""
+        """Enqueue a changed or deleted pod. Only logs that are due are read."""
         labels = pod["metadata"].get("labels") or {}
         run, uid = labels.get(names.LABEL_RUN), labels.get(names.LABEL_RUN_UID)
         if run and uid:
             self._queue.add(_key(pod["metadata"]["namespace"], run, uid, pod["metadata"]["name"]))
 
     def wake_all(self, run: Raw) -> None:
-        """Look at all pods of a run."""
-        for pod in self._world.pods(run):
+        """Enqueue all pods of a run."""
+        for pod in self._tracking.pods(run):
             self._queue.add(_key(*place(run), run["metadata"]["uid"], pod.name))
 
-    # What a run asks
+    # For the reconciler of runs
 
     def finished(self, run: Raw, pods: Sequence[PodFacts]) -> bool:
-        """Whether all that can be had of the logs of these pods is kept; the run is woken when it is.
+        """Whether all available logs of these pods are stored; the run is enqueued as soon as they are.
 
-        Raises StoreUnavailable when it is the store that is waited for.
+        Raises StoreUnavailable when the store cannot be written.
         """
         known = self._pods.setdefault(_run_of(run), {})
         waiting = [pod.name for pod in pods if self._waits_for(known.setdefault(pod.name, _Pod()))]
@@ -135,32 +135,32 @@ class LogReader:
             return False
         if pod.trouble is not None:
             raise pod.trouble
-        pod.wanted = pod.wanted or time.monotonic()
-        return time.monotonic() < pod.wanted + _LAST_PATIENCE
+        pod.waiting_since = pod.waiting_since or time.monotonic()
+        return time.monotonic() < pod.waiting_since + _LAST_PATIENCE
 
     def whole(self, run: Raw) -> frozenset[LogName]:
-        """Return the logs whose end was seen, and of which nothing is known to be missing."""
+        """Return the logs that were read to the end without a known gap."""
         pods = (self._pods.get(_run_of(run)) or {}).values()
         return frozenset(name for pod in pods for name, each in pod.streams.items() if each.log.done and each.log.whole)
 
     def forget(self, run: Raw) -> None:
-        """A run has ended."""
+        """Drop the state of a run that has ended."""
         self._pods.pop(_run_of(run), None)
 
     # One pod
 
     async def _attend(self, key: Key) -> None:
-        """Read what is due of one pod's logs."""
+        """Read the due logs of one pod."""
         run = self._run(key)
         of_run, _, name = key.name.partition("/")
         if run is None:
             self._pods.pop((key.namespace, of_run, key.uid), None)
             return
         mine = self._pods.setdefault(_run_of(run), {}).setdefault(name, _Pod())
-        pod = self._world.pod(run, name)
+        pod = self._tracking.pod(run, name)
         try:
             if pod is None:
-                await self._lose(mine)
+                await self._forget(mine)
             else:
                 await self._read(run, pod, mine)
             mine.trouble = None
@@ -171,23 +171,23 @@ class LogReader:
         if mine.complete:
             self._enqueue_run(Key(names.RUN, *place(run)))
         elif pod is not None and mine.streams:
-            raise Requeue(self._next(pod, mine), "logs are read every now and then")
+            raise Requeue(self._next(pod, mine), "logs are read periodically")
 
     def _run(self, key: Key) -> Raw | None:
-        """Return the run, unless it has ended."""
-        run = self._world.active_runs.get((key.namespace, key.name.partition("/")[0]))
+        """Return the run of a key; None when it has ended."""
+        run = self._tracking.active_runs.get((key.namespace, key.name.partition("/")[0]))
         if run is None or run["metadata"]["uid"] != key.uid:
-            run = self._world.deleted_runs.get(key.uid)
+            run = self._tracking.deleted_runs.get(key.uid)
             return run if run and place(run) == (key.namespace, key.name.partition("/")[0]) else None
         return None if (run.get("status") or {}).get("phase") in TERMINAL else run
 
     async def _read(self, run: Raw, pod: PodFacts, mine: _Pod) -> None:
-        news = (pod.deleting, pod.finished) != (mine.stopping, mine.over)
+        changed = (pod.deleting, pod.finished) != (mine.stopping, mine.over)
         mine.stopping, mine.over = pod.deleting, pod.finished
         visits = []
         for start in pod.starts:
             stream = self._stream(run, pod, mine, start)
-            if news or (stream.running and not start.running):
+            if changed or (stream.running and not start.running):
                 stream.due = 0.0
             stream.running = start.running
             visits.append(self._visit(mine, stream, start, pod, _key(*_run_of(run), pod.name)))
@@ -202,7 +202,7 @@ class LogReader:
     def _stream(self, run: Raw, pod: PodFacts, mine: _Pod, start: Start) -> _Stream:
         name = LogName(pod.name, start.container, start.attempt)
         if name not in mine.streams:
-            # Spread out: many pods of a sweep begin at once.
+            # Spread the first reads, because many pods of a sweep start at the same time.
             first = min(self._seconds, _FIRST_SECONDS) * random.uniform(0.5, 1.0) if start.running else 0.0  # noqa: S311
             stream = LogStream(self._sources, place(run)[0], layout.prefix_of(run), name)
             mine.streams[name] = _Stream(stream, time.monotonic() + first, start.running)
@@ -225,7 +225,7 @@ class LogReader:
             stream.task = asyncio.create_task(self._follow(stream, start, key))
 
     def _pause(self, read: LogStream, start: Start, pod: PodFacts) -> float:
-        """Return the seconds until a log is read again."""
+        """Return the seconds until the next read of a log."""
         if read.waits:
             return read.waits
         if not start.running:
@@ -235,22 +235,22 @@ class LogReader:
         return min(max(self._seconds, _LONGEST), self._seconds * (1 + read.parts // _PARTS))
 
     async def _follow(self, stream: _Stream, start: Start, key: Key) -> None:
-        """Read what a container prints while it prints it; then the pod is looked at again."""
+        """Follow a log until it ends, fails or becomes quiet; then enqueue the pod again."""
         try:
             async with self._follows:
                 await stream.log.follow(start, self._seconds)
         except (ApiError, StoreError) as error:
-            log.debug("a log is followed no longer: %s", error)
+            log.debug("stopped following a log: %s", error)
         finally:
             stream.task = None
             self._queue.add(key, _SOON_SECONDS)
 
     async def _failed(self, mine: _Pod, stream: _Stream, start: Start, error: ApiError) -> None:
-        """Come again, in time; once the container has ended only for so long."""
+        """Schedule a retry; give up on the log of an ended container after its patience."""
         now = time.monotonic()
         if not stream.failing:
             stream.failing = now
-            log.info("the log of %s cannot be read: %s", "/".join(map(str, stream.log.name)), error)
+            log.info("cannot read the log of %s: %s", "/".join(map(str, stream.log.name)), error)
         if start.running:
             stream.due = now + max(_RETRY_SECONDS, min(self._seconds, _PATIENCE))
             return
@@ -259,14 +259,14 @@ class LogReader:
         if now - stream.failing >= (_SHORT_PATIENCE if certain else _PATIENCE):
             await self._end(mine, stream, f"the log cannot be read: {error}")
 
-    async def _lose(self, mine: _Pod) -> None:
-        """The pod is gone: nothing more can be read."""
+    async def _forget(self, mine: _Pod) -> None:
+        """End all logs of a deleted pod."""
         for stream in mine.streams.values():
             await self._end(mine, stream, _GONE)
         mine.complete = True
 
     async def _end(self, mine: _Pod, stream: _Stream, reason: str) -> None:
-        """Nothing more can be read. Who follows is given the time to come to the end by himself."""
+        """End a log that can no longer be read, after a short wait for the task that follows it."""
         if stream.task:
             await asyncio.wait([stream.task], timeout=_SOON_SECONDS)
         if stream.task:
@@ -276,7 +276,7 @@ class LogReader:
             await stream.log.give_up(reason, others)
 
     def _next(self, pod: PodFacts, mine: _Pod) -> float:
-        """Return the seconds until something of a pod is due."""
+        """Return the seconds until a log of the pod is due."""
         due = [each.due for each in mine.streams.values() if not (each.log.done or each.task)]
         return max(0.01, min(due, default=time.monotonic() + self._seconds) - time.monotonic())
 

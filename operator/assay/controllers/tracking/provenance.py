@@ -1,6 +1,6 @@
-"""A run has left a model: sign where it came from, and put that beside the run's manifest.
+"""Sign the provenance of a run's model, and store it next to the run's manifest.
 
-The training is over, and nothing here makes it a failure: what cannot be signed is said in the condition Signed.
+A signing error does not make the run fail; the condition Signed reports it.
 """
 
 from assay import __version__
@@ -18,14 +18,14 @@ from assay.store.errors import StoreError, StoreUnavailable
 
 
 async def attest(context: Context, run: Raw, status: RunStatus) -> RunStatus:
-    """Return the final status of a Run with the condition Signed, if it has left a model.
+    """Return the final status of a Run, with the condition Signed if the run produced a model.
 
-    Raises StoreUnavailable: then the run has not ended yet.
+    Raises StoreUnavailable; the run then stays unfinished and is reconciled again.
     """
     if status.phase != "Succeeded" or status.model is None:
         return status
     builder = Builder(context.settings.signing.builder, __version__)
-    # In the same form as it is read back, numbers too.
+    # In the JSON form that readers see, including numbers.
     statement = provenance.statement({**run, "status": status.to_dict()}, builder)
     try:
         signed = await context.store.run(

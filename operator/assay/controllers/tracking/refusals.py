@@ -1,4 +1,4 @@
-"""Ask why a Job has no pod. Only of Jobs that have been without one for some seconds, and ever more seldom."""
+"""Find out from events why a Job has no pod. Only for Jobs without a pod for some seconds, at growing intervals."""
 
 import logging
 
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 
 async def explain(context: Context, body: Raw, job: JobFacts | None, verdict: Verdict) -> Verdict:
-    """Return the verdict on a Run; when it waits for a pod that the API server refuses, with the server's words."""
+    """Return the verdict on a Run. If the API server refuses its pods, the verdict quotes the server's message."""
     since = parse_time(job.start_time) if job else None
     if verdict.reason != names.WAITING_FOR_POD or job is None or job.active or since is None:
         return verdict
     waited = (now() - since).total_seconds()
-    # Nothing else would bring the Run back: neither it nor its Job changes.
+    # Requeue, because neither the Run nor its Job changes.
     context.queue.add(Key(names.RUN, *place(body)), delay=refusals.next_look(waited))
     if waited < refusals.PATIENCE:
         return verdict
@@ -31,7 +31,12 @@ async def explain(context: Context, body: Raw, job: JobFacts | None, verdict: Ve
     try:
         events = [event async for event in context.kube.list(EVENTS, place(body)[0], fields=fields)]
     except ApiError as error:
-        # It is only an explanation: the Run is followed without it.
-        log.warning("cannot ask why Job %s has no pod: %s", job.name, error, extra={"namespace": place(body)[0]})
+        # Only the explanation is missing; the Run's reconcile continues.
+        log.warning(
+            "cannot list the events of Job %s: %s",
+            job.name,
+            error,
+            extra={"namespace": place(body)[0]},
+        )
         return verdict
     return refusals.explain(verdict, events, since)

@@ -1,8 +1,8 @@
-"""Retention: what is to be kept no longer goes. Every minute one walk over what is known of the runs that have ended.
+"""Retention: remove expired data of ended runs. Every minute the retainer walks over the ended runs in the cache.
 
-Level-triggered, and safe to stop anywhere: each removal is written down in the store or in a status before it is done,
-and the next walk goes on with it. The cache says what may be due; whether a ModelVersion needs it is asked of the API
-server again.
+Level-triggered and safe to interrupt: every removal is recorded in the store or in a status before it happens, and the
+next walk continues it. The cache determines what may be due; before a removal, the API server is asked whether a
+ModelVersion needs the data.
 """
 
 import asyncio
@@ -36,23 +36,23 @@ from assay.store.verify import verify_run
 
 log = logging.getLogger(__name__)
 
-#: Runs that are archived in one walk, and those of one experiment; no more than its status can name.
+#: Maximum number of runs archived in one walk, in total and per experiment; the latter fits into its status.
 _RUNS, _RUNS_OF_ONE = 500, 100
-#: Runs whose artifacts are deleted in one walk.
+#: Maximum number of runs whose artifacts are deleted in one walk.
 _BATCH = 50
-#: Runs that are looked at before others get their turn.
+#: Number of runs after which the walk yields to other tasks.
 _STEP = 500
 
 
 class Versions(NamedTuple):
-    """What ModelVersions need of the runs: all of them, and those that have not got their bytes yet."""
+    """The claims of ModelVersions on runs: of all versions, and of versions whose bytes are not copied yet."""
 
     named: Claims = NO_CLAIMS
     awaited: Claims = NO_CLAIMS
 
 
 class Expiry(NamedTuple):
-    """Artifacts that are to be deleted: of a run that exists, or of an archived one, by the note that says so."""
+    """Artifacts to delete: of an existing run (``run``), or of an archived one (``note`` is the key of its note)."""
 
     namespace: str
     uid: str
@@ -64,28 +64,28 @@ class Expiry(NamedTuple):
 
 
 class Retainer:
-    """Walks and removes. One an operator."""
+    """Walks over ended runs and removes expired data. One per operator."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        #: UIDs of runs that a version names, once nothing is half deleted of them.
+        #: UIDs of runs that a version names and that have no unfinished deletion.
         self._examined: set[str] = set()
-        #: UIDs of runs whose record cannot be read: it is said once, and nothing of them is removed.
+        #: UIDs of runs with an unreadable record. This is logged once, and none of their data is removed.
         self._unable: set[str] = set()
 
     async def keep(self) -> None:
-        """Walk for ever."""
+        """Walk periodically, for ever."""
         while True:
             await asyncio.sleep(self._context.settings.retention_seconds)
             try:
                 await self.walk()
             except (ApiError, StoreError, Requeue) as error:
-                log.warning("retention waits for its next walk: %s", error)
-            except Exception:  # whatever it is, it must not end all retention
-                log.exception("retention failed, and is tried again")
+                log.warning("retention failed, retrying in the next walk: %s", error)
+            except Exception:  # an unexpected error must not stop retention
+                log.exception("retention failed, retrying in the next walk")
 
     async def walk(self) -> None:
-        """Remove what is due, as far as one walk goes."""
+        """Remove data that is due, up to the limits of one walk."""
         artifacts: list[EndedRun] = []
         archived: defaultdict[str, list[EndedRun]] = defaultdict(list)
         cached = _versions(self._context.models.versions.values())
@@ -109,18 +109,18 @@ class Retainer:
         await self._expire(await self._noted())
 
     async def _shorten(self, run: EndedRun, experiment: Raw | None) -> None:
-        """Give a Job its time to live that got none, or a longer one, when its run ended."""
-        kept = retention.keep_of(run, experiment).jobs
+        """Set the Job's ttlSecondsAfterFinished if it is missing or longer than the retention."""
+        lifetime = retention.keep_of(run, experiment).jobs
         job = self._context.tracking.job({"metadata": {"namespace": run.namespace, "uid": run.uid}})
-        if kept is None or job is None or (job.ttl is not None and job.ttl <= retention.seconds(kept)):
+        if lifetime is None or job is None or (job.ttl is not None and job.ttl <= retention.seconds(lifetime)):
             return
-        patch = {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": retention.seconds(kept)}}
+        patch = {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": retention.seconds(lifetime)}}
         written = await self._context.kube.merge_patch(JOBS, run.namespace, job.name, patch)
         if written is not None:
             self._context.tracking.upsert_job(written)
 
-    async def _asked(self) -> Versions:
-        """Return what the versions need that exist at this moment."""
+    async def _fresh_versions(self) -> Versions:
+        """Return the claims of all ModelVersions that exist now, read from the API server."""
         context, found = self._context, []
         for namespace in context.settings.namespaces or ("",):
             found += [version async for version in context.kube.list(MODEL_VERSIONS, namespace)]
@@ -136,7 +136,7 @@ class Retainer:
         return run.uri.removeprefix(f"s3://{self._context.settings.store.bucket}/").rstrip("/")
 
     async def _noted(self) -> list[Expiry]:
-        """Return the archived runs whose artifacts are due."""
+        """Return the archived runs whose artifacts are due, from the notes in the store."""
         store = self._context.store
         found: list[Expiry] = []
         for namespace in self._context.settings.namespaces or await store.run(_folders, store.blocking):
@@ -150,14 +150,14 @@ class Retainer:
         return Expiry(namespace, uid, found.prefix, uri, found.reason, None, found.key)
 
     async def _expire(self, due: list[Expiry]) -> None:
-        """Delete artifacts: write down which, ask once more whether a version needs them, and only then do it."""
+        """Delete artifacts: record the intent, check again whether a version needs them, and then delete them."""
         if not due:
             return
-        versions = await self._asked()
+        versions = await self._fresh_versions()
         begun = [each for each in due if await self._begin(each, versions)]
         if not begun:
             return
-        versions = await self._asked()
+        versions = await self._fresh_versions()
         for each in begun:
             if versions.named.names(each.namespace, each.uid, each.uri):
                 await self._spare(each, versions)
@@ -172,13 +172,13 @@ class Retainer:
         try:
             await store.run(expiry.begin, store.blocking, due.prefix, due.reason)
         except (RecordError, ValueError) as error:
-            self._give_up(due.uid, f"the artifacts of {due.prefix} are kept: {error}")
+            self._give_up(due.uid, f"the artifacts of {due.prefix} are not deleted: {error}")
             return False
         self._examined.discard(due.uid)
         return True
 
     async def _spare(self, due: Expiry, versions: Versions) -> None:
-        """A version names the run: what was only begun is taken back."""
+        """Revoke the intent to delete the artifacts of a run that a version names."""
         store = self._context.store
         await store.run(expiry.take_back, store.blocking, due.prefix)
         self._examined.add(due.uid)
@@ -192,12 +192,12 @@ class Retainer:
         log.info("%s: %d artifacts deleted (%s)", due.prefix, len(done.files) + done.more, due.reason)
         metrics.ARTIFACTS_EXPIRED.inc()
         if due.run is not None:
-            await self._say(due.run, done.finished)
+            await self._mark_expired(due.run, done.finished)
         if due.note:
             await store.run(store.blocking.delete, due.note)
 
-    async def _say(self, run: EndedRun, when: str) -> None:
-        """Tell the Run that its artifacts are gone."""
+    async def _mark_expired(self, run: EndedRun, when: str) -> None:
+        """Set ``record.expired`` in the status of a Run whose artifacts are deleted."""
         context = self._context
         body = await context.kube.get(RUNS, run.namespace, run.name)
         if body is None or body["metadata"]["uid"] != run.uid:
@@ -212,12 +212,12 @@ class Retainer:
     # Objects
 
     async def _archive(self, due: dict[str, list[EndedRun]]) -> None:
-        """Remove the objects of runs, those of each experiment after it has counted them."""
+        """Delete the Run objects; those of an experiment only after its status counts them."""
         tracking = self._context.tracking
         removing = {uid for uid, body in tracking.experiments_by_uid.items() if _archived(body).removing}
         if not due and not removing:
             return
-        versions = await self._asked()
+        versions = await self._fresh_versions()
         own = due.pop("", [])[:_RUNS]
         for run in own:
             if await self._record(run, versions) is not None:
@@ -228,8 +228,8 @@ class Retainer:
             places -= len(some)
             try:
                 await self._of_experiment(uid, some, versions)
-            except Requeue as wish:
-                log.debug("experiment %s: %s", uid, wish)
+            except Requeue as requeue:
+                log.debug("experiment %s: %s", uid, requeue)
 
     async def _of_experiment(self, uid: str, due: list[EndedRun], versions: Versions) -> None:
         tracking = self._context.tracking
@@ -239,7 +239,7 @@ class Retainer:
         known = _archived(body)
         left = [each for each in known.removing if tracking.has_run(uid, each)]
         if left:
-            # They are counted already, once: others follow when they are gone.
+            # The status counts these already. Other runs follow in a later walk.
             await self._remove_all(left)
             return
         facts: dict[str, RunFacts] = {}
@@ -248,18 +248,20 @@ class Retainer:
             if fresh is not None:
                 facts[run.uid] = run_facts(fresh)
         if (facts or known.removing) and await self._count(uid, known, facts) and facts:
-            self._context.events.post(body, names.ARCHIVED, f"{len(facts)} runs; their records stay in the store")
+            self._context.events.post(
+                body, names.ARCHIVED, f"{len(facts)} runs were archived; their records remain in the store"
+            )
             await self._remove_all(facts)
 
     async def _count(self, uid: str, known: ArchivedRuns, facts: dict[str, RunFacts]) -> bool:
-        """Let an experiment remember runs that are about to go; False when it has changed, or is gone."""
+        """Count runs that are about to be deleted in the experiment's status. False when it changed or is deleted."""
         context = self._context
         body = context.tracking.experiments_by_uid.get(uid)
         if body is None or _archived(body) != known:
             return False
         objective = body["spec"].get("objective")
-        wanted = retention.remember(Objective.model_validate(objective) if objective else None, known, facts)
-        status = {**(body.get("status") or {}), "archived": wanted.to_dict()}
+        archived = retention.remember(Objective.model_validate(objective) if objective else None, known, facts)
+        status = {**(body.get("status") or {}), "archived": archived.to_dict()}
         written = await statuses.write(context.kube, EXPERIMENTS, body, status, context.tracking.upsert_experiment)
         if written is None:
             return False
@@ -267,7 +269,7 @@ class Retainer:
         return True
 
     async def _record(self, run: EndedRun, versions: Versions) -> Raw | None:
-        """Make the record whole, and return the Run as it is now; None when it is not to be removed."""
+        """Complete the record, and return the current Run; None when the Run must not be removed."""
         context = self._context
         body = await context.kube.get(RUNS, run.namespace, run.name)
         if body is None or body["metadata"]["uid"] != run.uid or body["metadata"].get("deletionTimestamp"):
@@ -279,7 +281,7 @@ class Retainer:
         try:
             await context.store.run(_write_record, context, body, expires, _why(run, experiment))
         except (RecordError, ValueError) as error:
-            message = f"the Run is not archived, because its record is not whole: {error}"
+            message = f"the Run is not archived, because its record is incomplete: {error}"
             self._give_up(run.uid, f"{run.namespace}/{run.name}: {message}")
             context.events.post(body, "NotArchived", message, warning=True)
             return None
@@ -292,7 +294,7 @@ class Retainer:
                 await self._remove(run)
 
     async def _remove(self, run: EndedRun) -> None:
-        """Delete the object; the Job and what else it owns go with it."""
+        """Delete the Run; the garbage collector deletes the Job and its other dependents."""
         await self._context.kube.delete(RUNS, run.namespace, run.name, run.uid)
         metrics.RUNS_ARCHIVED.inc()
         log.info("run archived", extra={"kind": names.RUN, "namespace": run.namespace, "object": run.name})
@@ -313,8 +315,8 @@ def _archived(experiment: Raw) -> ArchivedRuns:
 
 
 def _why(run: EndedRun, experiment: Raw | None) -> str:
-    kept = retention.keep_of(run, experiment).artifacts
-    return f"artifactsAfter: {retention.spelled(kept)}" if kept is not None else ""
+    lifetime = retention.keep_of(run, experiment).artifacts
+    return f"artifactsAfter: {retention.spelled(lifetime)}" if lifetime is not None else ""
 
 
 # In the store
@@ -325,10 +327,10 @@ def _folders(store: ObjectStore) -> tuple[str, ...]:
 
 
 def _write_record(context: Context, run: Raw, expires: datetime | None, reason: str) -> None:
-    """Verify a run's record, and put into it what the store does not know of yet: the object as it is last."""
+    """Verify a run's record, and add the final Run object and the expiry note to the store."""
     store, status = context.store.blocking, RunStatus.model_validate(run["status"])
     if status.record is None:
-        # It was never launched: nothing is recorded yet.
+        # The run was never launched, so it has no record yet.
         records.open_record(store, run)
         records.close_record(store, run, "Failed", status.reason or "", [], "", lambda _: status)
         prefix = layout.prefix_of(run)

@@ -1,6 +1,6 @@
-"""Samples what the containers of running pods use, and keeps it in the store. One question a node, every some seconds.
+"""Sample the resource usage of containers in running pods, and write it to the store: one request per node and round.
 
-It writes nothing to the API. What cannot be had is said in the Run's status when it ends, and is no reason to fail.
+It writes nothing to the API server. A Run's final status reports missing samples; they never make the run fail.
 """
 
 import asyncio
@@ -21,22 +21,22 @@ from assay.store.errors import StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-#: Nodes that are asked at once.
+#: Maximum number of concurrent node requests.
 _NODES = 8
-#: Pods whose samples are written at once.
+#: Maximum number of concurrent writes, one per pod.
 _WRITES = 2
 _FLUSH_SECONDS = 60.0
-#: Of one pod, while the store takes nothing; beyond that the oldest are dropped.
+#: Maximum number of unwritten points per pod; while the store is unavailable, older points are dropped.
 _MAX_PENDING = 3000
-#: Runs that have ended, or whose pods have: what is late of them is dropped.
+#: Maximum number of finished runs to remember; late samples of them are dropped.
 _REMEMBERED = 20_000
-OFF = "the sampling of CPU and memory is switched off"
+OFF = "the sampling of CPU and memory is disabled"
 TOO_SHORT = "the run ended before the first sample"
 
 
 @dataclass
 class _Pod:
-    """What is known of one pod and not yet in the store."""
+    """The unwritten samples of one pod."""
 
     run: str
     prefix: str
@@ -49,12 +49,12 @@ class _Pod:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def due(self, now: float) -> bool:
-        """Whether it is time to write: soon at first, later every minute."""
+        """Whether to write now: soon at first, later every minute."""
         return bool(self.pending) and now - self.flushed >= min(_FLUSH_SECONDS, self.flushed - self.began)
 
 
 class Usage:
-    """The samples of all runs. ``seconds`` between two looks at a node; 0: none is taken."""
+    """The samples of all runs. ``seconds`` is the interval between samples of a node; 0 disables sampling."""
 
     def __init__(self, kubelets: Kubelets, store: AsyncStore, seconds: float) -> None:
         self._kubelets = kubelets
@@ -69,29 +69,29 @@ class Usage:
         self._of_node: dict[str, str] = {}
 
     async def keep(self, tracking: TrackingCache) -> None:
-        """Sample for ever."""
+        """Sample periodically, for ever."""
         while self._seconds:
             await asyncio.sleep(self._seconds)
             try:
                 await self.sample(tracking)
-            except Exception:  # one bad round must not be the last
-                log.exception("a round of samples failed")
+            except Exception:  # an error in one round must not stop the sampling
+                log.exception("sampling failed, retrying in the next round")
 
     async def sample(self, tracking: TrackingCache) -> None:
-        """Look once at every node that has running pods of a run, and write what is due."""
+        """Sample every node with running pods of a run once, and write the samples that are due."""
         nodes: defaultdict[str, dict[str, _Pod]] = defaultdict(dict)
         for run in list(tracking.active_runs.values()):
             for pod in tracking.pods(run):
                 if pod.node and pod.phase == "Running" and run["metadata"]["uid"] not in self._closed:
                     nodes[pod.node][pod.uid] = self._pod(run, pod.uid, pod.name)
-        await asyncio.gather(*(self._look(node, pods) for node, pods in nodes.items()))
+        await asyncio.gather(*(self._sample_node(node, pods) for node, pods in nodes.items()))
         running = {uid for pods in nodes.values() for uid in pods}
         now = time.monotonic()
         await self._write(pod for uid, pod in self._pods.items() if pod.due(now) or uid not in running)
         self._pods = {uid: pod for uid, pod in self._pods.items() if uid in running or pod.pending}
 
     async def finish(self, run: Raw) -> None:
-        """Write what is left of a run, of which nothing is taken in or written from now on. Raises StoreUnavailable."""
+        """Write the remaining samples of a run and close it: later samples are dropped. Raises StoreUnavailable."""
         uid = run["metadata"]["uid"]
         self._closed[uid] = None
         for key, pod in [(key, pod) for key, pod in self._pods.items() if pod.run == uid]:
@@ -108,11 +108,11 @@ class Usage:
             self._problems.pop(gone, None)
 
     async def flush(self) -> None:
-        """Write everything."""
+        """Write the samples of all open runs."""
         await self._write(self._pods.values())
 
     def why_not(self, run: Raw) -> str:
-        """Return why there is no sample of a run."""
+        """Return why a run has no samples."""
         if not self._seconds:
             return OFF
         return self._problems.get(run["metadata"]["uid"], TOO_SHORT)
@@ -123,7 +123,7 @@ class Usage:
             self._pods[uid] = _Pod(run["metadata"]["uid"], layout.prefix_of(run), name, now, now)
         return self._pods[uid]
 
-    async def _look(self, node: str, pods: dict[str, _Pod]) -> None:
+    async def _sample_node(self, node: str, pods: dict[str, _Pod]) -> None:
         async with self._slots:
             try:
                 found = samples(await self._kubelets.summary(node), pods.keys())
@@ -131,20 +131,20 @@ class Usage:
                 self._trouble(node, str(error), pods.values())
                 return
         if self._of_node.pop(node, ""):
-            log.info("node %s tells again what its containers use", node)
+            log.info("node %s reports resource usage again", node)
         for uid, each in found.items():
-            self._take_in(pods[uid], [sample for sample in each if not is_ours(sample.container)])
+            self._ingest(pods[uid], [sample for sample in each if not is_ours(sample.container)])
 
     def _trouble(self, node: str, problem: str, pods: Iterable[_Pod]) -> None:
-        """Say once that a node does not tell, and remember it for its runs."""
+        """Log a node's problem once, and remember it for the runs on that node."""
         if self._of_node.get(node) != problem:
-            log.warning("what containers use is not sampled: %s", problem)
+            log.warning("cannot sample resource usage: %s", problem)
         self._of_node[node] = problem
         for pod in pods:
             self._problems[pod.run] = problem
 
     async def _write(self, pods: Iterable[_Pod]) -> None:
-        """Write what pods have used. What the store does not take is tried again; closed runs are left alone."""
+        """Write the samples of pods, except those of closed runs. Failed writes are retried in the next round."""
         await asyncio.gather(*(self._try(pod) for pod in pods if pod.run not in self._closed))
 
     async def _try(self, pod: _Pod) -> None:
@@ -152,9 +152,9 @@ class Usage:
             async with self._writes:
                 await self._flush(pod)
         except (StoreError, ValueError) as error:
-            log.warning("samples of pod %s cannot be written: %s", pod.name, error)
+            log.warning("cannot write the samples of pod %s: %s", pod.name, error)
 
-    def _take_in(self, pod: _Pod, found: list[Sample]) -> None:
+    def _ingest(self, pod: _Pod, found: list[Sample]) -> None:
         if pod.run in self._closed:
             return
         self._problems.pop(pod.run, None)
@@ -164,7 +164,7 @@ class Usage:
         del pod.pending[:-_MAX_PENDING]
 
     async def _flush(self, pod: _Pod) -> None:
-        """Write what a pod's containers have used since the last time. Raises StoreError."""
+        """Write the pending points of a pod. Raises StoreError."""
         async with pod.lock:
             pending, pod.pending = pod.pending, []
             if not pending:
