@@ -288,7 +288,7 @@ def _policy(expression: str, generation: int = 1) -> Raw:
     ready = flag(not wrong, names.CANNOT_BE_READ if wrong else names.COMPILED, wrong)
     status = PromotionPolicyStatus(
         observed_generation=1,
-        message=f"what it matches stays shut: {wrong}" if wrong else None,
+        message=f"invalid policy; matching aliases stay blocked: {wrong}" if wrong else None,
         conditions=conditions([], {names.READY: ready}, 1, NOW),
     )
     return {**body, "metadata": {**body["metadata"], "generation": generation}, "status": status.to_dict()}

@@ -122,7 +122,7 @@ def test_runs_that_cannot_be_repeated_are_refused(assay: Assay, stand_in: StandI
     stand_in.run("going", {"phase": "Running"})
     goes_on = assay("rerun", "going")
     assert goes_on.code == 1
-    assert "run going goes on: it can be run again once it has ended" in goes_on.err
+    assert "run going has not finished: wait for its end before you rerun it" in goes_on.err
     ended(stand_in, "one", 2, 0.75, {})
     assert assay("rerun", "one", "--tolerance-of", "seconds").code == 2
     taken = assay("rerun", "one", "--name", "going")
@@ -144,6 +144,6 @@ def test_an_archived_run_can_be_repeated_and_an_incomplete_recipe_is_reported(as
     answer = assay("rerun", "loose", "-o", "json")
     found = answer.json()
     assert (found["rerunOf"], found["phase"], found["dryRun"]) == ("loose", "Pending", False)
-    assert "not reproducible: the image of container train is known by its name only" in answer.err
+    assert "not reproducible: the digest of the image of container train is unknown" in answer.err
     made = json.loads(stand_in.kubectl("get", "run", found["name"], "-o", "json"))
     assert made["spec"]["rerunOf"]["uid"] == run["metadata"]["uid"]

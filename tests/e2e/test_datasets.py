@@ -136,7 +136,7 @@ def test_a_data_set_without_a_digest_gets_one_that_a_version_keeps(objects: Obje
 def test_another_namespaces_data_is_refused_by_the_api_server_and_by_the_operator(objects: Objects) -> None:
     uri = put(objects, "runs/somebody-else/_/r/u/pods/p/artifacts/model")
     manifest = run("thief", "log(step=0, score=1)", datasets=[{"name": "loot", "uri": uri}])
-    with pytest.raises(ClusterError, match="data set loot is outside of what this namespace may read"):
+    with pytest.raises(ClusterError, match="data set loot is outside the prefixes that this namespace may read"):
         objects.apply(manifest)
     # As the policy lets the operator write it, and as it would get there were the policy not installed.
     manifest["spec"]["owner"] = "somebody"
@@ -145,8 +145,9 @@ def test_another_namespaces_data_is_refused_by_the_api_server_and_by_the_operato
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Failed", "NotEntitled")
     own = " ".join(f"s3://assay/{kind}/{objects.namespace}/" for kind in ("runs", "models"))
     assert found["status"]["message"] == (
-        f"data set loot: {uri} is outside of what this namespace may read ({own}): name a Secret with keys of your own "
-        "in secretRef, or have the platform team add a prefix to the namespace's annotation assay.dev/allowed-prefixes"
+        f"data set loot: {uri} is outside the prefixes that this namespace may read ({own}): set secretRef to a "
+        "Secret with your own keys, or ask the platform team to add a prefix to the namespace's "
+        "annotation assay.dev/allowed-prefixes"
     )
     assert not objects.get("job", "thief")
     assert not objects.all("secrets", "assay.dev/run")

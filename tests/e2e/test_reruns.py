@@ -94,7 +94,7 @@ def test_a_run_whose_result_is_not_its_recipes_is_told_with_numbers(objects: Obj
     objects.apply(run("moody", RANDOM, model={"path": "model"}))
     original = ended(objects, "moody")
     assert condition(original, "Reproducible")["message"].startswith(
-        "not reproducible: spec.source is missing; there is no seed: neither spec.seed nor a parameter named seed"
+        "not reproducible: spec.source is missing; the seed is missing: set spec.seed or a parameter named seed"
     )
     wanted = recipe.rerun_body(original, "moody-again")
     create(objects, wanted)
@@ -117,7 +117,7 @@ def test_a_run_whose_result_is_not_its_recipes_is_told_with_numbers(objects: Obj
     found = ended(objects, "moody-other")
     assert said(found, "Reproduced") == ("Unknown", "RecipeDiffers")
     assert condition(found, "Reproduced")["message"] == (
-        "not the recipe of run moody: spec.parameters.lr is 1, was not there"
+        "the recipe differs from that of run moody: spec.parameters.lr is 1, was absent"
     )
 
 
@@ -127,5 +127,5 @@ def test_a_run_without_a_revision_says_so_and_an_original_that_never_was_is_miss
     objects.apply(manifest)
     found = ended(objects, "loose")
     message = condition(found, "Reproducible")["message"]
-    assert message.startswith("not reproducible: spec.source.revision main is no full commit hash")
+    assert message.startswith("not reproducible: spec.source.revision main is not a full commit hash")
     assert said(found, "Reproduced") == ("Unknown", "OriginalMissing")

@@ -225,7 +225,7 @@ def test_experiment_stops_when_its_target_is_reached(objects: Objects) -> None:
     assert ended["status"]["phase"] == "Succeeded"
     assert ended["status"]["progress"] == "2/5"
     assert condition(ended, "Complete")["reason"] == "TargetReached"
-    assert ended["status"]["message"] == "aimed-1 reached score 5, and the target is 5"
+    assert ended["status"]["message"] == "aimed-1 reached score 5; the target is 5"
 
 
 def test_experiment_fails_when_too_many_runs_fail(objects: Objects) -> None:
@@ -233,7 +233,7 @@ def test_experiment_fails_when_too_many_runs_fail(objects: Objects) -> None:
     objects.apply(manifest)
     ended = objects.wait_phase("experiment", "cursed", "Succeeded", "Failed")
     assert ended["status"]["phase"] == "Failed"
-    assert ended["status"]["message"] == "2 runs failed, and maxFailedRuns is 1"
+    assert ended["status"]["message"] == "2 runs failed; maxFailedRuns is 1"
     assert len(objects.all("runs")) == 2
 
 

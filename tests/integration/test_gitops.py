@@ -196,7 +196,7 @@ def test_a_policy_that_cannot_be_read_ends_the_sync_before_the_alias(
     argo_cd.sync()
     checkout.change("digits/base/policy.yaml", ".last >= 0.9", ".last >=", "a slip")
     checkout.change("digits/prod/version.yaml", V1, V2, "digits: version 2")
-    with pytest.raises(SyncFailed, match=f"PromotionPolicy {POLICY}: what it matches stays shut: gate accurate"):
+    with pytest.raises(SyncFailed, match=f"PromotionPolicy {POLICY}: invalid policy; matching aliases"):
         argo_cd.sync()
     assert argo_cd.live(names.MODEL_ALIAS, ALIAS)["spec"]["version"] == 1
 

@@ -86,7 +86,8 @@ def test_run_is_launched_again_without_the_image(objects: Objects, operator: ope
     assert found["status"]["environment"] == {
         "source": "recorder",
         "packages": 0,
-        "message": "the pod could not be created with it: container assay-recorder: no image volumes here",
+        "message": "the pod could not be created with the image volume: "
+        "container assay-recorder: no image volumes here",
     }
     # The pod of the second Job may have the same trouble, for another reason: that is told, and no third is made.
     refuse(objects, pod_of(objects, second))

@@ -1,4 +1,4 @@
-"""Conditions and durations: small things that every status needs."""
+"""Helpers shared by every status: conditions, times, durations and values."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ def merge_conditions(
     old: Iterable[Condition],
     new: list[Condition],
 ) -> list[Condition]:
-    """Return ``new``, each with the old transition time where its status has not changed."""
+    """Return ``new``; a condition whose status is unchanged keeps its old transition time."""
     before = {condition.type: condition for condition in old}
     out = []
     for condition in new:
@@ -25,14 +25,14 @@ def merge_conditions(
 
 
 def flag(holds: bool, reason: str, message: str) -> tuple[Status, str, str]:
-    """Return (status, reason, message) of a condition that holds or does not."""
+    """Return (status, reason, message) of a condition: status "True" if it holds, else "False"."""
     return ("True" if holds else "False"), reason, message
 
 
 def conditions(
     old: Iterable[Condition], flags: Mapping[str, tuple[Status, str, str]], generation: int, now: datetime
 ) -> list[Condition]:
-    """Return one condition for each type in ``flags``, with the old transition time where the status is the same."""
+    """Return one condition for each type in ``flags``; an unchanged status keeps its old transition time."""
     new = [
         Condition(
             type=kind,
@@ -48,12 +48,12 @@ def conditions(
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Return an RFC 3339 time as an aware datetime; None for an empty text."""
+    """Return an RFC 3339 time as an aware datetime; None for None or an empty string."""
     return datetime.fromisoformat(text) if text else None
 
 
 def format_duration(start: datetime | None, end: datetime | None) -> str | None:
-    """Return the time between as people write it (``1h2m3s``); None when an end is open."""
+    """Return the time between start and end in the form ``1h2m3s``; None when either is None."""
     if start is None or end is None:
         return None
     seconds = max(0, round((end - start).total_seconds()))

@@ -155,7 +155,7 @@ def an_ended_run() -> Raw:
 def test_a_run_that_goes_on_is_not_done_again(phase: str | None) -> None:
     body = an_ended_run()
     body["status"] = {"phase": phase} if phase else None
-    with pytest.raises(lua.ScriptError, match="run sweep-0 goes on: it can be run again once it has ended"):
+    with pytest.raises(lua.ScriptError, match="run sweep-0 has not finished: wait for its end before you rerun it"):
         rerun(body)
 
 

@@ -29,22 +29,22 @@ def test_nodes_that_can(runtime: str) -> None:
 @pytest.mark.parametrize(
     ("nodes", "why"),
     [
-        ([], "there is no node yet"),
-        ([node(system="windows", kubelet="v1.20.0")], "there is no node yet"),
+        ([], "the cluster has no Linux node yet"),
+        ([node(system="windows", kubelet="v1.20.0")], "the cluster has no Linux node yet"),
         (
             [node(), node("v1.34.9", name="old")],
-            "node old has the kubelet v1.34.9, images can be mounted from v1.35 on",
+            "node old has kubelet v1.34.9; image volumes require v1.35 or later",
         ),
         (
             [node(runtime="containerd://1.7.27")],
-            "node a has containerd 1.7.27, images can be mounted from 2.1 on",
+            "node a has containerd 1.7.27; image volumes require 2.1 or later",
         ),
-        ([node(runtime="cri-o://1.32.0")], "node a has cri-o 1.32.0, images can be mounted from 1.33 on"),
+        ([node(runtime="cri-o://1.32.0")], "node a has cri-o 1.32.0; image volumes require 1.33 or later"),
         (
             [node(runtime="docker://27.0.1")],
-            "node a has the runtime docker://27.0.1, of which it is not known that it can mount images",
+            "node a has the runtime docker://27.0.1, which is not known to support image volumes",
         ),
-        ([node(kubelet="unknown")], "node a has the kubelet unknown, images can be mounted from v1.35 on"),
+        ([node(kubelet="unknown")], "node a has kubelet unknown; image volumes require v1.35 or later"),
     ],
 )
 def test_nodes_that_cannot_say_why(nodes: list[Raw], why: str) -> None:
@@ -98,7 +98,7 @@ def test_an_image_that_cannot_be_mounted_is_not() -> None:
 def test_a_container_without_an_image_is_the_api_servers_to_refuse(image: Any) -> None:
     spec = built(container={"image": image})
     assert not capture.is_shown(spec)
-    assert told(spec)["unseen"] == "the training container names no image"
+    assert told(spec)["unseen"] == "the training container has no image"
 
 
 def test_of_variables_only_the_names_are_told() -> None:
@@ -159,7 +159,7 @@ def waiting(container: str, reason: str, message: str) -> PodFacts:
 
 def test_a_recorder_that_cannot_be_created_may_be_so_because_of_the_image() -> None:
     pods = [waiting("assay-recorder", "CreateContainerError", "failed to mount image volume")]
-    said = "the pod could not be created with it: container assay-recorder: failed to mount image volume"
+    said = "the pod could not be created with the image volume: container assay-recorder: failed to mount image volume"
     assert capture.refused(pods, "") == said
 
 
@@ -173,7 +173,7 @@ def test_other_troubles_are_not_the_images(container: str, reason: str) -> None:
 
 def test_a_policy_that_names_the_volume_is_believed() -> None:
     message = 'restricted volume types (volume "assay-image" uses restricted volume type "image")'
-    assert capture.refused([], message) == f"the pod was refused with it: {message}"
+    assert capture.refused([], message) == f"the pod with the image volume was refused: {message}"
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_without_data_sets_their_folder_is_the_users() -> None:
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        ({"name": "d", "uri": "hdfs://x/y"}, r"spec.datasets\[d\]: hdfs://x/y does not begin with s3:// or https://"),
+        ({"name": "d", "uri": "hdfs://x/y"}, r"spec.datasets\[d\]: the address hdfs://x/y must begin with s3:// or ht"),
         ({"name": "d", "uri": "https://h/x"}, "a data set from an https:// address needs a digest"),
     ],
 )
@@ -223,9 +223,9 @@ def test_a_namespace_reads_its_own_and_what_is_allowed(uri: str, allowed: str, f
 def test_a_refusal_says_what_is_allowed_and_what_to_do() -> None:
     body = run(datasets=[OWN, KEYED, WEB, SHARED])
     assert entitlement.refusal(body, "assay", "s3://x/") == (
-        "data set shared: s3://datasets/digits/2.1/ is outside of what this namespace may read "
-        "(s3://assay/runs/team/ s3://assay/models/team/ s3://x/): name a Secret with keys of your own in secretRef, or "
-        "have the platform team add a prefix to the namespace's annotation assay.dev/allowed-prefixes"
+        "data set shared: s3://datasets/digits/2.1/ is outside the prefixes that this namespace may read "
+        "(s3://assay/runs/team/ s3://assay/models/team/ s3://x/): set secretRef to a Secret with your own keys, or "
+        "ask the platform team to add a prefix to the namespace's annotation assay.dev/allowed-prefixes"
     )
 
 

@@ -63,8 +63,8 @@ REFUSED = [
     ("1 + 1.5 > 2.0", 1, 3, "+ cannot be used with int and double; write whole numbers as 1.0"),
     ("3 in [1.0]", 1, 3, "in cannot be used with int and list(double)"),
     ("has(1)", 1, 5, "has() argument must be a field selection"),
-    ("1", 1, 1, "the result is int, it has to be true or false"),
-    ("candidate.text.matches(candidate.text)", 1, 1, "the pattern of matches() has to be a literal text"),
+    ("1", 1, 1, "the result must be true or false, but it is int"),
+    ("candidate.text.matches(candidate.text)", 1, 1, "the pattern of matches() must be a string literal"),
     ('candidate.text.matches("(")', 1, 1, "invalid regular expression: missing ): ("),
     ("(" * 300 + "true" + ")" * 300, 1, 1, "the expression is nested too deeply"),
     ("[" * 300 + "]" * 300, 1, 1, "the expression is nested too deeply"),
@@ -80,8 +80,8 @@ NOTHING = [
     ("has(candidate.nope.deeper)", "candidate has no nope"),
     ("current.metrics.f1.last > 0.5", "current is null, so current.metrics.f1.last cannot be read"),
     ("candidate.metrics.f1.last + 1 > 1", "+ cannot be used with double and int; write whole numbers as 1.0"),
-    ("candidate.parameters.depth ? true : false", "what stands before ? has to be true or false"),
-    ("candidate.parameters.depth", "the result is int, it has to be true or false"),
+    ("candidate.parameters.depth ? true : false", "the condition before ? must be true or false"),
+    ("candidate.parameters.depth", "the result must be true or false, but it is int"),
     ("1 / 0 == 1", "divide by zero"),
     ("candidate.tags[5] == 'a'", "Index error: index=5 size=2"),
     ("9223372036854775807 + 1 > 0", "integer overflow"),
@@ -152,8 +152,8 @@ def test_what_is_allowed_takes_a_second_at_most(length: int) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (object(), "run cannot be read: a value is of the type object"),
-        ({"a": {1, 2}}, "run cannot be read: a value is of the type set"),
+        (object(), "run cannot be read: a value has the unsupported type object"),
+        ({"a": {1, 2}}, "run cannot be read: a value has the unsupported type set"),
         ("nested", "run cannot be read: a value is nested deeper than 32 levels"),
     ],
 )

@@ -443,8 +443,8 @@ def test_other_paths_are_the_users(path: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"a-b": 1}, "spec.parameters: parameter 'a-b': a name has letters, digits and '_'"),
-        ({"a": [1]}, "spec.parameters: parameter 'a': a value is a number, a string or a boolean"),
+        ({"a-b": 1}, "spec.parameters: invalid parameter name 'a-b': use at most 63 letters, digits and '_'"),
+        ({"a": [1]}, "spec.parameters: parameter 'a': a value must be a number, a string or a boolean"),
     ],
 )
 def test_parameters_that_no_container_can_see_are_refused(parameters: Raw, message: str) -> None:

@@ -39,7 +39,7 @@ def test_no_policy_lets_a_version_through_whose_bytes_are_not_there() -> None:
 
 def test_a_live_version_that_is_gone_cannot_be_compared_with() -> None:
     (message,) = judge(REGISTERED, Live(1, None))
-    assert message.startswith("v1, which is live, does not exist any more")
+    assert message.startswith("the live version v1 no longer exists")
 
 
 def test_a_rollback_needs_the_bytes_too() -> None:
@@ -52,4 +52,4 @@ def test_a_rollback_needs_the_bytes_too() -> None:
 def test_a_version_that_is_missing_is_named() -> None:
     judged = judging.missing(CHAMPION, 7)
     assert not judged.allowed
-    assert judged.requirements[0].message == "there is no digits.v7: register it, or choose another version"
+    assert judged.requirements[0].message == "digits.v7 does not exist: register it, or choose another version"

@@ -97,7 +97,7 @@ WAITING = [
     ),
     Case(
         "somebody else suspended the Job, a queue for example",
-        Verdict("Suspended", "JobSuspended", "the Job is suspended; whoever suspended it resumes it"),
+        Verdict("Suspended", "JobSuspended", "the Job was suspended outside of Assay; resume it there"),
         job=job({}, suspend=True),
     ),
 ]
@@ -111,12 +111,12 @@ GOING = [
     ),
     Case(
         "the training has ended and the recorder has not",
-        Verdict("Running", "Recording", "the training has ended, the recorder uploads the rest"),
+        Verdict("Running", "Recording", "the training has ended; the recorder is uploading the rest"),
         pods=(pod("Running", ended(0)),),
     ),
     Case(
         "the pod has succeeded and the Job does not know yet",
-        Verdict("Running", "Recording", "the pod has ended, the Job is being completed"),
+        Verdict("Running", "Recording", "the pod has ended; waiting for the Job to complete"),
         pods=(pod("Succeeded", ended(0)),),
     ),
     Case(
@@ -175,7 +175,7 @@ ENDED = [
     ),
     Case(
         "it is over, and a pod still stops",
-        Verdict("Running", "Recording", "the Job is over, its last pods are stopping"),
+        Verdict("Running", "Recording", "the Job has finished; its last pods are terminating"),
         job=job(job_over("Failed", "DeadlineExceeded")),
         pods=(pod("Running", container("running"), deleting=True),),
     ),

@@ -124,7 +124,7 @@ def test_a_run_that_says_little_makes_a_statement_all_the_same() -> None:
 def test_a_run_without_a_model_has_no_statement() -> None:
     body = succeeded()
     del body["status"]["model"]
-    with pytest.raises(ValueError, match="run sweep-0 has left no model"):
+    with pytest.raises(ValueError, match="run sweep-0 has produced no model"):
         provenance.statement(body, BUILDER)
 
 

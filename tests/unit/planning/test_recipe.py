@@ -61,14 +61,14 @@ SOURCE = {"repository": "r"}
     [
         ({"source": None}, "spec.source is missing"),
         ({"source": SOURCE}, "spec.source.revision is missing"),
-        ({"source": SOURCE | {"revision": "main"}}, "spec.source.revision main is no full commit hash"),
-        ({"source": SOURCE | {"revision": COMMIT[:7]}}, "spec.source.revision 3f2c0e0 is no full commit hash"),
+        ({"source": SOURCE | {"revision": "main"}}, "spec.source.revision main is not a full commit hash"),
+        ({"source": SOURCE | {"revision": COMMIT[:7]}}, "spec.source.revision 3f2c0e0 is not a full commit hash"),
         (
             {"source": SOURCE | {"revision": COMMIT, "dirty": True}},
-            "spec.source.dirty says that the tree had changes which no revision has",
+            "spec.source.dirty is true: the working tree had uncommitted changes",
         ),
         ({"datasets": [{"name": "digits", "uri": "s3://datasets/d/"}]}, "dataset digits has no digest"),
-        ({"seed": None}, "there is no seed: neither spec.seed nor a parameter named seed"),
+        ({"seed": None}, "the seed is missing: set spec.seed or a parameter named seed"),
     ],
 )
 def test_what_is_missing_is_said_in_words(changed: Raw, missing: str) -> None:
@@ -79,7 +79,7 @@ def test_all_that_is_missing_is_listed() -> None:
     body = known(source=SOURCE, datasets=[{"name": "digits", "uri": "s3://datasets/d/"}])
     body["status"]["images"] = [{"container": "train", "image": "train:1"}]
     assert said(body) == (
-        "not reproducible: the image of container train is known by its name only; "
+        "not reproducible: the digest of the image of container train is unknown; "
         "spec.source.revision is missing; dataset digits has no digest"
     )
 
@@ -96,14 +96,12 @@ def test_an_image_that_was_never_pulled_is_known_and_it_is_said_that_it_cannot_b
     body = known()
     body["status"]["images"][0]["digest"] = DIGEST
     assert recipe.condition(body)[0] == "True"
-    assert said(body).endswith(
-        "the image of container train was never pulled: its id is known, but not where to get it"
-    )
+    assert said(body).endswith("the image of container train was never pulled: it has an ID but no registry digest")
 
 
 def test_init_containers_are_part_of_the_recipe() -> None:
     job = job_spec(initContainers=[{"name": "prepare", "image": "prepare:1"}])
-    assert said(known(job=job)) == "not reproducible: the image of container prepare is known by its name only"
+    assert said(known(job=job)) == "not reproducible: the digest of the image of container prepare is unknown"
 
 
 def test_the_digest_that_was_found_of_a_dataset_counts() -> None:

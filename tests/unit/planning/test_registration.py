@@ -103,7 +103,7 @@ def test_a_run_for_which_when_is_true_qualifies(when: str) -> None:
         ("run.metrics.loss.last < 0.1", "spec.register.when is not true: run has no metric loss"),
         ("run.parameters.lr > 0", "spec.register.when is not true: run has no parameter lr"),
         ("run.owner == 'ben'", 'spec.register.when is not true: run.owner is ""'),
-        ("run.name", "spec.register.when is not true: the result is string, it has to be true or false"),
+        ("run.name", "spec.register.when is not true: the result must be true or false, but it is string"),
         ("false", "spec.register.when is not true: false is false"),
         (
             "run.metrics.accuracy.last + 1 > run.model.size",
@@ -141,8 +141,8 @@ def test_only_a_run_that_succeeded_with_a_whole_record_and_a_model_qualifies(bod
             "spec.register.when: line 1, column 10: there is no 'candidate.version'; variables: run",
         ),
         ("run.name", ""),
-        ("run.name + 'x'", "spec.register.when: line 1, column 1: the result is string, it has to be true or false"),
-        ("1.0 + 2.0", "spec.register.when: line 1, column 1: the result is double, it has to be true or false"),
+        ("run.name + 'x'", "spec.register.when: line 1, column 1: the result must be true or false, but it is string"),
+        ("1.0 + 2.0", "spec.register.when: line 1, column 1: the result must be true or false, but it is double"),
     ],
 )
 def test_what_cannot_be_compiled_is_told_with_its_position(when: str | None, problem: str) -> None:

@@ -127,7 +127,7 @@ def test_without_metrics_the_model_decides() -> None:
     assert judged(again(original, model=None), original) == (
         "False",
         "ModelDiffers",
-        "no metrics; only the original has left a model",
+        "no metrics; only the original produced a model",
     )
 
 
@@ -139,7 +139,7 @@ def test_without_a_model_the_metrics_are_all_there_is() -> None:
 
 def test_without_either_nothing_can_be_said() -> None:
     original = ended(known(), model=None)
-    said = "neither run sweep-0 nor this one has left metrics or a model"
+    said = "neither run sweep-0 nor this run produced metrics or a model"
     assert judged(again(original, model=None), original) == ("Unknown", "NothingToCompare", said)
 
 
@@ -147,13 +147,13 @@ def test_without_either_nothing_can_be_said() -> None:
 
 
 def test_an_original_that_is_gone_without_a_trace() -> None:
-    said = "there is neither a Run sweep-0 with the UID uid-sweep-0 nor a record of it"
+    said = "neither the Run sweep-0 with the UID uid-sweep-0 nor its record exists"
     assert judged(again(ORIGINAL), None) == ("Unknown", "OriginalMissing", said)
 
 
 def test_only_what_has_succeeded_is_compared() -> None:
     failed = judged(again(ORIGINAL, phase="Failed"))
-    assert failed == ("False", "NotSucceeded", "run sweep-0 has succeeded, and this one has not")
+    assert failed == ("False", "NotSucceeded", "run sweep-0 succeeded, but this run did not")
     for phase, so in (("Failed", "has failed"), ("Running", "goes on")):
         said = f"run sweep-0 {so}: it has no result to compare with"
         found = judged(again(ORIGINAL), ended(known(), phase=phase))
@@ -167,7 +167,7 @@ def test_a_run_by_another_recipe_is_no_rerun_whatever_it_comes_to() -> None:
     assert judged(rerun) == (
         "Unknown",
         "RecipeDiffers",
-        f'not the recipe of run sweep-0: spec.source.revision is "{COMMIT[::-1]}", was "{COMMIT}"; '
+        f'the recipe differs from that of run sweep-0: spec.source.revision is "{COMMIT[::-1]}", was "{COMMIT}"; '
         "spec.parameters.lr is 0.2, was 0.1",
     )
 

@@ -155,7 +155,7 @@ def test_the_largest_search_is_accepted_and_one_more_is_not() -> None:
     with pytest.raises(space.InvalidSearch) as caught:
         space.size(spec(parameters=too_many))
     assert str(caught.value) == (
-        "the search asks for 101000 runs, and 100000 is the most: set maxRuns, or give fewer values"
+        "the search defines 101000 runs, but the maximum is 100000: set maxRuns or list fewer values"
     )
     assert space.size(spec(parameters=too_many, maxRuns=5)) == 5
 
@@ -170,10 +170,10 @@ def test_a_name_that_no_variable_can_have_is_refused(name: str) -> None:
 def test_a_value_that_is_no_scalar_is_refused(value: object) -> None:
     with pytest.raises(space.InvalidSearch) as caught:
         space.size(spec(search={"strategy": "list", "list": [{"a": value}]}))
-    assert str(caught.value) == "spec.search.list[0]: parameter 'a': a value is a number, a string or a boolean"
+    assert str(caught.value) == "spec.search.list[0]: parameter 'a': a value must be a number, a string or a boolean"
     with pytest.raises(space.InvalidSearch) as caught:
         space.size(spec(parameters=[{"name": "a", "values": [1, value]}]))
-    assert str(caught.value) == "spec.parameters: 'a': values[1]: a value is a number, a string or a boolean"
+    assert str(caught.value) == "spec.parameters: 'a': values[1]: a value must be a number, a string or a boolean"
 
 
 @given(names, st.integers(0, 99_999))

@@ -216,12 +216,12 @@ def test_a_target_waits_for_the_runs_that_still_run() -> None:
         spec(9, objective=MAXIMIZE | {"target": 0.9}, parallelism=3), fact(0, "Succeeded", 0.912345678), fact(1)
     )
     assert (found.launch, found.status.phase) == ((), "Running")
-    assert found.status.message == "sweep-0 reached score 0.912346, and the target is 0.9"
+    assert found.status.message == "sweep-0 reached score 0.912346; the target is 0.9"
     ended = plan(spec(9, objective=MAXIMIZE | {"target": 0.9}), fact(0, "Succeeded", 0.95), fact(1, "Failed"))
     assert condition(ended.status, names.COMPLETE) == (
         "True",
         names.TARGET_REACHED,
-        "sweep-0 reached score 0.95, and the target is 0.9",
+        "sweep-0 reached score 0.95; the target is 0.9",
     )
 
 
@@ -239,7 +239,7 @@ def test_failed_runs_beyond_the_limit_fail_the_experiment_once_the_others_have_e
     assert condition(going.status, names.FAILED) == (
         "True",
         names.TOO_MANY_FAILED_RUNS,
-        "2 runs failed, and maxFailedRuns is 1",
+        "2 runs failed; maxFailedRuns is 1",
     )
     assert plan(of, fact(0, "Failed"), fact(1, "Failed"), fact(2, "Succeeded", 1)).status.phase == "Failed"
 
@@ -296,15 +296,15 @@ def test_a_second_look_at_an_unchanged_world_changes_nothing() -> None:
     assert plan(of, *tracking, status=first, seconds=60).status == first
 
 
-@pytest.mark.parametrize("world", ["goes on", "is over", "is invalid", "is suspended"])
-def test_the_registration_is_told_by_others_and_stays(tracking: str) -> None:
+@pytest.mark.parametrize("situation", ["goes on", "is over", "is invalid", "is suspended"])
+def test_the_registration_is_told_by_others_and_stays(situation: str) -> None:
     told = registration.told(
         plan(spec(1)).status, flag(True, names.REGISTERED, "digits.v3"), "digits.v3", generation=2, now=NOW
     )
-    of = spec(1, suspend=tracking == "is suspended")
-    if tracking == "is invalid":
+    of = spec(1, suspend=situation == "is suspended")
+    if situation == "is invalid":
         of = spec(parameters=[{"name": name, "values": list(range(1000))} for name in "ab"])
-    seen = [fact(0, "Succeeded", 1.0) if tracking == "is over" else fact(0)]
+    seen = [fact(0, "Succeeded", 1.0) if situation == "is over" else fact(0)]
     found = plan(of, *seen, status=told, seconds=60).status
     assert found.registered == "digits.v3"
     assert [each.type for each in found.conditions] == ["Complete", "Failed", "Suspended", "Registered"]

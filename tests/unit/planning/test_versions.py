@@ -87,7 +87,7 @@ def test_an_archived_version_says_so_whatever_else_it_is_and_comes_back(before: 
     shown, _ = told(before())
     status, said = told(shown, archived=True)
     assert (status.phase, said["Archived"].status, said["Ready"].status) == ("Archived", "True", "False")
-    assert status.message == "the label assay.dev/archived bars new bindings"
+    assert status.message == "the label assay.dev/archived blocks new bindings"
     assert told(status)[0].phase == shown.phase
     assert told(status)[0].message == shown.message
 

@@ -1,4 +1,4 @@
-"""The status of a version: whether its bytes and its provenance are what they are said to be, and what it is now."""
+"""The status of a model version: whether its bytes and provenance are verified, its phase, and its aliases."""
 
 from datetime import datetime
 
@@ -8,13 +8,13 @@ from assay.planning.conditions import Status, conditions, flag
 from assay.planning.promotion.pointers import holding
 
 _BYTES, _ORIGIN = names.ARTIFACT_VERIFIED, names.PROVENANCE_VERIFIED
-#: That the status has room for.
+#: Maximum number of aliases in the status.
 MAX_ALIASES = 50
 Flag = tuple[Status, str, str]
 
 
 class Refused(Exception):
-    """A version that can never be registered: why, as one word and in words."""
+    """A version that can never be registered. ``reason`` is a CamelCase word, ``message`` a sentence."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -22,17 +22,17 @@ class Refused(Exception):
 
 
 def is_settled(status: ModelVersionStatus) -> bool:
-    """Whether its bytes have been registered or refused; neither is done twice."""
+    """Whether the version's bytes are registered or refused. Both are final."""
     return status.registered is not None or _flag(status, _BYTES)[0] == "False"
 
 
 def copying(status: ModelVersionStatus, message: str, *, generation: int, now: datetime) -> ModelVersionStatus:
-    """Return the status while the bytes are not there yet."""
+    """Return the status while the bytes are being copied."""
     return _with(status, {_BYTES: ("Unknown", names.COPYING, message)}, generation, now)
 
 
 def refused(status: ModelVersionStatus, refusal: Refused, *, generation: int, now: datetime) -> ModelVersionStatus:
-    """Return the status of a version whose bytes are not what it says."""
+    """Return the status of a version whose bytes do not match its spec."""
     return _with(status, {_BYTES: ("False", refusal.reason, refusal.message)}, generation, now)
 
 
@@ -46,9 +46,9 @@ def registered(
     generation: int,
     now: datetime,
 ) -> ModelVersionStatus:
-    """Return the status of a version whose bytes are copied. ``origin`` says what its provenance is worth.
+    """Return the status of a version whose bytes are copied.
 
-    ``recipe`` is the condition Reproducible of its run.
+    ``origin`` is the condition ProvenanceVerified, ``recipe`` the condition Reproducible of its run.
     """
     text = f"{artifact.files} files, {artifact.bytes} bytes in {artifact.uri}"
     new = status.model_copy(update={"artifact": artifact, "registered": now, "provenance": provenance})
@@ -59,7 +59,7 @@ def registered(
 def signed(
     status: ModelVersionStatus, found: Flag, signature: SignatureStatus | None, *, generation: int, now: datetime
 ) -> ModelVersionStatus:
-    """Return the status with what is known of the signature over its bytes; None when none counts."""
+    """Return the status with the condition Signed. ``signature`` is None when there is no valid signature."""
     new = status.model_copy(update={"signature": signature})
     return _with(new, {names.SIGNED: found}, generation, now)
 
@@ -67,7 +67,10 @@ def signed(
 def summarise(
     status: ModelVersionStatus, held: list[HeldStatus], *, archived: bool, generation: int, now: datetime
 ) -> ModelVersionStatus:
-    """Return the status with what the version is now: its phase, and the aliases that point to it."""
+    """Return the status with the phase and the aliases that point to the version.
+
+    ``held`` are the periods in which an alias pointed to it.
+    """
     new = status.model_copy(update={"held": held, "aliases": holding(held)[:MAX_ALIASES]})
     verified, reason, message = _flag(status, _BYTES)
     phase = {"True": "Ready", "False": "Failed"}.get(verified, "Pending")
@@ -76,7 +79,7 @@ def summarise(
         names.ARCHIVED: flag(archived, names.LABELLED if archived else names.NOT_LABELLED, ""),
     }
     if archived:
-        phase, message = "Archived", f"the label {names.LABEL_ARCHIVED} bars new bindings"
+        phase, message = "Archived", f"the label {names.LABEL_ARCHIVED} blocks new bindings"
     update = {"phase": phase, "message": (None if phase == "Ready" else message[:4000]) or None}
     return _with(new, flags, generation, now).model_copy(update=update)
 
@@ -85,12 +88,12 @@ def _flag(status: ModelVersionStatus, kind: str) -> Flag:
     for condition in status.conditions:
         if condition.type == kind:
             return condition.status, condition.reason, condition.message
-    return "Unknown", names.NOT_YET, "the operator has not looked at it yet"
+    return "Unknown", names.NOT_YET, "waiting for the operator"
 
 
 def _with(status: ModelVersionStatus, flags: dict[str, Flag], generation: int, now: datetime) -> ModelVersionStatus:
-    """Return the status with these conditions in the place of older ones, the others as they are."""
-    kept = [condition for condition in status.conditions if condition.type not in flags]
+    """Return the status with these conditions replaced and all others unchanged."""
+    others = [condition for condition in status.conditions if condition.type not in flags]
     new = conditions(status.conditions, flags, generation, now)
-    together = sorted([*kept, *new], key=lambda condition: condition.type)
-    return status.model_copy(update={"conditions": together, "observed_generation": generation})
+    merged = sorted([*others, *new], key=lambda condition: condition.type)
+    return status.model_copy(update={"conditions": merged, "observed_generation": generation})

@@ -1,6 +1,6 @@
-"""The approvals that a version carries, and since when: which are new, which are gone.
+"""Track the approvals in a version's annotations: since when each exists, which are new, and which were withdrawn.
 
-Whether one counts is decided in ``verdict``; who may write one, by the API server.
+``verdict`` decides whether an approval counts. The API server decides who may write one.
 """
 
 import hashlib
@@ -12,18 +12,18 @@ from typing import NamedTuple
 from assay.api.approvals import Approval, read_approval
 from assay.api.modelversion import ApprovalStatus
 
-#: Far more than anybody gives; those beyond the first ones are not looked at, and do not count.
+#: Maximum number of approvals on one version, far above normal use; further ones are ignored.
 MAX_APPROVALS = 200
-#: Who approves counts once for an alias; what one person writes must not crowd out the approvals of others.
+#: Maximum per approver, so that one person cannot crowd out the approvals of others.
 MAX_OF_ONE_PERSON = 20
-#: What the status can hold of a name. A longer one is nobody's.
+#: Maximum length of a name in the status. No user has a longer name.
 _MAX_NAME = 512
 
 _Identity = tuple[str, str, str]
 
 
 class Change(NamedTuple):
-    """What has happened to the approvals since they were last looked at. ``known`` is what the status has to say."""
+    """The changes since the last reconcile: new and withdrawn approvals. ``known`` are those for the new status."""
 
     known: list[ApprovalStatus]
     given: list[ApprovalStatus]
@@ -31,43 +31,43 @@ class Change(NamedTuple):
 
 
 def fingerprint(value: str) -> str:
-    """Return what tells one value of an annotation from another: who approves again writes another comment."""
+    """Return a hash of an annotation's value. A repeated approval has a new comment and thus another hash."""
     return hashlib.sha256(value.encode()).hexdigest()
 
 
 def look(annotations: Mapping[str, str], digest: str, known: list[ApprovalStatus], now: datetime) -> Change:
-    """Compare the approvals on a version with those that were known. ``digest`` is that of its artifact."""
+    """Compare the approvals on a version with the known ones. ``digest`` is the digest of its artifact."""
     before = {(each.alias, each.id, each.fingerprint): each for each in known}
-    there = _there(annotations)
-    current = {identity: before[identity] for identity in there if identity in before}
+    present = _parse(annotations)
+    current = {identity: before[identity] for identity in present if identity in before}
     people = Counter(each.approver for each in current.values())
     given = []
-    for identity, said in there.items():
-        if identity in before or len(current) >= MAX_APPROVALS or people[said.approver] >= MAX_OF_ONE_PERSON:
+    for identity, approval in present.items():
+        if identity in before or len(current) >= MAX_APPROVALS or people[approval.approver] >= MAX_OF_ONE_PERSON:
             continue
-        people[said.approver] += 1
-        current[identity] = _seen(said, identity[2], digest, now)
+        people[approval.approver] += 1
+        current[identity] = _status(approval, identity[2], digest, now)
         given.append(current[identity])
     gone = [each for identity, each in before.items() if identity not in current]
     return Change(sorted(current.values(), key=lambda each: (each.since, each.alias, each.id)), given, gone)
 
 
-def _there(annotations: Mapping[str, str]) -> dict[_Identity, Approval]:
-    """Return the approvals among annotations, in the order of their names."""
-    read = ((value, read_approval(key, value)) for key, value in sorted(annotations.items()))
+def _parse(annotations: Mapping[str, str]) -> dict[_Identity, Approval]:
+    """Return the approvals among the annotations, sorted by annotation key."""
+    parsed = ((value, read_approval(key, value)) for key, value in sorted(annotations.items()))
     return {
-        (said.alias, said.id, fingerprint(value)): said
-        for value, said in read
-        if said is not None and len(said.approver) <= _MAX_NAME
+        (approval.alias, approval.id, fingerprint(value)): approval
+        for value, approval in parsed
+        if approval is not None and len(approval.approver) <= _MAX_NAME
     }
 
 
-def _seen(said: Approval, mark: str, digest: str, now: datetime) -> ApprovalStatus:
+def _status(approval: Approval, mark: str, digest: str, now: datetime) -> ApprovalStatus:
     return ApprovalStatus(
-        alias=said.alias,
-        approver=said.approver,
-        id=said.id,
+        alias=approval.alias,
+        approver=approval.approver,
+        id=approval.id,
         since=now,
         fingerprint=mark,
-        valid=said.digest == digest,
+        valid=approval.digest == digest,
     )

@@ -1,11 +1,11 @@
-"""An upper bound of what evaluating a CEL expression costs, known before it is evaluated.
+"""An upper bound of the cost of evaluating a CEL expression, computed before the evaluation.
 
-The CEL library can be told neither a time limit nor a limit of memory, and holds the interpreter's lock while it
-works. Its own limits (depth 32, 10,000 rounds of macros in all) do not help against values that double in every macro
-or against lists that are copied whole for each element they gain. So the tree is walked with the extents of the values
-in place of the values. This module must only ever overestimate.
+The CEL library has neither a time nor a memory limit and holds the GIL while it evaluates. Its own limits (depth 32,
+10,000 macro iterations in total) do not cover values that double in every macro, or lists that are copied in full for
+each appended element. This module therefore walks the tree with the extents of the values instead of the values. It
+must never underestimate.
 
-A unit is about ten nanoseconds of the library's work, or eight bytes of memory.
+A unit is about ten nanoseconds of the library's CPU time, or eight bytes of memory.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from typing import Any
 
 from assay.planning.promotion.expression_tree import Build, Call, Constant, Loop, Name, Node, Path, Select, path_of
 
-#: About half a second at most, and usually a tenth of that.
+#: At most about half a second; usually a tenth of that.
 BUDGET = 50_000_000
 MAX_DEPTH = 32
-#: Rounds that the library allows to all macros of one evaluation.
+#: The library's limit of macro iterations in one evaluation.
 MAX_ROUNDS = 10_000
-#: Copying one element of a list.
+#: Units for copying one list element.
 _COPY = 25
 _BYTES_A_UNIT = 8
-#: What a repetition may multiply a pattern's program by.
+#: Maximum factor by which one repetition multiplies a pattern's program size.
 _REPETITION = 1000
 _LOGIC = frozenset({"_&&_", "_||_", "!_", "@not_strictly_false"})
 _SEARCH = frozenset({"_==_", "_!=_", "@in", "contains", "matches"})
@@ -33,14 +33,14 @@ _ORDER = frozenset({"_<_", "_<=_", "_>_", "_>=_", "startsWith", "endsWith", "siz
 
 @dataclass(frozen=True)
 class Extent:
-    """How large a value may be: ``size`` all of it, ``length`` its longest list or map, ``scalar`` its longest text."""
+    """How large a value can be: total ``size``, ``length`` of its longest list or map, its longest ``scalar``."""
 
     size: int
     length: int = 0
     scalar: int = 1
 
     def rounded(self) -> "Extent":
-        """Return it with every number raised to a power of two, so that few different ones exist."""
+        """Return the extent rounded up to powers of two, which keeps the number of distinct extents small."""
         return Extent(*(1 << max(0, number - 1).bit_length() for number in (self.size, self.length, self.scalar)))
 
 
@@ -49,13 +49,13 @@ _NONE = Extent(0, 0, 0)
 
 
 class NotPlain(ValueError):
-    """A value that no expression can be given."""
+    """A value has a type that expressions do not support, or is nested too deeply."""
 
 
 def plain(value: Any) -> tuple[Any, Extent]:
-    """Return the value as the library takes it, and its extent; raise NotPlain for what it cannot take.
+    """Return the value converted for the library, and its extent. Raises NotPlain for unsupported values.
 
-    Integers beyond 64 bits become floats, as they do in JSON; text that is no UTF-8 gets question marks.
+    Integers beyond 64 bits become floats, as in JSON. Characters that UTF-8 cannot encode become question marks.
     """
     taken, *numbers = _plain(value, 0)
     return taken, Extent(*numbers)
@@ -78,11 +78,11 @@ def _plain(value: Any, depth: int) -> _Measured:
     if isinstance(value, (list, tuple)):
         items = [_plain(item, depth + 1) for item in value]
         return ([item[0] for item in items], *_together(items, len(items)))
-    raise NotPlain(f"a value is of the type {type(value).__name__}")
+    raise NotPlain(f"a value has the unsupported type {type(value).__name__}")
 
 
 def _plain_map(value: Mapping[Any, Any], depth: int) -> _Measured:
-    """Measure a map in one loop: the summaries of metrics are most of what there is to measure."""
+    """Measure a map in a single loop, because metric summaries are most of the data."""
     taken, size, length, scalar = {}, 1, len(value), 1
     for key, item in value.items():
         name, key_size, _, _ = _plain_text(str(key))
@@ -100,7 +100,7 @@ def _plain_map(value: Mapping[Any, Any], depth: int) -> _Measured:
 
 
 def to_float(value: float) -> float:
-    """Return the number as a float; what is too large becomes infinite, as in JSON."""
+    """Return the number as a float; a number that is too large becomes infinite, as in JSON."""
     try:
         return float(value)
     except OverflowError:
@@ -128,7 +128,7 @@ def _together(parts: list[_Measured], length: int) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=4096)
 def cost(tree: Node, extents: tuple[tuple[Path, Extent], ...]) -> int:
-    """Return the units that an evaluation costs at most, when what it reads has these extents."""
+    """Return the maximum cost of an evaluation in units, given the extents of the values that it reads."""
     return _estimate(tree, dict(extents))[1]
 
 
@@ -171,7 +171,7 @@ def _call(function: str, extents: list[Extent], arguments: tuple[Node, ...]) -> 
     if function == "_?_:_":
         return _largest(extents[1:]), 1
     if function == "_+_":
-        # A text or number as one side of it means that lists are not added.
+        # If one operand is a literal, this is not a list concatenation.
         length = 0 if any(isinstance(each, Constant) for each in arguments) else sum(each.length for each in extents)
         return Extent(sum(sizes), length, sum(scalars)), 1 + sum(scalars) + _COPY * length
     if function in _SEARCH:
@@ -181,7 +181,7 @@ def _call(function: str, extents: list[Extent], arguments: tuple[Node, ...]) -> 
 
 
 def _search(function: str, sizes: list[int], scalars: list[int], arguments: tuple[Node, ...]) -> int:
-    """Return the units of comparing all of one thing with all of another."""
+    """Return the units of a full comparison or search."""
     if function == "@in":
         return 4 * sizes[1]
     if function == "contains":
@@ -200,7 +200,7 @@ def _largest(extents: list[Extent]) -> Extent:
 
 
 def _program(pattern: Node) -> int:
-    """Return a bound of the instructions that a regular expression compiles to."""
+    """Return an upper bound of the number of instructions that a regular expression compiles to."""
     text = pattern.text if isinstance(pattern, Constant) and pattern.text is not None else ""
     return 1 + len(text) + _REPETITION * text.count("{")
 
@@ -212,7 +212,8 @@ def _loop(node: Loop, scope: _Scope) -> tuple[Extent, int]:
     inner = {path: extent for path, extent in scope.items() if path[0] not in node.variables}
     inner |= {(name,): source for name in node.variables}
     nothing, something = ({**inner, (node.accumulator,): extent} for extent in (_NONE, _ONE))
-    # No expression can name the accumulator, macros only append to it: a round adds what it makes of nothing.
+    # Expressions cannot name the accumulator, and macros only append to it, so the gain of one iteration is the extent
+    # of the step with an empty accumulator.
     gain, step_units = _estimate(node.step, nothing)
     _, condition_units = _estimate(node.condition, something)
     total = Extent(

@@ -1,8 +1,8 @@
-"""The checked syntax tree of a CEL expression, for whoever has to reason about one without evaluating it.
+"""The checked syntax tree of a CEL expression, for analysis without evaluation.
 
-The CEL library hands its tree out only as a serialised ``google.api.expr`` message. Few of its fields are needed here,
-so they are read off the wire (https://protobuf.dev/programming-guides/encoding) instead of with a protobuf runtime.
-This module must not decide anything: costs are in ``expression_cost``, evaluation is the library's.
+The CEL library exposes its tree only as a serialised ``google.api.expr`` message. Only a few of its fields are needed,
+so this module decodes the wire format (https://protobuf.dev/programming-guides/encoding) without a protobuf runtime.
+It makes no decisions: ``expression_cost`` computes costs, and the library evaluates.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ _STRING_CONSTANT, _BYTES_CONSTANT = 6, 7
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A literal. ``text`` is None for anything but strings and bytes."""
+    """A literal. ``text`` is None unless it is a string or bytes."""
 
     text: str | None
 
 
 @dataclass(frozen=True, eq=False)
 class Name:
-    """A variable, a macro's variable or the name of a type."""
+    """A variable, a macro's variable or a type name."""
 
     name: str
 
@@ -45,7 +45,7 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Build:
-    """A list, map or message literal: keys and values in one row."""
+    """A list, map or message literal; ``items`` holds keys and values in one sequence."""
 
     items: tuple["Node", ...]
     length: int
@@ -53,7 +53,7 @@ class Build:
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """What a macro expands to: a fold over ``range`` with one accumulator."""
+    """The expansion of a macro: a fold over ``range`` with one accumulator."""
 
     variables: tuple[str, ...]
     range: "Node"
@@ -69,21 +69,21 @@ Path = tuple[str, ...]
 
 
 def decode(serialised: bytes) -> Node:
-    """Return the tree of a serialised ``Any`` that holds a ``CheckedExpr``; ValueError when it holds something else."""
+    """Return the tree of a serialised ``Any`` with a ``CheckedExpr``. Raises ValueError for any other message."""
     (checked,) = _all(serialised, 2)
     (root,) = _all(checked, 4)
     return _node(root)
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Yield the node and all below it, each before its children and from left to right."""
+    """Yield the node and its descendants in pre-order, from left to right."""
     yield node
     for child in _children(node):
         yield from walk(child)
 
 
 def paths(node: Node) -> list[Path]:
-    """Return the longest ``name.field["key"]`` chains that the tree reads, in order, each once; no ``has()``."""
+    """Return the longest ``name.field["key"]`` chains that the tree reads, in order, unique, without ``has()``."""
     found: dict[Path, None] = {}
     _collect(node, found)
     return list(found)
@@ -99,7 +99,7 @@ def _collect(node: Node, found: dict[Path, None]) -> None:
 
 
 def path_of(node: Node) -> Path | None:
-    """Return the chain ``name.field["key"]`` that the node is; None when it is something else."""
+    """Return the path if the node is a chain ``name.field["key"]``, else None."""
     match node:
         case Name(name):
             return (name,)
@@ -172,17 +172,17 @@ def _loop(data: bytes) -> Node:
 _KINDS = {3: _constant, 4: _name, 5: _select, 6: _call, 7: _list, 8: _struct, 9: _loop}
 
 
-def _all(data: bytes, wanted: int) -> list[bytes]:
-    return [value for number, value in _fields(data) if number == wanted and isinstance(value, bytes)]
+def _all(data: bytes, field_number: int) -> list[bytes]:
+    return [value for number, value in _fields(data) if number == field_number and isinstance(value, bytes)]
 
 
-def _one(data: bytes, wanted: int) -> bytes:
-    (value,) = _all(data, wanted)
+def _one(data: bytes, field_number: int) -> bytes:
+    (value,) = _all(data, field_number)
     return value
 
 
-def _text(data: bytes, wanted: int) -> str:
-    return b"".join(_all(data, wanted)[:1]).decode(errors="replace")
+def _text(data: bytes, field_number: int) -> str:
+    return b"".join(_all(data, field_number)[:1]).decode(errors="replace")
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -199,7 +199,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif wire in (_FIXED64, _FIXED32):
             size = 8 if wire == _FIXED64 else 4
         else:
-            raise ValueError(f"wire type {wire} in a serialised expression")
+            raise ValueError(f"unexpected wire type {wire} in a serialised expression")
         yield number, data[at : at + size]
         at += size
 

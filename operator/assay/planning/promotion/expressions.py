@@ -1,8 +1,7 @@
 """CEL expressions: gates of policies, ``register.when`` of experiments, filters.
 
-Whoever writes an expression is trusted with nothing but its result: compiling and evaluating never raise anything but
-``ExpressionError``, and never take long. What an expression may read is what it is given; it cannot reach anything
-else. This module must not know what the variables mean.
+Expressions are untrusted input. Compiling raises only ``ExpressionError``, evaluating raises nothing, and both take
+bounded time. An expression can read only the values passed to it. This module must not know what the variables mean.
 """
 
 import json
@@ -35,7 +34,7 @@ _SHOWN_VALUES = 4
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be compiled: what is wrong, and where (line and column count from 1)."""
+    """An expression does not compile. ``line`` and ``column`` count from 1."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         super().__init__(f"line {line}, column {column}: {message}")
@@ -44,9 +43,9 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an evaluation came to: ``value`` is None when it came to nothing, and ``message`` says why.
+    """The result of an evaluation. ``value`` is None when the evaluation failed; ``message`` says why.
 
-    ``null`` is the variable or field that is null and was read all the same, as ``current`` or ``run.source``.
+    ``null`` is the null variable or field that the expression tried to read from, as ``current`` or ``run.source``.
     """
 
     value: bool | None
@@ -55,10 +54,10 @@ class Outcome:
 
 
 class Values:
-    """Values for expressions: measured, and handed to the library, once for any number of evaluations.
+    """Values for expressions, measured and converted once for any number of evaluations.
 
-    ``values`` maps each variable to a plain value: None, bool, int, float, str, list or a mapping with text as keys.
-    What is no plain value is reported by each evaluation.
+    ``values`` maps each variable to a plain value: None, bool, int, float, str, list or a mapping with string keys.
+    Every evaluation reports a value of another type.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -74,7 +73,7 @@ class Values:
         self.activation = _environment(tuple(self.plain)).Activation(self.plain)
 
     def get(self, path: Path) -> Any:
-        """Return what is at the path; raise KeyError, or TypeError when something above it is no map."""
+        """Return the value at the path. Raises KeyError when it is missing, TypeError when a parent is not a map."""
         value: Any = self.plain
         for key in path:
             if not isinstance(value, dict):
@@ -83,7 +82,7 @@ class Values:
         return value
 
     def extent(self, path: Path) -> Extent:
-        """Return how large the value at the path is; that of nothing when there is none."""
+        """Return the extent of the value at the path; the extent of null when there is none."""
         if path not in self._extents:
             try:
                 value = self.get(path)
@@ -94,7 +93,7 @@ class Values:
 
 
 class Expression:
-    """A compiled expression. ``paths`` are the fields that it reads, without the variables of its own macros."""
+    """A compiled expression. ``paths`` are the fields that it reads, without macro variables."""
 
     def __init__(self, text: str, variables: tuple[str, ...]) -> None:
         self.text = text
@@ -108,20 +107,20 @@ class Expression:
         self.paths = [path for path in expression_tree.paths(self._tree) if path[0] in variables]
 
     def evaluate(self, values: Values | Mapping[str, Any]) -> Outcome:
-        """Return whether the expression holds over the values. Never raises, whatever the values are."""
+        """Evaluate the expression over the values, within the cost budget. Never raises."""
         values = values if isinstance(values, Values) else Values(values)
         if values.problem:
             return Outcome(None, values.problem)
         units = expression_cost.cost(self._tree, tuple((path, values.extent(path)) for path in self.paths))
         if units > expression_cost.BUDGET:
             share = units / expression_cost.BUDGET
-            return Outcome(None, f"the expression could take too long: up to {share:.3g} times what is allowed")
+            return Outcome(None, f"the expression could take too long: its cost is up to {share:.3g} times the limit")
         return self._outcome(values.activation, values)
 
     def evaluate_freely(self, values: dict[str, Any]) -> Outcome:
-        """Do the same without a bound on time or memory, in a fraction of the time.
+        """Evaluate the expression without the cost budget; much faster, but unbounded in time and memory.
 
-        For values that come from JSON, and for people who wait for their own expressions: they harm nobody else.
+        Use it only for values from JSON, in a process where users wait for their own expressions.
         """
         try:
             activation = _environment(self.variables).Activation(values)
@@ -138,10 +137,10 @@ class Expression:
             return Outcome(bool(result.value()))
         if result.type() == cel.Type.ERROR:
             return self._failed(str(result.value()), values)
-        return Outcome(None, f"the result is {result.type().name().lower()}, it has to be true or false")
+        return Outcome(None, f"the result must be true or false, but it is {result.type().name().lower()}")
 
     def shown(self, values: Values) -> str:
-        """Return the first values that the expression has read, by their names; "" when there are none to show."""
+        """Return the first values that the expression reads, with their paths; "" when there are none to show."""
         found = []
         for path in self.paths:
             try:
@@ -168,9 +167,9 @@ class Expression:
 
 @lru_cache(maxsize=2048)
 def compile(expression: str, variables: tuple[str, ...]) -> Expression:  # noqa: A001 - what it does, as in `re`
-    """Return the expression, compiled and checked; raise ExpressionError with the position of what is wrong.
+    """Return the compiled and checked expression, which must evaluate to a boolean. Results are cached.
 
-    The result has to be a boolean. Compiling the same text again costs nothing.
+    Raises ExpressionError with the position of the error.
     """
     return Expression(expression, tuple(sorted(variables)))
 
@@ -191,7 +190,7 @@ def _compile(text: str, variables: tuple[str, ...]) -> Any:
         raise _refusal(str(error), variables) from None
     kind = compiled.return_type()
     if kind not in (cel.Type.BOOL, cel.Type.DYN):
-        raise ExpressionError(f"the result is {kind.name().lower()}, it has to be true or false")
+        raise ExpressionError(f"the result must be true or false, but it is {kind.name().lower()}")
     return compiled
 
 
@@ -209,12 +208,12 @@ def _refusal(error: str, variables: tuple[str, ...]) -> ExpressionError:
 
 
 def _check_patterns(tree: expression_tree.Node, variables: tuple[str, ...]) -> None:
-    """Refuse regular expressions that are not known here, or are none: their cost and their errors would come late."""
+    """Refuse patterns that are not valid literals, because their cost and errors are unknown until evaluation."""
     for node in expression_tree.walk(tree):
         if isinstance(node, expression_tree.Call) and node.function == "matches":
             pattern = node.arguments[-1]
             if not isinstance(pattern, expression_tree.Constant) or pattern.text is None:
-                raise ExpressionError("the pattern of matches() has to be a literal text")
+                raise ExpressionError("the pattern of matches() must be a string literal")
             outcome = _environment(("pattern",)).compile('"".matches(pattern)').eval(data={"pattern": pattern.text})
             if outcome.type() == cel.Type.ERROR:
                 raise ExpressionError(_words(str(outcome.value())))
@@ -238,14 +237,14 @@ def _text(value: bool | int | float | str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return json.dumps(value[:100], ensure_ascii=False)  # else one would not see an empty one
+        return json.dumps(value[:100], ensure_ascii=False)  # quotes make an empty string visible
     return f"{value:.6g}" if isinstance(value, float) else str(value)[:100]
 
 
 def _words(error: str) -> str:
-    """Return one of the library's messages as one line that its reader can act on."""
+    """Rewrite a message of the library as one line that the author of the expression can act on."""
     if "<jump_condition>" in error:
-        return "what stands before ? has to be true or false"
+        return "the condition before ? must be true or false"
     found = _NOT_APPLICABLE.search(error)
     if found:
         kinds = (found["kinds"] or "").replace("int64", "int").strip()

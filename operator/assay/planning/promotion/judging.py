@@ -1,6 +1,6 @@
-"""A verdict on objects as they are: what the rules say, and what no rule can waive. Pure.
+"""The verdict on raw objects: the policies' rules, plus requirements that no policy can waive. Pure.
 
-The operator binds by it, and the command line foretells with it what the operator will do.
+The operator binds aliases by it; the command line uses it to predict what the operator will do.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from assay.planning.promotion.policies import AliasView, Policy, Requirement, Ve
 
 @dataclass(frozen=True)
 class Live:
-    """What an alias points to: its number, and the version, None when that does not exist any more."""
+    """The live version of an alias: its number and its view; ``view`` is None when the version no longer exists."""
 
     version: int
     view: VersionView | None
@@ -31,9 +31,9 @@ def judge(
     *,
     open_by_default: bool,
 ) -> Verdict:
-    """Return whether the alias may point to ``candidate``, a raw ModelVersion of which ``view`` is the view.
+    """Return whether the alias may point to ``candidate``, a raw ModelVersion; ``view`` is its view.
 
-    ``live`` is None while nothing is bound. The rest is as in ``verdict.evaluate``.
+    ``live`` is None while nothing is bound. The other arguments are those of ``verdict.evaluate``.
     """
     current = live.view if live else None
     judged = verdict.evaluate(alias, view, current, policies, now, open_by_default=open_by_default)
@@ -41,34 +41,34 @@ def judge(
         judged = _refused(
             judged,
             "current",
-            f"v{live.version}, which is live, does not exist any more, and no gate can compare with it: "
+            f"the live version v{live.version} no longer exists, so no gate can compare with it: "
             f"delete the alias and create it again",
         )
     return _with_bytes(judged, candidate)
 
 
 def judge_rollback(alias: AliasView, candidate: Raw, view: VersionView) -> Verdict:
-    """Return whether the alias may go back to ``candidate``."""
+    """Return whether the alias may roll back to ``candidate``."""
     return _with_bytes(verdict.evaluate_rollback(alias, view), candidate)
 
 
 def missing(alias: AliasView, version: int) -> Verdict:
     """Return the verdict on a version that does not exist."""
-    message = f"there is no {alias.model}.v{version}: register it, or choose another version"
+    message = f"{alias.model}.v{version} does not exist: register it, or choose another version"
     return Verdict(False, (Requirement("", "version", False, message),))
 
 
 def _refused(judged: Verdict, requirement: str, message: str) -> Verdict:
-    """Add what no policy can waive and is not met."""
+    """Add an unmet requirement that no policy can waive."""
     found = (*judged.requirements, Requirement("", requirement, False, message))
     return Verdict(False, found, judged.warnings, judged.next_change)
 
 
 def _with_bytes(judged: Verdict, candidate: Raw) -> Verdict:
-    """Add that the registered bytes are there, so that they can be fetched."""
+    """Require that the version's bytes are registered, so that pods can fetch them."""
     status = ModelVersionStatus.model_validate(candidate.get("status") or {})
     if status.registered is not None:
         return judged
     name = candidate["metadata"]["name"]
-    said = f"{name} is {status.phase or 'Pending'}: {status.message or 'its bytes are not registered yet'}"
-    return _refused(judged, "version/registered", said)
+    message = f"{name} is {status.phase or 'Pending'}: {status.message or 'its bytes are not registered yet'}"
+    return _refused(judged, "version/registered", message)

@@ -1,6 +1,6 @@
-"""When which alias pointed to a version: kept on the version, made from the histories of the aliases.
+"""The periods in which aliases pointed to a version. They are stored on the version and derived from alias histories.
 
-An alias forgets its older bindings, and is forgotten itself when it is deleted; the version remembers.
+An alias drops its older bindings, and its history is lost when it is deleted; the version retains the periods.
 """
 
 from collections import Counter
@@ -24,10 +24,10 @@ class History(NamedTuple):
 def held(
     known: list[HeldStatus], version: int, digest: str, histories: Iterable[History], now: datetime
 ) -> list[HeldStatus]:
-    """Return the stretches in which an alias pointed to these very bytes, oldest first, at most MAX_STRETCHES.
+    """Return the periods in which an alias pointed to this version and digest, oldest first, at most MAX_STRETCHES.
 
-    ``known`` are those that were seen before. A stretch that is open, and whose alias is gone or points elsewhere
-    without a word about when it left, ends with the next move of the alias that is known of, else now.
+    ``known`` are the periods in the version's status. An open period whose alias was deleted, or whose binding is
+    missing from the alias's history, ends at the alias's next known move, or now if there is none.
     """
     found = {(each.alias, each.from_): each for each in known}
     open_: set[tuple[str, datetime]] = set()
@@ -43,14 +43,14 @@ def held(
         if each.to is None and key not in open_:
             later = [at for at in moves.get(each.alias, []) if at >= each.from_]
             found[key] = each.model_copy(update={"to": min(later, default=max(now, each.from_))})
-    return _kept(found.values())
+    return _truncated(found.values())
 
 
-def _kept(stretches: Iterable[HeldStatus]) -> list[HeldStatus]:
-    """Return at most MAX_STRETCHES, oldest first: those that are open, then the newest ones of each alias in turn.
+def _truncated(stretches: Iterable[HeldStatus]) -> list[HeldStatus]:
+    """Return at most MAX_STRETCHES, oldest first: all open periods, then the newest of each alias in turn.
 
-    Whoever may move one alias must not be able to push out what another one has held: a version would look free that
-    is live, and a rollback to it be refused.
+    A user who may move one alias must not be able to evict another alias's periods. Otherwise a live version would
+    look unused, and a rollback to it would be refused.
     """
     turns: Counter[str] = Counter()
     ranked = []
@@ -62,5 +62,5 @@ def _kept(stretches: Iterable[HeldStatus]) -> list[HeldStatus]:
 
 
 def holding(stretches: Iterable[HeldStatus]) -> list[str]:
-    """Return the aliases that point to the version now, by name."""
+    """Return the names of the aliases that point to the version now, sorted."""
     return sorted({each.alias for each in stretches if each.to is None})

@@ -1,7 +1,7 @@
-"""How the recorder learns what the training container runs in: the image volume, and what it is told.
+"""How the recorder learns about the training environment: the image volume and the recorder's variables.
 
-The image of the training container, the first one of the pod, is mounted read-only for the recorder, who reads what
-is installed in it. Nothing here decides whether a cluster can mount images.
+The image of the training container (the pod's first container) is mounted read-only into the recorder, which reads
+the installed packages from it.
 """
 
 import json
@@ -13,18 +13,18 @@ from assay.api.objects import Raw
 
 VOLUME = "assay-image"
 FOLDER = "/image"
-#: Why no image is mounted, unless somebody knows better.
-NOT_ASKED = "nobody has asked for it"
-#: As many as a record holds, and together less than what one variable may hold.
+#: The default reason why no image is mounted.
+NOT_ASKED = "image capture was not requested"
+#: The record's maximum number of variables; their total size also fits into one environment variable.
 _MAX_VARIABLES, _MAX_BYTES, _MAX_CHARS = 1000, 64 << 10, 256
 _RECORDER = "assay-recorder"
-#: Of a container that is not created, whatever the reason; an image that cannot be pulled has others.
+#: Waiting reasons of a container that cannot be created. An image that cannot be pulled has other reasons.
 _REFUSALS = ("CreateContainerError", "RunContainerError")
 _MAX_RESOURCES = 32
 _MAX_IMAGE = 1024
 _GPU = re.compile(r"gpu|/(mig-|tpu|npu|gaudi|neuron|xpu)")
 
-# Kubernetes mounts images from 1.35 on without being asked; these runtimes can.
+# Image volumes are enabled by default since Kubernetes 1.35, and require one of these runtimes.
 _KUBELET = (1, 35)
 _RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 33)}
 
@@ -33,7 +33,7 @@ _RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 33)}
 
 
 def why_not(nodes: Iterable[Raw]) -> str:
-    """Return why pods cannot have image volumes on one of these nodes, raw objects; "" when all of them can."""
+    """Return why pods cannot use image volumes on one of these raw nodes; "" when all Linux nodes support them."""
     found = False
     for node in nodes:
         info = (node.get("status") or {}).get("nodeInfo") or {}
@@ -43,18 +43,18 @@ def why_not(nodes: Iterable[Raw]) -> str:
         problem = _problem(str(info.get("kubeletVersion")), str(info.get("containerRuntimeVersion")))
         if problem:
             return f"node {node['metadata']['name']} {problem}"
-    return "" if found else "there is no node yet"
+    return "" if found else "the cluster has no Linux node yet"
 
 
 def _problem(kubelet: str, runtime: str) -> str:
     if _version(kubelet) < _KUBELET:
-        return f"has the kubelet {kubelet}, images can be mounted from v1.35 on"
+        return f"has kubelet {kubelet}; image volumes require v1.35 or later"
     name, _, version = runtime.partition("://")
     if name not in _RUNTIMES:
-        return f"has the runtime {runtime}, of which it is not known that it can mount images"
+        return f"has the runtime {runtime}, which is not known to support image volumes"
     needed = _RUNTIMES[name]
     if _version(version) < needed:
-        return f"has {name} {version}, images can be mounted from {'.'.join(map(str, needed))} on"
+        return f"has {name} {version}; image volumes require {'.'.join(map(str, needed))} or later"
     return ""
 
 
@@ -67,7 +67,7 @@ def _version(text: str) -> tuple[int, int]:
 
 
 class PodLike(Protocol):
-    """What is asked of a pod."""
+    """The fields of a pod that this module reads."""
 
     @property
     def waiting_reason(self) -> str: ...  # noqa: D102
@@ -76,14 +76,14 @@ class PodLike(Protocol):
 
 
 def refused(pods: Iterable[PodLike], message: str) -> str:
-    """Return why a run's pods cannot be created with the image, in words; "" when nothing says so.
+    """Return why a run's pods cannot be created with the image volume; "" when nothing indicates that.
 
-    ``message`` is what the Run says: it quotes a policy that refuses the volume.
+    ``message`` is the Run's status message; it quotes an admission policy that refuses the volume.
     """
     for pod in pods:
         if pod.waiting_reason in _REFUSALS and pod.waiting_message.startswith(f"container {_RECORDER}: "):
-            return f"the pod could not be created with it: {pod.waiting_message}"[:1000]
-    return f"the pod was refused with it: {message}"[:1000] if f'"{VOLUME}"' in message else ""
+            return f"the pod could not be created with the image volume: {pod.waiting_message}"[:1000]
+    return f"the pod with the image volume was refused: {message}"[:1000] if f'"{VOLUME}"' in message else ""
 
 
 def is_shown(pod: Raw) -> bool:
@@ -95,13 +95,13 @@ def is_shown(pod: Raw) -> bool:
 
 
 def training(pod: Raw) -> Raw:
-    """Return the container that trains: the first."""
+    """Return the training container: the first one."""
     first: Raw = pod["containers"][0]
     return first
 
 
 def volumes(pod: Raw) -> list[Raw]:
-    """Return the volume with the image of the training container, as it pulls it."""
+    """Return the volume with the image of the training container, with the same pull policy."""
     container = training(pod)
     if not _reference(container):
         return []
@@ -110,12 +110,12 @@ def volumes(pod: Raw) -> list[Raw]:
 
 
 def mount() -> Raw:
-    """Return how the recorder has the image."""
+    """Return the recorder's volume mount of the image."""
     return {"name": VOLUME, "mountPath": FOLDER, "readOnly": True}
 
 
 def variables(pod: Raw, unseen: str) -> list[Raw]:
-    """Return the recorder's variables. ``unseen`` says why the image is not mounted, "" when it is."""
+    """Return the recorder's environment variables. ``unseen`` says why the image is not mounted; "" when it is."""
     return [
         {"name": "ASSAY_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
         {"name": "ASSAY_TRAINING", "value": told(pod, unseen)},
@@ -123,10 +123,10 @@ def variables(pod: Raw, unseen: str) -> list[Raw]:
 
 
 def told(pod: Raw, unseen: str) -> str:
-    """Return what the recorder is told of the training container, as JSON. Of variables it is told the names alone."""
+    """Return the description of the training container for the recorder, as JSON. It has variable names, no values."""
     container = training(pod)
     requests, limits = (_resources(container, part) for part in ("requests", "limits"))
-    # For such resources a limit is a request.
+    # For extended resources the limit is also the request.
     gpus = {name: amount for name, amount in {**limits, **requests}.items() if _GPU.search(name)}
     facts = {
         "container": str(container["name"])[:_MAX_CHARS],
@@ -138,8 +138,8 @@ def told(pod: Raw, unseen: str) -> str:
         "gpus": gpus,
     }
     if unseen or not volumes(pod):
-        facts["unseen"] = unseen or "the training container names no image"
-    # The kubelet would replace $(NAME) by the value of a variable.
+        facts["unseen"] = unseen or "the training container has no image"
+    # The kubelet would expand $(NAME).
     return json.dumps(facts).replace("$", "\\u0024")
 
 
@@ -157,7 +157,7 @@ def _resources(container: Raw, part: str) -> dict[str, str]:
 
 
 def _sources(sources: Any) -> list[str]:
-    """Return the ConfigMaps and Secrets whose keys become variables, as ``configMap/<name>``."""
+    """Return the ConfigMaps and Secrets of envFrom, as ``configMap/<name>`` or ``secret/<name>``."""
     kinds = (("configMapRef", "configMap"), ("secretRef", "secret"))
     each = [item for item in sources if isinstance(item, dict)] if isinstance(sources, list) else []
     return [
@@ -166,12 +166,12 @@ def _sources(sources: Any) -> list[str]:
 
 
 def _bounded(texts: Iterable[Any]) -> list[str]:
-    """Return as many of the texts, without repetition and in their order, as a variable holds."""
-    kept: list[str] = []
+    """Return the first distinct texts, in order, that fit into one environment variable."""
+    bounded: list[str] = []
     left = _MAX_BYTES // 2
     for text in dict.fromkeys(str(each)[:_MAX_CHARS] for each in texts):
         left -= len(json.dumps(text)) + 2
-        if left < 0 or len(kept) >= _MAX_VARIABLES:
+        if left < 0 or len(bounded) >= _MAX_VARIABLES:
             break
-        kept.append(text)
-    return kept
+        bounded.append(text)
+    return bounded

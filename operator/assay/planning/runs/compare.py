@@ -1,7 +1,7 @@
-"""What differs between two runs, field by field: code, images, data, parameters, packages, hardware, results.
+"""Compare two runs field by field: code, images, data, parameters, packages, hardware, results.
 
-Pure. Fields that only one of them has are differences, too. The values of environment variables are compared and never
-shown: people keep tokens there.
+Pure. A field that only one run has is a difference. Values of environment variables are compared but never shown,
+because they often contain tokens.
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ Kind = Literal[
 ]
 HIDDEN = "(hidden)"
 
-#: What lies deeper is compared as a whole: nobody knows what an environment.json holds.
+#: Deeper values are compared as a whole, because an environment.json can have any depth.
 _DEEPEST = 40
-#: In the order in which people ask for them.
+#: In display order.
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _SPEC: dict[str, Kind] = {
     "source": "code",
@@ -59,13 +59,13 @@ _ENVIRONMENT: dict[str, Kind] = {
     "prefixes": "packages",
     "hardware": "hardware",
 }
-#: What decides the result, so that a run that differs in it is no rerun.
+#: The kinds that decide the result: a run that differs in one of them is not a rerun.
 _RECIPE: tuple[Kind, ...] = ("code", "parameters", "command", "environment")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two runs: the raw Run, and its environment.json, empty where there is none."""
+    """One of the two runs: the raw Run, and its environment.json or an empty dict."""
 
     run: Raw
     environment: Raw = field(default_factory=dict)
@@ -73,9 +73,9 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """One field that differs: its path, its value on either side (None: it is not there), and what it is about.
+    """One field that differs: its path, its values (None for an absent field), and its kind.
 
-    The path begins with ``spec``, ``status`` or ``environment``; an item of a list that has names is ``list[name]``.
+    The path begins with ``spec``, ``status`` or ``environment``. An item of a list of named items is ``list[name]``.
     """
 
     path: str
@@ -85,15 +85,15 @@ class Difference:
 
 
 def compare(a: Side, b: Side) -> list[Difference]:
-    """Return what differs, ordered by what it is about, then by path."""
+    """Return the differences, ordered by kind, then by path."""
     return _differences(_facts(a), _facts(b))
 
 
 def recipe_differences(original: Raw, rerun: Raw) -> list[Difference]:
-    """Return what makes a Run another one than a rerun of the original: its recipe, as far as it decides the result.
+    """Return the differences between two recipes that can change the result; [] for a true rerun.
 
-    Resources, hardware and the Job's other fields may differ. So may what names a dataset or an image, if the digest
-    is the same; and where one side's digest is not known, or says something else, nothing is said.
+    Resources, hardware and the Job's other fields may differ. The address of a data set or image may differ if the
+    digest is the same. Digests that are unknown or of different types are not compared.
     """
     found = _differences(_facts(Side(original)), _facts(Side(rerun)))
     decisive = [each for each in found if each.kind in _RECIPE or each.path == "spec.model.path"]
@@ -118,7 +118,7 @@ def _facts(side: Side) -> dict[Path, Any]:
 
 
 def _flat(value: Any, above: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the fields below a value. Lists are fields, but those whose items have names are maps by name."""
+    """Yield all leaf fields of a value. A list of named items is treated as a map by name, other lists as leaves."""
     if len(above) > _DEEPEST:
         yield above, value
     elif isinstance(value, dict):
@@ -132,7 +132,7 @@ def _flat(value: Any, above: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _by_name(value: Any) -> dict[str, Raw]:
-    """Return the items of a list by their names; empty when it is no list, or its items have not one name each."""
+    """Return the items of a list by name; {} unless the value is a list whose items have unique names."""
     if not isinstance(value, list) or not all(isinstance(each, dict) and "name" in each for each in value):
         return {}
     found = {str(each["name"]): each for each in value}
@@ -154,12 +154,12 @@ def _differences(a: dict[Path, Any], b: dict[Path, Any]) -> list[Difference]:
 def _same(path: Path, a: Any, b: Any) -> bool:
     if path[:2] == ("status", "images") and a is not None and b is not None:
         return _content(a) == _content(b)
-    # JSON has one kind of number, but true is none of them.
+    # JSON has one number type, so 1 equals 1.0; but in Python, True == 1.
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
 def _content(digest: str) -> str:
-    """Return what of an image's digest says which bytes they are: not the place that they came from."""
+    """Return an image digest without its repository."""
     return digest.rpartition("@")[2]
 
 
@@ -168,18 +168,18 @@ def _kind(path: Path) -> Kind:
     if root == "environment":
         return _ENVIRONMENT.get(first, "environment")
     if root == "status":
-        told: dict[str, Kind] = {"metrics": "metrics", "model": "model", "images": "images"}
-        return told.get(first, "outcome")
+        kinds: dict[str, Kind] = {"metrics": "metrics", "model": "model", "images": "images"}
+        return kinds.get(first, "outcome")
     if path[1:4] == ("job", "template", "spec") and path[4:5] in (("containers",), ("initContainers",)):
         return _CONTAINER.get(path[6] if len(path) > 6 else "", "job")
     return "job" if first == "job" else _SPEC.get(first, "other")
 
 
 def _shown(path: Path, facts: dict[Path, Any]) -> Any:
-    """Return a field's value as others may see it."""
+    """Return a field's value for display; HIDDEN for values that can contain secrets."""
     if path not in facts:
         return None
-    # Containers that could not be told apart by their names are shown whole, or not at all.
+    # Containers without unique names are one leaf, which can contain variables.
     whole = path[1:4] == ("job", "template", "spec") and path[4:] in (("containers",), ("initContainers",))
     variable = path[1:2] == ("job",) and path[6:7] == ("env",) and path[8:9] != ("valueFrom",)
     return HIDDEN if whole or variable else facts[path]
@@ -196,7 +196,7 @@ def _images(original: Raw, rerun: Raw) -> Iterator[Difference]:
     before, now = digests_of(original.get("status") or {}), digests_of(rerun.get("status") or {})
     for container in sorted(before.keys() & now.keys()):
         a, b = before[container], now[container]
-        # An image's own id and the digest by which it was pulled are of different things.
+        # An image ID and a repository digest identify different things and cannot be compared.
         if ("@" in a) == ("@" in b) and _content(a) != _content(b):
             yield Difference(f"status.images[{container}].digest", a, b, "images")
 
@@ -213,7 +213,7 @@ def _data(original: Raw, rerun: Raw) -> Iterator[Difference]:
 
 
 def _content_of(dataset: Raw | None) -> tuple[str, str] | None:
-    """Return how a dataset's content is known, and as what; None when there is no such dataset."""
+    """Return ("digest", digest), or ("uri", address) without a digest; None when there is no such data set."""
     if dataset is None:
         return None
     return ("digest", dataset["digest"]) if dataset.get("digest") else ("uri", str(dataset.get("uri")))

@@ -1,7 +1,7 @@
-"""The data sets of a Run → init containers that bring them to /assay/data before the training begins.
+"""Build the init containers that fetch a Run's data sets to /assay/data before the training starts.
 
-One container for those that are read with credentials that the operator issues, or with none, and one for each Secret
-that the Run names: no container sees the credentials of another. Nothing here decides what a namespace may read.
+One container fetches all data sets that need issued credentials or none. Each Secret that the Run names has a container
+of its own, so that no container sees the credentials of another. ``entitlement`` decides what a namespace may read.
 """
 
 import json
@@ -15,12 +15,12 @@ VOLUME, _VOLUME_CREDENTIALS = "assay-data", "assay-data-credentials"
 CREDENTIALS_KEY = "datasets.json"
 _CREDENTIALS = "/var/run/assay/store"
 _REPORT_FOLDER, _REPORT = "/var/lib/assay", "datasets.json"
-#: Below the recorder's own volume, where the training cannot write.
+#: A folder of the recorder's volume, where the training container cannot write.
 _REPORT_SUBPATH = "datasets"
-#: Exit codes of `python -m assay.fetch`, and what they say of a run. Another pod would find the same.
+#: Exit codes of `python -m assay.fetch`, and the reasons that they give a run. A new pod would fail in the same way.
 REASONS = {4: names.DATASET_MISMATCH, 5: names.DATASET_MISSING}
 FATAL_CODES = (2, *REASONS)
-#: Of a Secret that a Run names: its keys, the variables that they become, and whether s3:// needs them.
+#: The keys of a Secret that a Run names: key, variable, and whether s3:// requires it.
 _KEYS = (
     ("accessKey", "ACCESS_KEY", True),
     ("secretKey", "SECRET_KEY", True),
@@ -29,13 +29,13 @@ _KEYS = (
     ("region", "REGION", False),
     ("ca", "CA", False),
 )
-#: As many as Kubernetes takes.
+#: Kubernetes' limit of rules in a podFailurePolicy.
 _MAX_RULES = 20
 
 
 @dataclass(frozen=True)
 class StoreAddress:
-    """Where the pods reach the operator's own store, for Secrets that name no other. ``ca`` is PEM text or empty."""
+    """The operator's store as pods reach it; the default for Secrets without an address. ``ca`` is PEM or empty."""
 
     endpoint: str = ""
     region: str = ""
@@ -44,7 +44,7 @@ class StoreAddress:
 
 @dataclass(frozen=True)
 class Group:
-    """Data sets that are fetched by one container. ``secret`` is the Secret that the Run names, "" for none."""
+    """The data sets that one container fetches. ``secret`` is the name of their Secret, "" for none."""
 
     container: str
     secret: str
@@ -52,32 +52,32 @@ class Group:
 
     @property
     def issued(self) -> bool:
-        """Whether it needs credentials of the operator's."""
+        """Whether the group needs credentials issued by the operator."""
         return not self.secret and any(from_store(each) for each in self.datasets)
 
 
 def is_fetch(container: str) -> bool:
-    """Whether a container of a training pod is one that fetches data sets."""
+    """Whether a container of a training pod fetches data sets."""
     return container.startswith(names.FETCH_DATA_CONTAINER)
 
 
 def from_store(dataset: Raw) -> bool:
-    """Whether a raw data set lies in a store."""
+    """Whether a raw data set has an s3:// address."""
     return str(dataset["uri"]).startswith("s3://")
 
 
 def secret_of(dataset: Raw) -> str:
-    """Return the name of the Secret that a raw data set is read with, "" for none."""
+    """Return the name of a raw data set's Secret, "" for none."""
     return (dataset.get("secretRef") or {}).get("name") or ""
 
 
 def unnamed(run: Raw) -> list[Raw]:
-    """Return the data sets of a raw Run that lie in a store and are read without a Secret of the Run's."""
+    """Return the data sets of a raw Run with an s3:// address and without a Secret."""
     return [each for each in run["spec"].get("datasets") or [] if from_store(each) and not secret_of(each)]
 
 
 def groups(run: Raw) -> list[Group]:
-    """Return who fetches what. Raises ValueError for a data set that cannot be fetched."""
+    """Return the data sets grouped by container. Raises ValueError for a data set that cannot be fetched."""
     found: dict[str, list[Raw]] = {}
     for dataset in run["spec"].get("datasets") or []:
         _check(dataset)
@@ -89,16 +89,16 @@ def groups(run: Raw) -> list[Group]:
 
 
 def _check(dataset: Raw) -> None:
-    """The schema says the same; but an object may be older than it."""
+    """Raise ValueError for an invalid data set. The schema has the same rules, but the object may be older."""
     where = f"spec.datasets[{dataset['name']}]"
     if not from_store(dataset) and not str(dataset["uri"]).startswith("https://"):
-        raise ValueError(f"{where}: {dataset['uri'][:200]} does not begin with s3:// or https://")
+        raise ValueError(f"{where}: the address {dataset['uri'][:200]} must begin with s3:// or https://")
     if not from_store(dataset) and not dataset.get("digest"):
         raise ValueError(f"{where}: a data set from an https:// address needs a digest")
 
 
 def volumes(fetched: list[Group], secret: str) -> list[Raw]:
-    """Return the volumes that a pod needs. ``secret`` is the name of the run's own Secret."""
+    """Return the volumes that the pod needs. ``secret`` is the name of the run's own Secret."""
     found: list[Raw] = [{"name": VOLUME, "emptyDir": {}}] if fetched else []
     if any(group.issued for group in fetched):
         items = [{"key": CREDENTIALS_KEY, "path": CREDENTIALS_KEY}]
@@ -107,23 +107,23 @@ def volumes(fetched: list[Group], secret: str) -> list[Raw]:
 
 
 def mount() -> Raw:
-    """Return what a container of the user's sees of it."""
+    """Return the volume mount for the user's containers."""
     return {"name": VOLUME, "mountPath": FOLDER, "readOnly": True}
 
 
 def covers(path: str) -> bool:
-    """Whether something that is mounted there would cover data sets."""
+    """Whether a mount at this path would hide data sets."""
     return path == FOLDER or path.startswith(f"{FOLDER}/")
 
 
 def container(group: Group, frame: Raw, spool: str, store: StoreAddress) -> Raw:
-    """Return the container that fetches a group; its volumes are those of ``volumes``, and ``spool``, the recorder's.
+    """Return the container that fetches a group. It mounts the volumes of ``volumes`` and the recorder's ``spool``.
 
-    ``frame`` is what every container of Assay's own has.
+    ``frame`` has the fields that all of Assay's containers share.
     """
-    asked = [{key: each[key] for key in ("name", "uri", "digest") if each.get(key)} for each in group.datasets]
+    requests = [{key: each[key] for key in ("name", "uri", "digest") if each.get(key)} for each in group.datasets]
     env = {
-        "ASSAY_FETCH_DATASETS": json.dumps(asked, ensure_ascii=False),
+        "ASSAY_FETCH_DATASETS": json.dumps(requests, ensure_ascii=False),
         "ASSAY_FETCH_DIR": FOLDER,
         "ASSAY_FETCH_REPORT": f"{_REPORT_FOLDER}/{_REPORT}",
         **({"ASSAY_CREDENTIALS": f"{_CREDENTIALS}/{CREDENTIALS_KEY}"} if group.issued else {}),
@@ -152,7 +152,7 @@ def _address(store: StoreAddress) -> dict[str, str]:
 
 
 def _keys(secret: str, *, needed: bool) -> list[Raw]:
-    """Return a Secret's keys as variables: a Secret or a key that is not there yet is named while the pod waits."""
+    """Return a Secret's keys as variables. If the Secret or a required key is missing, the kubelet reports it."""
     return [
         {
             "name": f"ASSAY_SOURCE_{name}",
@@ -163,9 +163,9 @@ def _keys(secret: str, *, needed: bool) -> list[Raw]:
 
 
 def fail_fast(job_spec: Raw, fetched: list[Group]) -> None:
-    """Let the Job fail at once where another pod would find the same, in place, as far as its spec has room for that.
+    """Add failure rules to the Job's spec, in place: the Job fails at once if a new pod would fail in the same way.
 
-    Kubernetes knows such rules only for pods that are not restarted in place.
+    Adds at most as many rules as the policy has room for. Kubernetes supports such rules only for restartPolicy Never.
     """
     policy = job_spec.get("podFailurePolicy") or {}
     theirs = (policy.get("rules") or []) if isinstance(policy, dict) else None

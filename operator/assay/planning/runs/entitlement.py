@@ -1,7 +1,7 @@
-"""Which data sets a Run may read with credentials of the operator's: those that its namespace may name.
+"""Which data sets a Run may read with credentials issued by the operator: those that its namespace may name.
 
-The same rule is in charts/assay/policies/datasets.yaml; here it counts also where that policy is not installed, and
-once more at the moment of launching. Pure.
+charts/assay/policies/datasets.yaml has the same rule. The operator checks it again at launch, also when that policy is
+not installed. Pure.
 """
 
 from assay.api import names
@@ -11,9 +11,9 @@ from assay.planning.runs import datasets
 
 
 def readable(run: Raw, bucket: str, allowed: str) -> dict[str, str]:
-    """Return name → address of a raw Run's data sets that need the operator's credentials, and may have them.
+    """Return name → address of a raw Run's data sets that need the operator's credentials and are allowed.
 
-    ``bucket`` is the operator's own, ``allowed`` the namespace's annotation assay.dev/allowed-prefixes, "" for none.
+    ``bucket`` is the operator's bucket, ``allowed`` the namespace's annotation assay.dev/allowed-prefixes or "".
     """
     namespace = run["metadata"]["namespace"]
     return {
@@ -24,15 +24,15 @@ def readable(run: Raw, bucket: str, allowed: str) -> dict[str, str]:
 
 
 def refusal(run: Raw, bucket: str, allowed: str) -> str:
-    """Return why a raw Run is not launched, "" when all that it wants to read it may read."""
-    fine = readable(run, bucket, allowed)
-    denied = next((each for each in datasets.unnamed(run) if each["name"] not in fine), None)
+    """Return why a raw Run must not be launched; "" when it may read all its data sets."""
+    permitted = readable(run, bucket, allowed)
+    denied = next((each for each in datasets.unnamed(run) if each["name"] not in permitted), None)
     if denied is None:
         return ""
     namespace = run["metadata"]["namespace"]
     own = f"s3://{bucket}/runs/{namespace}/ s3://{bucket}/models/{namespace}/"
     return (
-        f"data set {denied['name']}: {denied['uri']} is outside of what this namespace may read "
-        f"({' '.join([own, *allowed.split()])}): name a Secret with keys of your own in secretRef, or have "
-        f"the platform team add a prefix to the namespace's annotation {names.ANNOTATION_ALLOWED_PREFIXES}"
+        f"data set {denied['name']}: {denied['uri']} is outside the prefixes that this namespace may read "
+        f"({' '.join([own, *allowed.split()])}): set secretRef to a Secret with your own keys, or ask "
+        f"the platform team to add a prefix to the namespace's annotation {names.ANNOTATION_ALLOWED_PREFIXES}"
     )

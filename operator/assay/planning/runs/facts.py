@@ -1,6 +1,6 @@
-"""What Assay needs to know of Jobs, pods and Runs, taken out of the raw objects as small immutable values.
+"""The facts about Jobs, pods and Runs that Assay needs, extracted from raw objects as small immutable values.
 
-The operator keeps these in memory instead of the objects: ten thousand of them cost a few megabytes.
+The operator caches these instead of the objects; ten thousand of them take a few megabytes.
 """
 
 import re
@@ -14,7 +14,7 @@ from assay.planning.runs.job import RECORDER, is_ours
 from assay.planning.runs.starts import Start, starts
 
 _MAX_TEXT = 1024
-#: Of an imageID: a name that can be pulled, or nothing, and a digest.
+#: The part of an imageID after its scheme: an optional repository and a digest.
 _PULLED = re.compile(r"(?:[^\s@]+@)?[a-z0-9]+:[0-9a-f]{64,128}")
 _SCHEME = re.compile(r"\A[a-z][a-z-]*://")
 
@@ -50,32 +50,32 @@ class PodFacts:
     start_time: str
     node: str
     index: int
-    #: UID of the Job that controls it; "" when nothing of that kind does.
+    #: UID of the Job that controls it; "" when no Job does.
     owner: str
     deleting: bool
-    #: Why it is not scheduled or its containers do not start, one word and a sentence; "" when nothing is in the way.
+    #: Why it is not scheduled or its containers do not start: a CamelCase word and a sentence; "" when not blocked.
     waiting_reason: str
     waiting_message: str
-    #: Why it failed: Evicted, OOMKilled, NonZeroExit … and a sentence; "" when it has not.
+    #: Why it failed: Evicted, OOMKilled, NonZeroExit … and a sentence; "" when it has not failed.
     failure_reason: str
     failure_message: str
     exit_code: int | None
-    #: Whether one of the user's containers runs.
+    #: Whether one of the user's containers is running.
     running: bool
-    #: (container, image as named, digest as pulled) of all containers but our own; digest "" while it is not known.
+    #: (container, image in the spec, pulled digest) of the user's containers; the digest is "" while unknown.
     images: tuple[tuple[str, str, str], ...] = ()
-    #: The logs that it has. No run is reconciled because of them alone.
+    #: The container starts that have logs. Excluded from comparison: a change here alone triggers no reconcile.
     starts: tuple[Start, ...] = field(default=(), compare=False)
 
     @property
     def finished(self) -> bool:
-        """Whether the pod will never run again."""
+        """Whether the pod has terminated."""
         return self.phase in ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """One Run, as its Experiment sees it."""
+    """The facts about one Run that its Experiment needs."""
 
     index: int
     name: str
@@ -84,12 +84,12 @@ class RunFacts:
 
     @property
     def active(self) -> bool:
-        """Whether it takes a place of the experiment's parallelism."""
+        """Whether the run counts towards the experiment's parallelism."""
         return self.phase not in ("Succeeded", "Failed")
 
 
 def job_facts(job: Raw) -> JobFacts:
-    """Return the facts of a Job, ``job`` being the raw object."""
+    """Return the facts of a raw Job."""
     spec, status = job.get("spec") or {}, job.get("status") or {}
     ended: Raw = next(
         (
@@ -117,7 +117,7 @@ def job_facts(job: Raw) -> JobFacts:
 
 
 def pod_facts(pod: Raw) -> PodFacts:
-    """Return the facts of a pod, ``pod`` being the raw object."""
+    """Return the facts of a raw pod."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     phase = status.get("phase") or "Pending"
     containers = status.get("containerStatuses") or []
@@ -157,19 +157,19 @@ def _images(spec: Raw, status: Raw) -> tuple[tuple[str, str, str], ...]:
 
 @lru_cache(maxsize=4096)
 def image_digest(image_id: str) -> str:
-    """Return what identifies the bytes in the ``imageID`` of a container's status; "" when nothing does.
+    """Return the digest in the ``imageID`` of a container's status; "" when it has none.
 
-    ``<repository>@sha256:…`` is what was pulled, and can be pulled again. ``sha256:…`` is the image's own id, all that
-    there is of one that was imported into the node and never pulled. Docker puts a scheme before either.
+    ``<repository>@sha256:…`` was pulled and can be pulled again. ``sha256:…`` is the image ID of an image that was
+    imported into the node and never pulled. Docker prefixes both with a scheme.
     """
     text = _SCHEME.sub("", image_id)
-    if re.fullmatch(r"[0-9a-f]{64}", text):  # CRI-O's form of an image's id
+    if re.fullmatch(r"[0-9a-f]{64}", text):  # CRI-O's form of an image ID
         return f"sha256:{text}"
     return text if len(text) <= _MAX_TEXT and _PULLED.fullmatch(text) else ""
 
 
 def controller_uid(child: Raw, kind: str) -> str:
-    """Return the UID of the object of that kind that controls a child, "" when none does."""
+    """Return the UID of a child's controller of that kind; "" when it has none."""
     for reference in child["metadata"].get("ownerReferences") or []:
         if reference.get("controller") and reference.get("kind") == kind:
             return str(reference.get("uid") or "")
@@ -177,7 +177,7 @@ def controller_uid(child: Raw, kind: str) -> str:
 
 
 def _index(text: str | None, otherwise: int) -> int:
-    """Return the index that a label or annotation holds. People can write anything there."""
+    """Return the index in a label or annotation; ``otherwise`` when it is not a number, because users can edit it."""
     return int(text) if text and text.isascii() and text.isdigit() else otherwise
 
 
@@ -189,36 +189,36 @@ def _waiting(spec: Raw, status: Raw) -> tuple[str, str]:
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason") or ""
         if reason and reason not in ("PodInitializing", "ContainerCreating"):
-            message = _said_last(container) or waiting.get("message") or reason
+            message = _last_fetch_error(container) or waiting.get("message") or reason
             return reason, f"container {_waits(spec, container['name'], reason, message)}: {message}"
         if datasets.is_fetch(container["name"]) and "running" in (container.get("state") or {}):
             return names.FETCHING_DATA, "the data sets are being fetched"
     return "", ""
 
 
-def _said_last(container: Raw) -> str:
-    """Return why fetching data sets has failed before, in a pod whose containers are started again."""
+def _last_fetch_error(container: Raw) -> str:
+    """Return why the previous attempt to fetch data sets failed, for a container that is restarted in place."""
     ended = (container.get("lastState") or {}).get("terminated") or {}
     return str(ended.get("message") or "").strip() if datasets.is_fetch(container["name"]) else ""
 
 
 def _waits(spec: Raw, container: str, reason: str, message: str) -> str:
-    """Return the container that a message is about: the image that is pulled for the recorder is the training's."""
+    """Return the container to name in a message: the recorder's image volume is the training container's image."""
     first: Raw = next(iter(spec.get("containers") or []), {})
     about = container == RECORDER and "Image" in reason and f'"{first.get("image")}"' in message
     return str(first["name"]) if about else container
 
 
 def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
-    """Return why the pod failed. The pod's own reason (Evicted, NodeLost) explains its containers' exit codes."""
+    """Return (reason, message, exit code) of a failed pod. The pod's own reason (Evicted, NodeLost) comes first."""
     ended = [(c["name"], (c.get("state") or {}).get("terminated")) for c in containers]
     bad = [(name, t) for name, t in ended if t and t.get("exitCode") != 0]
     if not bad:
-        # A container that the kubelet restarts shows its failure in lastState only.
+        # A container restarted by the kubelet has its failure in lastState.
         last = [(c["name"], (c.get("lastState") or {}).get("terminated")) for c in containers]
         bad = [(name, t) for name, t in last if t and t.get("exitCode") != 0 and status.get("phase") != "Succeeded"]
     if not bad and status.get("phase") == "Failed":
-        # An init container of the user's; a sidecar's exit code, ours above all, does not decide.
+        # One of the user's init containers. The exit code of the recorder, a sidecar, does not count.
         bad = [(c["name"], t) for c in status.get("initContainerStatuses") or [] if (t := _failed_init(c))]
     name, terminated = bad[0] if bad else ("", None)
     exit_code = terminated.get("exitCode") if terminated else None
@@ -228,11 +228,11 @@ def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
         return ("", "", None) if status.get("phase") != "Failed" else (names.POD_LOST, "the pod failed", None)
     if terminated.get("reason") == names.OOM_KILLED:
         return names.OOM_KILLED, f"container {name} used more memory than its limit and was killed", exit_code
-    said = (terminated.get("message") or "").strip()
-    if datasets.is_fetch(name) and said:
-        return datasets.REASONS.get(exit_code or 0, names.DATASET_UNAVAILABLE), said, exit_code
+    message = (terminated.get("message") or "").strip()
+    if datasets.is_fetch(name) and message:
+        return datasets.REASONS.get(exit_code or 0, names.DATASET_UNAVAILABLE), message, exit_code
     text = f"container {name} ended with exit code {exit_code}"
-    return names.NON_ZERO_EXIT, f"{text}: {said}" if said else text, exit_code
+    return names.NON_ZERO_EXIT, f"{text}: {message}" if message else text, exit_code
 
 
 def _failed_init(container: Raw) -> Raw | None:
@@ -242,7 +242,7 @@ def _failed_init(container: Raw) -> Raw | None:
 
 
 def run_facts(run: Raw) -> RunFacts:
-    """Return the facts of a Run, ``run`` being the raw object."""
+    """Return the facts of a raw Run."""
     metadata, status = run["metadata"], run.get("status") or {}
     objective = (run.get("spec") or {}).get("objective") or {}
     summary = (status.get("metrics") or {}).get(objective.get("metric"), {})

@@ -1,4 +1,4 @@
-"""The status of a Run: while it goes on, what the recorder said of it, and how it ended."""
+"""The status of a Run: while it is running, the recorder's summary, and the final status."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class SummaryLike(Protocol):
 
 @dataclass(frozen=True)
 class Record:
-    """What the store holds of a run that is over; ``problem`` is (reason, sentence) when that is not everything."""
+    """The record of a finished run in the store. ``problem`` is (reason, message) when the record is incomplete."""
 
     succeeded: bool
     problem: tuple[str, str] | None
@@ -72,7 +72,7 @@ class Record:
     model_digest: str
     model_size: int
     datasets: tuple[DatasetStatus, ...] = ()
-    #: What could not be captured, and why; none of it makes a record incomplete.
+    #: What could not be captured, and why. Missing captures do not make a record incomplete.
     missing: tuple[str, ...] = ()
     environment: EnvironmentStatus | None = None
     usage: UsageStatus | None = None
@@ -87,12 +87,12 @@ def follow(
     generation: int,
     now: datetime,
 ) -> RunStatus:
-    """Return the status of a run that is in the phase of the verdict."""
+    """Return the status of a run in the phase of the verdict."""
     started = old.start_time or (parse_time(job.start_time) if job else None)
     flags: dict[str, tuple[Status, str, str]] = {
         names.SUSPENDED: flag(verdict.phase == "Suspended", verdict.reason, verdict.message),
         names.STARTED: flag(verdict.phase not in ("Pending", "Suspended"), verdict.reason, verdict.message),
-        names.RECORDED: ("Unknown", names.NOT_YET, "the run goes on"),
+        names.RECORDED: ("Unknown", names.NOT_YET, "the run has not finished"),
         names.COMPLETE: flag(False, verdict.reason, ""),
         names.FAILED: flag(False, verdict.reason, ""),
     }
@@ -112,9 +112,9 @@ def follow(
 
 
 def images(known: Sequence[Image], pods: Sequence[PodFacts]) -> list[Image]:
-    """Return the images of the newest pod that has begun to train; a digest once known is not forgotten.
+    """Return the images of the newest pod that has started training; known digests are retained.
 
-    Of a pod that still starts nothing is told: its digests come one by one, and each would be a write of the status.
+    Pods that are still starting are ignored: their digests appear one by one, and each would cause a status write.
     """
     begun = [pod for pod in pods if pod.running or pod.finished]
     if not begun:
@@ -128,10 +128,10 @@ def images(known: Sequence[Image], pods: Sequence[PodFacts]) -> list[Image]:
 
 
 def with_summary(status: RunStatus, objective: Mapping[str, Any] | None, summary: SummaryLike) -> RunStatus:
-    """Return the status with what the recorder said. ``objective`` is the raw field of the Run's spec."""
+    """Return the status with the recorder's summary. ``objective`` is the raw field of the Run's spec."""
     metric = (objective or {}).get("metric", "")
-    wanted = sorted(summary.metrics, key=lambda name: (name != metric, name))[:MAX_METRICS]
-    metrics = {name: _metric(summary.metrics[name]) for name in wanted}
+    selected = sorted(summary.metrics, key=lambda name: (name != metric, name))[:MAX_METRICS]
+    metrics = {name: _metric(summary.metrics[name]) for name in selected}
     shown = None
     if metric in metrics:
         mine = metrics[metric]
@@ -158,14 +158,14 @@ def _metric(found: MetricLike) -> MetricStatus:
 def with_condition(
     status: RunStatus, kind: str, found: tuple[Status, str, str], *, generation: int, now: datetime
 ) -> RunStatus:
-    """Return the status with one condition more, or in the place of an older one of that type."""
+    """Return the status with one condition added or replaced."""
     others = [condition for condition in status.conditions if condition.type != kind]
     new = conditions(status.conditions, {kind: found}, generation, now)
     return status.model_copy(update={"conditions": [*others, *new]})
 
 
 def store_trouble(status: RunStatus, error: str, *, generation: int, now: datetime) -> RunStatus:
-    """Return the status with the condition that the store cannot be reached."""
+    """Return the status with the condition Recorded: Unknown, because the store is unreachable."""
     flags: dict[str, tuple[Status, str, str]] = {
         c.type: (c.status, c.reason, c.message) for c in status.conditions if c.type != names.RECORDED
     }
@@ -174,7 +174,7 @@ def store_trouble(status: RunStatus, error: str, *, generation: int, now: dateti
 
 
 def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, generation: int, now: datetime) -> RunStatus:
-    """Return the final status. ``status`` is that of the verdict; ``record`` None when nothing was ever launched."""
+    """Return the final status. ``status`` is that of the verdict; ``record`` is None when no Job was ever created."""
     phase, reason, message = status.phase, status.reason or "", status.message or ""
     if record is not None and phase == "Succeeded" and not record.succeeded:
         phase, reason = "Failed", names.RECORD_INCOMPLETE
@@ -207,14 +207,14 @@ def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, gener
 
 def _recorded(record: Record | None) -> tuple[Status, str, str]:
     if record is None:
-        return "False", names.MANIFEST_MISSING, "nothing was launched, so nothing was recorded"
+        return "False", names.MANIFEST_MISSING, "the run was never launched, so it has no record"
     if record.problem:
         return "False", record.problem[0], record.problem[1][:4000]
-    said = f"{record.files} files, {record.bytes} bytes"
+    message = f"{record.files} files, {record.bytes} bytes"
     if record.missing:
         more = f", and {len(record.missing) - 1} more" if len(record.missing) > 1 else ""
-        said += f"; not captured: {record.missing[0]}{more}"
-    return "True", names.VERIFIED, said[:4000]
+        message += f"; not captured: {record.missing[0]}{more}"
+    return "True", names.VERIFIED, message[:4000]
 
 
 def _record_status(record: Record | None) -> RecordStatus | None:
@@ -225,7 +225,7 @@ def _record_status(record: Record | None) -> RecordStatus | None:
         artifacts=record.artifacts,
         pod=record.pod,
         complete=record.problem is None,
-        # Without a manifest, which lists the recorded status, there is nothing to say of it.
+        # Without a manifest these values are unknown.
         manifest_digest=record.manifest_digest or None,
         files=record.files if record.manifest_digest else None,
         bytes=record.bytes if record.manifest_digest else None,

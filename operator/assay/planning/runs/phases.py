@@ -1,4 +1,4 @@
-"""From what was seen of a Job and its pods to the phase of the Run, with the reason in words."""
+"""Derive the phase of a Run, with reason and message, from the facts of its Job and pods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MAX_MESSAGE = 2000
 
 @dataclass(frozen=True)
 class Verdict:
-    """The phase of a run and why. ``ended`` means that the Job is over and the record decides the rest."""
+    """The phase of a run and why. ``ended`` means that the Job has finished; the record decides the final phase."""
 
     phase: Phase
     reason: str
@@ -25,8 +25,8 @@ class Verdict:
 def judge(job: JobFacts | None, pods: Sequence[PodFacts], *, held: bool) -> Verdict:
     """Return the phase of a run that has not ended yet.
 
-    ``held`` says that the experiment is suspended. A Job that is over gives ``ended``; the phase is then what the
-    Job alone would make it.
+    ``held`` means that the experiment is suspended. For a finished Job the verdict has ``ended`` set, and its phase
+    follows from the Job alone.
     """
     if job is None:
         if held:
@@ -37,14 +37,14 @@ def judge(job: JobFacts | None, pods: Sequence[PodFacts], *, held: bool) -> Verd
     if job.suspended:
         if job.suspended_by:
             return Verdict("Suspended", names.SUSPENDED_BY_SPEC, "the experiment is suspended")
-        return Verdict("Suspended", names.JOB_SUSPENDED, "the Job is suspended; whoever suspended it resumes it")
-    return _going(job, pods)
+        return Verdict("Suspended", names.JOB_SUSPENDED, "the Job was suspended outside of Assay; resume it there")
+    return _active(job, pods)
 
 
 def _ended(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
     if any(not pod.finished for pod in pods):
-        # Older clusters call a Job over while its last pods still stop.
-        return Verdict("Running", names.RECORDING, "the Job is over, its last pods are stopping")
+        # Older clusters mark a Job as finished while its last pods are still terminating.
+        return Verdict("Running", names.RECORDING, "the Job has finished; its last pods are terminating")
     if job.outcome == "Complete":
         return Verdict("Succeeded", names.JOB_COMPLETE, "", ended=True)
     failed = [pod for pod in pods if pod.failure_reason]
@@ -58,7 +58,7 @@ def _ended(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
     return Verdict("Failed", job.reason or names.JOB_FAILED, message[:_MAX_MESSAGE], ended=True)
 
 
-def _going(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
+def _active(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
     alive = [pod for pod in pods if not pod.finished and not pod.deleting]
     if any(pod.running for pod in alive):
         return Verdict("Running", names.TRAINING, _retries(pods))
@@ -68,11 +68,11 @@ def _going(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
     if any(pod.phase == "Running" for pod in alive):
         if any(pod.exit_code for pod in alive):
             return Verdict("Running", names.RETRYING, alive[0].failure_message[:_MAX_MESSAGE])
-        return Verdict("Running", names.RECORDING, "the training has ended, the recorder uploads the rest")
+        return Verdict("Running", names.RECORDING, "the training has ended; the recorder is uploading the rest")
     if alive:
         return Verdict("Pending", names.STARTING, _retries(pods) or f"pod {alive[0].name} is starting")
     if pods and pods[-1].phase == "Succeeded":
-        return Verdict("Running", names.RECORDING, "the pod has ended, the Job is being completed")
+        return Verdict("Running", names.RECORDING, "the pod has ended; waiting for the Job to complete")
     if any(pod.finished for pod in pods):
         return Verdict("Running", names.RETRYING, _retries(pods))
     return Verdict("Pending", names.WAITING_FOR_POD, "the Job has no pod yet")
@@ -87,7 +87,7 @@ def _retries(pods: Sequence[PodFacts]) -> str:
 
 
 def attempts(known: Sequence[Attempt], pods: Sequence[PodFacts]) -> list[Attempt]:
-    """Return the newest pods of the run, oldest first; pods that are gone keep their last known state."""
+    """Return the newest pods of the run, oldest first, including deleted pods in their last known state."""
     seen = {attempt.pod: attempt for attempt in known}
     for pod in sorted(pods, key=lambda pod: (pod.created, pod.name)):
         seen.pop(pod.name, None)

@@ -1,4 +1,4 @@
-"""A run → the in-toto statement about its model: SLSA provenance, version 1. Nothing is signed here.
+"""Build the in-toto statement about a run's model: SLSA provenance, version 1. This module does not sign it.
 
 https://slsa.dev/spec/v1.0/provenance, https://github.com/in-toto/attestation/tree/main/spec/v1
 """
@@ -12,7 +12,7 @@ from assay.api.objects import Raw
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-#: What a run is, as docs/provenance.md describes it: its parameters are those of a Run's spec.
+#: The build type, described in docs/provenance.md. Its external parameters are a Run's spec.
 BUILD_TYPE = f"https://{names.GROUP}/run/{names.VERSION}"
 
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})$")
@@ -20,22 +20,22 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class Builder(NamedTuple):
-    """Who vouches for it: a URI that names the operator, and its version."""
+    """The builder of the statement: a URI that identifies the operator, and its version."""
 
     id: str
     version: str
 
 
 def statement(run: Raw, builder: Builder) -> Raw:
-    """Return the statement about the model of a Run that succeeded; raise ValueError for one that left no model.
+    """Return the statement about the model of a succeeded Run. Raises ValueError for a run without a model.
 
-    The subject's digest is that of ``status.model``: of a file its sha256, of a folder the sha256 over the sorted lines
+    The subject's digest is that of ``status.model``: for a file its sha256, for a folder the sha256 of the sorted lines
     that ``sha256sum`` prints for its files.
     """
     status = run.get("status") or {}
     model = status.get("model") or {}
     if not model.get("digest"):
-        raise ValueError(f"run {run['metadata']['name']} has left no model")
+        raise ValueError(f"run {run['metadata']['name']} has produced no model")
     uri = f"{(status.get('record') or {}).get('artifacts') or ''}{model['path']}"
     return {
         "_type": STATEMENT_TYPE,
@@ -70,7 +70,7 @@ def _details(run: Raw, status: Raw, builder: Builder) -> Raw:
     return {
         "builder": {"id": builder.id, "version": {"assay": builder.version}},
         "metadata": {"invocationId": run["metadata"]["uid"], **{key: at for key, at in times.items() if at}},
-        # What is listed there, the model's files with it, is covered by this digest.
+        # This digest covers all files in the manifest, including the model's.
         "byproducts": [{**manifest, **_with_digest(record.get("manifestDigest"))}],
     }
 
@@ -84,7 +84,7 @@ def _images(status: Raw) -> Iterator[Raw]:
 
 
 def _source(spec: Raw) -> Iterator[Raw]:
-    """Yield the repository. What is no commit's full hash can move, and so is no digest."""
+    """Yield the repository. Only a full commit hash counts as a digest; other revisions can move."""
     source = spec.get("source") or {}
     if not source.get("repository"):
         return
@@ -100,7 +100,7 @@ def _source(spec: Raw) -> Iterator[Raw]:
 
 
 def _datasets(spec: Raw, status: Raw) -> Iterator[Raw]:
-    """Yield the data sets, each by its digest as declared, else as it was found."""
+    """Yield the data sets, each with its declared digest or else the recorded one."""
     found = {each.get("name"): each.get("digest") for each in status.get("datasets") or []}
     for each in spec.get("datasets") or []:
         yield {
@@ -117,6 +117,6 @@ def _with_digest(text: str | None) -> Mapping[str, Any]:
 
 
 def _digest(text: str) -> dict[str, str]:
-    """Return ``sha256:<hex>``, or what ends like that, as a digest set; an empty one for anything else."""
+    """Return a text that ends in ``sha256:<hex>`` as a digest set; an empty set for anything else."""
     found = _SHA256.search(text)
     return {"sha256": found[1]} if found else {}

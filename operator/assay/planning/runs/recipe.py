@@ -1,7 +1,7 @@
-"""The recipe of a run: how much of it is known, and a new Run made from it, pinned to what is known.
+"""The recipe of a run: what is missing from it, and how to build a rerun pinned to the known digests.
 
-Pure: what is known is what the Run's spec and status say. Nothing here asks whether an image or a commit is still
-there, and a job's template is looked at as it is: nobody has checked the types of its fields.
+Pure: it reads the Run's spec and status only and does not check whether an image or a commit still exists. The types of
+the fields in a Job template are unchecked.
 """
 
 import copy
@@ -17,27 +17,27 @@ from assay.planning.runs.job import inheritable
 
 Flag = tuple[Status, str, str]
 
-#: Of git, by its full hash: sha1 or sha256.
+#: A full git commit hash: sha1 or sha256.
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}([0-9a-fA-F]{24})?")
 _SEED = "seed"
-#: Volumes whose content the recipe makes itself.
+#: Volumes without external content.
 _OWN_CONTENT = ("emptyDir", "downwardAPI")
 _MAX_OUTSIDE = 5
-#: A Run's name, less five characters that the API server adds and the ending below.
+#: The maximum length of a Run's name, minus five characters that the API server appends, minus the suffix below.
 _RERUN = "-rerun-"
 _LONGEST_NAME = 57 - 5 - len(_RERUN)
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What of a recipe is missing, and what one has to know of the rest; one sentence's part each."""
+    """What is missing in a recipe, and notes about the rest; each is a clause of the condition's message."""
 
     missing: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def assess(run: Raw) -> Assessment:
-    """Return what is missing in the recipe of a Run, ``run`` being the raw object as it is at its end."""
+    """Return what is missing in the recipe of a finished Run; ``run`` is the raw object."""
     spec, status = run.get("spec") or {}, run.get("status") or {}
     unknown, notes = _images(spec, status)
     missing = (*unknown, *_source(spec.get("source")), *_datasets(spec, status), *_seed(spec))
@@ -52,15 +52,15 @@ def condition(run: Raw) -> Flag:
     """Return (status, reason, message) of a Run's condition Reproducible."""
     found = assess(run)
     if found.missing:
-        said = f"not reproducible: {'; '.join(found.missing)}"
+        message = f"not reproducible: {'; '.join(found.missing)}"
     else:
-        said = "images, source, datasets, parameters and seed are known"
+        message = "images, source, datasets, parameters and seed are known"
     reason = names.RECIPE_INCOMPLETE if found.missing else names.RECIPE_KNOWN
-    return flag(not found.missing, reason, "; ".join((said, *found.notes)))
+    return flag(not found.missing, reason, "; ".join((message, *found.notes)))
 
 
 def condition_of(run: Raw) -> Flag:
-    """Return the condition Reproducible that a Run has; of one that ended before there was any, what it would be."""
+    """Return the condition Reproducible of a Run; compute it for an older Run whose status lacks it."""
     for found in (run.get("status") or {}).get("conditions") or []:
         if found.get("type") == names.REPRODUCIBLE:
             return found["status"], found["reason"], found.get("message") or ""
@@ -77,34 +77,34 @@ def _pod(spec: Raw) -> Raw:
 
 
 def _objects(owner: Raw, key: str) -> list[Raw]:
-    """Return the objects of a list, none when it is no list."""
+    """Return the objects of a list; [] when the value is not a list."""
     found = owner.get(key)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def containers_of(spec: Raw) -> list[Raw]:
-    """Return the user's containers and init containers of a Run's spec, as they are: not copied."""
+    """Return the user's containers and init containers of a Run's spec, by reference."""
     pod = _pod(spec)
     return [*_objects(pod, "containers"), *_objects(pod, "initContainers")]
 
 
 def digests_of(status: Raw) -> dict[str, str]:
-    """Return what identifies the bytes of each container's image, by the container's name, as far as it is known."""
+    """Return the known image digests by container name."""
     return {each["container"]: each["digest"] for each in status.get("images") or [] if each.get("digest")}
 
 
 def _images(spec: Raw, status: Raw) -> tuple[list[str], list[str]]:
-    """Return the images that are known by name only, and of the others what one has to know of them."""
+    """Return (missing, notes): the images without a known digest, and the images that cannot be pulled again."""
     digests = digests_of(status)
     unknown, notes = [], []
     for container in containers_of(spec):
         name = str(container.get("name"))[:63]
         digest = digests.get(name, "")
         if not digest and "@sha256:" not in str(container.get("image")):
-            unknown.append(f"the image of container {name} is known by its name only")
+            unknown.append(f"the digest of the image of container {name} is unknown")
         elif digest and "@" not in digest:
-            # It says which bytes they were, and that is what the recipe is asked for. Where to get them it does not.
-            notes.append(f"the image of container {name} was never pulled: its id is known, but not where to get it")
+            # An image ID identifies the bytes, which is enough for the recipe, but not a repository to pull from.
+            notes.append(f"the image of container {name} was never pulled: it has an ID but no registry digest")
     return unknown, notes
 
 
@@ -116,9 +116,9 @@ def _source(source: Raw | None) -> Iterator[str]:
     if not revision:
         yield "spec.source.revision is missing"
     elif not _COMMIT.fullmatch(revision):
-        yield f"spec.source.revision {revision} is no full commit hash"
+        yield f"spec.source.revision {revision} is not a full commit hash"
     if source.get("dirty"):
-        yield "spec.source.dirty says that the tree had changes which no revision has"
+        yield "spec.source.dirty is true: the working tree had uncommitted changes"
 
 
 def _datasets(spec: Raw, status: Raw) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _datasets(spec: Raw, status: Raw) -> Iterator[str]:
 
 
 def datasets_of(spec: Raw, status: Raw) -> list[Raw]:
-    """Return the data sets of a Run's spec, each with its digest: the declared one, else the one that was found."""
+    """Return the data sets of a Run's spec, each with its declared digest or else the recorded one."""
     found = {each.get("name"): each.get("digest") for each in status.get("datasets") or []}
     return [
         {**each, "digest": found[each.get("name")]} if not each.get("digest") and found.get(each.get("name")) else each
@@ -138,11 +138,11 @@ def datasets_of(spec: Raw, status: Raw) -> list[Raw]:
 
 def _seed(spec: Raw) -> Iterator[str]:
     if spec.get("seed") is None and (spec.get("parameters") or {}).get(_SEED) is None:
-        yield "there is no seed: neither spec.seed nor a parameter named seed"
+        yield "the seed is missing: set spec.seed or a parameter named seed"
 
 
 def _outside(pod: Raw) -> Iterator[str]:
-    """Yield what the containers read that is in no recipe, because it is kept elsewhere and can change there."""
+    """Yield the containers' external inputs, which are not part of the recipe and can change."""
     for volume in _objects(pod, "volumes"):
         kinds = [kind for kind in volume if kind not in ("name", *_OWN_CONTENT) and volume[kind] is not None]
         if kinds and "@sha256:" not in str(volume.get("image")):
@@ -169,22 +169,22 @@ def rerun_body(
     tolerance: float | None = None,
     tolerances: Mapping[str, float] | None = None,
 ) -> Raw:
-    """Return a new Run from the recipe of one that has ended, ready to be created.
+    """Return a new Run from the recipe of a finished one, ready to be created.
 
-    Its images are named by digest where they can be pulled again, and the digests of its datasets are filled in.
-    Without a ``name`` the API server makes one. ``owner`` is for API servers that fill in no owner; nobody's rerun
-    belongs to the first run's owner or Experiment. ``tolerance`` and ``tolerances``, by the metric, are relative: how
-    far the results may be from the first run's. Raises ValueError for a run that goes on.
+    Images that can be pulled by digest are pinned to it, and the digests of data sets are filled in. Without a ``name``
+    the API server generates one. ``owner`` is for API servers that do not fill in the owner; a rerun does not inherit
+    the original's owner or Experiment. ``tolerance`` and ``tolerances`` (by metric) are the allowed relative deviation
+    from the original's results. Raises ValueError for a run that has not finished.
     """
     metadata, status = run["metadata"], run.get("status") or {}
     if status.get("phase") not in TERMINAL:
-        raise ValueError(f"run {metadata['name']} goes on: it can be run again once it has ended")
+        raise ValueError(f"run {metadata['name']} has not finished: wait for its end before you rerun it")
     spec = copy.deepcopy(run["spec"])
     spec.pop("owner", None)
     _pin(spec, status)
     spec["rerunOf"] = _reference(metadata, tolerance, tolerances)
-    labels = _of_people(metadata.get("labels"))
-    annotations = _of_people(metadata.get("annotations"))
+    labels = _user_defined(metadata.get("labels"))
+    annotations = _user_defined(metadata.get("annotations"))
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.RUN,
@@ -199,7 +199,7 @@ def rerun_body(
 
 
 def _pin(spec: Raw, status: Raw) -> None:
-    """Put digests in the place of names, in place. What is known by its id alone can only be had by its name."""
+    """Replace image names with digests, in place. An image with only an image ID keeps its name."""
     digests = digests_of(status)
     for container in containers_of(spec):
         digest = digests.get(str(container.get("name")), "")
@@ -220,6 +220,6 @@ def _reference(metadata: Raw, tolerance: float | None, tolerances: Mapping[str, 
     }
 
 
-def _of_people(found: dict[str, str] | None) -> dict[str, str]:
-    """Return the labels or annotations that are neither Assay's nor those by which tools track objects."""
+def _user_defined(found: dict[str, str] | None) -> dict[str, str]:
+    """Return the user's labels or annotations: neither Assay's nor those that tools use to track objects."""
     return {key: value for key, value in inheritable(found).items() if not key.startswith(f"{names.GROUP}/")}

@@ -1,7 +1,7 @@
-"""Why a Job has no pod: a pod that the API server refuses leaves no trace but events of the Job.
+"""Explain why a Job has no pod: a refused pod appears only in events of the Job.
 
-Pod security, a quota, a missing service account: the Job controller tries again for ever, each time with another
-event, and the Job's status says nothing. This module must not decide when to ask for the events.
+If pod security, a quota or a missing service account refuses a pod, the Job controller retries for ever and posts an
+event each time; the Job's status does not mention it.
 """
 
 import re
@@ -13,12 +13,12 @@ from assay.api.objects import Raw
 from assay.planning.conditions import parse_time
 from assay.planning.runs.phases import Verdict
 
-#: How long a Job may be without a pod before anybody asks why, and how seldom it is asked in the end, in seconds.
+#: Seconds that a Job may be without a pod before its events are read, and the maximum interval between reads.
 PATIENCE, LONGEST = 5.0, 600.0
-#: The reason of such events, whoever manages the pods.
+#: The reason of such events.
 EVENT_REASON = "FailedCreate"
 _MAX_MESSAGE = 2000
-#: What stands before the server's own words. The pod's name is another one each time.
+#: The prefix of the API server's message. It contains the pod's name, which differs in each event.
 _PREAMBLE = re.compile(
     r'\A(?:\(combined from similar events\): )?(?:Error creating: )?(?:[Pp]ods? "[^"]*" is (?:forbidden|invalid): )?'
 )
@@ -26,19 +26,19 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def explain(waiting: Verdict, events: Iterable[Raw], since: datetime) -> Verdict:
-    """Return the verdict on a Run whose Job has no pod: PodsRefused if one was refused since ``since``, else as it is.
+    """Return PodsRefused if a pod of the waiting Run's Job was refused since ``since``, else ``waiting`` unchanged.
 
-    ``events`` are those of the Job with EVENT_REASON, raw and in any order.
+    ``events`` are the Job's raw events with EVENT_REASON, in any order.
     """
     found = max(events, key=_time, default=None)
     if found is None or _time(found) < since:
         return waiting
-    words = _PREAMBLE.sub("", found.get("message") or "", count=1)
-    return Verdict("Pending", names.PODS_REFUSED, f"the Job's pods are refused: {words}"[:_MAX_MESSAGE])
+    message = _PREAMBLE.sub("", found.get("message") or "", count=1)
+    return Verdict("Pending", names.PODS_REFUSED, f"the Job's pods are refused: {message}"[:_MAX_MESSAGE])
 
 
 def next_look(waited: float) -> float:
-    """Return in how many seconds to ask (again), ``waited`` seconds after the Job began: ever more seldom."""
+    """Return the seconds until the next read of the events; the interval grows with ``waited``, the Job's age."""
     if waited < PATIENCE:
         return min(PATIENCE, PATIENCE - waited)
     return min(LONGEST, waited)

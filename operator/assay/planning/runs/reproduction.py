@@ -1,8 +1,7 @@
-"""Whether a rerun has given the same result as the run that it repeats.
+"""Whether a rerun produced the same result as its original run.
 
-Pure. That both were made by the same recipe is asked first; where they were not, nothing can be said. Then the metrics
-decide, within a tolerance. Whether the model is the same to the last byte is told beside it, and decides where there
-are no metrics.
+Pure. If the recipes differ, the answer is Unknown. Otherwise the metrics decide, within a tolerance. The message also
+reports whether the models are identical; without metrics, the models decide.
 """
 
 import json
@@ -23,49 +22,51 @@ _MAX_SHOWN = 5
 
 
 def judge(rerun: Raw, original: Raw | None) -> Flag:
-    """Return (status, reason, message) of the condition Reproduced of a run that has ended.
+    """Return (status, reason, message) of the condition Reproduced of a finished run.
 
-    ``rerun`` and ``original`` are raw Runs; the original is None when neither it nor its record is there.
+    ``rerun`` and ``original`` are raw Runs; ``original`` is None when neither the Run nor its record exists.
     """
-    wanted = RerunOf.model_validate(rerun["spec"]["rerunOf"])
+    reference = RerunOf.model_validate(rerun["spec"]["rerunOf"])
+    name = reference.name
     if original is None:
-        said = f"there is neither a Run {wanted.name} with the UID {wanted.uid} nor a record of it"
-        return "Unknown", names.ORIGINAL_MISSING, said
+        message = f"neither the Run {name} with the UID {reference.uid} nor its record exists"
+        return "Unknown", names.ORIGINAL_MISSING, message
     before, now = original.get("status") or {}, rerun.get("status") or {}
     if before.get("phase") != "Succeeded":
-        so = "has failed" if before.get("phase") in TERMINAL else "goes on"
-        return "Unknown", names.ORIGINAL_NOT_SUCCEEDED, f"run {wanted.name} {so}: it has no result to compare with"
+        state = "has failed" if before.get("phase") in TERMINAL else "has not finished"
+        return "Unknown", names.ORIGINAL_NOT_SUCCEEDED, f"run {name} {state}: it has no result to compare with"
     if now.get("phase") != "Succeeded":
-        return "False", names.NOT_SUCCEEDED, f"run {wanted.name} has succeeded, and this one has not"
-    others = recipe_differences(original, rerun)
-    if others:
-        return "Unknown", names.RECIPE_DIFFERS, f"not the recipe of run {wanted.name}: {_listed(map(_said, others))}"
-    return _results(wanted, before, now)
+        return "False", names.NOT_SUCCEEDED, f"run {name} succeeded, but this run did not"
+    differences = recipe_differences(original, rerun)
+    if differences:
+        listed = _listed(map(_described, differences))
+        return "Unknown", names.RECIPE_DIFFERS, f"the recipe differs from that of run {name}: {listed}"
+    return _results(reference, before, now)
 
 
-def _results(wanted: RerunOf, before: Raw, now: Raw) -> Flag:
-    """Compare what two runs by one recipe have come to. ``before`` and ``now`` are their statuses."""
+def _results(reference: RerunOf, before: Raw, now: Raw) -> Flag:
+    """Compare the results of two runs with the same recipe. ``before`` and ``now`` are their statuses."""
     digests = [(status.get("model") or {}).get("digest") for status in (before, now)]
     metrics = before.get("metrics") or {}, now.get("metrics") or {}
     same_model, model = _model(*digests)
-    differences = list(_metrics(wanted, *metrics))
+    differences = list(_metrics(reference, *metrics))
     if differences:
-        return flag(False, names.METRICS_DIFFER, f"compared with run {wanted.name}: {_listed(differences)}; {model}")
+        return flag(False, names.METRICS_DIFFER, f"compared with run {reference.name}: {_listed(differences)}; {model}")
     if not any(metrics):
         if not any(digests):
-            said = f"neither run {wanted.name} nor this one has left metrics or a model"
-            return "Unknown", names.NOTHING_TO_COMPARE, said
+            message = f"neither run {reference.name} nor this run produced metrics or a model"
+            return "Unknown", names.NOTHING_TO_COMPARE, message
         return flag(same_model, names.SAME_MODEL if same_model else names.MODEL_DIFFERS, f"no metrics; {model}")
-    agree = f"all metrics ({len(metrics[0])}) agree with those of run {wanted.name}; {model}"
+    agree = f"all metrics ({len(metrics[0])}) agree with those of run {reference.name}; {model}"
     return flag(True, names.SAME_MODEL if same_model else names.METRICS_AGREE, agree)
 
 
 def _model(before: str | None, now: str | None) -> tuple[bool, str]:
-    """Return whether two models are the same, and what to say of it."""
+    """Return whether two model digests are equal, and a clause about it for the message."""
     if before is None and now is None:
         return False, "there is no model"
     if before is None or now is None:
-        return False, "only the original has left a model" if now is None else "the original has left no model"
+        return False, "only the original produced a model" if now is None else "the original produced no model"
     if before == now:
         return True, f"the model is the same, {now}"
     return False, f"the model's bytes differ: {now}, was {before}"
@@ -74,12 +75,12 @@ def _model(before: str | None, now: str | None) -> tuple[bool, str]:
 # Metrics
 
 
-def _metrics(wanted: RerunOf, before: Raw, now: Raw) -> Iterator[str]:
-    """Yield what differs in the summaries of metrics, in words."""
+def _metrics(reference: RerunOf, before: Raw, now: Raw) -> Iterator[str]:
+    """Yield a description of each difference between the metric summaries."""
     for name in sorted(before.keys() | now.keys()):
         if name in before and name in now:
-            yield from _summary(name, before[name], now[name], wanted.tolerances.get(name, wanted.tolerance))
-        # A status that is full has left metrics out.
+            yield from _summary(name, before[name], now[name], reference.tolerances.get(name, reference.tolerance))
+        # A status with MAX_METRICS metrics may be truncated.
         elif name in before and len(now) < MAX_METRICS:
             yield f"{name} is missing"
         elif name in now and len(before) < MAX_METRICS:
@@ -97,25 +98,25 @@ def _summary(name: str, before: Raw, now: Raw, tolerance: float) -> Iterator[str
 
 
 def _relative(a: float, b: float) -> float:
-    """Return how far two finite numbers are apart, relative to the larger one: 0 to 2."""
+    """Return the difference of two finite numbers relative to the larger magnitude: 0 to 2."""
     if a == b:
         return 0.0
     larger = max(abs(a), abs(b))
     return abs(a / larger - b / larger)
 
 
-# Words
+# Messages
 
 
-def _said(difference: Difference) -> str:
+def _described(difference: Difference) -> str:
     now, was = (
-        "not there" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:100]
+        "absent" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:100]
         for value in (difference.b, difference.a)
     )
     return f"{difference.path} is {now}, was {was}"
 
 
 def _listed(texts: Iterator[str] | list[str]) -> str:
-    said = list(texts)
-    more = f"; and {len(said) - _MAX_SHOWN} more" if len(said) > _MAX_SHOWN else ""
-    return "; ".join(said[:_MAX_SHOWN]) + more
+    found = list(texts)
+    more = f"; and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
+    return "; ".join(found[:_MAX_SHOWN]) + more

@@ -1,4 +1,4 @@
-"""Which logs a pod has: one for every start of every container, as far as its node still has them. No I/O."""
+"""Which logs a pod has: one per container start, as far as its node still has them. Pure."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ class Start:
     """One start of a container in its pod."""
 
     container: str
-    #: How often the container had been restarted before.
+    #: The number of restarts before this start.
     attempt: int
-    #: The runtime's name of it; "" when the node has lost it.
+    #: The runtime's container ID; "" when the node lost the container.
     id: str
     running: bool
-    #: Whether the API calls it the previous one of its container.
+    #: Whether the logs API serves it as ``previous``.
     previous: bool
     #: Whether the kubelet may start the container again.
     restartable: bool
 
 
 def starts(pod: Raw) -> tuple[Start, ...]:
-    """Return the starts whose logs a pod's node should have, in the order of the pod's spec, earlier ones first."""
+    """Return the starts whose logs the pod's node should have, in the order of the pod's spec, earlier starts first."""
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     reported = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     by_name = {each["name"]: each for each in reported}
@@ -34,7 +34,7 @@ def starts(pod: Raw) -> tuple[Start, ...]:
 
 
 def _restartable(spec: Raw, container: Raw) -> bool:
-    """Whether a container may be restarted. A container's own policy (of a sidecar, or with rules) goes before."""
+    """Whether the kubelet may restart a container. The container's own policy or rules override the pod's policy."""
     if container.get("restartPolicyRules"):
         return True
     return (container.get("restartPolicy") or spec.get("restartPolicy") or "Always") != "Never"
@@ -47,7 +47,7 @@ def _of(status: Raw, restartable: bool) -> list[Start]:
     found: list[Start] = []
     current = bool("running" in state or ended)
     if last.get("containerID"):
-        # While it waits for its next start, the last one is the one that was counted last.
+        # restartCount belongs to the current start. While the container waits for its next start, to the last one.
         attempt = max(0, restarts - 1) if current else restarts
         found.append(Start(name, attempt, last["containerID"], False, True, restartable))
     if "running" in state:

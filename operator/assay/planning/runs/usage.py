@@ -1,7 +1,7 @@
-"""What containers use: from the kubelet's summaries to points, and from points to totals.
+"""Resource usage of containers: convert kubelet summaries to points, and points to totals.
 
-A kubelet tells of each container a counter of CPU time and its working set of memory, each with the time at which it
-looked. Pure; times are unix seconds.
+A kubelet reports a CPU time counter and the memory working set of each container, each with its sample time. Pure;
+times are unix seconds.
 """
 
 import math
@@ -14,12 +14,12 @@ from assay.api.objects import Raw
 
 CPU_CORES, CPU_SECONDS, MEMORY_BYTES = "system.cpu_cores", "system.cpu_seconds", "system.memory_bytes"
 _NANO = 1e-9
-#: Of one pod; Kubernetes takes no more containers than that in practice, and a node cannot fill our memory.
+#: Maximum containers per pod, far above normal use, so that a faulty node cannot exhaust the operator's memory.
 _MAX_CONTAINERS = 100
 
 
 class Sample(NamedTuple):
-    """One look at one container. ``cpu_seconds`` counts since ``started``; ``cores`` is the kubelet's own rate."""
+    """One sample of one container. ``cpu_seconds`` counts from ``started``; ``cores`` is the kubelet's own rate."""
 
     container: str
     time: float
@@ -38,24 +38,24 @@ class Point(NamedTuple):
     value: float
 
 
-def samples(summary: Raw, wanted: Collection[str]) -> dict[str, list[Sample]]:
-    """Return the samples of the pods with these UIDs, by UID, out of a kubelet's raw summary.
+def samples(summary: Raw, uids: Collection[str]) -> dict[str, list[Sample]]:
+    """Return the samples of the pods with these UIDs, by UID, from a kubelet's raw summary.
 
-    A container of which something is missing or makes no sense is left out.
+    Containers with missing or invalid values are skipped.
     """
     found: dict[str, list[Sample]] = {}
     for pod in _list(summary.get("pods")):
         uid = _dict(pod.get("podRef")).get("uid")
-        if isinstance(uid, str) and uid in wanted:
+        if isinstance(uid, str) and uid in uids:
             each = (_sample(container) for container in _list(pod.get("containers"))[:_MAX_CONTAINERS])
             found[uid] = [sample for sample in each if sample is not None]
     return found
 
 
 def points(sample: Sample, before: Sample | None) -> list[Point]:
-    """Return what a sample says; [] when it is no later than the one before.
+    """Return the points of a sample; [] when it is not newer than the previous one.
 
-    Cores are the mean since the sample before, where that is of the same life of the container.
+    Cores are the mean since the previous sample, if the container was not restarted in between.
     """
     if before is not None and sample.time <= before.time:
         return []
@@ -68,7 +68,7 @@ def points(sample: Sample, before: Sample | None) -> list[Point]:
 
 @dataclass
 class Totals:
-    """What one or more containers have used. Points have to come in order of their time, for each container."""
+    """The total usage of one or more containers. Points of a container must be added in order of time."""
 
     samples: int = 0
     max_memory_bytes: int = 0
@@ -77,11 +77,11 @@ class Totals:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time of all containers together, until the last sample of each."""
+        """Total CPU time of all containers, up to the last sample of each."""
         return self._ended + sum(self._counters.values())
 
     def add(self, pod: str, found: Iterable[Point]) -> None:
-        """Count further points of a pod. What cannot be a point's value is ignored."""
+        """Add points of a pod. Invalid values are ignored."""
         for point in found:
             if not math.isfinite(point.value) or point.value < 0:
                 continue
@@ -93,7 +93,7 @@ class Totals:
 
     def _count(self, key: tuple[str, str], value: float) -> None:
         before = self._counters.get(key, 0.0)
-        if value < before:  # the container was restarted: its counter begins anew
+        if value < before:  # the container was restarted, which resets its counter
             self._ended += before
         self._counters[key] = value
 
@@ -101,11 +101,11 @@ class Totals:
 def _sample(container: Raw) -> Sample | None:
     cpu, memory = _dict(container.get("cpu")), _dict(container.get("memory"))
     name, time = container.get("name"), _time(cpu.get("time"))
-    used, held = _number(cpu.get("usageCoreNanoSeconds")), _number(memory.get("workingSetBytes"))
-    if not isinstance(name, str) or time is None or used is None or held is None:
+    used, memory_bytes = _number(cpu.get("usageCoreNanoSeconds")), _number(memory.get("workingSetBytes"))
+    if not isinstance(name, str) or time is None or used is None or memory_bytes is None:
         return None
     started = _time(container.get("startTime")) or 0.0
-    return Sample(name, time, started, used * _NANO, held, (_number(cpu.get("usageNanoCores")) or 0.0) * _NANO)
+    return Sample(name, time, started, used * _NANO, memory_bytes, (_number(cpu.get("usageNanoCores")) or 0.0) * _NANO)
 
 
 def _time(value: Any) -> float | None:

@@ -1,7 +1,7 @@
-"""The search space of an Experiment as a sequence of parameter sets, one a run.
+"""The search space of an Experiment as a sequence of parameter sets, one per run.
 
-The sequence is a function of the spec alone: run N has the same parameters after a restart of the operator,
-on another cluster, and when maxRuns grows.
+The sequence depends on the spec only: run N has the same parameters after an operator restart, on another cluster,
+and when maxRuns grows.
 """
 
 import math
@@ -16,16 +16,16 @@ ParameterSet = dict[str, Scalar]
 
 
 class InvalidSearch(ValueError):
-    """A search space that the API server accepted and that nevertheless cannot be searched."""
+    """The API server accepted the search space, but it is invalid."""
 
 
 def size(spec: ExperimentSpec) -> int:
-    """Return how many runs the spec asks for; InvalidSearch when they are too many or have bad names."""
+    """Return the number of runs that the spec defines. Raises InvalidSearch for too many runs or invalid parameters."""
     full = _full_size(spec)
     total = full if spec.max_runs is None else min(full, spec.max_runs)
     if total > MAX_RUNS:
         raise InvalidSearch(
-            f"the search asks for {total} runs, and {MAX_RUNS} is the most: set maxRuns, or give fewer values"
+            f"the search defines {total} runs, but the maximum is {MAX_RUNS}: set maxRuns or list fewer values"
         )
     for index, combination in enumerate(spec.search.list_ or []):
         check_names(combination, f"spec.search.list[{index}]")
@@ -46,23 +46,23 @@ def _full_size(spec: ExperimentSpec) -> int:
 
 
 def check_names(parameters: ParameterSet, where: str) -> None:
-    """Raise InvalidSearch when a parameter's name cannot be part of an environment variable's name."""
+    """Raise InvalidSearch for a parameter name that is invalid in an environment variable, or an unsupported value."""
     for name, value in parameters.items():
         if len(name) > 63 or not re.fullmatch(PARAMETER_NAME, name):
             raise InvalidSearch(
-                f"{where}: parameter {name[:80]!r}: a name has letters, digits and '_', does not begin with a digit, "
-                "and has 63 characters at most, because it becomes the environment variable PARAM_<name>"
+                f"{where}: invalid parameter name {name[:80]!r}: use at most 63 letters, digits and '_', not starting "
+                "with a digit, because the name becomes the environment variable PARAM_<name>"
             )
         _check_value(value, f"{where}: parameter {name!r}")
 
 
 def _check_value(value: object, where: str) -> None:
     if not isinstance(value, bool | int | float | str):
-        raise InvalidSearch(f"{where}: a value is a number, a string or a boolean")
+        raise InvalidSearch(f"{where}: a value must be a number, a string or a boolean")
 
 
 def parameters_of(spec: ExperimentSpec, index: int) -> ParameterSet:
-    """Return the parameters of run number ``index``, counted from 0; IndexError beyond the search space."""
+    """Return the parameters of run ``index``, counted from 0. Raises IndexError outside the search space."""
     if not 0 <= index < _full_size(spec):
         raise IndexError(f"the search space has no run {index}")
     match spec.search.strategy:
@@ -75,7 +75,7 @@ def parameters_of(spec: ExperimentSpec, index: int) -> ParameterSet:
 
 
 def _grid_point(parameters: list[Parameter], index: int) -> ParameterSet:
-    """Read the index as a number in mixed radix, the last parameter being the lowest digit."""
+    """Interpret the index as a mixed-radix number; the last parameter is the least significant digit."""
     chosen: ParameterSet = {}
     for parameter in reversed(parameters):
         values = parameter.values or []
@@ -85,7 +85,7 @@ def _grid_point(parameters: list[Parameter], index: int) -> ParameterSet:
 
 
 def _draw(parameter: Parameter, source: random.Random) -> Scalar:
-    """Draw one value; each (seed, run, parameter) has a generator of its own, so that none shifts another."""
+    """Draw one value. Each (seed, run, parameter) has its own generator, so draws are independent of each other."""
     if parameter.values:
         return source.choice(parameter.values)
     low, high = parameter.min or 0.0, parameter.max or 0.0
@@ -96,12 +96,12 @@ def _draw(parameter: Parameter, source: random.Random) -> Scalar:
             drawn = math.exp(source.uniform(math.log(low), math.log(high)))
         case _:
             drawn = source.uniform(low, high)
-    # Rounding may step over an end of the range by the last bit.
+    # Rounding can exceed a bound of the range by one bit.
     return min(max(drawn, low), high)
 
 
 def run_name(experiment: str, index: int) -> str:
-    """Return the name of run number ``index`` of an experiment: deterministic, so that creating it twice is safe."""
+    """Return the name of run ``index`` of an experiment. The name is deterministic, so a repeated create is safe."""
     return f"{experiment}-{index}"
 
 

@@ -1,4 +1,4 @@
-"""Experiment: which runs to launch now, and what its status says."""
+"""Plan an Experiment: which runs to launch now, and its status."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from assay.planning.conditions import Status, conditions, flag, format_duration,
 from assay.planning.runs.facts import RunFacts
 from assay.planning.search import space
 
-#: Runs created in one step of the reconciler; the next step creates the next ones.
+#: Runs created in one reconcile; the next reconcile creates more.
 MAX_LAUNCH = 500
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do for an experiment. ``launch`` are indexes of runs, ``status`` what holds once they exist."""
+    """The next step of an experiment. ``launch``: indexes of runs to create; ``status``: the status afterwards."""
 
     launch: tuple[int, ...]
     status: ExperimentStatus
@@ -30,7 +30,7 @@ def better(objective: Objective, a: float, b: float) -> bool:
 
 
 def best_run(objective: Objective | None, runs: Collection[RunFacts]) -> RunFacts | None:
-    """Return the best of the runs that succeeded; of equals the one with the smallest index."""
+    """Return the best of the succeeded runs; the smallest index wins a tie."""
     if objective is None:
         return None
     best: RunFacts | None = None
@@ -43,7 +43,7 @@ def best_run(objective: Objective | None, runs: Collection[RunFacts]) -> RunFact
 
 
 def archived_best(archived: ArchivedRuns | None) -> list[RunFacts]:
-    """Return the best of the archived runs, as a run that can be compared with others; [] when there is none."""
+    """Return the best archived run as RunFacts, for comparison with other runs; [] when there is none."""
     best = archived.best if archived else None
     return [RunFacts(best.index, best.run, "Succeeded", best.value)] if best else []
 
@@ -58,8 +58,8 @@ def plan(
 ) -> Plan:
     """Return the next step of an experiment.
 
-    ``runs`` are all Runs of it that exist, but for those that ``status.archived`` counts. A run is created once:
-    indexes below ``status.launched`` are never created again, also when somebody deleted their Run.
+    ``runs`` are its existing Runs, except those that ``status.archived`` already counts. A run is created once: indexes
+    below ``status.launched`` are never created again, even if somebody deleted the Run.
     """
     try:
         total = space.size(spec)
@@ -115,11 +115,11 @@ def _next(
 
 
 def _stop(spec: ExperimentSpec, counts: RunCounts, best: RunFacts | None) -> tuple[str, str]:
-    """Return why no further run is launched, as (reason, message); ("", "") when nothing stops it."""
+    """Return (reason, message) when no further runs may be launched; ("", "") otherwise."""
     if spec.max_failed_runs is not None and counts.failed > spec.max_failed_runs:
         return (
             names.TOO_MANY_FAILED_RUNS,
-            f"{counts.failed} runs failed, and maxFailedRuns is {spec.max_failed_runs}",
+            f"{counts.failed} runs failed; maxFailedRuns is {spec.max_failed_runs}",
         )
     objective = spec.objective
     target = objective.target if objective else None
@@ -127,8 +127,8 @@ def _stop(spec: ExperimentSpec, counts: RunCounts, best: RunFacts | None) -> tup
         if not better(objective, target, best.value):
             return (
                 names.TARGET_REACHED,
-                f"{best.name} reached {objective.metric} {format_value(best.value)}, "
-                f"and the target is {format_value(target)}",
+                f"{best.name} reached {objective.metric} {format_value(best.value)}; "
+                f"the target is {format_value(target)}",
             )
     return "", ""
 
@@ -163,7 +163,7 @@ def _status(
         phase = "Suspended"
     elif counts.running or finished or active or launching:
         phase = "Running"
-    asked = {
+    flags = {
         names.COMPLETE: flag(over and not failed, reason or names.RUNS_ACTIVE, message),
         names.FAILED: flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
         names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
@@ -180,7 +180,7 @@ def _status(
             "start_time": started,
             "completion_time": completed,
             "duration": format_duration(started, completed),
-            "conditions": _conditions(old, asked, generation, now),
+            "conditions": _conditions(old, flags, generation, now),
         }
     )
 
@@ -188,7 +188,7 @@ def _status(
 def _conditions(
     old: ExperimentStatus, flags: Mapping[str, tuple[Status, str, str]], generation: int, now: datetime
 ) -> list[Condition]:
-    """Return the conditions of the search, and that of the registration as it is: ``registration`` writes it."""
+    """Return the search's conditions, plus the unchanged Registered condition, which ``registration`` writes."""
     others = [each for each in old.conditions if each.type == names.REGISTERED]
     return [*conditions(old.conditions, flags, generation, now), *others]
 

@@ -1,7 +1,8 @@
-"""Which fields of an object a field manager has applied, and whether an object holds what a body says.
+"""Which fields of an object a field manager has applied, and whether an object contains the values of a body.
 
-The API server notes the first in `metadata.managedFields`, in the encoding of structured-merge-diff: `f:<field>` for a
-field, `k:{"<key>":"<value>"}` for an item of a list with keys. Of those, a pod template's are known here, no others.
+The API server records field ownership in `metadata.managedFields`, in the encoding of structured-merge-diff:
+`f:<field>` for a field, `k:{"<key>":"<value>"}` for an item of a keyed list. This module knows only the keyed lists of
+a pod template.
 """
 
 import json
@@ -14,7 +15,7 @@ from assay.api.objects import Raw
 
 Path = tuple[str, ...]
 
-#: Lists whose items are merged, and the field that identifies an item (listMapKey in core/v1).
+#: Keyed lists, and the field that identifies an item (listMapKey in core/v1).
 _KEYS = {
     "containers": "name",
     "initContainers": "name",
@@ -22,7 +23,7 @@ _KEYS = {
     "env": "name",
     "volumeMounts": "mountPath",
 }
-#: What identifies an object belongs to nobody.
+#: The fields that identify an object have no owner.
 _IDENTITY = {
     ("f:apiVersion",),
     ("f:kind",),
@@ -47,12 +48,12 @@ def field(*names: str) -> Path:
 
 
 def item(list_name: str, key: str) -> Path:
-    """Return the path of one item of a list that has keys, from the object that holds the list."""
+    """Return the path of one item of a keyed list, relative to the object with the list."""
     return (f"f:{list_name}", _key(_KEYS[list_name], key))
 
 
 def owned(workload: Raw, manager: str) -> frozenset[Path] | None:
-    """Return the paths of all values that the manager has applied; None when the object does not say who did what."""
+    """Return the paths of all values that the manager has applied; None when the object has no managedFields."""
     entries = workload["metadata"].get("managedFields")
     if not entries:
         return None
@@ -68,7 +69,7 @@ def _leaves(fields: Raw, above: Path) -> Iterator[Path]:
     for name, below in fields.items():
         if below:
             yield from _leaves(below, (*above, name))
-        elif name != ".":  # says of a list's item or a map that it is there, which its fields say too
+        elif name != ".":  # "." marks the item or map itself; its fields already imply it
             yield (*above, name)
 
 
@@ -87,7 +88,7 @@ def _paths(value: Any, above: Path) -> Iterator[Path]:
 
 
 def _items(name: str, value: Any) -> list[tuple[Path, Any]]:
-    """Return the items of a list that has keys, each with its part of the path; anything else as it is."""
+    """Return the items of a keyed list, each with its path element; any other value unchanged, with an empty path."""
     if name in _KEYS and isinstance(value, list):
         return [((_key(_KEYS[name], each[_KEYS[name]]),), each) for each in value]
     return [((), value)]
@@ -97,25 +98,25 @@ def _key(name: str, value: str) -> str:
     return "k:" + json.dumps({name: value}, separators=(",", ":"))
 
 
-def holds(live: Any, wanted: Any, name: str = "") -> bool:
-    """Whether everything that is wanted is there, with its value and in its order; there may be more."""
-    if isinstance(wanted, dict):
-        return isinstance(live, dict) and all(holds(live.get(key), value, key) for key, value in wanted.items())
-    if name in _KEYS and isinstance(wanted, list):
-        return _holds_items(live or [], wanted, _KEYS[name])
-    return bool(live == wanted) or (name in _AMOUNTS and _quantity(live) == _quantity(wanted))
+def holds(live: Any, desired: Any, name: str = "") -> bool:
+    """Whether ``live`` contains all desired values, in the desired order; additional values are allowed."""
+    if isinstance(desired, dict):
+        return isinstance(live, dict) and all(holds(live.get(key), value, key) for key, value in desired.items())
+    if name in _KEYS and isinstance(desired, list):
+        return _holds_items(live or [], desired, _KEYS[name])
+    return bool(live == desired) or (name in _AMOUNTS and _quantity(live) == _quantity(desired))
 
 
-def _holds_items(live: list[Raw], wanted: list[Raw], key: str) -> bool:
-    """Whether the items of a list are there, in the order in which they are wanted."""
+def _holds_items(live: list[Raw], desired: list[Raw], key: str) -> bool:
+    """Whether a keyed list contains all desired items, in the desired order."""
     found = {each.get(key): each for each in live}
-    order = [each[key] for each in wanted]
-    kept = [each for each in found if each in order]
-    return kept == order and all(holds(found[each[key]], each) for each in wanted)
+    order = [each[key] for each in desired]
+    present = [each for each in found if each in order]
+    return present == order and all(holds(found[each[key]], each) for each in desired)
 
 
 def _quantity(value: Any) -> Decimal | str:
-    """Return an amount as a number: the API server writes `0.5` as `500m`."""
+    """Return a resource quantity as a number, because the API server normalizes `0.5` to `500m`."""
     found = _QUANTITY.fullmatch(str(value))
     if not found:
         return str(value)

@@ -1,4 +1,4 @@
--- A PromotionPolicy: whether it can be read. What an unreadable one matches stays shut.
+-- A PromotionPolicy: whether it can be read. Aliases that match an unreadable policy stay blocked.
 local status = obj.status
 if status == nil or status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "the operator has not looked at this spec yet"}

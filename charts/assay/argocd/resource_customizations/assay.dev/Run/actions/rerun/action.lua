@@ -58,7 +58,7 @@ end
 
 local phase = obj.status and obj.status.phase
 if phase ~= "Succeeded" and phase ~= "Failed" then
-  error("run " .. obj.metadata.name .. " goes on: it can be run again once it has ended", 0)
+  error("run " .. obj.metadata.name .. " has not finished: wait for its end before you rerun it", 0)
 end
 
 obj.spec.owner, obj.spec.rerunOf = nil, nil
