@@ -87,7 +87,7 @@ def test_all_that_is_missing_is_listed() -> None:
 def test_an_image_that_the_template_names_by_its_digest_needs_no_pod_to_be_known() -> None:
     body = known()
     body["status"]["images"] = []
-    assert "known by its name only" in said(body)
+    assert "the digest of the image of container train is unknown" in said(body)
     body["spec"]["job"]["template"]["spec"]["containers"][0]["image"] = PULLED
     assert recipe.condition(body)[0] == "True"
 
@@ -240,7 +240,7 @@ def test_a_rerun_of_a_rerun_names_the_one_that_was_given() -> None:
 def test_a_run_that_goes_on_is_not_run_again() -> None:
     body = known()
     body["status"]["phase"] = "Running"
-    with pytest.raises(ValueError, match="run sweep-0 goes on"):
+    with pytest.raises(ValueError, match="run sweep-0 has not finished"):
         recipe.rerun_body(body)
 
 

@@ -154,7 +154,7 @@ def test_an_original_that_is_gone_without_a_trace() -> None:
 def test_only_what_has_succeeded_is_compared() -> None:
     failed = judged(again(ORIGINAL, phase="Failed"))
     assert failed == ("False", "NotSucceeded", "run sweep-0 succeeded, but this run did not")
-    for phase, so in (("Failed", "has failed"), ("Running", "goes on")):
+    for phase, so in (("Failed", "has failed"), ("Running", "has not finished")):
         said = f"run sweep-0 {so}: it has no result to compare with"
         found = judged(again(ORIGINAL), ended(known(), phase=phase))
         assert found == ("Unknown", "OriginalNotSucceeded", said)
