@@ -69,10 +69,10 @@ def test_nobody_there() -> None:
 
 def test_a_store_that_does_not_answer() -> None:
     environment = {"ENDPOINT": "http://127.0.0.1:1", "ACCESS_KEY": "key", "SECRET_KEY": "hidden"}
-    with pytest.raises(checkup.Fault, match=r"the store: http://127\.0\.0\.1:1") as caught:
+    with pytest.raises(checkup.Fault, match=r"the store does not work: http://127\.0\.0\.1:1") as caught:
         checkup.check_store({f"ASSAY_STORE_{name}": value for name, value in environment.items()})
     assert "hidden" not in str(caught.value)
-    with pytest.raises(checkup.Fault, match="the store: ASSAY_STORE_ENDPOINT is not set"):
+    with pytest.raises(checkup.Fault, match="the store does not work: ASSAY_STORE_ENDPOINT is not set"):
         checkup.check_store({})
 
 
