@@ -77,7 +77,7 @@ def made(found: Raw) -> list[Raw]:
     registry, tracking = ModelCache(), TrackingCache()
     tracking.upsert_run(RUN)
     registry.upsert(found)
-    context: Any = SimpleNamespace(registry=registry, tracking=tracking)
+    context: Any = SimpleNamespace(models=registry, tracking=tracking)
     return enrolment._made(context, EXPERIMENT, Register(model="digits", pick="every"))
 
 
