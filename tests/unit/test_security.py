@@ -40,7 +40,7 @@ def test_every_policy_fails_closed_and_is_bound() -> None:
     assert bound == {(f"{item['kind']}Binding", item["metadata"]["name"]) for item in policies}  # type: ignore[index]
 
 
-#: Controllers of Kubernetes, with accounts of their own or one for all: they write owner references and pods.
+#: Controllers of Kubernetes, with accounts of their own or one for all: they write owner references, pods and Jobs.
 CONTROLLERS = {
     "system:kube-controller-manager",
     *(
@@ -48,14 +48,18 @@ CONTROLLERS = {
         for name in (
             "deployment-controller",
             "generic-garbage-collector",
+            "job-controller",
             "replicaset-controller",
             "statefulset-controller",
         )
     ),
 }
+#: Components of Kubernetes: prefixes of their names, and the group of kubelets. They write statuses of Jobs and pods
+#: and copy pod templates. docs/security.md says that Assay trusts them.
+COMPONENTS = {"system:serviceaccount:kube-system:", "system:kube-", "system:nodes"}
 
 
-def test_nobody_is_exempt_but_the_operator_and_the_controllers_by_their_names() -> None:
+def test_nobody_is_exempt_but_the_operator_and_kubernetes_itself() -> None:
     text = "\n".join(path.read_text() for path in POLICIES.glob("*.yaml"))
-    assert set(re.findall(r"system:[\w:-]+", text)) == {OPERATOR, "system:authenticated"} | CONTROLLERS
+    assert set(re.findall(r"system:[\w:-]+", text)) == {OPERATOR, "system:authenticated"} | CONTROLLERS | COMPONENTS
     assert not re.search(r"userInfo[.]groups|in request[.]userInfo", text)
