@@ -65,7 +65,8 @@ API = Page(
         *(f"planning/runs/{name}.py" for name in ("facts", "outcome", "phases", "refusals")),
         *(f"planning/runs/{name}.py" for name in ("recipe", "reproduction", "datasets")),
         *("planning/search/sweep.py", "planning/models/registration.py", "controllers/registry/enrolment.py"),
-        *(f"controllers/tracking/{name}.py" for name in ("runs", "experiments", "records", "provenance")),
+        *(f"controllers/tracking/{name}.py" for name in ("runs", "jobs", "datasets")),
+        *(f"controllers/tracking/{name}.py" for name in ("experiments", "records", "provenance")),
     ),
     frozenset(
         {
