@@ -15,6 +15,9 @@ NOT_OF_OBJECTS = {
     "controllers/health": "paths of requests",
     "controllers/tracking/kubelets": "answers of kubelets",
     "planning/runs/usage": "answers of kubelets",
+    "planning/runs/pod_security": "a run's template",
+    "controllers/scrapers": "answers to TokenReviews and SubjectAccessReviews",
+    "controllers/registry/rights": "answers to SubjectAccessReviews",
     "planning/promotion/expressions": "limits and types of expressions",
 }
 #: Kubernetes' own words that every kind has, and values that are compared.

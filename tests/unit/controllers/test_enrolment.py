@@ -31,7 +31,7 @@ RUN: Raw = {
         "ownerReferences": [{"kind": "Experiment", "name": "sweep", "uid": "uid-sweep", "controller": True}],
     },
     "spec": {"owner": "dora"},
-    "status": {"phase": "Succeeded"},
+    "status": {"phase": "Succeeded", "experimentUid": "uid-sweep"},
 }
 
 

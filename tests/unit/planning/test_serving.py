@@ -438,13 +438,6 @@ def test_a_claim_that_would_take_the_models_place_is_refused(volume: str) -> Non
         applied(found, served(), SETTINGS)
 
 
-def test_an_annotation_that_says_what_is_served_is_theirs_if_somebody_else_has_written_it() -> None:
-    found = workload()
-    template(found)["metadata"]["annotations"] = {"assay.dev/served-by": "me"}
-    with pytest.raises(CannotServe, match=r"has the annotation assay\.dev/served-by, which only the operator writes"):
-        applied(found, served(), SETTINGS)
-
-
 def test_variables_that_are_called_alike_are_theirs() -> None:
     assert applied(workload(pod=_server(env=[{"name": "MODEL_WORKERS", "value": "2"}])), served(), SETTINGS)
 

@@ -1,8 +1,9 @@
-"""Whether who has approved still holds the verb `approve`: asked of the API server each time that an alias is judged.
+"""Whether an approver still holds the verb `approve`. The API server is asked each time an alias is judged.
 
-A SubjectAccessReview knows no groups but those that it is given. An approval names the groups that the API server knew
-its giver by (policy assay-approvals). That somebody has left a group since cannot be known here; that the group has
-lost the right can. Nothing is kept: a right that was taken away counts at once.
+The question is a LocalSubjectAccessReview, which a Role can allow. It considers only the groups that it is given: those
+that the approval names, which are the groups the API server knew the approver by (policy assay-approvals). The operator
+sees when a group has lost the right, but not when the approver has left the group. Nothing is cached, so a revoked right
+counts at once.
 """
 
 from dataclasses import replace
@@ -29,7 +30,7 @@ async def judged(kube: Kube, namespace: str, alias: AliasView, view: VersionView
 
 async def _may_approve(kube: Kube, namespace: str, alias: AliasView, approval: Approval) -> bool:
     for name in (alias.alias, f"{alias.model}.{alias.alias}"):
-        review = await kube.create(ACCESS_REVIEWS, "", _review(namespace, name, approval))
+        review = await kube.create(ACCESS_REVIEWS, namespace, _review(namespace, name, approval))
         if ((review or {}).get("status") or {}).get("allowed") is True:
             return True
     return False
@@ -46,7 +47,8 @@ def _review(namespace: str, name: str, approval: Approval) -> Raw:
     groups = sorted({*approval.groups, *_implied(approval.approver)})
     return {
         "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
+        "kind": "LocalSubjectAccessReview",
+        "metadata": {"namespace": namespace},
         "spec": {"user": approval.approver, "groups": groups, "resourceAttributes": attributes},
     }
 
