@@ -2,7 +2,7 @@
 
 The question is a LocalSubjectAccessReview, which a Role can allow. It considers only the groups that it is given: those
 that the approval names, which are the groups the API server knew the approver by (policy assay-approvals). The operator
-sees when a group has lost the right, but not when the approver has left the group. Nothing is cached, so a revoked right
+sees when a group has lost the right, but not when the approver has left the group. Nothing is cached: a revoked right
 counts at once.
 """
 
