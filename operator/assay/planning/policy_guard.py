@@ -1,8 +1,8 @@
-"""Compare the admission policies that a cluster has with those that were shipped. Pure.
+"""Compare a cluster's admission policies with the shipped ones. Pure.
 
-The gate is as strong as its policies and their bindings: a policy without a binding is never asked, and one whose text
-was changed asks something else. The shipped manifests are compared field by field, after both sides have been given
-the API server's defaults.
+The gate depends on its policies and their bindings: a policy without a binding is never evaluated, and a changed policy
+enforces something else. The shipped manifests are compared field by field, after the API server's defaults have been
+added to both sides.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ KINDS = (POLICY, BINDING, MUTATING_POLICY, MUTATING_BINDING)
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one object. ``what`` is "missing" or "changed"; ``fields`` are those that differ."""
+    """The fault of one object. ``what`` is "missing" or "changed"; ``fields`` are the fields that differ."""
 
     kind: str
     name: str
@@ -29,14 +29,14 @@ class Fault:
     fields: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Say it in one sentence."""
+        """Return the fault as one sentence."""
         if self.what == "missing":
             return f"{self.kind} {self.name} is missing"
         return f"{self.kind} {self.name} was changed ({', '.join(self.fields)})"
 
 
 def least() -> list[Raw]:
-    """Return what has to exist where nobody has said what was shipped: each policy by its name, and its binding."""
+    """Return the minimum if no shipped manifests are configured: each policy by name, and its binding."""
     found: list[Raw] = []
     for name in sorted(names.ADMISSION_POLICIES):
         found.append({"kind": POLICY, "metadata": {"name": name}})
@@ -48,8 +48,8 @@ def least() -> list[Raw]:
 def faults(shipped: Iterable[Raw], found: Mapping[str, Iterable[Raw]]) -> list[Fault]:
     """Return what is missing or changed, in the order of ``shipped``.
 
-    ``found`` has the objects of the cluster by kind. An object that is being deleted counts as missing. A manifest
-    without a spec only asks for an object of its name.
+    ``found`` contains the cluster's objects by kind. An object that is being deleted counts as missing. A manifest
+    without a spec requires only an object of that name.
     """
     known = {(kind, each["metadata"]["name"]): each for kind, bodies in found.items() for each in bodies}
     return [fault for each in shipped if (fault := _fault(each, known))]
@@ -68,14 +68,14 @@ def _fault(shipped: Raw, known: Mapping[_Identity, Raw]) -> Fault | None:
 
 
 def _defaulted(kind: str, spec: Raw) -> Raw:
-    """Return a spec with what the API server adds to it, so that equal specs are equal values."""
+    """Return a spec with the API server's defaults, so that equivalent specs are equal values."""
     full = dict(spec)
     matching = "matchResources" if kind in (BINDING, MUTATING_BINDING) else "matchConstraints"
     if full.get(matching):
         full[matching] = _matching(full[matching])
     if kind in (POLICY, MUTATING_POLICY):
         full = {"failurePolicy": "Fail", **full}
-    # A field that is empty says the same as one that is left out.
+    # An empty field means the same as an omitted one.
     return {key: value for key, value in full.items() if value not in (None, [], {})}
 
 

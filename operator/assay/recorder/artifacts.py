@@ -1,7 +1,7 @@
-"""Uploads the files of /assay/artifacts: settled ones while training goes on, all of them at the end.
+"""Upload the files of /assay/artifacts: unchanged files during the training, all files at the end.
 
-A file counts as recorded when it was the same before and after it was read. Small files go in parallel,
-large ones one by one in parallel parts, so that memory stays bounded.
+A file counts as recorded if it is the same before and after the read. Small files are uploaded in parallel, large
+files one by one in parallel parts, so that memory stays bounded.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _TRIES = 3
 
 
 class Store(Protocol):
-    """What carries out requests, however often that takes."""
+    """Executes requests, with as many retries as necessary."""
 
     def attempt(self, request: Callable[[Any], T]) -> T:
-        """The result of the request. Raises StoreError for what no repetition mends, and GaveUp."""
+        """Return the result of the request. Raises StoreError for permanent failures, and GaveUp."""
         ...
 
 
 class Artifacts:
-    """The artifacts of one pod. `sweep` and `finish` are for one thread; the figures for any."""
+    """The artifacts of one pod. Call `sweep` and `finish` from one thread, `counts` and `files` from any."""
 
     def __init__(
         self,
@@ -55,17 +55,17 @@ class Artifacts:
         self._store = store
         self._lock = threading.Lock()
         self._last = Listing()
-        self._failed: dict[str, tuple[Signature, str]] = {}  # what was refused, and as what file it was
+        self._failed: dict[str, tuple[Signature, str]] = {}  # refused files: their signature, and the reason
 
     def sweep(self) -> None:
-        """Upload the files that have not changed since the sweep before."""
+        """Upload the files that have not changed since the previous sweep."""
         listing = scan(self._folder, MAX_FILES)
         debounced = [p for p, found in self._outdated(listing) if self._last.files.get(p) == found]
         self._last = listing
         self._upload_all(self._within_limits(debounced))
 
     def finish(self) -> None:
-        """Upload whatever is not in the store as it is now."""
+        """Upload every file whose current content is not in the store."""
         self._failed.clear()
         for _ in range(_TRIES):
             self._last = scan(self._folder, MAX_FILES)
@@ -75,19 +75,19 @@ class Artifacts:
             self._upload_all(self._within_limits(outdated))
 
     def counts(self) -> tuple[int, int]:
-        """How many artifacts are in the store, and their bytes."""
+        """Return the number of artifacts in the store, and their bytes."""
         with self._lock:
             sizes = [recorded.signature.size for recorded in self._ledger.recorded.values()]
         return len(sizes), sum(sizes)
 
     def files(self) -> list[tuple[str, int, str]]:
-        """Path relative to the pod's prefix, size and sha256 of what is in the store."""
+        """Return path relative to the pod's prefix, size and sha256 of each artifact in the store."""
         with self._lock:
             recorded = sorted(self._ledger.recorded.items())
         return [(layout.artifact_path(path), found.signature.size, found.sha256) for path, found in recorded]
 
     def missing(self) -> list[tuple[str, str]]:
-        """Path and reason of what could not be recorded, as of the last look."""
+        """Return path and reason of each file that could not be recorded, as of the last scan."""
         reasons = dict(self._last.refused)
         for path in self._ledger.uncertain:
             gone = path not in self._last.files
@@ -103,7 +103,7 @@ class Artifacts:
                 yield path, found
 
     def _within_limits(self, paths: list[str]) -> list[str]:
-        """Return those of the paths for which there is room. Of the others it is remembered why they are left out."""
+        """Return the paths for which there is room. Remember why the others are left out."""
         with self._lock:
             sizes = {path: found.signature.size for path, found in self._ledger.recorded.items()}
         total, chosen = sum(sizes.values()), []
@@ -131,24 +131,24 @@ class Artifacts:
                 self._upload(path)
 
     def _upload(self, path: str) -> None:
-        """Upload one file, or remember why it cannot be."""
+        """Upload one file, or remember why it cannot be uploaded."""
         signature = self._last.files[path]
         try:
             key = layout.key(self._prefix, layout.artifact_path(path))
             self._record(path, key)
         except FileNotFoundError:
-            pass  # gone since it was listed; what was recorded of it stays
+            pass  # deleted since the scan; what was recorded of it stays
         except GaveUp:
             raise
         except (SourceChanged, UploadLost):
-            pass  # sent again from the start with the next sweep
+            pass  # the next sweep uploads it again from the start
         except (SourceError, NotAFileError, ValueError) as error:
             self._failed[path] = (signature, str(error))
         except StoreError as error:
             self._failed[path] = (signature, f"the store refuses it: {error}")
 
     def _record(self, path: str, key: str) -> None:
-        from assay.store.upload import upload  # not needed before there is an artifact
+        from assay.store.upload import upload  # not needed until there is an artifact
 
         fd = open_file(self._folder, path)
         with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 (a descriptor has no path)

@@ -1,7 +1,8 @@
-"""One life of the recorder: watch and ship until the end is asked for, then finish within the grace period.
+"""One process of the recorder: watch and ship until SIGTERM, then finish within the grace period.
 
-Three threads: this one reads metrics and commits parts, one ships parts and summaries, one uploads artifacts.
-The manifest is written last and only here, only after SIGTERM, and only when everything else is in the store.
+Four threads: the main one reads metrics and commits parts, one ships parts and summaries, one uploads artifacts, and
+one captures the environment. The manifest is written last, only by the main thread, only after SIGTERM, and only when
+everything else is in the store.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from assay.store.errors import StoreError, UploadLost
 from assay.store.limits import MAX_DATASETS_BYTES
 
 POLL_SECONDS = 0.5
-_PARTS_AT_FULL_RATE = 200  # each so many parts slow the commits down by one flush interval …
+_PARTS_AT_FULL_RATE = 200  # the commit interval grows by one flush interval per this many parts …
 _LONGEST_COMMIT_SECONDS = 60.0  # … up to this
 _PROGRESS_SECONDS = 300.0
 _DATASETS = "datasets"  # below the spool, where planning.datasets mounts it for the fetch
-_ENVIRONMENT_PATIENCE = 5.0  # for an image that is still being read at the end
-_SILENT_FLUSHES = 10  # after so many flush intervals a summary goes out even if it says nothing new
-_SCAN_SHARE = 50  # a scan of the artifacts may take one part in so many of the time
+_ENVIRONMENT_PATIENCE = 5.0  # wait for an image that is still being read at the end
+_SILENT_FLUSHES = 10  # after this many flush intervals a summary is sent even without changes
+_SCAN_SHARE = 50  # scans of the artifacts may take at most 1/50 of the time
 
 
 class Session:
-    """Everything that one process of the recorder does."""
+    """One process of the recorder."""
 
     def __init__(
         self, settings: Settings, log: Log, ended: Callable[[float], bool], leave: Callable[[int], object]
@@ -58,7 +59,7 @@ class Session:
         self._failure: BaseException | None = None
 
     def run(self) -> int:
-        """Record until the end. 0 when the manifest is in the store, else 1."""
+        """Record until the end. Return 0 if the manifest is in the store, else 1."""
         if self._spool.finished:
             self._log.info("the record is complete already")
             return 0
@@ -66,7 +67,7 @@ class Session:
         self._watch()
         return self._finish()
 
-    # While training goes on.
+    # During the training.
 
     def _prepare(self) -> None:
         settings = self._settings
@@ -74,7 +75,7 @@ class Session:
         self._make_folder(str(folder))
         self._stream = MetricsStream(settings.directory / FILE, self._spool, settings.part_bytes)
         self._state = self._stream.state
-        with suppress(OSError):  # a full disk; the first commit will tell
+        with suppress(OSError):  # a full disk; the first commit reports it
             self._spool.save(self._state)
         self._artifacts = Artifacts(
             folder,
@@ -104,7 +105,7 @@ class Session:
         self._log.info("recording", **again)
 
     def _make_folder(self, folder: str) -> None:
-        """Make the folder that training writes to, for whatever user it runs as."""
+        """Create the folder that the training writes to, for any user it runs as."""
         try:
             if not os.path.lexists(folder):
                 os.mkdir(folder)  # noqa: PTH102 (mode and owner are set below)
@@ -137,15 +138,15 @@ class Session:
             raise self._failure
 
     def _commit_interval(self) -> float:
-        """Seconds between commits: more and more of them in a long run, so that parts stay few."""
+        """Return the seconds between commits. They increase in a long run, so that there are few parts."""
         flush = self._settings.flush_seconds
         slower = flush * (1 + len(self._state.parts) // _PARTS_AT_FULL_RATE)
         return max(flush, min(slower, _LONGEST_COMMIT_SECONDS))
 
     def _offer_summary(self, again: bool) -> bool:
-        """Hand over new parts, and a summary when it says something new, or ``again``. Whether there was a summary.
+        """Offer new parts, and a summary if it has changed or ``again`` is set. Return whether a summary was offered.
 
-        Its time says until when everything is in the store: without it, silence could be a store that is away.
+        The summary's time says until when everything is in the store. Without it, silence could mean an outage.
         """
         summary = records.summary(self._state, self._artifacts.counts(), self._connection.fault)
         changed = {**summary, "updated": ""} != {**self._offered, "updated": ""}
@@ -155,7 +156,7 @@ class Session:
         return offered is not None
 
     def _collect(self) -> None:
-        """The work of the artifacts' thread."""
+        """Main function of the artifacts thread."""
         pause = self._settings.settle_seconds
         while not self._ending.wait(pause):
             began = time.thread_time()
@@ -164,12 +165,12 @@ class Session:
         self._artifacts.finish()
 
     def _look_around(self) -> None:
-        """The work of the environment's thread. It may fail or hang: the end does without it."""
+        """Main function of the environment thread. It may fail or hang; the end does not depend on it."""
         with suppress(StoreError):
             self._environment.run()
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Run a thread's work; its failure is the session's failure."""
+        """Run a thread's work; its failure becomes the session's failure."""
         try:
             work()
         except BaseException as error:
@@ -197,7 +198,7 @@ class Session:
         return 0
 
     def _complete(self) -> None:
-        """Everything that is left to do, the manifest last."""
+        """Do all remaining work and write the manifest last."""
         self._stage = "reading the rest of the metrics"
         missing = self._read_rest()
         self._shipper.offer(None)
@@ -215,7 +216,7 @@ class Session:
         self._write_records(files, missing)
 
     def _read_rest(self) -> records.Missing:
-        """Read metrics.jsonl to its end. Gives what is missing because of that."""
+        """Read metrics.jsonl to its end. Return what is missing from it."""
         stream = self._stream
         while stream.poll(final=True) and self._failure is None:
             pass
@@ -225,7 +226,7 @@ class Session:
         return [(FILE, stream.problem)] if stream.problem else []
 
     def _compact(self) -> tuple[records.Files, records.Missing]:
-        """Write and upload metrics.parquet. The parts hold the same points, so that a record without it is complete."""
+        """Write and upload metrics.parquet. The parts hold the same points, so a record without it is complete."""
         target = self._settings.spool / layout.PARQUET
         if self._state.evicted:
             return [], [(layout.PARQUET, "the recorder's disk was too small to keep the points for it")]
@@ -242,18 +243,18 @@ class Session:
         return [(layout.PARQUET, *self._upload(target, layout.PARQUET))], []
 
     def _datasets(self) -> records.Files:
-        """Upload what the fetch says of the data sets. The training cannot have written it: the spool is ours."""
+        """Upload the fetch's report on the data sets. The training cannot write it: it does not mount the spool."""
         try:
             data = (self._settings.spool / _DATASETS / layout.DATASETS).read_bytes()
         except OSError:
-            return []  # there are none
+            return []  # no data sets
         if len(data) > MAX_DATASETS_BYTES:
             return []
         self._shipper.put(layout.DATASETS, data, "application/json")
         return [(layout.DATASETS, len(data), hashlib.sha256(data).hexdigest())]
 
     def _upload(self, file: Path, path: str) -> tuple[int, str]:
-        """Put a file of our own into the store. Gives its size and sha256."""
+        """Upload one of the recorder's own files. Return its size and sha256."""
         from assay.store.upload import upload
 
         key = layout.key(self._settings.prefix, path)
@@ -262,12 +263,12 @@ class Session:
                 return upload(self._connection.attempt, key, source, file.stat().st_size)
 
     def _describe(self) -> records.Files:
-        """Ship environment.json, unless its thread has done so."""
+        """Ship environment.json unless its thread has done so. Return its entry."""
         data = self._environment.finish(min(_ENVIRONMENT_PATIENCE, self._settings.finish_seconds / 4))
         return [(layout.ENVIRONMENT, len(data), hashlib.sha256(data).hexdigest())]
 
     def _write_records(self, files: records.Files, missing: records.Missing) -> None:
-        """The last two objects: the final summary, then the manifest."""
+        """Write the last two objects: the final summary, then the manifest."""
         final = records.summary(self._state, self._artifacts.counts(), "")
         data = dump(final)
         self._shipper.put(layout.SUMMARY, data, "application/json")
@@ -279,7 +280,7 @@ class Session:
         ]
         manifest = dump(records.manifest(self._state, sorted(files), missing, final))
         self._shipper.put(layout.MANIFEST, manifest, "application/json")
-        with suppress(OSError):  # a restart would only write the same again
+        with suppress(OSError):  # a restart would only write the same objects again
             self._spool.mark_finished()
 
     def _too_late(self) -> None:

@@ -1,4 +1,4 @@
-"""What the operator tells the recorder, through the environment of its container."""
+"""Settings that the operator passes to the recorder through the environment of its container."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
 
 
 class SettingsError(ValueError):
-    """A variable is missing or wrong. The message names it."""
+    """A variable is missing or invalid. The message names it."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where to read, where to write, and how often. Sizes in bytes, times in seconds."""
+    """Paths, intervals and limits of the recorder. Sizes in bytes, times in seconds."""
 
     pod: str
     prefix: str
     directory: Path
     spool: Path
     credentials: Path
-    #: The training container's image, where the pod has it mounted; and what the operator says of that container.
+    #: Where the pod mounts the training container's image, and the operator's description of that container.
     image: Path = Path("/image")
     training: str = ""
     node: str = ""
@@ -32,13 +32,13 @@ class Settings:
     part_bytes: int = 4 << 20
     settle_seconds: float = 5.0
     grace_seconds: float = 30.0
-    #: How many artifacts are recorded, and how many bytes of them.
+    #: Maximum number and total bytes of recorded artifacts.
     max_files: int = MAX_RUN_FILES
     max_bytes: int = MAX_RUN_BYTES
 
     @property
     def finish_seconds(self) -> float:
-        """How long the end may take: the pod's grace period less a margin to say that it was not enough."""
+        """Time limit for the end: the pod's grace period minus a margin to report that it was too short."""
         return self.grace_seconds - min(5.0, max(0.5, 0.1 * self.grace_seconds))
 
     @classmethod

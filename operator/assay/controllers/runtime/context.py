@@ -1,4 +1,4 @@
-"""What every reconciler needs: the API, the store, the cache, the queue and the configuration."""
+"""Shared state of all reconcilers: API client, store, caches, queue and configuration."""
 
 import asyncio
 from collections import defaultdict
@@ -26,7 +26,7 @@ from assay.store.aio import AsyncStore
 
 @dataclass
 class Context:
-    """One operator process."""
+    """State of one operator process."""
 
     settings: Settings
     kube: Kube
@@ -36,40 +36,40 @@ class Context:
     queue: WorkQueue
     events: Events
     audit: Auditor
-    #: For copies of models, which take long: they must not keep others waiting.
+    #: For copies of models, which take long and must not delay other requests.
     copies: AsyncStore
-    #: What reads the logs of their pods.
+    #: Reads the logs of training pods.
     logs: LogReader = field(init=False)
-    #: Whether nodes can mount images, and what their containers use.
+    #: Whether nodes can mount images, and the resource usage of their containers.
     nodes: Nodes = field(init=False)
     kubelets: Kubelets = field(init=False)
     usage: Usage = field(init=False)
-    #: UIDs of runs whose live summary is to be read at their next reconcile.
+    #: UIDs of runs whose live summary is read at their next reconcile.
     observe: set[str] = field(default_factory=set)
-    #: Takes in an object of the registry that was read or written, as the watches do: what they bring later is no news.
+    #: Upserts a registry object that was read or written, so that a later watch event of the same version is ignored.
     ingest: Callable[[dict[str, Any]], object] = field(default=lambda _: None)
-    #: Seconds in which changes of many runs fall together into one reconcile of their experiment.
+    #: Seconds over which changes of many runs are debounced into one reconcile of their experiment.
     debounce: float = 0.2
 
-    #: The operator's keys, as they are in their files now.
+    #: The operator's keys, as currently in their files.
     keys: Keys = field(default_factory=Keys)
-    #: UIDs of versions whose signature is not what their status says.
+    #: UIDs of versions whose signature does not match their status.
     unverified: set[str] = field(default_factory=set)
-    #: How far each workload is with what it was given last.
+    #: Rollout of each workload for the version that it was given last.
     rollouts: dict[Key, Rollout] = field(default_factory=dict)
     #: The version that each workload was given last, and when.
     began: dict[Key, tuple[int, datetime]] = field(default_factory=dict)
-    #: Since when the rules of each alias are what they are.
+    #: When the rules of each alias last changed.
     calm: Calm = field(default_factory=Calm)
     _locks: defaultdict[tuple[str, str], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     def lock(self, namespace: str, model: str) -> asyncio.Lock:
-        """Return what is held while a number of the model is allocated, or one of its aliases moves."""
+        """Return the lock to hold while a version number of the model is allocated or one of its aliases moves."""
         return self._locks[namespace, model]
 
     @staticmethod
     async def gather(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-        """Do all of it, and then raise the first failure: one bad object must not stop its siblings."""
+        """Await all of it, then raise the first failure: one bad object must not stop its siblings."""
         results = await asyncio.gather(*work, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -77,5 +77,5 @@ class Context:
 
 
 def now() -> datetime:
-    """Return the present time in UTC to the second, the precision of Kubernetes' times."""
+    """Return the current time in UTC, truncated to seconds as in Kubernetes' timestamps."""
     return datetime.now(UTC).replace(microsecond=0)

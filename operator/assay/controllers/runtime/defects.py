@@ -1,7 +1,7 @@
-"""Says in an object's status that it cannot be reconciled, and why: nobody reads an operator's log to find out.
+"""Report in an object's status that it cannot be reconciled, and why: users do not read the operator's log.
 
-The condition `Stalled` is True while that is so. Whoever reconciles the object writes its conditions anew once it can,
-and so takes this one away. What passes by itself is left to the reconcilers: they say it in their own words.
+The condition `Stalled` is True while reconciling fails. The next successful reconcile rewrites the conditions and so
+removes it. Transient failures are left to the reconcilers, which report them in their own words.
 """
 
 import logging
@@ -31,7 +31,7 @@ _MAX_MESSAGE = 1000
 
 
 def passes(error: BaseException) -> bool:
-    """Whether a failure is of the moment, and not of the object."""
+    """Whether a failure is transient and not caused by the object."""
     if isinstance(error, ApiError):
         return not error.permanent
     return isinstance(error, Requeue | StoreUnavailable)
@@ -57,7 +57,7 @@ def stalled(body: Raw, error: BaseException, at: datetime) -> Raw:
 
 
 async def report(context: Context, key: Key, error: BaseException) -> None:
-    """Say in the status of an object why it cannot be reconciled. Never raises: what has failed is the news."""
+    """Write to an object's status why it cannot be reconciled. Never raises: the original error is what matters."""
     resource = _RESOURCES.get(key.kind)
     body = _known(context, key)
     if resource is None or body is None or passes(error):

@@ -1,4 +1,4 @@
-"""What is seen is taken into the cache, and what that concerns is put into the queue. Nothing is done here."""
+"""Event handlers: update the caches from watches and listings, and enqueue the affected objects."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import place, run_key
 
 DELETED_RUN, DELETED_VERSION, DELETED_POLICY = "DeletedRun", "DeletedVersion", "DeletedPolicy"
-#: What of a namespace decides about its aliases.
+#: The annotations of a namespace that affect its aliases.
 _TELLING = (names.ANNOTATION_OPEN,)
 
 
 class EventHandlers:
-    """Turns what watches and listings show into keys of the work queue."""
+    """Turns objects from watches and listings into keys of the work queue."""
 
     def __init__(self, context: Context, read_logs: Callable[[Raw], None] = lambda _: None) -> None:
         self._context = context
@@ -43,7 +43,7 @@ class EventHandlers:
         }
 
     def everything(self) -> None:
-        """Queue all that may have something to do, once everything is known."""
+        """Enqueue every object that may need a reconcile. Call it after the caches are filled."""
         tracking, registry = self._context.tracking, self._context.models
         for experiment in tracking.experiments.values():
             self._add(Key(names.EXPERIMENT, *place(experiment)))
@@ -54,11 +54,11 @@ class EventHandlers:
                 self._add(key_of(body))
 
     def ingest(self, body: Raw) -> None:
-        """Take in an object that exists or has changed."""
+        """Upsert an object that was created or changed."""
         self._saw[body["kind"]](body)
 
     def forget(self, body: Raw) -> None:
-        """Take in that an object was deleted."""
+        """Remove a deleted object."""
         self._lost[body["kind"]](body)
 
     # Tracking
@@ -159,7 +159,7 @@ class EventHandlers:
             self._enqueue_followers(known)
 
     def _enqueue_blocked(self, *aliases: Raw | None) -> None:
-        """Wake the versions that an alias points to or pointed to."""
+        """Enqueue the versions that an alias points to or pointed to."""
         for alias in aliases:
             if alias is None:
                 continue
@@ -174,13 +174,13 @@ class EventHandlers:
             self._add(key_of(body))
 
     def _enqueue_soaking(self, alias: Raw) -> None:
-        """Wake the model's other aliases: a policy may ask that a version has held this one for a time."""
+        """Enqueue the model's other aliases: a policy may require that a version has held this alias for some time."""
         for body in self._context.models.aliases_of(alias["metadata"]["namespace"], alias["spec"]["model"]):
             if body["metadata"]["name"] != alias["metadata"]["name"]:
                 self._add(key_of(body))
 
     def _enqueue_aliases(self, namespace: str, model: str = "", wanted: int | None = None) -> None:
-        """Wake all aliases, those of a model, or those that want one version of it."""
+        """Enqueue all aliases, the aliases of a model, or those that request one version of it."""
         for body in self._context.models.aliases_of(namespace, model):
             if wanted in (None, body["spec"]["version"]):
                 self._add(key_of(body))
@@ -222,7 +222,7 @@ class EventHandlers:
             self._enqueue_alias(known, asks_for(known))
 
     def _enqueue_carried(self, before: Raw) -> None:
-        """Wake the version that a workload carried: perhaps nobody needs it any more."""
+        """Enqueue the version that a workload carried: it may be unused now."""
         carried = carries(before)
         if carried is not None:
             self._add(Key(names.MODEL_VERSION, *version_place(before["metadata"]["namespace"], *carried)))
@@ -232,7 +232,7 @@ class EventHandlers:
             self._add(Key(names.MODEL_ALIAS, *alias_place(workload["metadata"]["namespace"], *asked)))
 
     def ingest_namespace(self, body: Raw) -> None:
-        """A namespace's annotations say what its aliases need."""
+        """Update a namespace's annotations, and enqueue its aliases if they changed."""
         namespaces, name = self._context.models.namespaces, body["metadata"]["name"]
         annotations = body["metadata"].get("annotations") or {}
         telling = {key: annotations[key] for key in _TELLING if key in annotations}

@@ -1,6 +1,6 @@
-"""Keeps an eye on the admission policies: what was shipped has to be there, bound, and unchanged.
+"""Watch the admission policies: all shipped policies must be present, bound and unchanged.
 
-The operator decides nothing by them, for they hold while it is down. It says when they no longer do: in ``/readyz``, in
+The operator does not enforce the policies; they hold while it is down. It reports faults in ``/readyz``, in
 ``assay_admission_policies_faulty``, and in its log.
 """
 
@@ -30,9 +30,9 @@ _SHOWN = 5
 
 
 def read(file: str) -> list[Raw]:
-    """Return the manifests that were shipped; the least that there has to be when no file is named.
+    """Return the shipped manifests; without a file, the minimum that must exist.
 
-    Raises ConfigError for a file that cannot be read, or holds something else.
+    Raises ConfigError if the file cannot be read or contains no admission policies.
     """
     if not file:
         return policy_guard.least()
@@ -47,11 +47,11 @@ def read(file: str) -> list[Raw]:
 
 
 class PolicyWatch:
-    """Compares, and remembers what it has said: while the API server does not answer, nothing new is known.
+    """Compares the policies and remembers the last result, which is kept while the API server does not answer.
 
-    ``file`` is read each time: an upgrade of the chart replaces it.
+    ``file`` is read each time, because an upgrade of the chart replaces it.
 
-    ``required``: whether the gauge shows what is wrong. Who installs no policies on purpose needs no alert.
+    ``required`` decides whether the gauge shows faults. A cluster without policies on purpose needs no alert.
     """
 
     def __init__(self, kube: Kube, file: str, *, required: bool) -> None:
@@ -62,7 +62,7 @@ class PolicyWatch:
         self._looked = False
 
     async def look(self) -> str:
-        """Return what is wrong with the policies, "" when they are as shipped. Never raises."""
+        """Return what is wrong with the policies; "" if they are as shipped. Never raises."""
         try:
             shipped = read(self._file)
             kinds = sorted({each["kind"] for each in shipped})

@@ -1,6 +1,6 @@
-"""Whether a namespace may have records that bear its name: not those of an earlier namespace of the same name.
+"""Refuse records of an earlier namespace to a new namespace of the same name.
 
-Asked wherever the operator reads a record for somebody: data sets, artifacts of versions, runs that are gone, and
+The check runs wherever the operator reads a record for somebody: data sets, artifacts of versions, deleted runs, and
 registered models.
 """
 
@@ -17,10 +17,10 @@ from assay.store.tenancy import TooManyRecords
 
 
 async def refusal(context: Context, namespace: str, uris: Iterable[str]) -> str:
-    """Return why a namespace may not have one of these, "" when it may have all. Raises ApiError and StoreError.
+    """Return why a namespace may not have one of these URIs; "" if it may have all. Raises ApiError and StoreError.
 
-    Addresses that do not bear the namespace's name are judged elsewhere. What the platform team has named in the
-    namespace's annotation assay.dev/allowed-prefixes may be as old as it likes.
+    URIs that do not contain the namespace's name are checked elsewhere. Prefixes that the platform team has listed in
+    the namespace's annotation assay.dev/allowed-prefixes may be of any age.
     """
     bucket = context.settings.store.bucket
     own = [uri for uri in uris if _is_own(uri, namespace, bucket)]

@@ -1,7 +1,7 @@
-"""What the watches have shown: the operator's only cache.
+"""In-memory cache of experiments, runs, Jobs and pods, filled from watches.
 
-Bodies are kept of experiments and of runs that have not ended; of everything else only facts. It is filled before
-the first reconcile and again from the API after a restart; nothing in it needs to be saved.
+It keeps full objects only for experiments and for unfinished runs, and only facts for everything else. It is filled
+before the first reconcile and rebuilt from the API after a restart, so nothing in it is persisted.
 """
 
 from collections import defaultdict
@@ -26,9 +26,9 @@ def place(body: Raw) -> Place:
 
 
 def _run_of(child: Raw) -> Place | None:
-    """Return (namespace, UID) of the Run that a Job or pod says it belongs to.
+    """Return (namespace, UID) of the Run that a Job or pod claims to belong to.
 
-    Of the Jobs that say so only the one counts that the operator made, and of the pods those that this Job controls.
+    The claim alone does not count: only the Job that the operator created counts, and only the pods that it controls.
     """
     metadata = child["metadata"]
     uid = str((metadata.get("labels") or {}).get(names.LABEL_RUN_UID, ""))
@@ -45,35 +45,35 @@ def run_key(child: Raw) -> Key:
 
 
 class TrackingCache:
-    """Objects by place or UID. Every method is cheap and synchronous; there is one event loop."""
+    """Objects by place or UID. All methods are cheap and synchronous; there is only one event loop."""
 
     def __init__(self) -> None:
         self.experiments: dict[Place, Raw] = {}
         self.experiments_by_uid: dict[str, Raw] = {}
-        #: Runs that have not ended.
+        #: Unfinished runs, and ended runs that still have credentials.
         self.active_runs: dict[Place, Raw] = {}
-        #: Runs that have ended and need nothing more, by UID.
+        #: Ended runs that need no more work, by UID.
         self.ended_runs: dict[str, EndedRun] = {}
-        #: Runs that were deleted before they ended, until their pods are gone.
+        #: Runs that were deleted before they ended, until their records are closed.
         self.deleted_runs: dict[str, Raw] = {}
         self._phases: dict[str, str] = {}
         self._identities: dict[str, dict[str, Raw]] = {names.RUN: {}, "Job": {}, "Pod": {}}
         self._seen = SeenVersions()
-        #: By UID of the Run: its newest pod, and when the recorder of that was heard of last.
+        #: By UID of the Run: its newest pod, and the time of that pod's last recorder report.
         self._heard: dict[str, tuple[str, datetime]] = {}
         self._runs: defaultdict[str, dict[str, RunFacts]] = defaultdict(dict)
-        #: By UID of the Run: the UID of the Experiment that it was made for.
+        #: By UID of the Run: the UID of the Experiment that it was created for.
         self._experiment_of: dict[str, str] = {}
-        #: By UID of the Run: the UID of the Job that the operator made, as a status has it or as it was just created.
+        #: By UID of the Run: the UID of the Job that the operator created, from a status or a create response.
         self._made: dict[str, str] = {}
-        #: By namespace and UID of the Run, then by UID of the Job: all that say they are that run's.
+        #: By namespace and UID of the Run, then by UID of the Job: all Jobs that claim to belong to that run.
         self._jobs: defaultdict[Place, dict[str, JobFacts]] = defaultdict(dict)
         self._pods: defaultdict[Place, dict[str, PodFacts]] = defaultdict(dict)
 
     # Experiments and runs
 
     def upsert_experiment(self, body: Raw) -> bool:
-        """Take in an Experiment as it is now; False when that is no news."""
+        """Upsert an Experiment; return False if this version is not new."""
         if not self._seen.is_news(body):
             return False
         self.experiments[place(body)] = body
@@ -81,7 +81,7 @@ class TrackingCache:
         return True
 
     def forget_experiment(self, body: Raw) -> None:
-        """Forget a deleted Experiment."""
+        """Remove a deleted Experiment."""
         self._seen.forget(body["metadata"]["uid"])
         self.experiments_by_uid.pop(body["metadata"]["uid"], None)
         known = self.experiments.get(place(body))
@@ -89,7 +89,7 @@ class TrackingCache:
             del self.experiments[place(body)]
 
     def upsert_run(self, body: Raw) -> bool:
-        """Take in a Run as it is now; False when that is no news."""
+        """Upsert a Run; return False if this version is not new."""
         if not self._seen.is_news(body):
             return False
         uid, facts = body["metadata"]["uid"], run_facts(body)
@@ -111,7 +111,7 @@ class TrackingCache:
         return True
 
     def forget_run(self, body: Raw) -> None:
-        """Forget a deleted Run; one that had not ended is kept among the deleted until its record is closed."""
+        """Remove a deleted Run. An unfinished one stays in ``deleted_runs`` until its record is closed."""
         uid = body["metadata"]["uid"]
         self._identities[names.RUN].pop(uid, None)
         self._runs[self._experiment_of.pop(uid, "")].pop(uid, None)
@@ -128,30 +128,30 @@ class TrackingCache:
             self._made.pop(uid, None)
 
     def close_run(self, uid: str) -> None:
-        """Forget a deleted Run whose record is closed."""
+        """Remove a deleted Run whose record is closed."""
         self.deleted_runs.pop(uid, None)
         self._made.pop(uid, None)
 
-    # Who belongs to whom
+    # Ownership
 
     def made(self, run: Raw, experiment: Raw) -> None:
-        """Take in that the operator has just created a Run for an Experiment."""
+        """Note that the operator has just created a Run for an Experiment."""
         self._experiment_of[run["metadata"]["uid"]] = experiment["metadata"]["uid"]
 
     def experiment_uid(self, run: Raw) -> str:
-        """Return the UID of the Experiment that a Run was made for, "" for a run of its own."""
+        """Return the UID of the Experiment that a Run was created for; "" for a standalone run."""
         return self._experiment_of.get(run["metadata"]["uid"], "")
 
     def experiment_of(self, run: Raw) -> Raw | None:
-        """Return the Experiment that a Run was made for, as far as it is known."""
+        """Return the Experiment that a Run was created for; None if there is none or it is not cached."""
         return self.experiments_by_uid.get(self.experiment_uid(run))
 
     def _owner_of(self, run: Raw) -> str:
-        """Return the UID of the Experiment that a Run was made for. It is found out once, and never changes."""
+        """Return the UID of the Experiment that a Run was created for. Once determined, it never changes."""
         uid = run["metadata"]["uid"]
         if uid not in self._experiment_of:
             claimed = belonging.claimed_experiment(run)
-            # The status is the operator's word, also for an experiment that is gone.
+            # The operator wrote the status, so it is trusted even if the experiment is gone.
             noted = bool((run.get("status") or {}).get("experimentUid"))
             known = self.experiments_by_uid.get(claimed)
             if claimed and ((noted and known is None) or belonging.belongs(run, known)):
@@ -159,38 +159,38 @@ class TrackingCache:
         return self._experiment_of.get(uid, "")
 
     def launched(self, run: Raw, job: Raw) -> None:
-        """Take in a Job that the operator has just created for a Run."""
+        """Upsert a Job that the operator has just created for a Run."""
         self._made[run["metadata"]["uid"]] = job["metadata"]["uid"]
         self.upsert_job(job)
 
     def abandon_job(self, run: Raw) -> None:
-        """Forget which Job is a Run's: another one is to be created."""
+        """Forget which Job belongs to a Run, so that another one is created."""
         self._made.pop(run["metadata"]["uid"], None)
 
     def record_report(self, run: Raw, pod: str, said: datetime | None, now: datetime) -> None:
-        """Take in when the recorder of a Run's newest pod has said something last, None when nothing can be read.
+        """Note the time of the last report of the recorder in a Run's newest pod; None if no report can be read.
 
-        One that has said nothing yet counts from when it was asked for the first time; none is ahead of our clock.
+        Until its first report, a recorder counts from the first request. Times ahead of our clock are capped.
         """
         heard_of, known = self._heard.get(run["metadata"]["uid"], ("", now))
         since = known if heard_of == pod else now
         self._heard[run["metadata"]["uid"]] = pod, min(said, now) if said else since
 
     def last_report(self, run: Raw, pod: str) -> datetime | None:
-        """Return when the recorder of a pod was heard of last, None when nobody has asked."""
+        """Return the time of the last report of a pod's recorder; None if nobody has requested one."""
         heard_of, known = self._heard.get(run["metadata"]["uid"], ("", None))
         return known if heard_of == pod else None
 
     def runs_of(self, experiment: str, but: Collection[str] = ()) -> list[RunFacts]:
-        """Return the facts of all Runs of an Experiment, given its UID, but for those with some UIDs."""
+        """Return the facts of all Runs of an Experiment, given its UID, except the UIDs in ``but``."""
         return [facts for uid, facts in self._runs.get(experiment, {}).items() if uid not in but]
 
     def has_run(self, experiment: str, uid: str) -> bool:
-        """Whether a Run of an Experiment still exists, as far as was seen."""
+        """Whether a Run of an Experiment still exists, according to the cache."""
         return uid in self._runs.get(experiment, {})
 
     def forget_experiment_runs(self, experiment: str) -> None:
-        """Drop the empty table of an experiment that is gone."""
+        """Drop the empty table of a deleted experiment."""
         if not self._runs.get(experiment):
             self._runs.pop(experiment, None)
 
@@ -199,7 +199,7 @@ class TrackingCache:
         return list(self._phases.values())
 
     def known(self, kind: str) -> dict[str, Raw]:
-        """Return everything of a kind by UID, as bodies that have at least their identity."""
+        """Return all objects of a kind by UID; each body has at least its identity."""
         if kind == names.EXPERIMENT:
             return dict(self.experiments_by_uid)
         return dict(self._identities[kind])
@@ -207,7 +207,7 @@ class TrackingCache:
     # Children
 
     def upsert_job(self, body: Raw) -> bool:
-        """Take in a Job as it is now; False when nothing that matters is new."""
+        """Upsert a Job; return False if no relevant fact changed."""
         run = _run_of(body)
         if not run or controller_uid(body, names.RUN) != run[1] or not self._seen.is_news(body):
             return False
@@ -218,7 +218,7 @@ class TrackingCache:
         return facts != known
 
     def forget_job(self, body: Raw) -> None:
-        """Forget a deleted Job."""
+        """Remove a deleted Job."""
         uid, run = body["metadata"]["uid"], _run_of(body)
         self._seen.forget(uid)
         self._identities["Job"].pop(uid, None)
@@ -228,12 +228,12 @@ class TrackingCache:
                 del self._jobs[run]
 
     def job(self, run: Raw) -> JobFacts | None:
-        """Return the Job that the operator made for a Run."""
+        """Return the Job that the operator created for a Run."""
         found = self._jobs.get(_identity_of(run)) or {}
         return found.get(self._made.get(run["metadata"]["uid"], ""))
 
     def upsert_pod(self, body: Raw) -> bool:
-        """Take in a pod as it is now; False when nothing that matters is new."""
+        """Upsert a pod; return False if no relevant fact changed."""
         run, name = _run_of(body), body["metadata"]["name"]
         if not run or not controller_uid(body, "Job") or not self._seen.is_news(body):
             return False
@@ -243,7 +243,7 @@ class TrackingCache:
         return facts != known
 
     def forget_pod(self, body: Raw) -> None:
-        """Forget a deleted pod."""
+        """Remove a deleted pod."""
         self._seen.forget(body["metadata"]["uid"])
         self._identities["Pod"].pop(body["metadata"]["uid"], None)
         run = _run_of(body)
@@ -254,13 +254,13 @@ class TrackingCache:
                 del self._pods[run]
 
     def pods(self, run: Raw) -> list[PodFacts]:
-        """Return the pods of a Run, in order of creation: those that the Job controls which the operator made."""
+        """Return the pods of a Run in order of creation: those that the operator's Job controls."""
         found = self._pods.get(_identity_of(run)) or {}
         own = [pod for pod in found.values() if self._is_own(run, pod)]
         return sorted(own, key=lambda pod: (pod.created, pod.name))
 
     def pod(self, run: Raw, name: str) -> PodFacts | None:
-        """Return one of the pods of a Run."""
+        """Return one pod of a Run by name; None if the run has no such pod."""
         found = (self._pods.get(_identity_of(run)) or {}).get(name)
         return found if found and self._is_own(run, found) else None
 
@@ -269,7 +269,7 @@ class TrackingCache:
 
 
 def _identity(body: Raw) -> Raw:
-    """Return what is needed to lose an object: its names, labels and owners."""
+    """Return what the later removal of an object needs: its names, labels and owners."""
     metadata = body["metadata"]
     kept = ("namespace", "name", "uid", "ownerReferences", "resourceVersion")
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k.startswith(names.GROUP)}

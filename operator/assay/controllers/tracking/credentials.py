@@ -1,6 +1,7 @@
-"""The Secrets with store credentials: of a run, to write its record and read its data sets; of a served version.
+"""Secrets with store credentials: for a run to write its record and read its data sets, and for a served version.
 
-Each is written before the first pod, refreshed in time, and gone when nobody needs it. None is ever read.
+Each Secret is written before the first pod starts, refreshed in time, and deleted when no pod needs it. The operator
+never reads a Secret.
 """
 
 import base64
@@ -21,28 +22,28 @@ from assay.store.credentials import Credentials, issue_model_credentials, issue_
 
 
 def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) -> bool:
-    """Return whether credentials have to be issued: there are none, or more than half of their life is over."""
+    """Return whether to issue credentials: there are none, or less than half of their lifetime is left."""
     if known is None:
         return True
     return known.expires is not None and known.expires - at < lifetime / 2
 
 
 async def issue(context: Context, run: Raw) -> CredentialsStatus:
-    """Issue credentials for a run's own prefix, and for its data sets, and put them into its Secret."""
+    """Issue credentials for a run's own prefix and its data sets, and write them to its Secret."""
     more = await datasets.secret_data(context, run)
     issued = await context.store.run(issue_run_credentials, context.settings.store, layout.prefix_of(run))
     return await _write(context, run, secret_name(run), run_labels(run), issued, more)
 
 
 async def issue_for_model(context: Context, version: Raw, prefix: str) -> CredentialsStatus:
-    """Issue credentials that can read a version's bytes, and put them into its Secret."""
+    """Issue credentials that can read a version's files, and write them to its Secret."""
     issued = await context.store.run(issue_model_credentials, context.settings.store, prefix)
     labels = {names.LABEL_MODEL: version["spec"]["model"]}
     return await _write(context, version, model_secret_name(version), labels, issued)
 
 
 def model_secret_name(version: Raw) -> str:
-    """Return the name of the Secret of a version; by its UID, as with runs."""
+    """Return the name of a version's Secret. It contains the UID, as with runs."""
     return f"assay-model-{version['metadata']['uid']}"
 
 
@@ -66,8 +67,8 @@ async def _write(
         "data": data,
     }
     if await context.kube.create(SECRETS, namespace, secret) is None:
-        # Replaced and not patched: the answer to a patch is the whole Secret, whoever wrote it. Pods that have it
-        # mounted keep what they have until kubelets see the new one.
+        # Replace instead of patch: the response to a patch contains the whole Secret, whoever wrote it. Pods that mount
+        # the Secret keep their copy until the kubelet syncs the new one.
         await context.kube.delete(SECRETS, namespace, name)
         if await context.kube.create(SECRETS, namespace, secret) is None:
             raise Requeue(1.0, f"the Secret {name} is still being deleted: something holds it by a finalizer")
@@ -76,12 +77,12 @@ async def _write(
 
 
 async def revoke(context: Context, run: Raw) -> None:
-    """Delete a run's Secret. What it held expires by itself."""
+    """Delete a run's Secret. The credentials in it expire on their own."""
     namespace, _ = place(run)
     await context.kube.delete(SECRETS, namespace, secret_name(run))
 
 
 async def revoke_for_model(context: Context, version: Raw) -> None:
-    """Delete a version's Secret: no pod fetches it any more."""
+    """Delete a version's Secret: no pod needs it any more."""
     namespace, _ = place(version)
     await context.kube.delete(SECRETS, namespace, model_secret_name(version))

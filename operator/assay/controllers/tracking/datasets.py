@@ -1,4 +1,4 @@
-"""Whether a run may read its data sets, and the credentials with which its pods then do."""
+"""Check whether a run may read its data sets, and issue the credentials that its pods read them with."""
 
 from assay.api import names
 from assay.api.objects import Raw
@@ -15,13 +15,13 @@ from assay.store.locations import Location
 
 
 class NotEntitled(Refused):
-    """A run wants to read what its namespace may not."""
+    """A run declares a data set that its namespace may not read."""
 
     reason = names.NOT_ENTITLED
 
 
 async def check(context: Context, run: Raw) -> None:
-    """Raise NotEntitled, or InvalidTemplate, unless a run may be launched as far as its data sets are concerned."""
+    """Raise NotEntitled or InvalidTemplate if the data sets of a run do not permit its launch."""
     if not datasets.unnamed(run):
         return
     bucket, allowed = context.settings.store.bucket, await _allowed(context, run)
@@ -37,9 +37,9 @@ async def check(context: Context, run: Raw) -> None:
 
 
 async def secret_data(context: Context, run: Raw) -> dict[str, str]:
-    """Return what the run's Secret has beside its own credentials: those for data sets, {} when it needs none.
+    """Return the credentials for data sets in the run's Secret, beside its own credentials; {} if it needs none.
 
-    Only for what the namespace may read at this moment.
+    They cover only what the namespace may read now.
     """
     if not datasets.unnamed(run):
         return {}
@@ -54,7 +54,7 @@ def _places(uris: dict[str, str]) -> dict[str, Location]:
 
 
 async def _allowed(context: Context, run: Raw) -> str:
-    """Ask the API server, at this moment: what was allowed once says nothing."""
+    """Return the allowed prefixes, read from the API server each time because the permission can be withdrawn."""
     namespace, _ = place(run)
     if not entitlement.refusal(run, context.settings.store.bucket, ""):
         return ""

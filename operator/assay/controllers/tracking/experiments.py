@@ -1,4 +1,4 @@
-"""Experiment: launch the runs that the plan names, and keep the status up to date."""
+"""Experiment controller: launch the planned runs and keep the status up to date."""
 
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
@@ -15,7 +15,7 @@ from assay.planning.search.belonging import belongs, run_body
 
 
 async def reconcile(context: Context, key: Key) -> None:
-    """Move one Experiment one step."""
+    """Reconcile one Experiment."""
     body = context.tracking.experiments.get((key.namespace, key.name))
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
@@ -26,7 +26,7 @@ async def reconcile(context: Context, key: Key) -> None:
         try:
             await context.gather(_launch(context, body, spec, index) for index in plan.launch)
         except ApiError as error:
-            # It is tried again, but whoever looks at the experiment must see why nothing happens.
+            # The launch is retried. Until it succeeds, the status shows why nothing happens.
             message = f"a run was refused: {error.message}"[:4000]
             await _write(
                 context, body, old, plan.status.model_copy(update={"message": message, "launched": old.launched})
@@ -46,13 +46,13 @@ async def _write(context: Context, body: Raw, old: ExperimentStatus, new: Experi
 
 
 def _plan(context: Context, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:
-    # Those that are being removed are counted among the archived.
+    # Leave out the runs that are being removed: the status already counts them as archived.
     runs = context.tracking.runs_of(body["metadata"]["uid"], old.archived.removing if old.archived else ())
     return sweep.plan(spec, old, runs, generation=body["metadata"]["generation"], now=now())
 
 
 async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int) -> None:
-    """Create one Run. One that exists already is taken as it is, if it is this experiment's."""
+    """Create one Run. Adopt an existing Run of that name if it belongs to this experiment."""
     wanted = run_body(body, spec, index)
     namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
     try:
@@ -77,7 +77,7 @@ async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int)
 
 
 def _tell(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
-    """Post what a reader of ``kubectl describe`` wants to know of a change."""
+    """Post events for the changes that matter to a reader of ``kubectl describe``."""
     if old.start_time is None and new.start_time is not None and new.runs:
         context.events.post(body, "Started", f"the search asks for {new.runs.total} runs")
     if new.best and (old.best is None or old.best.run != new.best.run):

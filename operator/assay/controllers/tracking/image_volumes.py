@@ -1,7 +1,7 @@
-"""Launches a run again, without the image for the recorder, whose pod cannot be created with it.
+"""Relaunch a run without the recorder's image mount if its pod cannot be created with it.
 
-No capture may keep a training from starting. Whether nodes can mount an image is asked before; this is for those that
-say so and cannot.
+Capturing the environment must never keep a training from starting. The operator checks beforehand whether nodes can
+mount images. This module handles nodes that report support and then fail.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def unseen(context: Context, status: RunStatus) -> str:
-    """Return why the pods of a run have no image for the recorder, "" when they have."""
+    """Return why the pods of a run have no image mounted for the recorder; "" if they have one."""
     known = status.environment
     return (known.message or "") if known and known.source == "recorder" else context.nodes.unseen
 
@@ -29,7 +29,7 @@ def unseen(context: Context, status: RunStatus) -> str:
 async def relaunch(
     context: Context, body: Raw, status: RunStatus, job: JobFacts | None, pods: list[PodFacts], verdict: Verdict
 ) -> None:
-    """Delete the Job of a run whose pod cannot be created with an image; raises Again, and then another is created."""
+    """Delete the Job if its pod cannot be created with an image. Raises Requeue; the next Job has no image."""
     if job is None or verdict.ended:
         return
     if job.uid in context.nodes.abandoned:
@@ -41,7 +41,7 @@ async def relaunch(
     log.warning("run %s is launched again without the image of its training: %s", name, problem)
     known = EnvironmentStatus(source="recorder", message=problem)
     new = status.model_copy(update={"job_uid": None, "environment": known})
-    # First the status: without it, the Job's end would be the run's.
+    # Write the status first: otherwise the deletion of the Job would end the run.
     written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.tracking.upsert_run)
     if written is not None:
         context.tracking.upsert_run(written)
@@ -51,7 +51,7 @@ async def relaunch(
 
 
 async def _delete(context: Context, body: Raw, uid: str) -> None:
-    """Delete a Job of a run; raises Again."""
+    """Delete a Job of a run and raise Requeue."""
     await context.kube.delete(JOBS, *place(body), uid)
     raise Requeue(0.5, "the Job is created again, without the image")
 

@@ -1,4 +1,4 @@
-"""Run: its Job, created, suspended or resumed as the experiment wants it, with what its pods need."""
+"""The Job of a Run: create it with what its pods need, and suspend or resume it for the experiment."""
 
 import logging
 from datetime import UTC, datetime
@@ -23,25 +23,25 @@ log = logging.getLogger(__name__)
 
 
 class NotAllowed(Refused):
-    """The template asks for what runs may not have in this cluster."""
+    """The template requests something that runs may not have in this cluster."""
 
     reason = names.POD_SECURITY
 
 
 class NameTaken(Refused):
-    """Somebody else's Job has the name that this run's Job would have."""
+    """Another owner's Job has the name that this run's Job needs."""
 
     reason = names.NAME_TAKEN
 
 
 def is_held(context: Context, body: Raw) -> bool:
-    """Whether the experiment holds its runs back."""
+    """Whether the experiment suspends its runs."""
     experiment = context.tracking.experiment_of(body)
     return bool(experiment and experiment["spec"].get("suspend"))
 
 
 async def ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts | None:
-    """Return the Run's Job, created or resumed if need be; None when there is to be none, or none any more."""
+    """Return the Run's Job, created or resumed if necessary; None while the run is held, or if the Job was deleted."""
     job, held = context.tracking.job(body), is_held(context, body)
     if job is None:
         if held or (status.job_uid and not await _find_job(context, body)):
@@ -58,7 +58,7 @@ async def ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts
 
 
 async def _find_job(context: Context, body: Raw) -> bool:
-    """Ask the API whether the Job that the status names is really gone: the cache may be behind."""
+    """Check with the API server whether the Job in the status is really gone. The cache may lag behind."""
     found = await context.kube.get(JOBS, *place(body))
     if found is None:
         return False
@@ -90,10 +90,11 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
 
 
 async def _make_room(context: Context, body: Raw) -> None:
-    """Delete a Job that has this run's name and says that it is this run's; raise NameTaken when it is another's.
+    """Delete a Job that has this run's name and claims to belong to it. Raise NameTaken if it belongs to another owner.
 
-    The operator has not noted that it made this one. Either it ended before it could, or somebody else made it:
-    which of the two cannot be known, so nothing that such a Job does is believed.
+    The status does not show that the operator created this Job. Either the operator stopped before it could write the
+    status, or somebody else created the Job. The two cases cannot be distinguished, so the Job's results are not
+    trusted.
     """
     namespace, name = place(body)
     found = await context.kube.get(JOBS, namespace, name)
@@ -109,7 +110,7 @@ async def _make_room(context: Context, body: Raw) -> None:
 
 
 async def _check_pod_security(context: Context, body: Raw) -> None:
-    """Raise NotAllowed when the template asks for what nobody's run may have. The policy may not be installed."""
+    """Raise NotAllowed if the template violates pod security. The admission policy may not be installed."""
     level = context.settings.pod_security
     accounts = [] if level == pod_security.OFF else await _allowed_accounts(context, body)
     if refused := pod_security.refusal(body, level, accounts):
@@ -117,7 +118,7 @@ async def _check_pod_security(context: Context, body: Raw) -> None:
 
 
 async def _allowed_accounts(context: Context, body: Raw) -> list[str]:
-    """Ask the API server at this moment, and only for a run that names an account."""
+    """Read the allowed accounts from the API server, without a cache and only if the run names an account."""
     if pod_security.account_of(body) == "default":
         return []
     found = await context.kube.get(NAMESPACES, "", place(body)[0]) or {}
@@ -125,7 +126,7 @@ async def _allowed_accounts(context: Context, body: Raw) -> list[str]:
 
 
 async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:
-    """Suspend or resume a Job on behalf of the experiment; who suspended it is kept on the Job."""
+    """Suspend or resume a Job for the experiment. An annotation on the Job records who suspended it."""
     namespace, name = place(body)
     patch = {
         "metadata": {
@@ -142,7 +143,7 @@ async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool)
 
 
 async def ensure_credentials(context: Context, body: Raw, status: RunStatus) -> None:
-    """Write the recipe and the Secret that the pods need, unless the Secret is fresh; ``status`` then says so."""
+    """Write the recipe and the Secret that the pods need, unless the Secret is fresh. Updates ``status``."""
     if not credentials.stale(status.credentials, context.settings.store.sts_duration, now()):
         return
     if status.credentials is None:

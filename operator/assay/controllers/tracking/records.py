@@ -1,6 +1,6 @@
-"""Closing a run's record: check what the pods left in the store, and write the run's own manifest over it.
+"""Close a run's record: verify what its pods left in the store, and write a manifest of the whole run.
 
-These functions block; they are called through ``AsyncStore.run``. Writing a record twice gives the same record.
+These functions block; call them through ``AsyncStore.run``. Closing a record again gives the same record.
 """
 
 import hashlib
@@ -36,27 +36,27 @@ _OWN_FILES = 3
 
 @dataclass(frozen=True)
 class Closed:
-    """What the store holds of a run that is over. ``problem`` is (reason, sentence) when the record is not whole."""
+    """The record of an ended run. ``problem`` is (reason, message) if the record is incomplete, else None."""
 
     outcome: Outcome
     problem: tuple[str, str] | None
     manifest_digest: str
     files: int
     bytes: int
-    #: The pod whose artifacts and metrics count, "" when none left anything.
+    #: The pod whose artifacts and metrics count; "" if no pod left anything.
     pod: str
     summary: Summary | None
     model_digest: str = ""
     model_size: int = 0
     datasets: tuple[DatasetRecord, ...] = ()
-    #: What of the logs is known to be missing.
+    #: Missing parts of the logs, as far as known.
     missing: tuple[MissingEntry, ...] = ()
     captured: Captured = field(default_factory=Captured)
 
 
 @dataclass
 class _Pods:
-    """The pods' manifests by name, and what is wrong with those that have none."""
+    """The pods' valid manifests by name, and the problems of pods without one."""
 
     whole: dict[str, PodManifest] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
@@ -67,13 +67,13 @@ class _Pods:
 
 
 class NoPrefix(Refused):
-    """A run whose record can have no place in the store."""
+    """A run whose labels or name do not form a valid prefix in the store."""
 
     reason = names.INVALID_LABEL
 
 
 def check_prefix(run: Raw) -> None:
-    """Raise NoPrefix unless the record of a Run can have a place in the store."""
+    """Raise NoPrefix unless the record of a Run has a valid prefix in the store."""
     try:
         prefix_of(run)
     except ValueError as error:
@@ -82,7 +82,7 @@ def check_prefix(run: Raw) -> None:
 
 
 def open_record(store: ObjectStore, run: Raw) -> None:
-    """Write what a run is about to do, before its first pod can start."""
+    """Write the run's recipe and parameters before its first pod can start."""
     prefix = prefix_of(run)
     metadata = {key: value for key, value in run["metadata"].items() if key != "managedFields"}
     recipe = {**run, "metadata": metadata}
@@ -102,18 +102,18 @@ def close_record(
     final: Callable[[Closed], RunStatus] | None = None,
     logs_read: Collection[LogName] | None = None,
 ) -> Closed:
-    """Check the record of a run whose Job is over and write its manifest.
+    """Verify the record of a run whose Job has ended, and write its manifest.
 
-    ``succeeded`` names the pods that succeeded, by completion index; ``last`` the newest pod. ``final`` gives the
-    status that the run then has; it is part of the record, and so knows nothing of the manifest. ``logs_read`` are the
-    logs that were read to their end, None when nobody knows. A run whose Job
-    succeeded and whose record is not whole has the outcome Failed. Raises StoreError.
+    ``succeeded`` contains the succeeded pods in order of completion index; ``last`` is the newest pod. ``final``
+    returns the run's final status. The record contains that status, so the status cannot contain the manifest's
+    digest. ``logs_read`` contains the logs that were read to their end; None if unknown. If the Job succeeded but the
+    record is incomplete, the outcome is Failed. Raises StoreError.
     """
     prefix = prefix_of(run)
-    # From here on everything is read where the run's credentials cannot write.
+    # From here on, read only what the run's credentials cannot write.
     sealing.seal(store, prefix)
     pods = _read_pods(store, prefix, {*succeeded, *([last] if last else [])})
-    # A pod that nobody saw succeed, because it was gone by then: the newest one must have left its record.
+    # If no pod was seen to succeed (it may be gone already), the newest pod must have left its record.
     problem = _problem(pods, succeeded or [name for name in [last] if name])
     counts = _pod_that_counts(pods, succeeded, last)
     digest, size, missing = _model(run, pods.whole.get(counts)) if outcome == "Succeeded" else ("", 0, None)
@@ -140,12 +140,12 @@ def close_record(
 
 
 def _recorded_status(status: RunStatus) -> bytes:
-    """Return status.json: what is known of a run once it has ended, but for what passes with it."""
+    """Return the content of status.json: the final status of a run without its credentials."""
     return _json(status.model_copy(update={"credentials": None}).to_dict())
 
 
 def _datasets(store: ObjectStore, run: Raw, pod: str, manifest: PodManifest | None) -> tuple[DatasetRecord, ...]:
-    """Return what a pod has read of the run's data sets. What cannot be believed is left out."""
+    """Return the data sets that a pod has read. Unreadable or contradictory entries are left out."""
     if manifest is None or not run["spec"].get("datasets"):
         return ()
     declared = {each["name"]: each.get("digest") for each in run["spec"]["datasets"]}
@@ -166,7 +166,7 @@ def _logs(store: ObjectStore, run: Raw, pods: _Pods, logs_read: Collection[LogNa
 
 
 def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
-    """Return what the recorder of a pod has said last; None when nothing, or nothing that can be read."""
+    """Return the last summary of a pod's recorder; None if there is none or it cannot be read."""
     if not pod:
         return None
     try:
@@ -176,7 +176,7 @@ def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
 
 
 def said_at(summary: Summary | None) -> datetime | None:
-    """Return when a recorder has written a summary, by its own clock; None when that cannot be known."""
+    """Return when a recorder wrote a summary, by the recorder's clock; None if unknown."""
     try:
         said = parse_time(summary.updated) if summary else None
     except ValueError:
@@ -194,13 +194,13 @@ def _summary(store: ObjectStore, prefix: str, pod: str) -> Summary | None:
 
 
 def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
-    """Verify the manifest of every pod that left something in the store, or should have."""
+    """Verify the manifest of every pod that left something in the store or should have."""
     start = layout.pods_prefix(prefix) + "/"
     found = {info.key.removeprefix(start).split("/", 1)[0] for info in store.list(start)} - expected
     others = sorted(filter(layout.is_pod_name, found))[: max(0, MAX_PODS - len(expected))]
     pods = _Pods()
     files = 0
-    # Those that count come first: what others left must not take their place.
+    # The expected pods come first: files of other pods must not take their room.
     for name in [*sorted(expected), *others]:
         try:
             manifest = verify_pod(store, layout.pod_prefix(prefix, name))
@@ -217,7 +217,7 @@ def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
 
 
 def _problem(pods: _Pods, counting: Sequence[str]) -> tuple[str, str] | None:
-    """Return why the record of the pods that count is not whole, None when it is."""
+    """Return why the record of the pods that count is incomplete; None if it is complete."""
     if not counting and not pods.whole:
         return names.MANIFEST_MISSING, "no pod has left a complete record in the store"
     for name in counting:
@@ -231,7 +231,7 @@ def _problem(pods: _Pods, counting: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _pod_that_counts(pods: _Pods, succeeded: Sequence[str], last: str) -> str:
-    """Return the first pod that succeeded, else the newest one, else the newest record."""
+    """Return the first succeeded pod, else the newest pod, else the pod with the newest record."""
     for name in (*succeeded[:1], last):
         if name:
             return name
@@ -240,7 +240,7 @@ def _pod_that_counts(pods: _Pods, succeeded: Sequence[str], last: str) -> str:
 
 
 def _model(run: Raw, manifest: PodManifest | None) -> tuple[str, int, tuple[str, str] | None]:
-    """Return digest and size of the run's model, or why there is none."""
+    """Return digest and size of the run's model, or the reason why there is none."""
     path = (run["spec"].get("model") or {}).get("path")
     if not path or manifest is None:
         return "", 0, None

@@ -1,9 +1,9 @@
-"""What keeps a run from being launched for good: it ends with a reason, and a sentence for people."""
+"""Permanent launch failures: the run ends with a reason and a message."""
 
 from typing import ClassVar
 
 
 class Refused(Exception):
-    """A run is not launched. The message is for people; `reason` is the run's."""
+    """A run is not launched. The message is for users; `reason` is the reason in the run's status."""
 
     reason: ClassVar[str]

@@ -1,4 +1,4 @@
-"""At the end of a run: whether it could be done again, and of a rerun, whether it has given the same result."""
+"""At the end of a run: whether it is reproducible, and whether a rerun reproduced the result of its original."""
 
 from datetime import datetime
 
@@ -15,9 +15,10 @@ from assay.store.errors import NotFound, RecordError
 
 
 async def original_of(context: Context, body: Raw) -> Raw | None:
-    """Return the run that a rerun repeats: as it is, or as its record has it once it is gone; None without either.
+    """Return the run that a rerun repeats: the live object, or its record after deletion; None if neither exists.
 
-    Of a run that repeats none it is None, too. Raises ApiError and StoreError when they cannot be asked for now.
+    Returns None if the run is not a rerun. Raises ApiError and StoreError if the API server or the store is
+    unavailable.
     """
     if not body["spec"].get("rerunOf"):
         return None
@@ -37,7 +38,7 @@ async def original_of(context: Context, body: Raw) -> Raw | None:
 
 
 def concluded(body: Raw, ended: RunStatus, original: Raw | None, now: datetime) -> RunStatus:
-    """Return the final status with the conditions Reproducible, and of a rerun Reproduced."""
+    """Return the final status with the condition Reproducible and, for a rerun, Reproduced."""
     generation, run = body["metadata"]["generation"], {**body, "status": ended.to_dict()}
     found = recipe.condition(run)
     new = outcome.with_condition(ended, names.REPRODUCIBLE, found, generation=generation, now=now)

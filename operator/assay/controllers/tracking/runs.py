@@ -1,4 +1,4 @@
-"""Run: launch its Job, follow its pods, close its record, and keep the status up to date."""
+"""Run controller: create the Job, follow its pods, close the record, and keep the status up to date."""
 
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,7 @@ from assay.store.records import Summary
 
 
 async def reconcile(context: Context, key: Key) -> None:
-    """Move one Run one step."""
+    """Reconcile one Run."""
     body = context.tracking.active_runs.get((key.namespace, key.name))
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
@@ -73,7 +73,7 @@ async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts 
 
 
 async def _observe(context: Context, body: Raw, status: RunStatus, pods: list[PodFacts]) -> RunStatus:
-    """Take in what the recorder has said, when the observer asked for it."""
+    """Read the recorder's live summary if the observer has requested it."""
     uid = body["metadata"]["uid"]
     if uid not in context.observe or not pods:
         return status
@@ -102,13 +102,13 @@ async def _close(
     job: JobFacts,
     pods: list[PodFacts],
 ) -> None:
-    """The Job is over: verify what the recorder left, and let the Run end only then."""
+    """Verify the record after the Job has ended. Only then does the Run end."""
     succeeded = [pod.name for pod in sorted(pods, key=lambda p: (p.index, p.created)) if pod.phase == "Succeeded"]
     last = pods[-1].name if pods else (status.attempts[-1].pod if status.attempts else "")
     wanted: records.Outcome = "Succeeded" if verdict.phase == "Succeeded" else "Failed"
     try:
         if not context.logs.finished(body, pods):
-            return  # the reader of the logs brings the run back
+            return  # the log reader requeues the run
         original = await reruns.original_of(context, body)
         await context.usage.finish(body)
         ended = partial(_ended, context, body, status, verdict, job, pods, original, now())
@@ -145,7 +145,7 @@ def _ended(
     at: datetime,
     closed: records.Closed,
 ) -> RunStatus:
-    """Return the status of a run whose record is closed, or about to be."""
+    """Return the status of a run whose record is closed or about to be closed."""
     generation = body["metadata"]["generation"]
     ended = outcome.follow(status, verdict, job, pods, generation=generation, now=at)
     ended = _with_summary(body, ended, closed.summary)
@@ -178,7 +178,7 @@ def _record(context: Context, body: Raw, closed: records.Closed) -> outcome.Reco
 
 
 async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason: str, message: str) -> None:
-    """End a run that has no Job: what is in the store stays, and the status says that it is all there is."""
+    """End a run that has no Job as Failed. If it had one, close the record with what the store contains."""
     verdict = phases.Verdict("Failed", reason, message[:2000], ended=True)
     pods = context.tracking.pods(body)
     original = await reruns.original_of(context, body)
@@ -211,10 +211,10 @@ async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason
 
 
 async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
-    """Take back what a run needed only while it ran, and let the Job's time to live begin."""
+    """Revoke what a run needs only while it runs, and start the Job's time to live."""
     namespace, name = place(body)
     if status.phase == "Succeeded" and status.credentials is not None:
-        # Whoever has credentials has not been here yet: so it is done once, also after a crash.
+        # The credentials are deleted last. A run that still has them has not been cleaned up, even after a crash.
         await enrolment.each_run(context, body)
     ttl = _seconds_to_live(context, body)
     job = context.tracking.job(body)
@@ -231,21 +231,21 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
 
 
 def _seconds_to_live(context: Context, body: Raw) -> Any:
-    """Return how long the Job is kept: as the retention says, else as the template does; None without a limit."""
+    """Return the Job's time to live in seconds: from the retention, else from the template; None for no limit."""
     experiment = context.tracking.experiment_of(body)
     kept = retention.keep_of(body, experiment).jobs
     return body["spec"]["job"].get("ttlSecondsAfterFinished") if kept is None else retention.seconds(kept)
 
 
 async def close_deleted(context: Context, key: Key) -> None:
-    """A Run was deleted before it ended: once its pods are gone, its record is closed as Deleted."""
+    """Close the record of a Run that was deleted before it ended, as Deleted, after its pods are gone."""
     body = context.tracking.deleted_runs.get(key.uid)
     if body is None:
         return
     status = RunStatus.model_validate(body.get("status") or {})
     try:
         records.check_prefix(body)
-    except records.NoPrefix:  # nothing of it was ever recorded
+    except records.NoPrefix:  # nothing was ever recorded
         context.tracking.deleted_runs.pop(key.uid, None)
         return
     pods = context.tracking.pods(body)
@@ -298,7 +298,7 @@ def _enqueue_experiment(context: Context, body: Raw) -> None:
 
 
 def _tell(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
-    """Post what a reader of ``kubectl describe`` wants to know of a change."""
+    """Post events for the changes that matter to a reader of ``kubectl describe``."""
     if (old.phase, old.reason) == (new.phase, new.reason):
         return
     quiet = {names.WAITING_FOR_POD, names.WAITING_FOR_JOB, names.STARTING, names.FETCHING_DATA, names.JOB_SUSPENDED}

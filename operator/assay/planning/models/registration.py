@@ -1,7 +1,7 @@
-"""Registration: which runs become versions of a model, and what a version says of the run that made it.
+"""Registration: which runs become versions of a model, and what a version states about its run.
 
-Pure: it reads Runs as they are and returns what is to be written. It allocates no number, copies no bytes, and does
-not know whether a version exists already. docs/registry.md has the rules for people.
+Pure: it reads Runs and returns what to write. It allocates no numbers, copies no files, and does not know whether a
+version already exists. docs/registry.md has the rules for users.
 """
 
 import json
@@ -27,24 +27,24 @@ _SOURCE = ("repository", "revision", "path", "dirty")
 _DATASET = ("name", "uri", "version", "digest")
 _IMAGE = ("container", "image", "digest")
 _MODEL = ("path", "digest", "size")
-#: Lists of a provenance that are keyed, and by what.
+#: Keyed lists of a provenance, and their keys.
 _KEYS = {"datasets": "name", "images": "container"}
-#: Of the number of a version that was made elsewhere, where others were made that do not come here.
+#: Maximum gap before the number of a version that was made elsewhere: other versions there may never come here.
 MAX_GAP = 1000
 _MAX_DIFFERENCES = 3
 _MAX_MESSAGE = 1000
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-#: As in charts/assay/policies/versions.yaml: a prefix that is no whole bucket or folder allows nothing.
+#: As in charts/assay/policies/versions.yaml: a prefix that is not a whole bucket or folder allows nothing.
 _PREFIX = re.compile(r"s3://[a-z0-9][-a-z0-9.]*[a-z0-9]/(.+/)?")
 
 
-# Which runs
+# Selection of runs
 
 
 def run_values(run: Raw) -> Raw:
-    """Return what ``when`` sees as ``run``: its numbers as floats, but the parameters as they were written.
+    """Return the variable ``run`` of ``when``: numbers as floats, but the parameters as they were written.
 
-    The texts are "" where nothing is known; maps have no entry for what is not there.
+    Unknown texts are ""; maps omit missing entries.
     """
     metadata, spec, status = run["metadata"], run.get("spec") or {}, run.get("status") or {}
     source, model = spec.get("source") or {}, status.get("model") or {}
@@ -67,7 +67,7 @@ def run_values(run: Raw) -> Raw:
 
 
 def problem(register: Register) -> str:
-    """Return why ``when`` cannot be compiled, with the position; "" when it can, or when there is none."""
+    """Return why ``when`` does not compile, with the position; "" if it compiles or is not set."""
     try:
         if register.when is not None:
             expressions.compile(register.when, RUN_VARIABLES)
@@ -77,7 +77,7 @@ def problem(register: Register) -> str:
 
 
 def qualifies(register: Register, run: Raw) -> tuple[bool, str]:
-    """Return whether the run becomes a version, and when it does not, why, in words."""
+    """Return whether the run becomes a version, and if not, why."""
     status = run.get("status") or {}
     phase = status.get("phase") or "Pending"
     if phase != "Succeeded":
@@ -90,7 +90,7 @@ def qualifies(register: Register, run: Raw) -> tuple[bool, str]:
 
 
 def _wanted(register: Register, run: Raw) -> tuple[bool, str]:
-    """Return whether ``when`` is true for the run, and why it is not."""
+    """Return whether ``when`` is true for the run, and if not, why."""
     if register.when is None:
         return True, ""
     try:
@@ -106,9 +106,9 @@ def _wanted(register: Register, run: Raw) -> tuple[bool, str]:
 
 
 def pick_best(register: Register, objective: Objective | None, runs: Iterable[Raw]) -> Raw | None:
-    """Return the best of the runs that qualify, of equals the one with the smallest index; None when none does.
+    """Return the best qualifying run; None if no run qualifies. If runs are equal, the smallest index wins.
 
-    A run without a value of the objective is not compared, and so is never the best.
+    A run without a value of the objective is not compared, so it is never the best.
     """
     found = {run["metadata"]["name"]: run for run in runs if qualifies(register, run)[0]}
     best = sweep.best_run(objective, [run_facts(run) for run in found.values()])
@@ -116,7 +116,7 @@ def pick_best(register: Register, objective: Objective | None, runs: Iterable[Ra
 
 
 def why_none(register: Register, objective: Objective | None, runs: Iterable[Raw]) -> str:
-    """Return why none of an experiment's runs is registered: of the one that came nearest, in words."""
+    """Return why none of an experiment's runs is registered, using the run that came closest."""
     ended = {run["metadata"]["name"]: run for run in runs if (run.get("status") or {}).get("phase") == "Succeeded"}
     if not ended:
         return "no run has succeeded"
@@ -133,7 +133,7 @@ def why_none(register: Register, objective: Objective | None, runs: Iterable[Raw
 
 
 def limit_reached(register: Register) -> str:
-    """Return in words that no further run of an experiment is registered."""
+    """Return the message that the limit is reached and no more runs of an experiment are registered."""
     return (
         f"{register.limit} versions were registered (spec.register.limit), and no further run is: "
         "register other runs by hand"
@@ -154,9 +154,9 @@ def condition(
 ) -> Flag:
     """Return (status, reason, message) of an Experiment's condition Registered.
 
-    ``over`` says that all its runs have ended; ``registered`` is the last version and the run that it is from, by
-    their names; ``full`` says that the limit is reached; ``refused`` is the run that is to be registered and the API
-    server's words. ``none`` is ``why_none``.
+    ``over`` means that all its runs have ended. ``registered`` contains the names of the last version and of its run.
+    ``full`` means that the limit is reached. ``refused`` contains the name of the run that could not be registered and
+    the API server's message. ``none`` is the result of ``why_none``.
     """
     wrong = problem(register)
     if wrong:
@@ -175,9 +175,9 @@ def condition(
 def told(
     status: ExperimentStatus, found: Flag, version: str = "", *, generation: int, now: datetime
 ) -> ExperimentStatus:
-    """Return the Experiment's status with the condition Registered, its other conditions as they were.
+    """Return the Experiment's status with the condition Registered; its other conditions stay unchanged.
 
-    ``version`` is the name of the ModelVersion that was registered last; "" leaves the one that is known.
+    ``version`` is the name of the ModelVersion that was registered last; "" keeps the known one.
     """
     ours = conditions(status.conditions, {names.REGISTERED: found}, generation, now)
     others = [each for each in status.conditions if each.type != names.REGISTERED]
@@ -188,9 +188,9 @@ def told(
 
 
 def version_body(run: Raw, model: str, number: int) -> Raw:
-    """Return the ModelVersion of a run, ready to be created; raise ValueError for a run that has left no model.
+    """Return the ModelVersion of a run, ready to be created. Raises ValueError if the run left no model.
 
-    Nothing owns it: deleting the run, or its experiment, deletes no version.
+    It has no owner: deleting the run or its experiment does not delete the version.
     """
     metadata, spec = run["metadata"], run.get("spec") or {}
     made = _only((run.get("status") or {}).get("model") or {}, _MODEL)
@@ -231,11 +231,11 @@ def _experiment(run: Raw) -> str:
     return (run["metadata"].get("labels") or {}).get(names.LABEL_EXPERIMENT) or ""
 
 
-# What a version was made from
+# Provenance
 
 
 def provenance_of(run: Raw) -> Raw:
-    """Return what the run's record says that its model was made from; what it does not say is left out."""
+    """Return what the model was made from, according to the run's record. Unknown parts are left out."""
     spec, status = run.get("spec") or {}, run.get("status") or {}
     found = {
         "parameters": {key: value for key, value in (spec.get("parameters") or {}).items() if value is not None},
@@ -249,7 +249,7 @@ def provenance_of(run: Raw) -> Raw:
 
 
 def _datasets(spec: Raw, status: Raw) -> list[Raw]:
-    """Return a Run's data sets; the digest of one that declares none is the one that was found."""
+    """Return a Run's data sets. A data set that declares no digest gets the digest that was found."""
     found = {each.get("name"): each.get("digest") for each in status.get("datasets") or []}
     return [
         _only({**each, "digest": each.get("digest") or found.get(each.get("name"))}, _DATASET)
@@ -258,7 +258,7 @@ def _datasets(spec: Raw, status: Raw) -> list[Raw]:
 
 
 def _metrics(status: Raw) -> dict[str, dict[str, float]]:
-    """Return the summaries of a Run's metrics, only what is a number."""
+    """Return the summaries of a Run's metrics without values that are not numbers."""
     return {
         metric: {key: summary[key] for key in _SUMMARY if _is_number(summary.get(key))}
         for metric, summary in (status.get("metrics") or {}).items()
@@ -270,10 +270,10 @@ def _only(found: Mapping[str, Any], keys: Iterable[str]) -> Raw:
 
 
 def disagreement(spec_provenance: Raw | None, found: Raw) -> str:
-    """Return "" when a manifest's provenance says nothing else than the run's record; else what differs, in words.
+    """Return how a manifest's provenance contradicts the run's record; "" if it does not.
 
-    ``found`` is ``provenance_of`` the run. What the manifest leaves out is no difference; what the run lacks is one.
-    Numbers are compared as numbers, as JSON has them: 1 is 1.0, but true is not 1.
+    ``found`` is ``provenance_of`` the run. A value missing from the manifest is no difference; a value missing from the
+    run is one. Numbers are compared by value, as in JSON: 1 equals 1.0, but true does not equal 1.
     """
     differences = []
     for path, said, known in _differences(spec_provenance or {}, found):
@@ -303,7 +303,7 @@ def _differences(said: Raw, found: Raw) -> Iterator[_Difference]:
 
 
 def _fields(path: str, said: Raw | None, found: Raw | None) -> Iterator[_Difference]:
-    """Yield the fields of one part that differ. A field that is empty says nothing."""
+    """Yield the fields of one part that differ. Empty fields are ignored."""
     for field, value in (said or {}).items():
         known = (found or {}).get(field)
         if value not in (None, "") and not _equal(value, known):
@@ -312,7 +312,7 @@ def _fields(path: str, said: Raw | None, found: Raw | None) -> Iterator[_Differe
 
 def _equal(a: Any, b: Any) -> bool:
     if _is_number(a) and _is_number(b):
-        # Beyond 64 bits the API server keeps a float: so many digits, and no more, can be compared.
+        # Beyond 64 bits the API server stores a float, so only the precision of a float can be compared.
         exact = all(isinstance(each, int) and -(2**63) <= each < 2**63 for each in (a, b))
         return bool(a == b) if exact else expression_cost.to_float(a) == expression_cost.to_float(b)
     if isinstance(a, Mapping) and isinstance(b, Mapping):
@@ -327,15 +327,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a value for people: as in JSON, so that text is not taken for a number."""
+    """Return a value as JSON for messages, so that text is distinguishable from a number."""
     return "not there" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:100]
 
 
-# Which experiment, and which number
+# Experiment and number
 
 
 def another_experiment(said: str | None, run: Raw) -> str:
-    """Return "" when a version names the experiment of its run, or none; else what is wrong, in words."""
+    """Return what is wrong with the experiment that a version names; "" if it names the run's experiment or none."""
     true = _experiment(run)
     if said in (None, "", true):
         return ""
@@ -345,10 +345,10 @@ def another_experiment(said: str | None, run: Raw) -> str:
 
 
 def number_ahead(version: int, highest: int, *, foreign: bool) -> str:
-    """Return "" when a number may be claimed while ``highest`` is the largest one so far; else what it waits for.
+    """Return what a version waits for; "" if it may claim its number. ``highest`` is the largest number so far.
 
-    Numbers go up by one: nobody can use up the numbers of others. A version whose bytes come from outside of the
-    namespace's own prefixes (``foreign``) keeps the number that it has there, up to MAX_GAP above the largest one.
+    Numbers increase by one, so that nobody can use up the numbers of others. A version whose files are outside the
+    namespace's own prefixes (``foreign``) keeps its original number, up to MAX_GAP above the largest one.
     """
     if version <= highest + 1:
         return ""
@@ -359,19 +359,19 @@ def number_ahead(version: int, highest: int, *, foreign: bool) -> str:
     return f"the largest number is {highest}, and a version from elsewhere is at most {MAX_GAP} above it"
 
 
-# What a namespace may name
+# Entitlement
 
 
 def entitled(uri: str, namespace: str, bucket: str, allowed: str) -> bool:
-    """Return whether a namespace may name these bytes: the rule of charts/assay/policies/versions.yaml.
+    """Return whether a namespace may name this URI: the rule of charts/assay/policies/versions.yaml.
 
-    ``allowed`` is the namespace's annotation assay.dev/allowed-prefixes, "" when it has none. ``uri`` is one that the
-    schema of ModelVersion lets through: without '..', empty parts or escapes.
+    ``allowed`` is the namespace's annotation assay.dev/allowed-prefixes; "" if it is not set. ``uri`` must have passed
+    the schema of ModelVersion, which refuses '..', empty parts and escapes.
     """
     own = f"s3://{bucket}/runs/{namespace}/", f"s3://{bucket}/models/{namespace}/"
     return uri.startswith(own) or named(uri, allowed)
 
 
 def named(uri: str, allowed: str) -> bool:
-    """Return whether the annotation assay.dev/allowed-prefixes of a namespace names these bytes."""
+    """Return whether the annotation assay.dev/allowed-prefixes of a namespace covers this URI."""
     return uri.startswith(tuple(prefix for prefix in allowed.split(" ") if _PREFIX.fullmatch(prefix)))

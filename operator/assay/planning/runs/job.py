@@ -1,8 +1,8 @@
-"""Run → batch/v1 Job: the user's template, with the recorder beside it and the /assay volume in it.
+"""Run → batch/v1 Job: the user's template plus the recorder and the /assay volume.
 
-What the user wrote stays as it is. Added are: labels, an annotation, five volumes, one native sidecar, the
-/assay mounts and the PARAM_ variables; for data sets init containers and volumes. A name that the user already took is
-an error, never overwritten.
+The user's own parts stay unchanged. Assay adds labels, an annotation, five volumes, one native sidecar, the /assay
+mounts and the PARAM_ variables; for data sets also init containers and volumes. A name that the template already uses
+is an error and is never overwritten.
 """
 
 import copy
@@ -29,29 +29,29 @@ NONROOT = 65532
 
 
 class InvalidTemplate(ValueError):
-    """A Job template that Assay cannot add its parts to."""
+    """A Job template that Assay cannot extend."""
 
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What the operator's own configuration decides about a Job."""
+    """The operator's settings for Jobs."""
 
     image: str
     pull_policy: str = "IfNotPresent"
-    #: Seconds that the recorder has for the rest of the upload when the template names no grace period.
+    #: Grace period in seconds for the rest of the recorder's upload if the template sets none.
     grace_seconds: int = 120
     resources: Raw = field(
         default_factory=lambda: {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
     )
     store: StoreAddress = field(default_factory=StoreAddress)
-    #: How many artifacts of a pod are recorded, and how many bytes of them; 0: as many as the recorder takes by itself.
+    #: Maximum number and total bytes of recorded artifacts per pod; 0: the recorder's default.
     max_files: int = 0
     max_bytes: int = 0
 
 
 def secret_name(run: Raw) -> str:
     """Return the name of the Secret with the run's store credentials."""
-    # By the UID: it can be nobody else's, so writing over it and deleting it are safe without ever reading a Secret.
+    # The UID makes the name unique, so replacing and deleting the Secret is safe without ever reading one.
     return f"assay-run-{run['metadata']['uid']}"
 
 
@@ -65,15 +65,15 @@ def build_job(
 ) -> Raw:
     """Return the Job of a Run.
 
-    ``run`` is the raw object, ``record_prefix`` the run's prefix in the store without a slash at the end.
-    ``suspended_by`` names what holds the Job back, "" when nothing does; ``unseen`` says why the recorder cannot have
-    the training container's image mounted, "" when it can. Raises InvalidTemplate with one sentence for people.
+    ``run`` is the raw object; ``record_prefix`` is the run's prefix in the store without a trailing slash.
+    ``suspended_by`` names what suspends the Job; "" if nothing does. ``unseen`` says why the training container's image
+    cannot be mounted for the recorder; "" if it can. Raises InvalidTemplate with a message of one sentence for users.
     """
     metadata, spec = run["metadata"], run["spec"]
     _check_shape(spec["job"]["template"])
     _check_own_pods(spec["job"])
     job_spec = copy.deepcopy(spec["job"])
-    # Held back until the run is recorded: the Job's pods are evidence until then.
+    # The operator sets it after the run is recorded: until then the Job's pods are evidence.
     job_spec.pop("ttlSecondsAfterFinished", None)
     if suspended_by:
         job_spec["suspend"] = True
@@ -97,7 +97,7 @@ def build_job(
 
 
 def owner_reference(owner: Raw) -> Raw:
-    """Return the controller reference to an object of ours."""
+    """Return the controller reference to one of Assay's objects."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
@@ -109,12 +109,12 @@ def owner_reference(owner: Raw) -> Raw:
 
 
 def inheritable(labels: dict[str, str] | None) -> dict[str, str]:
-    """Return the labels or annotations that a child may carry: all but those by which tools track objects."""
+    """Return the labels or annotations that a child may inherit: all except those that tools use to track objects."""
     return {k: v for k, v in (labels or {}).items() if not k.startswith(names.TRACKING_PREFIXES)}
 
 
 def run_labels(run: Raw) -> dict[str, str]:
-    """Return the labels of everything that belongs to a Run."""
+    """Return the labels of every object that belongs to a Run."""
     metadata = run["metadata"]
     labels = {names.LABEL_RUN: metadata["name"], names.LABEL_RUN_UID: metadata["uid"]}
     experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)
@@ -122,12 +122,12 @@ def run_labels(run: Raw) -> dict[str, str]:
 
 
 def as_text(value: Scalar) -> str:
-    """Return a parameter's value as the container's environment has it: strings bare, the rest as in JSON."""
+    """Return a parameter's value as an environment variable: strings unquoted, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def is_ours(container: str) -> bool:
-    """Whether a container of a training pod is one of Assay's own."""
+    """Whether a container of a training pod was added by Assay."""
     return container == RECORDER or datasets.is_fetch(container)
 
 
@@ -141,7 +141,7 @@ def _fetched(run: Raw) -> list[datasets.Group]:
 def _decorate(
     template: Raw, run: Raw, record_prefix: str, settings: JobSettings, fetched: list[datasets.Group]
 ) -> None:
-    """Add Assay's parts to the pod template, in place."""
+    """Add Assay's parts to the pod template in place."""
     parameters = run["spec"].get("parameters") or {}
     try:
         check_names(parameters, "spec.parameters")
@@ -167,12 +167,12 @@ def _decorate(
     frame = _frame(pod, settings)
     recorder = _recorder(frame, record_prefix, grace, settings)
     fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
-    # The recorder comes first, so that there is a record also of a pod whose data is not what it should be.
+    # The recorder comes first, so that a pod whose data fails verification also has a record.
     pod["initContainers"] = [recorder, *fetches, *(pod.get("initContainers") or [])]
 
 
 def _show_image(pod: Raw, unseen: str) -> None:
-    """Tell the recorder of the training container, and mount that one's image for it unless it stays unseen."""
+    """Describe the training container to the recorder, and mount its image there unless ``unseen`` is set."""
     recorder = pod["initContainers"][0]
     recorder["env"] += capture.variables(pod, unseen)
     volumes = [] if unseen else capture.volumes(pod)
@@ -182,9 +182,10 @@ def _show_image(pod: Raw, unseen: str) -> None:
 
 
 def _check_shape(template: Raw) -> None:
-    """Refuse a template whose parts that Assay adds to have another type than in core/v1.
+    """Raise InvalidTemplate if a part that Assay extends has a different type than in core/v1.
 
-    The API server would say so of the Job, in its own words; here it is said before we stumble over it.
+    The API server checks the types only when the Job is created. The code that extends the template relies on them
+    before that.
     """
     where = "spec.job.template"
     metadata, pod = _typed(template, "metadata", dict, where), template["spec"]
@@ -203,7 +204,7 @@ def _check_shape(template: Raw) -> None:
 
 
 def _check_own_pods(job: Raw) -> None:
-    """Refuse a Job that could count pods which it has not created, or whose status somebody else writes."""
+    """Raise InvalidTemplate if the Job could count pods that it did not create, or if others write its status."""
     for field_name in ("manualSelector", "selector"):
         if job.get(field_name):
             raise InvalidTemplate(f"spec.job.{field_name}: a run's pods are those that its Job has created: remove it")
@@ -214,7 +215,7 @@ def _check_own_pods(job: Raw) -> None:
 
 
 def _typed(owner: Raw, field_name: str, kind: type, where: str) -> Any:
-    """Return a field, empty when it is absent; InvalidTemplate when it has another type."""
+    """Return a field, or an empty value if it is absent; raise InvalidTemplate if it has a different type."""
     value = owner.get(field_name)
     if value is None:
         return kind()
@@ -225,7 +226,7 @@ def _typed(owner: Raw, field_name: str, kind: type, where: str) -> Any:
 
 
 def _objects(owner: Raw, field_name: str, where: str) -> list[Raw]:
-    """Return a field that is a list of objects."""
+    """Return a field that must be a list of objects; raise InvalidTemplate if it is not."""
     found: list[Raw] = _typed(owner, field_name, list, where)
     if any(not isinstance(item, dict) for item in found):
         raise InvalidTemplate(f"{where}.{field_name} must be a list of objects")
@@ -233,7 +234,7 @@ def _objects(owner: Raw, field_name: str, where: str) -> list[Raw]:
 
 
 def _check_free(pod: Raw, *, with_data: bool) -> None:
-    """Refuse a template that uses a name or a path which Assay needs."""
+    """Raise InvalidTemplate if the template uses a name or path that Assay needs."""
     for volume in pod.get("volumes") or []:
         if str(volume.get("name", "")).startswith("assay-"):
             raise InvalidTemplate(f"volume {volume['name']!r}: names that begin with 'assay-' are Assay's own")
@@ -264,7 +265,7 @@ def _volumes(run: Raw) -> list[Raw]:
         },
         {
             "name": _VOLUME_STORE,
-            # No other key: there may be credentials for data sets beside it.
+            # Only this key: the Secret may also contain credentials for data sets.
             "secret": {"secretName": secret_name(run), "items": [{"key": CREDENTIALS_KEY, "path": CREDENTIALS_KEY}]},
         },
         {"name": _VOLUME_NO_TOKEN, "emptyDir": {"medium": "Memory", "sizeLimit": "4Ki"}},
@@ -272,7 +273,7 @@ def _volumes(run: Raw) -> list[Raw]:
 
 
 def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
-    """Give a user's container the /assay volume and the parameters. Its own variables come last and win."""
+    """Add the /assay volume and the parameters to a user's container. Its own variables come last and win."""
     metadata = run["metadata"]
     env = [{"name": f"PARAM_{name}", "value": as_text(value)} for name, value in parameters.items()]
     env.append({"name": "ASSAY_RUN", "value": metadata["name"]})
@@ -298,7 +299,7 @@ def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
 
 
 def _frame(pod: Raw, settings: JobSettings) -> Raw:
-    """Return what all containers of Assay's own have in a pod."""
+    """Return what all of Assay's containers in a pod have in common."""
     return {
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
@@ -311,7 +312,7 @@ def _frame(pod: Raw, settings: JobSettings) -> Raw:
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        # Where a service account's token would be mounted: there is none for them.
+        # An empty volume covers the mount path of the service account token: these containers get no token.
         "volumeMounts": [{"name": _VOLUME_NO_TOKEN, "mountPath": _TOKEN, "readOnly": True}],
     }
 
@@ -325,7 +326,7 @@ def _recorder(frame: Raw, record_prefix: str, grace: int, settings: JobSettings)
         "ASSAY_GRACE_SECONDS": str(grace),
         **({"ASSAY_MAX_FILES": str(settings.max_files)} if settings.max_files else {}),
         **({"ASSAY_MAX_BYTES": str(settings.max_bytes)} if settings.max_bytes else {}),
-        # The root file system is read-only; what needs a temporary file finds it on the spool.
+        # The root file system is read-only, so temporary files go to the spool.
         "TMPDIR": _SPOOL,
         "HOME": _SPOOL,
     }
@@ -338,7 +339,7 @@ def _recorder(frame: Raw, record_prefix: str, grace: int, settings: JobSettings)
             {"name": "ASSAY_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             *({"name": name, "value": value} for name, value in env.items()),
         ],
-        # The kubelet starts the training only after this hook: its first line may write an artifact.
+        # The kubelet starts the training only after this hook, because its first line may write an artifact.
         "lifecycle": {"postStart": {"exec": {"command": ["mkdir", "-p", "-m", "0777", f"{ASSAY_DIR}/artifacts"]}}},
         "volumeMounts": [
             {"name": _VOLUME_RUN, "mountPath": ASSAY_DIR},
@@ -350,9 +351,9 @@ def _recorder(frame: Raw, record_prefix: str, grace: int, settings: JobSettings)
 
 
 def _recorder_user(pod: Raw) -> int:
-    """Return the user that the recorder runs as: the training's own where the template says it, else nobody's.
+    """Return the recorder's user ID: the training's if the template sets exactly one, else NONROOT.
 
-    With the same user, files that the training keeps to itself (mode 0600) can be recorded too.
+    With the same user, the recorder can also read files that are private to the training (mode 0600).
     """
     declared = [(pod.get("securityContext") or {}).get("runAsUser")]
     declared += [(c.get("securityContext") or {}).get("runAsUser") for c in pod["containers"]]

@@ -1,9 +1,10 @@
-"""What the pod template of a Run may ask for, whoever wrote it: the operator launches in its own name. Pure.
+"""Pod security: what the pod template of a Run may request, whoever wrote it. Pure.
 
-A policy of the cluster that looks at who creates a pod sees the Job controller, and the operator behind it. So the
-levels `baseline` and `restricted` of Kubernetes' pod security standards are applied to the template itself. One rule is
-added: a pod runs as the namespace's default service account, or as one that the platform team named for runs. The same
-rules are in charts/assay/policies/pod-security.yaml; here they hold also where that policy is not installed.
+The operator launches Jobs in its own name. A cluster policy that looks at the creator of a pod sees the Job controller,
+and the operator behind it. Therefore the levels `baseline` and `restricted` of Kubernetes' Pod Security Standards apply
+to the template itself. One rule is added: a pod runs as the namespace's default service account, or as one that the
+platform team has allowed for runs. charts/assay/policies/pod-security.yaml has the same rules; this module also
+applies them where that policy is not installed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -38,9 +39,9 @@ _VOLUMES = frozenset((
 
 
 def refusal(run: Raw, level: str, accounts: Iterable[str] = ()) -> str:
-    """Return why the Job of a raw Run is not created, "" when its template is within the level.
+    """Return why the Job of a raw Run is not created; "" if its template complies with the level.
 
-    ``accounts`` are the service accounts, besides `default`, that the namespace lets runs have.
+    ``accounts`` are the service accounts, besides `default`, that the namespace allows for runs.
     """
     if level == OFF:
         return ""
@@ -50,14 +51,14 @@ def refusal(run: Raw, level: str, accounts: Iterable[str] = ()) -> str:
 
 
 def account_of(run: Raw) -> str:
-    """Return the service account that a raw Run names for its pods, "default" when it names none."""
+    """Return the service account in the pod template of a raw Run; "default" if it sets none."""
     pod = _map(_map(_map(run["spec"].get("job")).get("template")).get("spec"))
     named = pod.get("serviceAccountName") or pod.get("serviceAccount")
     return str(named or "default")
 
 
 def allowed_accounts(annotations: Raw) -> list[str]:
-    """Return the service accounts that a namespace's annotations let runs have."""
+    """Return the service accounts that a namespace's annotations allow for runs."""
     return str(annotations.get(names.ANNOTATION_RUN_ACCOUNTS, "")).split()
 
 
@@ -103,7 +104,7 @@ def _container_faults(container: Raw) -> Iterator[str]:
 
 
 def _context_faults(security: Raw) -> Iterator[str]:
-    """Yield what neither the security context of a pod nor that of a container may have."""
+    """Yield the faults in the security context of a pod or a container."""
     if _map(security.get("windowsOptions")).get("hostProcess"):
         yield "windowsOptions.hostProcess is not allowed"
     selinux = _map(security.get("seLinuxOptions"))
@@ -149,5 +150,5 @@ def _map(value: Any) -> Raw:
 
 
 def _list(value: Any) -> list[Raw]:
-    """Return the objects of a list. A template is anything at all until the API server has seen the Job."""
+    """Return the objects of a list. A template may contain anything until the API server has validated the Job."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

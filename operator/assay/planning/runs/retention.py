@@ -1,6 +1,7 @@
-"""Retention: what of a run that has ended is due to go, and what a ModelVersion still needs of it.
+"""Retention: which parts of an ended run are due for removal, and what ModelVersions still need of it.
 
-Pure. It names what may be removed at a moment; whoever removes it asks again, with the versions as they are then.
+Pure. It determines what may be removed at a given time. Before the removal, the caller checks again with the current
+versions.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from assay.planning.promotion.policies import parse_duration
 from assay.planning.runs.facts import RunFacts, run_facts
 from assay.planning.search import sweep
 
-#: What Kubernetes can write into a time to live.
+#: The maximum that Kubernetes accepts as a time to live.
 _MOST_SECONDS = 2**31 - 1
 
 
 class Keep(NamedTuple):
-    """How long each part is kept after the end of a run; None: for ever."""
+    """How long each part is kept after the end of a run; None: forever."""
 
     jobs: timedelta | None = None
     archive: timedelta | None = None
@@ -37,7 +38,7 @@ FOR_EVER = Keep()
 
 
 class Due(NamedTuple):
-    """What of a run is to go now."""
+    """Which parts of a run are due for removal."""
 
     jobs: bool = False
     artifacts: bool = False
@@ -49,10 +50,10 @@ NOTHING = Due()
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A Run that has ended and needs its credentials no more: what its retention depends on.
+    """An ended Run without credentials: the facts that its retention depends on.
 
-    ``uri`` is its prefix in the store with a slash at the end, "" when nothing was recorded; ``experiment`` the UID of
-    the Experiment that controls it, "" when none does.
+    ``uri`` is its prefix in the store with a trailing slash; "" if nothing was recorded. ``experiment`` is the UID of
+    the Experiment that controls it; "" if none does.
     """
 
     namespace: str
@@ -67,9 +68,9 @@ class EndedRun:
 
 
 def ended_run(run: Raw, experiment: str = "") -> EndedRun | None:
-    """Return what is remembered of a Run that has ended; None while it has not, or still has credentials.
+    """Return the retention facts of an ended Run; None if it has not ended or still has credentials.
 
-    ``experiment`` is the UID of the Experiment that it was made for.
+    ``experiment`` is the UID of the Experiment that it was created for.
     """
     metadata, status = run["metadata"], run.get("status") or {}
     completed = parse_time(status.get("completionTime"))
@@ -89,11 +90,11 @@ def ended_run(run: Raw, experiment: str = "") -> EndedRun | None:
     )
 
 
-# How long
+# Durations
 
 
 def keep_of(run: EndedRun | Raw, experiment: Raw | None) -> Keep:
-    """Return how long the parts of a run are kept: as its Experiment says now, or the run itself if it has none."""
+    """Return how long the parts of a run are kept: from its current Experiment, else from the run itself."""
     if experiment is not None:
         return _keep(experiment["spec"].get("retention"))
     return run.own if isinstance(run, EndedRun) else _keep(run["spec"].get("retention"))
@@ -111,12 +112,12 @@ def _parsed(*texts: str | None) -> Keep:
 
 
 def seconds(kept: timedelta) -> int:
-    """Return a duration as a Job's time to live has it."""
+    """Return a duration in seconds as a Job's time to live, capped at the maximum."""
     return min(int(kept.total_seconds()), _MOST_SECONDS)
 
 
 def spelled(kept: timedelta) -> str:
-    """Return a duration as people write it, such as 1d12h; the inverse of ``parse_duration``."""
+    """Return a duration in readable form, such as 1d12h; the inverse of ``parse_duration``."""
     left, parts = seconds(kept), []
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
         count, left = divmod(left, size)
@@ -124,28 +125,28 @@ def spelled(kept: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-# What is needed
+# Claims
 
 
 @dataclass(frozen=True)
 class Claims:
-    """The runs that ModelVersions name: by their UID, or by an address of bytes in their prefix or above it."""
+    """The runs that ModelVersions reference: by their UID, or by a URI at, below or above their prefix."""
 
     #: (namespace, UID of a run)
     runs: frozenset[tuple[str, str]] = frozenset()
-    #: Addresses, each with a slash at the end.
+    #: URIs, each with a trailing slash.
     uris: tuple[str, ...] = ()
-    #: The prefixes of runs, with a slash at the end, that addresses point into.
+    #: Prefixes of runs that URIs point into, each with a trailing slash.
     prefixes: frozenset[str] = field(default_factory=frozenset)
 
     def names(self, namespace: str, uid: str, uri: str) -> bool:
-        """Whether a version names the run, or bytes of it; ``uri`` is its prefix with a slash at the end, or ""."""
+        """Whether a version references the run or its files; ``uri`` is its prefix with a trailing slash, or ""."""
         if (namespace, uid) in self.runs:
             return True
         return bool(uri) and (uri in self.prefixes or any(uri.startswith(above) for above in self.uris))
 
     def of(self, run: EndedRun) -> bool:
-        """Whether a version names the run, or bytes of it."""
+        """Whether a version references the run or its files."""
         return self.names(run.namespace, run.uid, run.uri)
 
 
@@ -155,7 +156,7 @@ _PARTS_OF_A_RUN = 8
 
 
 def claims_of(versions: Iterable[Raw]) -> Claims:
-    """Return what some ModelVersions need of the runs. Their phase does not matter: choose which ones to ask about."""
+    """Return what these ModelVersions need of the runs. Their phase does not matter: the caller selects them."""
     runs: set[tuple[str, str]] = set()
     uris: set[str] = set()
     prefixes: set[str] = set()
@@ -171,7 +172,7 @@ def claims_of(versions: Iterable[Raw]) -> Claims:
 
 
 def unsettled(version: Raw) -> bool:
-    """Whether a version's bytes are neither registered nor refused yet."""
+    """Whether a version's files are neither registered nor refused yet."""
     status = version.get("status") or {}
     refused = _condition(status, names.ARTIFACT_VERIFIED).get("status") == "False"
     return not status.get("registered") and not refused
@@ -182,7 +183,7 @@ def _condition(status: Raw, kind: str) -> Raw:
 
 
 def registering(experiment: Raw | None) -> bool:
-    """Whether an Experiment may still register one of its runs, as far as it is known: then all of them are kept."""
+    """Whether an Experiment may still register one of its runs, as far as known. Until then all of them are kept."""
     if experiment is None or not experiment["spec"].get("register"):
         return False
     status = experiment.get("status") or {}
@@ -190,14 +191,14 @@ def registering(experiment: Raw | None) -> bool:
     return not status.get("registered") and reason not in (names.NO_RUN_QUALIFIES, names.INVALID_EXPRESSION)
 
 
-# What is due
+# Due parts
 
 
 def due(run: EndedRun, experiment: Raw | None, named: Claims, awaited: Claims, now: datetime) -> Due:
-    """Return what of a run is to go now.
+    """Return which parts of a run are due for removal.
 
-    ``experiment`` is the one that controls it, if it is known; ``named`` what all versions need, ``awaited`` those that
-    have not got their bytes yet.
+    ``experiment`` is the one that controls it, if known. ``named`` contains the claims of all versions, ``awaited`` the
+    claims of the versions that do not have their files yet.
     """
     keep = keep_of(run, experiment)
     if keep == FOR_EVER:
@@ -221,26 +222,26 @@ def due(run: EndedRun, experiment: Raw | None, named: Claims, awaited: Claims, n
 
 
 def _counted(run: EndedRun, experiment: Raw | None) -> bool:
-    """Whether the run's experiment would never launch it again."""
+    """Whether the run's experiment will never launch it again."""
     return experiment is None or run.index < ((experiment.get("status") or {}).get("launched") or 0)
 
 
 def expires(run: EndedRun, experiment: Raw | None, named: Claims) -> datetime | None:
-    """Return when the artifacts of a run that is archived now expire; None for never: a version names it."""
+    """Return when the artifacts of a run that is archived now expire; None if never, e.g. if a version names it."""
     keep = keep_of(run, experiment)
     if keep.artifacts is None or run.expired or not run.uri or named.of(run):
         return None
     return run.completed + keep.artifacts
 
 
-# What an experiment remembers
+# Archived runs
 
 
 def remember(objective: Objective | None, known: ArchivedRuns, runs: Mapping[str, RunFacts]) -> ArchivedRuns:
-    """Return what an experiment remembers of its archived runs once these, by their UIDs, are among them.
+    """Return the experiment's summary of archived runs after adding ``runs``, given by their UIDs.
 
-    Their objects may still be there: as long as ``removing`` names them they are counted here alone. The runs of
-    ``known.removing`` have to be gone.
+    Their objects may still exist: while ``removing`` contains them, only this summary counts them. The runs in
+    ``known.removing`` must be gone.
     """
     best = sweep.best_run(objective, [*sweep.archived_best(known), *runs.values()])
     phases = [run.phase for run in runs.values()]

@@ -1,8 +1,8 @@
-"""Which runs are an experiment's: those that the operator made for it, in its namespace.
+"""Which runs belong to an experiment: those that the operator created for it, in its namespace.
 
-An owner reference alone says nothing: where the admission policy `assay-links` is not in force, anybody can write one.
-The operator notes the experiment in the status of each run that it has made; a run without such a note is held against
-what the operator would make.
+An owner reference alone is no proof: without the admission policy `assay-links`, anybody can write one. The operator
+records the experiment in the status of each run that it creates. A run without this record is compared with the run
+that the operator would create.
 """
 
 import functools
@@ -20,7 +20,7 @@ from assay.planning.search import space
 
 
 def run_body(experiment: Raw, spec: ExperimentSpec, index: int) -> Raw:
-    """Return the Run number ``index`` of an experiment, ready to be created."""
+    """Return Run number ``index`` of an experiment, ready to be created."""
     metadata = experiment["metadata"]
     wanted = experiment["spec"]["template"].get("metadata") or {}
     labels = {names.LABEL_EXPERIMENT: metadata["name"], names.LABEL_INDEX: str(index)}
@@ -47,12 +47,12 @@ def _run_spec(experiment: Raw, spec: ExperimentSpec, index: int) -> Raw:
 
 
 def claimed_experiment(run: Raw) -> str:
-    """Return the UID of the Experiment that a Run names: the noted one, else its controller; "" when there is none."""
+    """Return the UID of the Experiment that a Run claims: from its status, else its controller; "" if there is none."""
     return str((run.get("status") or {}).get("experimentUid") or "") or controller_uid(run, names.EXPERIMENT)
 
 
 def belongs(run: Raw, experiment: Raw | None) -> bool:
-    """Return whether the operator made a Run for an Experiment. Both are raw objects, as the API server has them."""
+    """Return whether the operator created a Run for an Experiment. Both are raw objects from the API server."""
     if experiment is None or experiment["metadata"]["namespace"] != run["metadata"]["namespace"]:
         return False
     noted = (run.get("status") or {}).get("experimentUid")
@@ -62,14 +62,14 @@ def belongs(run: Raw, experiment: Raw | None) -> bool:
 
 
 def _as_made_for(run: Raw, experiment: Raw) -> bool:
-    """Return whether a Run is what the operator would make: only then does it matter to nobody who has made it."""
+    """Return whether a Run equals the one that the operator would create. If so, its creator does not matter."""
     index = run_facts(run).index
     if run["metadata"]["name"] != space.run_name(experiment["metadata"]["name"], index):
         return False
     try:
         spec = _parsed(json.dumps(experiment["spec"], sort_keys=True))
         wanted = RunSpec.model_validate(_run_spec(experiment, spec, index))
-        # Retention may have been changed since: it says nothing of how the run was made.
+        # Retention may have changed since the run was created; it does not affect how the run was made.
         return RunSpec.model_validate({**run["spec"], "retention": None}) == wanted.model_copy(
             update={"retention": None}
         )

@@ -1,1 +1,1 @@
-"""What the operator sets in a workload that follows an alias, and how its rollout goes."""
+"""What the operator sets in a workload that follows an alias, and the state of its rollout."""

@@ -1,9 +1,9 @@
-"""Alias → pod template: what the operator sets in a workload, so that it serves a model whose every byte is verified.
+"""Alias → pod template: the fields that the operator sets in a workload so that it serves a fully verified model.
 
-The result is for server-side apply under the operator's own field manager: it names the operator's fields and no
-others. It is the same for the same version whenever it is made, so that a Deployment that goes back to a version finds
-the ReplicaSet that it had. A name or a path that somebody else has taken is an error. What is the operator's own is put
-right, whoever is noted as its owner.
+The result is for server-side apply with the operator's own field manager: it contains the operator's fields and no
+others. The same version always gives the same result, so that a Deployment that returns to a version reuses its
+ReplicaSet. A name or path that the user's template already uses is an error. The operator corrects its own parts,
+whoever managedFields lists as their owner.
 """
 
 import posixpath
@@ -21,38 +21,38 @@ _CREDENTIALS = "/var/run/assay/store"
 _VOLUMES = (names.MODEL_VOLUME, names.MODEL_CREDENTIALS_VOLUME)
 _PATH, _NAME, _VERSION = names.MODEL_VARIABLES
 _SERVED_VERSION = f"{names.SERVED_PREFIX}version"
-#: <model>.<alias>, with the lengths that those names may have; the same as in the admission policy assay-serving.
+#: <model>.<alias> with the length limits of those names; the same as in the admission policy assay-serving.
 FOLLOWS = "^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?[.][a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$"
 
 
 class CannotServe(ValueError):
-    """The operator's parts do not fit into a workload. One sentence for people: what is wrong, where, what to do."""
+    """The operator's parts do not fit into a workload. One sentence for users: what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is to be served."""
+    """The version to serve."""
 
     model: str
     alias: str
     version: int
-    #: Of the artifact, `sha256:` and 64 digits.
+    #: Digest of the artifact: `sha256:` and 64 digits.
     digest: str
-    #: Of the manifest.json below the prefix; "" when it is not known.
+    #: Digest of the manifest.json below the prefix; "" if unknown.
     manifest_digest: str
-    #: Where it lies in the store: models/<namespace>/<model>/v<N>.
+    #: Prefix in the store: models/<namespace>/<model>/v<N>.
     prefix: str
     #: The Secret with the credentials that read this prefix. The same version must always have the same name here.
     secret: str
-    #: The file's name, of a model that is one file; "" of a folder.
+    #: File name if the model is one file; "" if it is a folder.
     file: str = ""
 
 
 @dataclass(frozen=True)
 class ServingSettings:
-    """What the operator's own configuration decides about the init container.
+    """The operator's settings for the init container.
 
-    A pod is in the class Guaranteed only if the init container's limits equal its requests, too.
+    A pod has the QoS class Guaranteed only if the limits of the init container also equal its requests.
     """
 
     image: str
@@ -63,9 +63,9 @@ class ServingSettings:
 
 
 def follows(workload: Raw) -> tuple[str, str] | None:
-    """Return (model, alias) that a raw Deployment or StatefulSet follows; None when it follows none.
+    """Return (model, alias) that a raw Deployment or StatefulSet follows; None if it follows none.
 
-    Raises CannotServe when its annotation names no alias.
+    Raises CannotServe if its annotation does not name a valid alias.
     """
     wanted = (workload["metadata"].get("annotations") or {}).get(names.ANNOTATION_SERVE)
     if wanted is None:
@@ -80,12 +80,12 @@ def follows(workload: Raw) -> tuple[str, str] | None:
 
 
 def applied(workload: Raw, served: Served | None, settings: ServingSettings) -> Raw:
-    """Return the body to apply to a raw workload; without ``served`` one that gives back all that is the operator's.
+    """Return the body to apply to a raw workload. Without ``served``, the body gives up all of the operator's fields.
 
-    Raises CannotServe when something of somebody else's is in the way.
+    Raises CannotServe if a part of another owner conflicts.
     """
     metadata = workload["metadata"]
-    # With the UID, an object that was deleted in the meantime is not created anew.
+    # With the UID, an apply does not recreate an object that was deleted in the meantime.
     known = ("name", "namespace", "uid")
     body: Raw = {
         "apiVersion": workload["apiVersion"],
@@ -101,7 +101,7 @@ def applied(workload: Raw, served: Served | None, settings: ServingSettings) -> 
 
 
 def in_template(workload: Raw) -> int | None:
-    """Return the version that the operator has put into the pod template; None when there is none of it."""
+    """Return the version that the operator has set in the pod template; None if there is none."""
     text = _template_annotations(workload).get(_SERVED_VERSION)
     return int(text) if isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,8}", text) else None
 
@@ -115,10 +115,10 @@ def up_to_date(workload: Raw, body: Raw) -> bool:
 
 
 def removal(workload: Raw) -> Raw | None:
-    """Return a strategic merge patch that removes what is the operator's from a workload; None when nothing is left.
+    """Return a strategic merge patch that removes the operator's parts from a workload; None if there are none.
 
-    Applying the body of ``applied`` without ``served`` removes the fields that the operator is noted as the owner of.
-    Anybody can rewrite that note, and a backup may come without it: then this is what removes them.
+    Applying the body of ``applied`` without ``served`` removes the fields that managedFields lists for the operator.
+    Anybody can rewrite managedFields, and a restored backup may lack it. This patch covers those cases.
     """
     if not _has_been_served(workload):
         return None
@@ -157,7 +157,7 @@ def _template_annotations(workload: Raw) -> Raw:
     return (workload["spec"]["template"].get("metadata") or {}).get("annotations") or {}
 
 
-# What is set
+# The operator's fields
 
 
 def _annotations(served: Served) -> dict[str, str]:
@@ -169,14 +169,14 @@ def _pod(workload: Raw, served: Served, settings: ServingSettings) -> Raw:
     pod = workload["spec"]["template"]["spec"]
     init = [each["name"] for each in pod.get("initContainers") or [] if each["name"] != names.FETCH_CONTAINER]
     return {
-        # Named in this order, so that init containers of theirs find the model too.
+        # The fetch comes first, so that the user's init containers can use the model too.
         "initContainers": [_fetch(served, settings), *(_equipped(name, served) for name in init)],
         "containers": [_equipped(each["name"], served) for each in pod["containers"]],
         "volumes": [
             {"name": names.MODEL_VOLUME, "emptyDir": {}},
             {
                 "name": names.MODEL_CREDENTIALS_VOLUME,
-                # Readable by whoever the pod's security context makes of us. Only one container mounts it.
+                # Readable by any user that the pod's security context may set. Only one container mounts it.
                 "secret": {"secretName": served.secret, "defaultMode": 0o444},
             },
         ],
@@ -184,7 +184,7 @@ def _pod(workload: Raw, served: Served, settings: ServingSettings) -> Raw:
 
 
 def _equipped(container: str, served: Served) -> Raw:
-    """Return what a container of theirs gets."""
+    """Return the fields that a user's container gets."""
     path = posixpath.join(FOLDER, served.model, served.file).rstrip("/")
     env = {_PATH: path, _NAME: served.model, _VERSION: str(served.version)}
     return {
@@ -226,22 +226,22 @@ def _fetch(served: Served, settings: ServingSettings) -> Raw:
 
 
 def _env(values: dict[str, str]) -> list[Raw]:
-    # Kubernetes expands $(…) in values, and a file may have any name.
+    # Kubernetes expands $(…) in values, and a file name may contain it.
     return [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
 
 
-# What is in the way
+# Conflicts
 
 
 def _has_been_served(workload: Raw) -> bool:
-    """Whether the operator's parts are in a workload. The policies let nobody else write what says so."""
+    """Whether a workload contains the operator's parts. The policies let nobody else set these annotations."""
     return any(key.startswith(names.SERVED_PREFIX) for key in _template_annotations(workload))
 
 
 def _taken(workload: Raw) -> Iterator[str]:
-    """Yield what somebody else has set where the operator's parts belong, a sentence each.
+    """Yield one sentence for each conflict with the operator's parts.
 
-    Who is noted as the owner of a field decides nothing: anybody can rewrite `metadata.managedFields`.
+    Field owners do not matter: anybody can rewrite `metadata.managedFields`.
     """
     ours = _has_been_served(workload)
     pod = workload["spec"]["template"]["spec"]
@@ -258,7 +258,7 @@ def _taken(workload: Raw) -> Iterator[str]:
 
 
 def _taken_by_claims(workload: Raw) -> Iterator[str]:
-    """A StatefulSet's claim takes the place of the pod's volume of that name."""
+    """Yield conflicts with volumeClaimTemplates: in a StatefulSet they replace pod volumes of the same name."""
     for claim in workload["spec"].get("volumeClaimTemplates") or []:
         if (name := (claim.get("metadata") or {}).get("name")) in _VOLUMES:
             yield f"a volumeClaimTemplate is named {name}, a name of Assay's own: give it another"
@@ -284,7 +284,7 @@ def _taken_in(container: Raw, *, ours: bool) -> Iterator[str]:
 
 
 def _collides(path: str) -> bool:
-    """Whether what is mounted there would cover the model, or be covered by it."""
-    # Runtimes tidy a path up before they mount there.
+    """Whether a mount at this path would hide the model or be hidden by it."""
+    # Container runtimes normalize a path before they mount.
     plain = posixpath.normpath("/" + path.lstrip("/"))
     return plain == "/" or f"{plain}/".startswith(f"{FOLDER}/")

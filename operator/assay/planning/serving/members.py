@@ -1,7 +1,7 @@
-"""Which pods are a workload's own: those that its controller has made, by the UIDs that controllers write.
+"""Which pods belong to a workload: those that its controller created, identified by the UIDs that controllers write.
 
-Labels and annotations are no evidence: whoever may create pods writes them. Policy assay-rollouts lets only the
-controllers of Kubernetes create pods and ReplicaSets that say what they serve; here the UIDs are compared.
+Labels and annotations are no proof: anybody who may create pods can write them. The policy assay-rollouts lets only
+Kubernetes' controllers create pods and ReplicaSets that state what they serve. This module compares the UIDs.
 """
 
 from assay.api import names
@@ -11,9 +11,9 @@ _API = "apps/v1"
 
 
 def pods_of(workload: Raw, replica_sets: list[Raw], pods: list[Raw]) -> list[Raw]:
-    """Return those of the pods that a raw Deployment or StatefulSet controls; of a Deployment by its ReplicaSets.
+    """Return the pods that a raw Deployment or StatefulSet controls; for a Deployment through its ReplicaSets.
 
-    A pod that does not serve what its ReplicaSet has in its template was not made from it, and is left out.
+    A pod that serves something other than its ReplicaSet's template was not created from it and is left out.
     """
     if workload["kind"] == "StatefulSet":
         return [pod for pod in pods if _is_controlled(pod, workload, "StatefulSet")]
@@ -32,7 +32,7 @@ def _is_controlled(child: Raw, workload: Raw, kind: str) -> bool:
 
 
 def _controller(child: Raw, kind: str) -> str:
-    """Return the UID of the workload of a kind that controls a child, "" when none does."""
+    """Return the UID of the workload of a given kind that controls a child; "" if none does."""
     for each in child["metadata"].get("ownerReferences") or []:
         if each.get("controller") and (each.get("apiVersion"), each.get("kind")) == (_API, kind):
             return str(each.get("uid") or "")

@@ -1,7 +1,7 @@
-"""How far a workload is with the version in its pod template, and whether it fails: from its status and its pods.
+"""Rollout of the version in a workload's pod template: its progress and failures, from the workload and its pods.
 
-Pure. Whether a failure leads back to another version is decided elsewhere; here it is only seen, as early as it is
-certain, and said in words that a person can act on.
+Pure. It reports a failure as soon as it is certain, in words that a user can act on. Whether to roll back is decided
+elsewhere.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,34 +17,34 @@ from assay.planning.serving.injection import in_template
 MAX_MESSAGE = 1000
 MAX_RESTARTS = 3
 _MAX_LOOPS = 2
-#: Exit codes of `python -m assay.fetch` for which trying again is no use, and the one of a store that may come back.
+#: Exit codes of `python -m assay.fetch`: permanent failures, and an unreachable store, which may recover.
 _REFUSED, _STORE_SILENT = (1, 2), 3
 _DEADLINE = "ProgressDeadlineExceeded"
-#: Reasons of a container that waits for nothing but its turn.
+#: Reasons of a container that only waits for its turn.
 _IN_ORDER = ("", "PodInitializing", "ContainerCreating")
-#: Of what a container has written before it ended.
+#: Maximum length of the quoted output of a container, in characters.
 _MAX_QUOTE = 400
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What has become of the version in a workload's pod template; ``version`` None when none is there."""
+    """Rollout of the version in a workload's pod template; ``version`` is None if there is none."""
 
     version: int | None
-    #: blocked: what is to be served could not be set in it.
+    #: blocked: the operator could not set the version in it.
     state: Literal["progressing", "ready", "failed", "blocked"]
-    #: What it waits for or why it fails, at most MAX_MESSAGE characters.
+    #: What the rollout waits for or why it fails, at most MAX_MESSAGE characters.
     message: str
     #: Whether at least one pod of this version is Ready.
     some_ready: bool
 
 
 def judge(workload: Raw, pods: list[Raw], now: datetime, started: datetime | None, patience: timedelta) -> Rollout:
-    """Return how far a raw Deployment or StatefulSet is with the version in its pod template.
+    """Return the rollout of a raw Deployment or StatefulSet to the version in its pod template.
 
-    ``pods`` are the raw pods that it controls (``members.pods_of``); those of other versions, and those that are being
-    deleted, do not count. ``started`` says since when the version is in the template (aware, None: unknown), and bounds
-    with ``patience`` how long it may take. What happened before it is not held against the version.
+    ``pods`` are the raw pods that it controls (``members.pods_of``). Pods of other versions and pods that are being
+    deleted do not count. ``started`` is the time when the version was set in the template (aware; None: unknown).
+    ``patience`` is the maximum duration from then on. Earlier events do not count against the version.
     """
     mine, others = _sorted(workload, pods)
     ready = sum(_is_ready(pod) for pod in mine)
@@ -53,11 +53,11 @@ def judge(workload: Raw, pods: list[Raw], now: datetime, started: datetime | Non
 
 
 def blocking(workload: Raw, pods: list[Raw]) -> list[str]:
-    """Return the names of the pods that a StatefulSet waits for, of a version that has been left again.
+    """Return the names of the pods of abandoned versions that block a StatefulSet.
 
-    With podManagementPolicy OrderedReady it replaces no pod while another one is not Ready, even if that one is of a
-    template that nobody wants any more: it goes on when somebody deletes it. It never comes back as it was, because
-    it is of neither of the revisions that the controller creates pods from.
+    With podManagementPolicy OrderedReady, the controller replaces no pod while another one is not Ready, even if that
+    pod has an abandoned template. The rollout continues only after somebody deletes the pod. It is not recreated from
+    that template, because it belongs to neither of the revisions that the controller creates pods from.
     """
     status = workload.get("status") or {}
     created_from = (status.get("currentRevision"), status.get("updateRevision"))
@@ -100,11 +100,11 @@ def _shortened(text: str) -> str:
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 
 
-# What the controllers of Kubernetes say. As `kubectl rollout status` (kubectl's polymorphichelpers/rollout_status.go)
+# Status from Kubernetes' controllers. As `kubectl rollout status` (kubectl's polymorphichelpers/rollout_status.go)
 
 
 def _deployment_waits(workload: Raw) -> str | None:
-    """Return what a Deployment waits for, None when it is through."""
+    """Return what a Deployment waits for; None if its rollout is complete."""
     status = workload.get("status") or {}
     if not _observed(workload):
         return "the Deployment's new template has not been seen by its controller yet"
@@ -119,14 +119,14 @@ def _deployment_waits(workload: Raw) -> str | None:
 
 
 def _stateful_waits(workload: Raw) -> str | None:
-    """Return what a StatefulSet waits for, None when it is through."""
+    """Return what a StatefulSet waits for; None if its rollout is complete."""
     status, wanted = workload.get("status") or {}, _replicas(workload)
     if not _observed(workload):
         return "the StatefulSet's new template has not been seen by its controller yet"
     updated = status.get("updatedReplicas") or 0
     if (status.get("readyReplicas") or 0) < wanted:
         return f"created so far: {updated}"
-    # kubectl compares the revisions instead, and takes a return half-way, to the current one, for complete.
+    # kubectl compares the revisions instead, and reports a half-finished return to the current one as complete.
     partition = ((workload["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
     left = wanted - partition - updated
     return f"pods of before: {left}" if left > 0 else None
@@ -143,7 +143,7 @@ def _replicas(workload: Raw) -> int:
 
 
 def _standstill(workload: Raw) -> str:
-    """Return why nothing happens by somebody's own decision, "" when things go on. No time is too long for that."""
+    """Return which setting of the user halts the rollout; "" if none does. Such a rollout never times out."""
     spec = workload["spec"]
     if spec.get("paused"):
         return "the Deployment is paused; `kubectl rollout resume` lets it go on"
@@ -156,7 +156,7 @@ def _deadline_exceeded(workload: Raw, started: datetime | None) -> bool:
     found = _condition(workload, "Progressing")
     if found.get("status") != "False" or found.get("reason") != _DEADLINE or not _observed(workload):
         return False
-    # The controller leaves the condition of an earlier template as it is until something moves.
+    # The controller keeps the condition of an earlier template until something changes.
     return _not_before(started, found.get("lastUpdateTime") or found.get("lastTransitionTime"))
 
 
@@ -166,16 +166,16 @@ def _condition(owner: Raw, kind: str) -> Raw:
 
 
 def _not_before(started: datetime | None, text: str | None) -> bool:
-    """Whether a time that the API server writes, in whole seconds, is not before the start."""
+    """Whether a time from the API server, in whole seconds, is not before the start."""
     when = parse_time(text)
     return started is None or when is None or when >= started.replace(microsecond=0)
 
 
-# What the pods say
+# Status of the pods
 
 
 def _sorted(workload: Raw, pods: Iterable[Raw]) -> tuple[list[Raw], list[Raw]]:
-    """Return the pods that serve what the pod template says now, and the others; without those that are going."""
+    """Return the pods that serve what the pod template contains now, and the others, without pods being deleted."""
     wanted = _served(workload["spec"]["template"].get("metadata") or {})
     mine: list[Raw] = []
     others: list[Raw] = []
@@ -191,7 +191,7 @@ def _served(metadata: Raw) -> dict[str, str]:
 
 
 def _order(pod: Raw) -> tuple[bool, str, str]:
-    """Oldest first; those that were evicted are replaced and have little to say."""
+    """Sort the oldest pods first. Evicted pods are replaced and say little, so they come last."""
     over = (pod.get("status") or {}).get("phase") == "Failed"
     return over, pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]
 
@@ -201,13 +201,13 @@ def _is_ready(pod: Raw) -> bool:
 
 
 def _containers(pod: Raw) -> list[Raw]:
-    """Return the statuses of a pod's containers, in the order in which they start."""
+    """Return the statuses of a pod's containers in start order."""
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
 
 
 def _failures(pods: Iterable[Raw], started: datetime | None) -> Iterator[str]:
-    """Yield what no waiting will mend, a sentence each."""
+    """Yield one sentence for each failure that does not resolve by waiting."""
     for pod in pods:
         for container in _containers(pod):
             ended = _last_end(container)
@@ -216,7 +216,7 @@ def _failures(pods: Iterable[Raw], started: datetime | None) -> Iterator[str]:
 
 
 def _last_end(container: Raw) -> Raw:
-    """Return how a container ended last, {} when it never did or has come to a good end since."""
+    """Return how a container last terminated; {} if it never did."""
     state, last = container.get("state") or {}, container.get("lastState") or {}
     found: Raw = state.get("terminated") or last.get("terminated") or {}
     return found
@@ -224,7 +224,7 @@ def _last_end(container: Raw) -> Raw:
 
 def _hopeless(container: Raw, ended: Raw, started: datetime | None) -> bool:
     code, restarts = ended.get("exitCode") or 0, container.get("restartCount") or 0
-    done = code == 0 and bool((container.get("state") or {}).get("terminated"))  # an init container that is through
+    done = code == 0 and bool((container.get("state") or {}).get("terminated"))  # a completed init container
     if done or container.get("ready"):
         return False
     if container["name"] == names.FETCH_CONTAINER and code in (*_REFUSED, _STORE_SILENT):
@@ -235,7 +235,7 @@ def _hopeless(container: Raw, ended: Raw, started: datetime | None) -> bool:
 
 
 def _ending(container: Raw, ended: Raw) -> str:
-    """Return how a container ended, in words."""
+    """Return a message that says how a container ended."""
     name, said = container["name"], (ended.get("message") or "").strip()
     if name == names.FETCH_CONTAINER and said:
         return f"the model could not be fetched: {_quoted(said)}"
@@ -251,13 +251,13 @@ def _ending(container: Raw, ended: Raw) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return what a container has written as a quotation: on one line, without control characters, and bounded."""
+    """Return the output of a container as a quotation: on one line, without control characters, and bounded."""
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split()).replace('"', "'")
     return f'"{line if len(line) <= _MAX_QUOTE else line[: _MAX_QUOTE - 1] + "…"}"'
 
 
 def _waiting(workload: Raw, mine: list[Raw], others: list[Raw]) -> str:
-    """Return what the first pod that is not ready waits for; without one, what is in its way; "" when nobody says."""
+    """Return what the first unready pod waits for; without one, what blocks the rollout; "" if unknown."""
     for pod in mine:
         if not _is_ready(pod):
             return f"pod {pod['metadata']['name']}: {_pod_waits(pod)}"
@@ -271,7 +271,7 @@ def _waiting(workload: Raw, mine: list[Raw], others: list[Raw]) -> str:
 
 
 def _in_the_way(workload: Raw, others: list[Raw]) -> list[Raw]:
-    """Return the pods of other versions for which a StatefulSet stands still."""
+    """Return the pods of other versions that block a StatefulSet."""
     policy = workload["spec"].get("podManagementPolicy") or "OrderedReady"
     if workload["kind"] != "StatefulSet" or policy != "OrderedReady":
         return []
@@ -293,7 +293,7 @@ def _pod_waits(pod: Raw) -> str:
 
 
 def _container_waits(container: Raw) -> str:
-    """Return what holds a container up, "" when it is through, or ready, or not yet its turn."""
+    """Return what delays a container; "" if it is complete or ready, or waits for its turn."""
     waits, ended = _waits(container), _last_end(container)
     reason = waits.get("reason") or ""
     if container.get("ready"):
@@ -310,7 +310,7 @@ def _container_waits(container: Raw) -> str:
 
 
 def _unstarted(pod: Raw) -> str:
-    """Return what is known of a pod in which no container has a problem."""
+    """Return the state of a pod whose containers have no problem."""
     if not (pod.get("spec") or {}).get("nodeName"):
         return "it has not been scheduled yet"
     if all(container.get("ready") for container in _containers(pod)) and _containers(pod):
