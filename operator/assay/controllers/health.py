@@ -1,4 +1,4 @@
-"""What probes and Prometheus ask: ``/livez``, ``/readyz``, ``/metrics``, answered by the loop that does the work."""
+"""Serves ``/livez``, ``/readyz`` and ``/metrics`` from the event loop that reconciles."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ from assay.controllers.scrapers import Scrapers
 
 
 class Health:
-    """A small HTTP server. ``checks`` maps the name of what has to be in order to "" or to what is wrong with it.
+    """A small HTTP server. ``checks`` maps the name of each check to an error message, or to "" if it passes.
 
-    ``scrapers`` says who may read the metrics; None: everybody.
+    ``scrapers`` decides who may read the metrics; None: everybody.
     """
 
     def __init__(self, port: int, scrapers: Scrapers | None = None) -> None:
@@ -22,7 +22,7 @@ class Health:
         self.checks: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Listen, on all addresses; not at all when the port is 0."""
+        """Listen on all addresses, unless the port is 0."""
         if not self._port:
             return
         app = web.Application()

@@ -1,7 +1,7 @@
-"""Prometheus metrics that the operator counts, by Prometheus' naming conventions.
+"""The operator's Prometheus metrics, named by Prometheus' conventions.
 
-What exists (runs by phase, aliases and what they point to) is not counted here: see ``gauges``. No label takes a name
-that training code can make up, and none that of a run. docs/metrics.md lists them all, and a test compares.
+``gauges`` has the metrics of existing objects: runs by phase, aliases and their versions. No label value is a run's
+name, or a name that training code can choose. docs/metrics.md lists all metrics; a test compares the two.
 """
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -9,10 +9,10 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from assay.api import names
 from assay.store.errors import AlreadyExists, NotFound, StoreError
 
-# A series beside each counter that says since when it counts: twice as many, and nobody asks.
+# Drop the extra series with each counter's creation time: it doubles the number of series, and nothing uses it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-#: What the store answers to a question that may well be asked.
+#: Errors of the store that are expected answers. They are not counted as errors.
 ANSWERS = (NotFound, AlreadyExists)
 
 READY = Gauge("assay_ready", "1 when what /readyz asks for is in order, by check.", ["check"])
@@ -78,7 +78,7 @@ AUDIT_LOCKED = Gauge(
 )
 AUDIT_HEADS_PENDING = Gauge("assay_audit_heads_pending", "Ends of trails that the ConfigMap does not hold yet.")
 
-# What alerts count has to be there before it happens for the first time: nothing increases from nothing.
+# Create the series that alerts use at 0: Prometheus sees no increase when a series first appears at 1.
 RUNS_ENDED.labels("Failed", names.RECORD_INCOMPLETE)
 POLICY_VERDICTS.labels("allowed")
 POLICY_VERDICTS.labels("held")
@@ -90,7 +90,7 @@ def count_request(method: str) -> None:
 
 
 def store_operation(operation: str, seconds: float, error: BaseException | None) -> None:
-    """Count one operation on the store; ``error`` is what it raised. Called in the store's threads."""
+    """Count one operation on the store; ``error`` is the exception it raised. Called in the store's threads."""
     STORE_SECONDS.labels(operation).observe(seconds)
     if isinstance(error, StoreError) and not isinstance(error, ANSWERS):
         STORE_ERRORS.labels(operation, type(error).__name__).inc()

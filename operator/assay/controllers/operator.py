@@ -1,4 +1,4 @@
-"""Wires kopf to the work queue: what changes is taken into the cache, and its key put into the queue."""
+"""Wires kopf to the work queue: event handlers update the cache and enqueue keys."""
 
 import asyncio
 import contextlib
@@ -44,12 +44,12 @@ from assay.store.client import ObjectStore
 log = logging.getLogger(__name__)
 
 _WORKERS = 50
-#: Copies of models that are under way at once.
+#: Maximum number of concurrent model copies.
 _COPIES = 2
-#: Parts of logs that are written, or looked through, at once.
+#: Maximum number of log parts that are written or searched concurrently.
 _LOG_WORKERS = 4
 _RESYNC_SECONDS = 600.0
-#: How often the admission policies are compared with what was shipped, and namespaces looked at that cannot be watched.
+#: How often the admission policies are checked, and namespaces read that cannot be watched.
 _POLICY_SECONDS = 30.0
 
 
@@ -68,7 +68,7 @@ RECONCILERS: dict[str, Callable[[Context, Key], Awaitable[None]]] = {
 
 
 class Operator:
-    """One operator process: its context, its handlers, its background tasks."""
+    """One operator process: its context, event handlers and background tasks."""
 
     def __init__(self, settings: Settings, health: Health) -> None:
         self.settings = settings
@@ -87,7 +87,7 @@ class Operator:
             registry=self.registry,
             settings=_kopf_settings(clusterwide=not self.settings.namespaces),
             standalone=True,
-            # kopf would ask for the user's name, and a container's user need not have one.
+            # By default kopf looks up the user's name, and a container's user may have none.
             identity=cast(Any, self.settings.identity),
             clusterwide=not self.settings.namespaces,
             namespaces=self.settings.namespaces,
@@ -102,11 +102,11 @@ class Operator:
         kopf.on.cleanup(registry=self.registry)(self._stop)
         for prefix, plural in resync.RESOURCES:
             self._watch(prefix, plural)
-        if not self.settings.namespaces:  # else it may only ask for each by its name
+        if not self.settings.namespaces:  # otherwise the operator may only get each one by name
             kopf.on.event("", "v1", "namespaces", id="queue-namespaces", registry=self.registry)(self._ingest_namespace)
 
     def _watch(self, prefix: str, plural: str) -> None:
-        """Take in each object that exists or changes, or is deleted, and queue what that concerns."""
+        """Watch a resource: update the cache on each event, and enqueue the affected keys."""
         group, version = prefix.removeprefix("/apis/").split("/") if prefix.startswith("/apis/") else ("", "v1")
         labels: dict[str, Any] = {names.LABEL_RUN_UID: kopf.PRESENT} if plural in ("jobs", "pods") else {}
 
@@ -157,7 +157,7 @@ class Operator:
         self._policies = PolicyWatch(kube, settings.policies_file, required=settings.require_policies)
         await self.context.audit.load()
         await self.context.nodes.look()
-        # No reconcile may see half a world: a sweep whose runs are not yet known would look unlaunched.
+        # Fill the cache before any reconcile: without its runs, a sweep would look unlaunched.
         self.health.checks |= {"objects": "are being listed", "store": "has not answered yet"}
         await resync.fill(kube, self._watched(), settings.namespaces)
         self.health.checks["objects"] = ""
@@ -205,19 +205,19 @@ class Operator:
         with tracing.reconcile(key, key.uid or (run["metadata"]["uid"] if run else "")):
             try:
                 await RECONCILERS[key.kind](self.context, key)
-            except Exception as error:  # the queue tries again, and whoever looks at the object has to see why
+            except Exception as error:  # the queue retries; the object shows the error
                 await defects.report(self.context, key, error)
                 raise
 
-    # In the background
+    # Background tasks
 
     async def _ensure_bucket(self) -> None:
-        """Create the bucket. The store may come up after the operator: until then every run waits for it anyway."""
+        """Create the bucket, and retry until it exists. The store may start later than the operator."""
         delay = 1.0
         while True:
             try:
                 await self.context.store.run(self.context.store.blocking.ensure_bucket)
-            except Exception as error:  # whatever it is, it is said, and tried again
+            except Exception as error:  # log any error and retry
                 self.health.checks["store"] = str(error)
                 log.warning("the bucket cannot be ensured, again in %.0f s: %s", delay, error)
                 await asyncio.sleep(delay)
@@ -227,12 +227,12 @@ class Operator:
                 return
 
     async def _check_policies(self) -> None:
-        """Compare the admission policies with what was shipped: without them nothing is gated."""
+        """Compare the admission policies with the shipped ones: without them, nothing is gated."""
         wrong = await self._policies.look()
         self.health.checks["policies"] = wrong if self.settings.require_policies else ""
 
     async def _look_at_namespaces(self) -> None:
-        """Read the annotations of the namespaces that are served, where they cannot be watched."""
+        """Read the annotations of the configured namespaces, which the operator cannot watch."""
         for name in self.settings.namespaces:
             try:
                 found = await self.context.kube.get(NAMESPACES, "", name)
@@ -248,7 +248,10 @@ class Operator:
             await self._look_at_namespaces()
 
     async def _observe(self) -> None:
-        """Walk the runs that go on: read their live metrics, refresh their credentials. Finished runs cost nothing."""
+        """Requeue running runs to read their live metrics, and runs and versions whose credentials are about to expire.
+
+        Requeue all versions when the signing keys change. Finished runs cost nothing.
+        """
         keys = self.context.keys.state()
         while True:
             await asyncio.sleep(self.settings.observe_seconds)
@@ -269,7 +272,7 @@ class Operator:
                     self.context.queue.add(key_of(version))
 
     async def _resync(self) -> None:
-        """Find what was deleted unseen, while a watch was broken."""
+        """Find objects that were deleted while a watch was broken."""
         while True:
             await asyncio.sleep(_RESYNC_SECONDS)
             try:
@@ -293,7 +296,7 @@ def _store_operation(operation: str, seconds: float, error: BaseException | None
 
 
 class _NoDiffs(kopf.DiffBaseStorage):
-    """Nothing here asks kopf what changed, and it would copy every object at every event to find out."""
+    """Disables kopf's diffs. The operator does not use them, and kopf would copy every object on every event."""
 
     def build(self, *, body: kopf.Body, **_: Any) -> kopf.BodyEssence:
         return kopf.BodyEssence({})
@@ -306,13 +309,13 @@ class _NoDiffs(kopf.DiffBaseStorage):
 
 
 def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """Sign in as the pod's service account inside a cluster, else by the kubeconfig, as our own client does."""
+    """Log in as the pod's service account in a cluster, else with the kubeconfig, as our own client does."""
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
 def _kopf_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    # Looking for kinds and namespaces that come later takes rights in the whole cluster.
+    # Scanning for new kinds and namespaces requires cluster-wide rights.
     settings.scanning.disabled = not clusterwide
     settings.posting.enabled = False
     settings.watching.server_timeout = 540
@@ -330,7 +333,7 @@ def _kopf_settings(*, clusterwide: bool) -> kopf.OperatorSettings:
 
 
 async def main(settings: Settings) -> None:
-    """Run one operator until the process is told to stop; with a Lease, once that is held."""
+    """Run one operator until the process is stopped. If a Lease is configured, acquire it first."""
     health = Health(settings.metrics_port, Scrapers() if settings.metrics_authentication else None)
     await health.start()
     try:
@@ -344,7 +347,7 @@ async def main(settings: Settings) -> None:
 
 
 async def _lead(settings: Settings, health: Health) -> None:
-    """Wait for the Lease, then work for as long as it is held. A process that has lost it does nothing more."""
+    """Wait for the Lease, then run the operator while it is held. A process that loses it exits."""
     kube = Kube(1, metrics.count_request)
     await kube.connect()
     leadership = Leadership(kube, settings.namespace, settings.lease, settings.identity)
@@ -362,6 +365,6 @@ async def _lead(settings: Settings, health: Health) -> None:
 
 
 def _stop_at_once() -> None:
-    """End the process. Whoever takes the Lease next must find nobody else at work, not even tidying up."""
+    """Exit without cleanup: once another process has the Lease, this one must not write anything."""
     log.error("the Lease is lost: this process ends")
     os._exit(3)

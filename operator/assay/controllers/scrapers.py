@@ -1,7 +1,7 @@
-"""Who may read /metrics: whoever the API server lets ``get`` the URL /metrics, as with Kubernetes' own components.
+"""Decides who may read /metrics: users who may ``get`` the URL /metrics, as with Kubernetes' own components.
 
-The token of a scraper is shown to the API server (TokenReview), and what its user may do is asked there
-(SubjectAccessReview). An answer is believed for a minute; tokens are kept as hashes.
+The API server authenticates a scraper's token (TokenReview) and authorizes its user (SubjectAccessReview). Answers are
+cached for a minute; tokens are stored as hashes.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ _REMEMBERED = 1000
 
 
 class Answer(NamedTuple):
-    """The status of HTTP, and what is wrong in words, "" when nothing is."""
+    """An HTTP status and an error message; "" if access is allowed."""
 
     status: int
     why: str = ""
 
 
 class Scrapers:
-    """Signs in when it is first asked, so that a replica that waits for the Lease answers too."""
+    """Authorizes scrapers. It connects on first use, so that a replica that waits for the Lease answers too."""
 
     def __init__(self) -> None:
         self._kube: Kube | None = None
@@ -42,7 +42,7 @@ class Scrapers:
             await self._kube.close()
 
     async def judge(self, authorization: str) -> Answer:
-        """Return whether a request with this header may read the metrics. Never raises."""
+        """Return whether a request with this Authorization header may read the metrics. Never raises."""
         kind, _, token = authorization.partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             return Answer(401, "a bearer token of the cluster is needed: see docs/metrics.md")

@@ -19,7 +19,7 @@ from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be configured. Times are in seconds."""
+    """The operator's settings. Times are in seconds."""
 
     store: StoreConfig
     job: JobSettings
@@ -27,48 +27,48 @@ class Settings:
     #: Namespaces to serve; empty: all.
     namespaces: tuple[str, ...] = ()
     metrics_port: int = 9095
-    #: Whether metrics are only for those who may get /metrics in this cluster.
+    #: Whether a scraper needs the right to get /metrics in this cluster.
     metrics_authentication: bool = False
     #: How often the live summaries of running runs are read from the store.
     observe_seconds: float = 10.0
-    #: How often it is looked for what is to be kept no longer.
+    #: How often expired runs and artifacts are removed.
     retention_seconds: float = 60.0
     #: How often the logs of running containers are read.
     log_seconds: float = 30.0
-    #: Whether the recorder gets the training container's image mounted: `auto` where all nodes can, `always`, `never`.
+    #: Whether the training container's image is mounted in the recorder: `auto` (if all nodes can), `always`, `never`.
     capture_image: str = "auto"
-    #: How often kubelets are asked what containers use; 0: never.
+    #: How often the containers' resource usage is read from kubelets; 0: never.
     system_seconds: float = 15.0
-    #: What vouches for kubelets; empty: what vouches for the API server.
+    #: CA file for the kubelets' certificates; empty: the CA of the API server.
     kubelet_ca_file: str = ""
-    #: How many requests to the API server may be under way at once.
+    #: Maximum number of concurrent requests to the API server.
     api_concurrency: int = 20
     store_workers: int = 8
-    #: Where the operator itself lives; it keeps the ends of the audit trails there.
+    #: The operator's own namespace. The heads of the audit trails are stored there.
     namespace: str = names.DEFAULT_NAMESPACE
-    #: What the API server calls the operator; empty: the service account of the chart in that namespace.
+    #: The operator's username in the API server; empty: the chart's service account in that namespace.
     user_name: str = ""
-    #: Name of the Lease without which nothing is done; empty: there is but one operator.
+    #: Name of the Lease that the operator must hold to work; empty: there is only one operator.
     lease: str = ""
-    #: By which name the Lease is held: the pod's.
+    #: Holder identity in the Lease: the pod's name.
     identity: str = ""
-    #: What the pod templates of runs may ask for: `baseline`, `restricted` or `off`.
+    #: Pod Security level for the pod templates of runs: `baseline`, `restricted` or `off`.
     pod_security: str = pod_security.BASELINE
-    #: Whether the operator is not ready without its admission policies.
+    #: Whether readiness requires the admission policies.
     require_policies: bool = False
-    #: The manifests of the admission policies as they were shipped; empty: only their names are known.
+    #: File with the shipped manifests of the admission policies; empty: only their names are known.
     policies_file: str = ""
     audit: AuditSettings = field(default_factory=AuditSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
 
     @property
     def user(self) -> str:
-        """What the API server calls the operator: the actor of what it does by itself."""
+        """The operator's username in the API server: the actor of its own actions."""
         return self.user_name or names.operator_user(self.namespace)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read ASSAY_* variables; ConfigError names the variable that is missing or wrong."""
+        """Read the ASSAY_* variables. Raises ConfigError that names the missing or invalid variable."""
         image = environment.get("ASSAY_IMAGE", "")
         if not image:
             raise ConfigError("ASSAY_IMAGE is not set: it is the image that the recorder in training pods runs from")
@@ -132,7 +132,7 @@ def _number(environment: Mapping[str, str], name: str, default: float, *, least:
 
 
 def _one_of(environment: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
-    """Return one of the words, the first when nothing is said."""
+    """Return one of the words; the first one if the variable is not set."""
     text = environment.get(name, "") or words[0]
     if text not in words:
         raise ConfigError(f"{name} is {text!r}: it must be {', '.join(words[:-1])} or {words[-1]}")

@@ -1,1 +1,1 @@
-"""The audit trail: one function an event, one recorder for all trails."""
+"""The audit trail: one function per event, and one recorder for all trails."""

@@ -1,8 +1,8 @@
-"""What the audit trail is told, in the shapes that docs/audit.md lists: one function an event.
+"""The events of the audit trail, in the shapes that docs/audit.md lists: one function per event.
 
-Pure. Each takes the object as it was read, before its status is written, and gives the same ``event`` name for the same
-happening however often it is asked: record first, write the status then, and after a crash nothing is recorded twice.
-``at`` is when it happened, now when it is left out.
+Pure. Each function takes the object as read, before its status is written. It returns the same ``event`` name each time
+it is called for the same event. Callers record the event first and write the status afterwards, so that a crash leads
+to no duplicate record. ``at`` is the time of the event; the default is now.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from assay.store.audit import Action, AuditEvent, AuditObject
 
 UNKNOWN = "unknown"
 NOT_SEEN = "who did it is not known here; the API server's audit log knows"
-#: Of ``before`` and of ``after`` as JSON: together they fit into a record.
+#: Limit for each of ``before`` and ``after`` as JSON. Both together fit into a record.
 MAX_STATE_BYTES = 100 << 10
 _MAX_REASON = 2000
 _MAX_ACTOR = 1024
@@ -34,7 +34,7 @@ class Pointed(NamedTuple):
     digest: str
 
     def state(self) -> Raw:
-        """As ``before`` and ``after`` have it."""
+        """Return it in the form of ``before`` and ``after``."""
         return {"version": self.version, "digest": self.digest}
 
 
@@ -42,9 +42,9 @@ class Pointed(NamedTuple):
 
 
 def run_ended(run: Raw, status: RunStatus, outcome: str = "", *, operator: str) -> AuditEvent:
-    """A run has ended, as its owner's doing; as the operator's when it has none.
+    """A run ended. The actor is its owner, or the operator if it has no owner.
 
-    ``outcome``: its phase when left out; ``Deleted`` for one that is gone.
+    ``outcome`` defaults to the run's phase; it is ``Deleted`` for a deleted run.
     """
     spec, model, record = run["spec"], status.model, status.record
     after: Raw = {
@@ -83,11 +83,11 @@ def version_registered(
 ) -> AuditEvent:
     """A version's bytes were copied and verified.
 
-    ``provenance`` is what its run says, when the spec does not; ``verified`` is whether what the spec says is what
-    the run has recorded. The actor is the owner unless another one is known.
+    ``provenance`` is the run's, if it differs from the spec's. ``verified`` says whether the run's record confirms the
+    provenance. The actor defaults to the owner.
     """
     spec = version["spec"]
-    # A manifest may say less than its run.
+    # A manifest may contain less provenance than its run.
     said = provenance.to_dict() if provenance else spec.get("provenance") or {}
     run = spec.get("run")
     after: Raw = {
@@ -111,7 +111,7 @@ def version_registered(
 
 
 def registration_refused(subject: Raw, reason: str, *, operator: str, kind: str = names.MODEL_VERSION) -> AuditEvent:
-    """A version's bytes were not taken in, and why. Of a run that was not even made a version, give ``kind``."""
+    """A version's bytes were refused. If a run could not become a version, ``subject`` is the run and ``kind`` Run."""
     return _event(
         subject,
         kind,
@@ -125,7 +125,7 @@ def registration_refused(subject: Raw, reason: str, *, operator: str, kind: str 
 
 
 def version_archived(version: Raw, archived: bool, *, at: datetime | None = None) -> AuditEvent:
-    """A version was archived, or brought back. ``version`` still has the condition as it was before."""
+    """A version was archived or unarchived. ``version`` still has its previous condition Archived."""
     return _event(
         version,
         names.MODEL_VERSION,
@@ -154,7 +154,7 @@ def version_deleted(version: Raw, *, at: datetime | None = None) -> AuditEvent:
 
 
 def approval_given(version: Raw, approval: ApprovalStatus) -> AuditEvent:
-    """An approval was seen for the first time. One that is not for this version's bytes names no digest of them."""
+    """An approval was seen for the first time. The record of an invalid one has the digest in the approval, if any."""
     key = f"{approval.alias}{names.APPROVAL_SUFFIX}{approval.id}"
     read = read_approval(key, (version["metadata"].get("annotations") or {}).get(key) or "")
     digest = _digest_of(version) if approval.valid else (read.digest if read else None)
@@ -172,7 +172,7 @@ def approval_given(version: Raw, approval: ApprovalStatus) -> AuditEvent:
 
 
 def approval_revoked(version: Raw, approval: ApprovalStatus, *, at: datetime | None = None) -> AuditEvent:
-    """An approval that was seen before is gone, or has another value."""
+    """A known approval was removed or changed."""
     key = f"{approval.alias}{names.APPROVAL_SUFFIX}{approval.id}"
     return _event(
         version,
@@ -187,7 +187,7 @@ def approval_revoked(version: Raw, approval: ApprovalStatus, *, at: datetime | N
 
 
 def _approval_name(verb: str, key: str, approval: ApprovalStatus) -> str:
-    # With the time: the same words can be taken back and given again, and that is another approval.
+    # The name includes the time: if the same approval is revoked and given again, it is a new event.
     return f"{verb}/{key}/{approval.fingerprint[:32]}/{_time(approval.since)}"
 
 
@@ -197,7 +197,7 @@ def _approval_name(verb: str, key: str, approval: ApprovalStatus) -> str:
 def binding_refused(
     alias: Raw, version: int, digest: str | None, unmet: Sequence[str], generation: int, *, actor: str = ""
 ) -> AuditEvent:
-    """A wanted version is held. ``unmet`` says what is missing; one record for each generation that wants it."""
+    """A wanted version is held. ``unmet`` lists the unmet requirements. There is one record per generation."""
     return _event(
         alias,
         names.MODEL_ALIAS,
@@ -220,12 +220,12 @@ def alias_bound(
     *,
     at: datetime | None = None,
 ) -> AuditEvent:
-    """An alias points to a version now. ``number`` counts the alias's bindings, this one included."""
+    """An alias now points to a version. ``number`` counts the alias's bindings, including this one."""
     return _moved(Action.ALIAS_BOUND, alias, before, after.state(), actor, reason, number, at)
 
 
 def judged_by(event: AuditEvent, policies: Sequence[Policy], *, open_by_default: bool) -> AuditEvent:
-    """Return the event of a binding with every policy that it was judged by, in the state that it had then."""
+    """Return the event of a binding with each policy that it was judged by, in its state at that time."""
     stated = [
         {
             "name": policy.name,
@@ -251,7 +251,7 @@ def rolled_back(
     automatic: bool = False,
     at: datetime | None = None,
 ) -> AuditEvent:
-    """An alias went back to a version that it held before: by a user's wish, or by itself when a rollout failed."""
+    """An alias returned to an earlier version, on a user's request or (``automatic``) after a failed rollout."""
     who = actor or UNKNOWN
     return _moved(Action.ROLLED_BACK, alias, before, after.state() | {"automatic": automatic}, who, reason, number, at)
 
@@ -282,7 +282,7 @@ def _moved(
 
 
 def rollback_refused(alias: Raw, why: str) -> AuditEvent:
-    """A rollback that was asked for was not done. ``alias`` still has the annotation that asked for it."""
+    """A requested rollback was refused. ``alias`` still has the annotation with the request."""
     asked = (alias["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROLLBACK) or ""
     read = read_rollback(asked)
     return _event(
@@ -305,7 +305,7 @@ def alias_degraded(
     digest: str | None = None,
     at: datetime | None = None,
 ) -> AuditEvent:
-    """What follows the alias cannot serve a version. ``alias`` still has the condition as it was before."""
+    """A follower of the alias cannot serve a version. ``alias`` still has its previous condition Degraded."""
     status = alias.get("status") or {}
     known = digest or (status.get("boundDigest") if status.get("boundVersion") == version else None)
     return _event(
@@ -323,7 +323,7 @@ def alias_degraded(
 
 
 def alias_released(alias: Raw, *, actor: str = "", reason: str = "", at: datetime | None = None) -> AuditEvent:
-    """An alias points to nothing any more, because it was deleted. ``alias`` is its last state."""
+    """An alias was deleted. ``alias`` is its last known state."""
     status = alias.get("status") or {}
     version, digest = status.get("boundVersion"), status.get("boundDigest")
     return _event(
@@ -340,7 +340,7 @@ def alias_released(alias: Raw, *, actor: str = "", reason: str = "", at: datetim
 
 
 def moved_by(alias: Raw) -> str:
-    """Who has written an alias's spec as it is, as the API server has noted it."""
+    """Return who wrote the alias's current spec, as the API server recorded it in an annotation."""
     return str((alias["metadata"].get("annotations") or {}).get(names.ANNOTATION_MOVED_BY) or UNKNOWN)
 
 
@@ -348,7 +348,7 @@ def moved_by(alias: Raw) -> str:
 
 
 def policy_changed(policy: Raw, before: Raw | None = None, *, deleted: bool = False) -> AuditEvent:
-    """A policy was made, changed or deleted. ``before`` is the spec as it was, where that is known."""
+    """A policy was created, changed or deleted. ``before`` is the previous spec, if known."""
     spec, generation = policy["spec"], policy["metadata"].get("generation", 0)
     annotations = policy["metadata"].get("annotations") or {}
     return _event(
@@ -363,7 +363,7 @@ def policy_changed(policy: Raw, before: Raw | None = None, *, deleted: bool = Fa
     )
 
 
-# The parts
+# Helpers
 
 
 def _event(
@@ -394,7 +394,7 @@ def _event(
 
 
 def _bounded(state: Raw | None) -> Raw | None:
-    """Without what is None. What makes it too large for a record is left out, and its sha256 put in its place."""
+    """Return the state without None values. Size and sha256 replace the largest values until it fits into a record."""
     if state is None:
         return None
     found = {name: value for name, value in state.items() if value is not None}
@@ -408,7 +408,7 @@ def _bounded(state: Raw | None) -> Raw | None:
 
 
 def _actor(name: str) -> str:
-    """A name that a record can hold. Two that are longer stay two."""
+    """Return the name, shortened to fit into a record. A hash keeps long names distinct."""
     if len(name) <= _MAX_ACTOR:
         return name or UNKNOWN
     mark = "…sha256:" + hashlib.sha256(name.encode()).hexdigest()
@@ -436,6 +436,9 @@ def _label(body: Raw, name: str) -> str:
 
 
 def _transition(body: Raw, kind: str) -> str:
-    """When a condition last changed, ``none`` without it: what is told apart by it is told apart across restarts."""
+    """Return when a condition last changed; ``none`` if it is missing.
+
+    It makes an event name unique, also across restarts.
+    """
     conditions = (body.get("status") or {}).get("conditions") or []
     return next((str(each["lastTransitionTime"]) for each in conditions if each["type"] == kind), "none")

@@ -1,8 +1,8 @@
-"""One keeper of all audit trails: one trail a namespace, appended in the order in which it is told.
+"""Records events in the audit trails. Each namespace has one trail, appended in the order of the calls.
 
-It also keeps the end of every trail (the head) in a ConfigMap, where only the operator writes: a trail whose end was
-cut off in the store is noticed at the next append. The ConfigMap is a witness and never a gate: a record is written
-whether or not the API server can be reached. What is recorded, and with which words, is made in ``audit_events``.
+The recorder also keeps the end of every trail (the head) in a ConfigMap that only the operator writes. If somebody
+truncates a trail in the store, the next append detects it. The ConfigMap is a witness, never a gate: a record is
+written even if the API server is unreachable. ``audit.events`` builds the events.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ _MAX_WAIT_SECONDS = 30.0
 
 
 class Auditor:
-    """Records events, and keeps the heads. One for the whole operator; for one event loop.
+    """Records events and keeps the heads. One instance per operator, for one event loop.
 
-    ``store`` lends its threads; the trail lies in ``trail_store``. ``retention`` is how long a record is locked, None
-    for not at all. ``namespace`` is where the ConfigMap is: the operator's own. ``keys`` sign the records.
+    ``store`` provides the threads; ``trail_store`` holds the trails. ``retention`` is how long a record is locked;
+    None: no lock. ``namespace`` is the operator's own, which has the ConfigMap. ``keys`` sign the records.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class Auditor:
         self._retention = retention
         self._namespace = namespace
         self._keys = keys or Keys()
-        #: What the ConfigMap holds; None while it could not be read.
+        #: The heads in the ConfigMap; None until it is read.
         self._hints: dict[str, Head] | None = None
         self._asked = False
         self._trails: dict[str, AuditTrail] = {}
-        #: Namespaces whose trail was begun without the ConfigMap, and is not yet checked against it.
+        #: Namespaces whose trail was opened without the ConfigMap and is not yet checked against it.
         self._unhinted: set[str] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._bucket_ready = False
         self._warned: set[tuple[str, str]] = set()
-        #: Namespaces whose head may have moved on since it was written into the ConfigMap.
+        #: Namespaces whose head may have changed since it was written to the ConfigMap.
         self._changed: set[str] = set()
         self._woken = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -72,9 +72,9 @@ class Auditor:
     # Recording
 
     async def record(self, event: AuditEvent) -> Appended:
-        """Record an event, once. Those of one namespace are recorded in the order of the calls.
+        """Record an event once. Events of one namespace are recorded in the order of the calls.
 
-        Raises StoreUnavailable (tell the event again), StoreDenied, StoreError; ValueError for what is too large.
+        Raises StoreUnavailable (record the event again), StoreDenied, StoreError; ValueError if the event is too large.
         """
         namespace = event.object.namespace
         async with self._locks[namespace]:
@@ -91,23 +91,23 @@ class Auditor:
     async def _append(self, namespace: str, trail: AuditTrail, event: AuditEvent) -> Appended:
         try:
             return await self._store.run(trail.append, event)
-        finally:  # also when the caller is cancelled: the thread goes on
+        finally:  # also if the caller is cancelled: the thread still appends
             self._changed.add(namespace)
             self._woken.set()
 
     async def _ensure_bucket(self) -> None:
-        """Create the trail's bucket. Locks can be had in a new bucket only, and suit one of the trail's own only."""
+        """Create the trail's bucket. Only a new bucket can get an object lock, and only a dedicated one should."""
         if self._bucket_ready:
             return
         own = self._trail_store.config.bucket != self._store.blocking.config.bucket
         try:
             await self._store.run(self._trail_store.ensure_bucket, object_lock=own)
-        except StoreDenied as error:  # the bucket may be there, and only the question be forbidden
+        except StoreDenied as error:  # the bucket may exist although we may not ask for it
             self._warn("", "bucket", f"the bucket of the audit trail cannot be ensured: {error}")
         self._bucket_ready = True
 
     async def _trail(self, namespace: str) -> AuditTrail:
-        """The trail of a namespace; anew when it was begun without the ConfigMap, which has been read by now."""
+        """Return the trail of a namespace. Once the ConfigMap is read, reopen a trail that was opened without it."""
         if not self._asked:
             await self.load()
         if self._hints is None:
@@ -124,7 +124,7 @@ class Auditor:
         return self._trails[namespace]
 
     def _sign(self, line: bytes) -> Signature | None:
-        """Sign a record. One that cannot be signed is written all the same: what happened has to be on record."""
+        """Return the signature of a record; None if it cannot be signed. The record is written in either case."""
         try:
             keyring = self._keys.current()
             return Signature(keyring.signing_id, keyring.sign(line))
@@ -135,7 +135,7 @@ class Auditor:
             return None
 
     def _check(self, data: bytes) -> str:
-        """Return why a record is not this operator's, "" when it is, or when there is no key to tell by."""
+        """Return why a record is not from this operator; "" if it is, or if there is no key to verify it with."""
         try:
             keyring = self._keys.current()
         except KeyUnusable:
@@ -166,7 +166,7 @@ class Auditor:
             self._warn(namespace, "lock", "the audit trail's bucket has no object lock: records are not protected")
 
     def _warn(self, namespace: str, about: str, message: str) -> None:
-        """Log a warning, once for a namespace."""
+        """Log a warning, once per namespace and subject."""
         if (namespace, about) not in self._warned:
             self._warned.add((namespace, about))
             log.warning("%s", message, extra={"namespace": namespace} if namespace else {})
@@ -174,7 +174,7 @@ class Auditor:
     # The heads
 
     async def load(self) -> None:
-        """Read the heads from the ConfigMap. When the API server cannot be asked, ``keep`` asks again."""
+        """Read the heads from the ConfigMap. If the API server is unreachable, ``keep`` retries."""
         self._asked = True
         try:
             found = await self._kube.get(CONFIGMAPS, self._namespace, CONFIG_MAP)
@@ -185,7 +185,7 @@ class Auditor:
         self._unhinted &= self._hints.keys()
 
     async def keep(self) -> None:
-        """Write heads that have changed, at most once a second. Runs until it is cancelled; ``flush`` afterwards."""
+        """Write changed heads, at most once a second. Runs until cancelled; call ``flush`` afterwards."""
         wait = FLUSH_SECONDS
         while True:
             await self._woken.wait()
@@ -197,7 +197,7 @@ class Auditor:
                 self._woken.set()
 
     async def flush(self) -> None:
-        """Write the heads that have changed. Never raises ApiError: what could not be written is written next time."""
+        """Write the changed heads. Never raises ApiError: the next call retries a failed write."""
         async with self._writing:
             if self._hints is None:
                 await self.load()
@@ -206,7 +206,7 @@ class Auditor:
             metrics.AUDIT_HEADS_PENDING.set(len(self._changed))
 
     async def _write(self, hints: dict[str, Head]) -> None:
-        # A trail that was begun without its hint is checked against it at its next record; until then the hint stays.
+        # A trail that was opened without its hint is checked at its next record. Until then, keep the hint.
         known = {name: self._trails[name].head for name in self._changed - self._unhinted}
         self._changed -= {name for name, head in known.items() if head == hints.get(name, EMPTY)}
         moved = {name: head for name, head in known.items() if name in self._changed}
@@ -215,7 +215,7 @@ class Auditor:
         except ApiError as error:
             self._failed("written", error)
             return
-        if written:  # else somebody has created it at this moment
+        if written:  # else another process has just created the ConfigMap
             self._kube_fails = False
             hints |= moved
             self._changed -= {name for name, head in moved.items() if self._trails[name].head == head}
@@ -236,7 +236,7 @@ class Auditor:
 
 
 def heads(data: object) -> dict[str, Head]:
-    """Return the heads by namespace from a ConfigMap's data. What cannot be read is logged and left out."""
+    """Return the heads by namespace from a ConfigMap's data. Invalid heads are logged and skipped."""
     found: dict[str, Head] = {}
     for namespace, text in data.items() if isinstance(data, dict) else ():
         try:

@@ -1,7 +1,7 @@
-"""ModelAlias: judge the wanted version, bind it or say what is missing, go back when asked to or when it fails.
+"""Reconcile a ModelAlias: bind the wanted version, or hold it and report why; roll back on request or on failure.
 
-Order of a binding: the version is labelled, which also makes sure that it is still the one that was judged; the audit
-trail has it; the status says it. A crash in between leaves a step that is done again.
+A binding has three steps: label the version, which fails if the version changed since it was judged; append the audit
+record; write the status. After a crash, the next reconcile repeats them.
 """
 
 from dataclasses import replace
@@ -29,14 +29,14 @@ from assay.planning.promotion.policies import AliasView, Requirement, Verdict, V
 from assay.planning.promotion.rules import Rules
 from assay.store.audit import AuditEvent
 
-#: The clock is looked at again at least this often while something is held.
+#: Maximum delay in seconds before a held alias is judged again because of the time.
 _LONGEST_WAIT = 3600.0
-#: No watch tells that somebody has been given a right back.
+#: Delay in seconds before lapsed approvals are checked again: no watch reports a change of RBAC rights.
 _RIGHTS_AGAIN = 60.0
 
 
 async def reconcile(context: Context, key: Key) -> None:
-    """Move one ModelAlias one step."""
+    """Reconcile one ModelAlias."""
     body = context.models.get(key)
     if body is None:
         return
@@ -58,7 +58,7 @@ async def reconcile(context: Context, key: Key) -> None:
 
 
 class _Alias:
-    """One alias in one reconcile: what was read, and what is done with it."""
+    """One alias in one reconcile."""
 
     def __init__(self, context: Context, body: Raw) -> None:
         self.context, self.body = context, body
@@ -72,10 +72,10 @@ class _Alias:
     def is_set_aside(self) -> bool:
         return binding.is_set_aside(self.status, self.spec.version, self.generation)
 
-    # Forward
+    # Promotion
 
     async def promote(self) -> None:
-        """Judge the wanted version from the objects as they are at this moment, and bind or hold it."""
+        """Judge the wanted version by the current objects, and bind it or hold it."""
         candidate = await self._fresh(self.spec.version)
         if candidate is None:
             await self._hold(judging.missing(self.view, self.spec.version).requirements)
@@ -96,12 +96,12 @@ class _Alias:
         await self._bind(candidate, actor, self.spec.reason or "", warnings=judged.warnings, judged_by=found)
 
     def _calm(self, found: Rules, clock: datetime) -> float:
-        """Return for how many seconds the rules have yet to stay as they are before they release the alias."""
+        """Return how many seconds the rules must stay unchanged before they release the alias."""
         uid = self.body["metadata"]["uid"]
         return self.context.calm.remaining(uid, found.asks(self.view), clock).total_seconds()
 
     async def _fresh(self, version: int) -> Raw | None:
-        """Return a version as the API server has it, with its approvals taken in."""
+        """Return a version from the API server, with its approvals recorded; None if it does not exist."""
         _, name = version_place(self.namespace, self.spec.model, version)
         found = await self.context.kube.get(MODEL_VERSIONS, self.namespace, name)
         if found is None:
@@ -121,7 +121,7 @@ class _Alias:
         return view, judged, clock
 
     async def _with_signature(self, view: VersionView, candidate: Raw, found: Rules) -> VersionView:
-        """Return the view with what a signature is worth at this moment, if a policy asks for one."""
+        """Verify the signature if a policy requires one, and return the view with the result."""
         if not any(evidence.SIGNED in policy.evidence for policy in found.matching(self.view)):
             return view
         why = await signatures.why_unsigned(self.context, candidate)
@@ -132,7 +132,7 @@ class _Alias:
         return views.version_view(body, versions.held_by(self.context, body))
 
     async def _live(self) -> Live | None:
-        """Return what the alias points to; None when that is nothing."""
+        """Return the version that the alias points to; None if nothing is bound."""
         if self.status.bound_version is None:
             return None
         _, name = version_place(self.namespace, self.spec.model, self.status.bound_version)
@@ -157,7 +157,7 @@ class _Alias:
             delay = (judged.next_change - clock).total_seconds()
             self.context.queue.add(key_of(self.body), min(max(delay, 0.05), _LONGEST_WAIT))
 
-    # The binding itself
+    # Binding
 
     async def _bind(
         self,
@@ -202,7 +202,7 @@ class _Alias:
                 )
 
     async def _check_unchanged(self) -> None:
-        """Raise Again when the alias is another one by now: what is recorded next is what is done."""
+        """Raise Requeue if the alias changed since it was read: the audit record must match the binding."""
         metadata = self.body["metadata"]
         found = await self.context.kube.get(MODEL_ALIASES, self.namespace, self.name)
         if found is None or found["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
@@ -225,7 +225,7 @@ class _Alias:
         )
 
     async def _label(self, candidate: Raw) -> None:
-        """Label the version, if it still is as it was judged; an approval that was taken away meanwhile changes it."""
+        """Label the version. Raise Requeue if it changed since it was judged, for example by a revoked approval."""
         metadata = candidate["metadata"]
         guard = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
         patch = {"metadata": {**guard, "labels": {names.LABEL_BOUND: "true", names.LABEL_TARGET: "true"}}}
@@ -239,10 +239,10 @@ class _Alias:
             raise Requeue(0.05, "the version was just deleted")
         self.context.ingest(written)
 
-    # Back
+    # Rollback
 
     async def roll_back(self, asked: str) -> None:
-        """Do what ``assay.dev/rollback-requested`` asks for, and clear it."""
+        """Handle the request in ``assay.dev/rollback-requested``, and clear it."""
         request = read_rollback(asked)
         if request is None:
             await self.decline(f"{names.ANNOTATION_ROLLBACK} cannot be read: it is '<version> <your username>'")
@@ -268,7 +268,7 @@ class _Alias:
         await self._clear_request()
 
     async def _stay(self, candidate: Raw, request: RollbackRequest, aside: SetAside) -> None:
-        """Back to what is live: nothing moves now, and the wanted version does not move in either."""
+        """Handle a rollback to the live version: keep it, and set the wanted version aside."""
         live = Pointed(request.version, candidate["spec"]["artifact"]["digest"])
         number = self.status.bindings
         event = audit_events.rolled_back(self.body, live, live, request.user, request.reason, number)
@@ -277,12 +277,12 @@ class _Alias:
         await self.report(self.status.model_copy(update={"set_aside": aside}))
 
     def _is_done(self, request: RollbackRequest) -> bool:
-        """Whether the newest binding is what the request asked for: it was bound, and then the operator died."""
+        """Whether the latest binding already fulfils the request: a crash can occur before the request is cleared."""
         last = self.status.history[-1] if self.status.history else None
         return last is not None and last.actor == request.user[:512] and self.status.set_aside is not None
 
     def _aside(self, reason: str, message: str, target: int) -> SetAside:
-        """Return what keeps the alias from going where it just came from. It holds until the spec is written anew."""
+        """Return the version that the alias must not bind again until its spec changes."""
         wanted, live = self.spec.version, self.status.bound_version or self.spec.version
         left = live if reason == names.ROLLOUT_FAILED or wanted == target else wanted
         return SetAside.model_validate(
@@ -290,13 +290,13 @@ class _Alias:
         )
 
     async def decline(self, why: str) -> None:
-        """Record that the rollback that is asked for is not done, say why, and clear the request."""
+        """Refuse the requested rollback: record it, post an event with the reason, and clear the request."""
         await self.context.audit.record(audit_events.rollback_refused(self.body, why))
         await self._clear_request()
         self.context.events.post(self.body, "RollbackRefused", why, warning=True)
 
     async def _clear_request(self) -> None:
-        """Take the annotation away, unless it was written anew meanwhile."""
+        """Remove the annotation. Raise Requeue if the alias changed since it was read."""
         metadata = self.body["metadata"]
         guard = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
         patch = {"metadata": {**guard, "annotations": {names.ANNOTATION_ROLLBACK: None}}}
@@ -310,7 +310,10 @@ class _Alias:
             self.context.ingest(written)
 
     async def leave_what_fails(self) -> bool:
-        """Go back to the version that a follower served before, when its pods never came up with this one."""
+        """Roll back to the version that a follower served before, if its rollout of the live version failed.
+
+        Return whether the alias was rolled back.
+        """
         found = binding.way_back(self.status, self._followers())
         if found is None:
             return False
@@ -345,10 +348,10 @@ class _Alias:
         if self.status.phase != "Degraded":
             self.context.events.post(self.body, "CannotGoBack", why, warning=True)
 
-    # What is said
+    # Status
 
     def _followers(self) -> list[ServingStatus]:
-        """Return the workloads that follow, as far as they are."""
+        """Return the rollout status of each workload that follows the alias."""
         known = {(each.kind, each.name): each for each in self.status.serving}
         found = []
         for workload in self.context.models.followers(self.namespace, self.spec.model, self.spec.alias):
@@ -376,7 +379,7 @@ class _Alias:
         )
 
     async def report(self, status: ModelAliasStatus) -> None:
-        """Write the status, with what follows the alias, if it differs."""
+        """Write the status, including the followers, if it changed."""
         followers = self._followers()
         if status.bindings != self.status.bindings:
             followers = status.serving

@@ -1,4 +1,4 @@
-"""``Experiment.spec.register``: the best run, or every run that qualifies, becomes a version of a model."""
+"""``Experiment.spec.register``: register the best run, or every run that qualifies, as a version of a model."""
 
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus, Register
@@ -14,7 +14,7 @@ from assay.planning.search.belonging import belongs
 
 
 async def each_run(context: Context, run: Raw) -> None:
-    """Register a run that has just ended, if its experiment wants every run that qualifies."""
+    """Register a run that has just ended, if its experiment registers every qualifying run and this run qualifies."""
     experiment = context.tracking.experiment_of(run)
     register = _register_of(experiment)
     if (
@@ -37,7 +37,7 @@ async def each_run(context: Context, run: Raw) -> None:
 async def of_experiment(
     context: Context, body: Raw, spec: ExperimentSpec, status: ExperimentStatus
 ) -> ExperimentStatus:
-    """Register the best run once all have ended; return the status with what has become of the registration."""
+    """Register the best run once all runs have ended; return the status with the result."""
     register = spec.register_
     if register is None:
         return status
@@ -65,7 +65,7 @@ async def _outcome(
         and said.reason != names.NOT_YET
         and (status.registered or said.reason == names.NO_RUN_QUALIFIES)
     ):
-        # What was registered once is not registered again when somebody deletes it, and runs that ended do not change.
+        # The result is final: a deleted version is not registered again, and ended runs do not change.
         return "", (said.status, said.reason, said.message)
     runs = await _runs(context, body)
     best = registration.pick_best(register, spec.objective, runs) if register.pick == "best" else None
@@ -92,7 +92,7 @@ def _as_is(
 
 
 def _newest(context: Context, body: Raw, register: Register) -> Raw | None:
-    """Return the newest version that was made from a run of this experiment."""
+    """Return the newest version from a run of this experiment; None if there is none."""
     return max(_made(context, body, register), key=lambda version: int(version["spec"]["version"]), default=None)
 
 
@@ -101,10 +101,10 @@ def _is_full(context: Context, body: Raw, register: Register) -> bool:
 
 
 def _made(context: Context, body: Raw, register: Register) -> list[Raw]:
-    """Return the versions of the model that were made from runs of this experiment.
+    """Return the versions of the model that come from runs of this experiment.
 
-    A version says itself which run and experiment it is from, and anybody may write one. It counts once that was found
-    to be true; until then only if it belongs to who owns the experiment, in whose name nobody else creates one.
+    Anybody may create a version that names a run and an experiment. It counts once its provenance is verified. Until
+    then it counts only if it has the experiment's owner: nobody can create a version in another user's name.
     """
     metadata = body["metadata"]
     return [
@@ -127,7 +127,7 @@ def _is_from(context: Context, experiment: Raw, version: Raw) -> bool:
 
 
 async def _runs(context: Context, body: Raw) -> list[Raw]:
-    """Return the runs of an experiment as the API server has them."""
+    """Return the runs of an experiment from the API server."""
     metadata = body["metadata"]
     selector = f"{names.LABEL_EXPERIMENT}={metadata['name']}"
     return [
@@ -138,7 +138,7 @@ async def _runs(context: Context, body: Raw) -> list[Raw]:
 
 
 async def _refused(context: Context, run: Raw, error: ApiError) -> None:
-    """Say and record that the API server does not let a run become a version."""
+    """Record that the API server refused the version of a run, and post an event."""
     user = context.settings.user
     await context.audit.record(audit_events.registration_refused(run, error.message, operator=user, kind=names.RUN))
     context.events.post(run, names.REGISTRATION_REFUSED, error.message, warning=True)

@@ -1,7 +1,7 @@
-"""Registering: a run becomes a version, and a version gets its bytes: found, entitled to, copied, verified.
+"""Registration: create a version from a run; find a version's bytes, check access to them, copy and verify them.
 
-A number is allocated in the store, where it stays taken when the version is deleted. What a manifest says is believed
-only as far as the store and the run bear it out.
+Version numbers are allocated in the store. A number stays taken after its version is deleted. A manifest's claims are
+trusted only as far as the store and the run confirm them.
 """
 
 import re
@@ -37,34 +37,37 @@ from assay.store.records import RunIdentity
 
 
 class Waiting(Exception):
-    """A version whose number is not the next one: why it waits, in words."""
+    """The version waits because its number is not the next one. The message gives the reason."""
 
 
 class Full(Exception):
-    """An experiment has registered as many versions as its spec allows."""
+    """The experiment has reached the limit of versions in its spec."""
 
 
 class Origin(NamedTuple):
-    """Where a version's bytes are, and what its provenance is worth. ``provenance`` is the run's, if it is another."""
+    """Where a version's bytes are, and whether its provenance is verified.
+
+    ``provenance`` is the run's; None if it equals the one in the spec, or if the run is unknown.
+    """
 
     uri: str
     run: RunIdentity | None
     provenance: Raw | None
     flag: Flag
-    #: Whether the run can be done again.
+    #: Whether the run can be reproduced.
     recipe: Flag
-    #: Who owns the run, as far as it is known.
+    #: The owner of the run; "" if unknown.
     run_owner: str = ""
 
 
-# A run becomes a version
+# Creating a version from a run
 
 
 async def register_run(context: Context, run: Raw, model: str, full: Callable[[], bool] = lambda: False) -> Raw:
-    """Create the ModelVersion of a run with the next free number; the one that there is, if it was created before.
+    """Create the ModelVersion of a run with the next free number. Return the existing version if there is one.
 
-    ``full`` says, while nothing else is registered, whether no further version may be made. Raises Full then, ApiError
-    when the API server refuses it, StoreError.
+    ``full`` returns whether the limit of versions is reached. It is called with the model locked. Raises Full if it
+    returns True, ApiError if the API server refuses the version, and StoreError.
     """
     namespace, uid = run["metadata"]["namespace"], run["metadata"]["uid"]
     taken: set[int] = set()
@@ -95,13 +98,13 @@ def _body(context: Context, run: Raw, model: str, number: int) -> Raw:
     body = registration.version_body(run, model, number)
     uri = _uri_of(run)
     if re.fullmatch(ARTIFACT_URI, uri):
-        # The run may be deleted before the bytes are copied. What no URI can hold is found through the run alone.
+        # The run may be deleted before the bytes are copied. A path that no URI can hold needs the run.
         body["spec"]["artifact"]["uri"] = uri
     return body
 
 
 async def _create(context: Context, body: Raw, run_uid: str) -> Raw | None:
-    """Create the version; the one that is there, if it is this run's; None when the name is somebody else's."""
+    """Create the version. If the name is taken, return the existing version if it is from this run, else None."""
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     created = await context.kube.create(MODEL_VERSIONS, namespace, body)
     if created is not None:
@@ -118,13 +121,13 @@ def _uri_of(run: Raw) -> str:
     return f"{status['record']['artifacts']}{status['model']['path']}"
 
 
-# A version gets its bytes
+# Copying the bytes of a version
 
 
 async def debounce(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
-    """Copy and verify the bytes of a version, and return its status; refused for good when they are not what it says.
+    """Copy and verify the bytes of a version, and return its status. A mismatch refuses the version permanently.
 
-    Raises StoreError when the store cannot be asked now, Waiting while a smaller number is free.
+    Raises StoreError if the store is unavailable, Waiting while a smaller number is free.
     """
     spec = ModelVersionSpec.model_validate(body["spec"])
     generation = body["metadata"]["generation"]
@@ -150,7 +153,7 @@ async def debounce(context: Context, body: Raw, status: ModelVersionStatus) -> M
 
 
 async def run_owner(context: Context, body: Raw) -> str:
-    """Return who owns the run that a version is known to come from; "" when that run cannot be found any more."""
+    """Return the owner of the run that a version comes from; "" if the run cannot be found."""
     spec = ModelVersionSpec.model_validate(body["spec"])
     try:
         run = await _named_run(context, body, spec)
@@ -164,7 +167,7 @@ def _owner_of(run: Raw | None) -> str:
 
 
 async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
-    """Take the number for good. Raises Refused when it was another version's before, Waiting when it is not next."""
+    """Claim the number permanently. Raises Refused if another version used it, Waiting if it is not the next one."""
     namespace = body["metadata"]["namespace"]
     highest = await context.store.run(numbers.last_number, context.store.blocking, namespace, spec.model)
     ahead = registration.number_ahead(spec.version, highest, foreign=_is_foreign(context, namespace, spec))
@@ -183,7 +186,7 @@ async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
 
 
 async def _origin(context: Context, body: Raw, spec: ModelVersionSpec) -> Origin:
-    """Find out where the bytes are, and whether the run that is named has made them. Raises Refused."""
+    """Return where the bytes are, and whether the named run produced them. Raises Refused."""
     run = await _named_run(context, body, spec)
     identity = None
     if spec.run is not None:
@@ -223,16 +226,16 @@ async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw
 
 
 async def _check_record(context: Context, body: Raw, named: RunReference) -> None:
-    """Raise Refused when the record of a run that is gone is not this namespace's."""
+    """Raise Refused if the record of a deleted run belongs to an earlier namespace of the same name."""
     try:
         prefix = layout.run_prefix(place(body)[0], named.experiment, named.name, named.uid)
     except ValueError:
-        return  # no run can have such a name, so it has no record
+        return  # the name is invalid, so there is no such run and no record
     await _check_tenancy(context, body, f"s3://{context.settings.store.bucket}/{prefix}/")
 
 
 async def _archived_run(context: Context, namespace: str, named: RunReference) -> Raw | None:
-    """Return a run whose object was removed when its time was over, as its record has it."""
+    """Return an archived run from its record; None if it was not archived."""
     try:
         return await context.store.run(
             archive.read_archived, context.store.blocking, namespace, named.experiment, named.name, named.uid
@@ -242,7 +245,7 @@ async def _archived_run(context: Context, namespace: str, named: RunReference) -
 
 
 async def _recorded_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
-    """Return a run whose object is gone and was not archived, as it ended; None if it does not bear the version out."""
+    """Return a deleted, unarchived run in its final state; None if it has no record or contradicts the version."""
     named, (namespace, _) = spec.run, place(body)
     if named is None:
         return None
@@ -257,7 +260,7 @@ async def _recorded_run(context: Context, body: Raw, spec: ModelVersionSpec) -> 
 
 
 def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
-    """Return what the run says of itself, if the version says nothing else. Raises Refused."""
+    """Return the run's provenance. Raises Refused if the version contradicts the run."""
     name, status = run["metadata"]["name"], run.get("status") or {}
     made = status.get("model") or {}
     if (
@@ -284,13 +287,16 @@ def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
 
 
 def _is_foreign(context: Context, namespace: str, spec: ModelVersionSpec) -> bool:
-    """Whether a version's bytes lie where only the platform team lets this namespace look."""
+    """Whether a version's bytes are at a URI that this namespace may only read if the platform team allows it."""
     uri = spec.artifact.uri
     return uri is not None and not registration.entitled(uri, namespace, context.settings.store.bucket, "")
 
 
 async def _check_entitled(context: Context, body: Raw, uri: str) -> None:
-    """The API server has asked this when the version was created, if its policies were in force."""
+    """Raise Refused if the namespace may not use the URI.
+
+    The admission policies check this too when a version is created, but they may not have been in force.
+    """
     namespace, _ = place(body)
     found = await context.kube.get(NAMESPACES, "", namespace) or {}
     allowed = (found.get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, "")
@@ -300,7 +306,7 @@ async def _check_entitled(context: Context, body: Raw, uri: str) -> None:
 
 
 async def _check_tenancy(context: Context, body: Raw, uri: str) -> None:
-    """Raise Refused for what was recorded for an earlier namespace of the same name."""
+    """Raise Refused if the URI belongs to an earlier namespace of the same name."""
     if why := await tenancy.refusal(context, place(body)[0], [uri]):
         raise Refused(names.NOT_ENTITLED, why)
 
@@ -318,7 +324,7 @@ async def _copy(context: Context, body: Raw, spec: ModelVersionSpec, origin: Ori
 
 
 def _copied(store: ObjectStore, namespace: str, spec: ModelVersionSpec, origin: Origin) -> RegisteredModel:
-    # The object may have been lost, and rebuilt when what its bytes were copied from was kept no longer.
+    # The bytes may already be copied: a lost ModelVersion can be created again after its source has expired.
     known = models.registered_model(store, namespace, spec.model, spec.version, spec.artifact.digest)
     if known is not None:
         return known

@@ -19,7 +19,7 @@ _EVERYBODY = "system:authenticated"
 
 
 async def judged(kube: Kube, namespace: str, alias: AliasView, view: VersionView) -> VersionView:
-    """Return the view with those approvals marked whose givers hold the right no more. Raises ApiError."""
+    """Return the view with the approvals marked whose approvers have lost the right. Raises ApiError."""
     approvals = []
     for approval in view.approvals:
         counts = approval.alias == alias.alias and approval.digest == view.digest
@@ -54,7 +54,7 @@ def _review(namespace: str, name: str, approval: Approval) -> Raw:
 
 
 def _implied(user: str) -> set[str]:
-    """Return the groups that everybody, or every service account of a namespace, is in."""
+    """Return the groups that every user, or every service account of a namespace, belongs to."""
     if not user.startswith(_SERVICE_ACCOUNT):
         return {_EVERYBODY}
     namespace = user.removeprefix(_SERVICE_ACCOUNT).partition(":")[0]

@@ -1,4 +1,4 @@
-"""The rules of a namespace as the API server has them now. Read for every judgement; nothing is kept."""
+"""Read the current rules of a namespace from the API server, for every judgement. Nothing is cached."""
 
 from assay.api import names
 from assay.api.resources import NAMESPACES, PROMOTION_POLICIES

@@ -1,6 +1,6 @@
-"""ModelVersion: get its bytes registered, take in its approvals, and say what it is now: which aliases hold it.
+"""Reconcile a ModelVersion: register its bytes, record its approvals, report which aliases point to it.
 
-Only here the label that says so is taken away again; ``aliases`` puts it on, before it reports a binding.
+``aliases`` sets the label of a bound version before it reports the binding. Only this module removes the label.
 """
 
 from assay.api import names
@@ -24,14 +24,14 @@ from assay.store import layout
 from assay.store.audit import AuditEvent
 from assay.store.errors import RecordError, StoreError
 
-#: When a version whose number is not the next one is looked at again.
+#: Requeue delay in seconds for a version whose number is not the next one.
 _NUMBER_AGAIN = 2.0
-#: No user has this name.
+#: Stands for an unknown owner of a run. No user has this name.
 UNKNOWN = "(unknown)"
 
 
 async def reconcile(context: Context, key: Key) -> None:
-    """Move one ModelVersion one step."""
+    """Reconcile one ModelVersion."""
     body = context.models.get(key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         return
@@ -51,11 +51,11 @@ def status_of(body: Raw) -> ModelVersionStatus:
     return ModelVersionStatus.model_validate(body.get("status") or {})
 
 
-# Its bytes
+# Bytes
 
 
 async def _settle(context: Context, body: Raw) -> Raw:
-    """Register the bytes, or refuse them for good."""
+    """Register the bytes, or refuse them permanently."""
     status, generation = status_of(body), body["metadata"]["generation"]
     if not status.conditions:
         shown = versions.copying(status, "the bytes are being copied and verified", generation=generation, now=now())
@@ -73,12 +73,12 @@ async def _settle(context: Context, body: Raw) -> Raw:
         await _write(context, body, _summary(context, body, waiting, archived=False))
         raise Requeue(_NUMBER_AGAIN, str(waits)) from None
     new = await signatures.attend(context, body, new)
-    # That it is archived is for _account_for to record first.
+    # _account_for must record the archiving before the status shows it.
     return await _write(context, body, _summary(context, body, new, archived=False))
 
 
 async def _know_run_owner(context: Context, body: Raw) -> Raw:
-    """Note whose run has made a version that was registered before that was noted."""
+    """Add the owner of the run to the status of a version that was registered before this field existed."""
     status = status_of(body)
     verified = any(each.type == names.PROVENANCE_VERIFIED and each.status == "True" for each in status.conditions)
     if status.run_owner is not None or not verified:
@@ -87,14 +87,14 @@ async def _know_run_owner(context: Context, body: Raw) -> Raw:
     return await _write(context, body, status.model_copy(update={"run_owner": owner[:512] or UNKNOWN}))
 
 
-# Its approvals
+# Approvals
 
 
 async def take_in_approvals(context: Context, body: Raw) -> Raw:
-    """Record the approvals that were given or taken away, and since when they are there; return the version then."""
+    """Record given and revoked approvals in the audit trail and in the status; return the updated version."""
     if not _new_approvals(body):
         return body
-    # A version and its alias may be looked at in the same moment, and each approval is recorded once.
+    # A version and its alias may be reconciled concurrently. The lock ensures that each approval is recorded once.
     async with context.lock(body["metadata"]["namespace"], body["spec"]["model"]):
         body = context.models.get(key_of(body)) or body
         change = _new_approvals(body)
@@ -113,11 +113,11 @@ def _new_approvals(body: Raw) -> approvals.Change | None:
     return change if change.given or change.gone else None
 
 
-# What it is now
+# Status and labels
 
 
 def held_by(context: Context, body: Raw) -> list[HeldStatus]:
-    """Return when which alias pointed to these bytes, as it is known now."""
+    """Return the periods in which an alias pointed to these bytes, as currently known."""
     namespace, _ = place(body)
     spec = body["spec"]
     histories = []
@@ -129,7 +129,7 @@ def held_by(context: Context, body: Raw) -> list[HeldStatus]:
 
 
 async def _account_for(context: Context, body: Raw) -> None:
-    """Record what only the version can tell of: that it was archived, and that an alias that held it was deleted."""
+    """Record in the audit trail that the version was archived, or that an alias that pointed to it was deleted."""
     status, namespace = status_of(body), body["metadata"]["namespace"]
     archived = is_archived(body)
     if archived != (status.phase == "Archived"):
@@ -140,7 +140,7 @@ async def _account_for(context: Context, body: Raw) -> None:
 
 
 def _released(body: Raw, alias: str) -> AuditEvent:
-    """Return what is recorded of an alias that was deleted; the version it held remembers it, whoever was watching."""
+    """Return the event for a deleted alias, from the version's status: the operator may have missed the deletion."""
     metadata, spec = body["metadata"], body["spec"]
     since = max(each.from_ for each in status_of(body).held if each.alias == alias and each.to is None)
     last_seen = {
@@ -157,7 +157,7 @@ def _released(body: Raw, alias: str) -> AuditEvent:
 
 
 def is_archived(body: Raw) -> bool:
-    """Whether a version is hidden and barred from new bindings."""
+    """Whether a version is archived: it is hidden, and no alias can be bound to it."""
     return names.LABEL_ARCHIVED in (body["metadata"].get("labels") or {})
 
 
@@ -181,7 +181,7 @@ async def _summarise(context: Context, body: Raw) -> None:
 
 
 async def _release(context: Context, body: Raw) -> None:
-    """Put the labels right: bound while an alias points to the version, a target while one can go back to it."""
+    """Correct the labels: ``bound`` while an alias points to the version, ``target`` while one can roll back to it."""
     namespace, name = place(body)
     if not _wrong_labels(context, body):
         return
@@ -189,7 +189,7 @@ async def _release(context: Context, body: Raw) -> None:
         labels = _wrong_labels(context, body)
         if not labels:
             return
-        # Only over what was read: the answer to anything else would hide from us what somebody else has written.
+        # The guard prevents a patch of a newer object: its response would hide another writer's change from us.
         guard = {key: body["metadata"][key] for key in ("resourceVersion", "uid")}
         patch = {"metadata": {**guard, "labels": labels}}
         try:
@@ -203,9 +203,9 @@ async def _release(context: Context, body: Raw) -> None:
 
 
 def _wrong_labels(context: Context, body: Raw) -> dict[str, str | None]:
-    """Return what has to be written so that the version's labels are true, {} when they are.
+    """Return the changes that correct the version's labels; {} if they are correct.
 
-    Only ``aliases`` says that a version is bound: it does so before anything else knows it.
+    This never adds the label ``bound``. Only ``aliases`` does, before the binding is visible anywhere else.
     """
     there = body["metadata"].get("labels") or {}
     bound = bool(pointers.holding(held_by(context, body))) or _is_served(context, body)
@@ -219,7 +219,7 @@ def _wrong_labels(context: Context, body: Raw) -> dict[str, str | None]:
 
 
 def _is_target(context: Context, body: Raw) -> bool:
-    """Whether an alias that exists has these bytes in the history that it can go back in."""
+    """Whether an existing alias has these bytes in its history, so that it can roll back to them."""
     namespace, spec = body["metadata"]["namespace"], body["spec"]
     return any(
         binding.version == spec["version"] and binding.digest in (None, spec["artifact"]["digest"])
@@ -228,11 +228,11 @@ def _is_target(context: Context, body: Raw) -> bool:
     )
 
 
-# What its pods need
+# Credentials
 
 
 async def ensure_credentials(context: Context, body: Raw) -> str:
-    """Make sure that the Secret with which pods fetch the version is there and fresh; return its name."""
+    """Create or refresh the Secret that pods use to download the version; return its name."""
     status = status_of(body)
     fresh = status.credentials
     if fresh is None or credentials.stale(fresh, context.settings.store.sts_duration, now()):
@@ -242,13 +242,13 @@ async def ensure_credentials(context: Context, body: Raw) -> str:
 
 
 def prefix_of(body: Raw) -> str:
-    """Return the prefix of a version's bytes in the store, without a slash at the end."""
+    """Return the prefix of a version's bytes in the store, without a trailing slash."""
     namespace, _ = place(body)
     return layout.model_prefix(namespace, body["spec"]["model"], body["spec"]["version"])
 
 
 async def _credentials(context: Context, body: Raw) -> Raw:
-    """Refresh what pods need, and take back what none does."""
+    """Refresh the credentials of a served version, and revoke those of any other version."""
     status = status_of(body)
     if status.credentials is None:
         return body
@@ -260,13 +260,13 @@ async def _credentials(context: Context, body: Raw) -> Raw:
 
 
 def _is_served(context: Context, body: Raw) -> bool:
-    """Whether pods may need its bytes; also when the alias that gave it to them was deleted."""
+    """Whether pods may need the version's bytes, even if the alias that they follow was deleted."""
     spec = body["spec"]
     return context.models.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
 
 
 async def forget(context: Context, key: Key) -> None:
-    """A version was deleted: its bytes stay, and so does the record."""
+    """Record the deletion of a version. Its bytes stay in the store."""
     body = context.models.deleted.get(key.uid)
     if body is not None:
         await context.audit.record(audit_events.version_deleted(body))
@@ -274,7 +274,7 @@ async def forget(context: Context, key: Key) -> None:
 
 
 async def _write(context: Context, body: Raw, new: ModelVersionStatus) -> Raw:
-    """Write the status if it differs, and return the version as it is then."""
+    """Write the status if it changed, and return the updated version."""
     written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.ingest)
     if written is None:
         raise Requeue(1.0, "the version was just deleted")

@@ -1,7 +1,7 @@
-"""Deployments and StatefulSets that follow an alias: give them the version that it points to, and follow the rollout.
+"""Reconcile Deployments and StatefulSets that follow an alias: inject the bound version and watch the rollout.
 
-What is set is applied server-side under our own name. Whether a rollout that fails
-takes the alias back is decided in ``aliases``; here it is only seen.
+Fields are set by server-side apply with our own field manager. This module reports a failed rollout; ``aliases``
+decides whether to roll back.
 """
 
 from datetime import datetime, timedelta
@@ -31,12 +31,13 @@ from assay.planning.serving.rollout import Rollout
 RESOURCES: dict[str, Resource] = {DEPLOYMENT: DEPLOYMENTS, STATEFUL_SET: STATEFUL_SETS}
 _LOOK_AGAIN = 1.0
 _TRY_AGAIN = 30.0
-#: What a StatefulSet has no field for; the default of a Deployment's progressDeadlineSeconds.
+#: Rollout deadline in seconds if the workload sets none: the default of a Deployment's progressDeadlineSeconds.
+#: A StatefulSet has no such field.
 _PATIENCE = 600
 
 
 async def reconcile(context: Context, key: Key) -> None:
-    """Move one workload one step."""
+    """Reconcile one workload."""
     body = context.models.get(key)
     if body is None or body["metadata"].get("deletionTimestamp"):
         _say(context, key, None, body)
@@ -53,7 +54,7 @@ async def reconcile(context: Context, key: Key) -> None:
 
 
 async def _clean(context: Context, key: Key, body: Raw) -> None:
-    """Take back what was set in a workload that follows no alias any more."""
+    """Remove our fields from a workload that no longer follows an alias."""
     if carries(body) is not None:
         body = await _apply(context, key, body, None)
         left = injection.removal(body)
@@ -75,7 +76,7 @@ async def _serve(context: Context, key: Key, body: Raw, asked: tuple[str, str]) 
 
 
 async def _wanted(context: Context, key: Key, body: Raw, asked: tuple[str, str]) -> Served | None:
-    """Return what the alias points to, None (and say so) when that is nothing."""
+    """Return the version to serve. If there is none, report why and return None."""
     model, alias = asked
     found = context.models.aliases.get(alias_place(key.namespace, model, alias))
     status = ModelAliasStatus.model_validate((found or {}).get("status") or {})
@@ -102,7 +103,7 @@ async def _wanted(context: Context, key: Key, body: Raw, asked: tuple[str, str])
 
 
 async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -> Raw:
-    """Set what is to be served, unless it is set; return the workload as it is then."""
+    """Apply the version to serve unless it is already set; return the updated workload."""
     wanted = injection.applied(body, served, context.settings.serving)
     if injection.up_to_date(body, wanted):
         return body
@@ -125,7 +126,7 @@ async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -
 
 
 async def _see_again(context: Context, key: Key, body: Raw) -> None:
-    """Raise Again when the workload is another one by now: what was refused was made for what it was."""
+    """Raise Requeue if the workload changed since it was read: the refused patch was based on the old one."""
     fresh = await context.kube.get(RESOURCES[key.kind], key.namespace, key.name)
     if fresh is None or fresh["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
         if fresh is not None:
@@ -143,7 +144,7 @@ async def _pods(context: Context, body: Raw) -> list[Raw]:
 
 
 def _selector(body: Raw) -> str:
-    """Return a workload's selector as text."""
+    """Return a workload's label selector in the string form of the API."""
     selector = body["spec"]["selector"]
     parts = [f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items())]
     for each in selector.get("matchExpressions") or []:
@@ -160,7 +161,7 @@ def _selector(body: Raw) -> str:
 
 
 def _began(context: Context, key: Key, body: Raw, served: Served) -> datetime | None:
-    """Return when the version was given to the workload; after a restart when it could have been at the earliest."""
+    """Return when the version was set in the workload. After a restart: the earliest possible time."""
     known = context.began.get(key)
     if known is not None and known[0] == served.version:
         return known[1]
@@ -177,7 +178,7 @@ def _patience(body: Raw) -> timedelta:
 def _tell(
     context: Context, key: Key, body: Raw, message: str, state: Literal["progressing", "blocked"] = "blocked"
 ) -> None:
-    """Say why the workload is not served; its alias is not to blame, and is not taken back."""
+    """Report why the workload cannot serve. This does not roll back the alias: the version is not the cause."""
     marks = carries(body)
     found = Rollout(marks[1] if marks else None, state, message, False)
     if context.rollouts.get(key) != found:
@@ -186,7 +187,7 @@ def _tell(
 
 
 def _say(context: Context, key: Key, found: Rollout | None, body: Raw | None) -> None:
-    """Keep how far the workload is, and wake the alias if that is news."""
+    """Cache the state of the rollout, and enqueue the alias if it changed."""
     before = context.rollouts.get(key)
     if found is None:
         context.rollouts.pop(key, None)

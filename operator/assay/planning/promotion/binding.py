@@ -1,4 +1,4 @@
-"""The status of an alias: bound, held, taken back, and what follows it. Nothing here decides whether it may move."""
+"""The status of an alias: bound, held or rolled back, and its followers. ``verdict`` decides whether it may move."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_FOLLOWERS = 20
 
 @dataclass(frozen=True)
 class Move:
-    """One binding: to which version and bytes, by whom and why, when, and at which generation of the spec."""
+    """One binding: the version and its digest, the actor, the reason, the time, and the generation of the spec."""
 
     version: int
     digest: str
@@ -26,8 +26,8 @@ class Move:
 
 
 def bind(status: ModelAliasStatus, move: Move, set_aside: SetAside | None = None) -> ModelAliasStatus:
-    """Return the status after a move. ``set_aside`` is the version that it was taken back from, if it was."""
-    # By a clock that was put back this move would come before the last one: a stretch would look longer than it was.
+    """Return the status after a move. ``set_aside`` is the version to set aside, if the move is a rollback."""
+    # If the clock was set back, this move must not precede the last one: a period would look longer than it was.
     at = max([move.at, *(each.to or each.from_ for each in status.history)])
     history = [each if each.to is not None else each.model_copy(update={"to": at}) for each in status.history]
     history.append(
@@ -57,13 +57,16 @@ def bind(status: ModelAliasStatus, move: Move, set_aside: SetAside | None = None
 
 
 def _previous(history: Sequence[Binding], live: int, set_aside: SetAside | None) -> int | None:
-    """Return the version that was live before this one, and was not left because it failed or was not wanted."""
+    """Return the latest earlier version that is neither live nor set aside; None if there is none."""
     left = (live, set_aside.version if set_aside else None)
     return next((each.version for each in reversed(history) if each.version not in left), None)
 
 
 def _before_rollout(follower: ServingStatus) -> ServingStatus:
-    """Return a follower as it enters a rollout. One that fails already says nothing by failing with the next one."""
+    """Return a follower at the start of a rollout.
+
+    If the follower has already failed, its next failure must not cause a rollback, so it has no proven version.
+    """
     proven = None if follower.failed else follower.proven
     return follower.model_copy(
         update={"ready": False, "failed": False, "blocked": False, "message": None, "proven": proven}
@@ -71,10 +74,10 @@ def _before_rollout(follower: ServingStatus) -> ServingStatus:
 
 
 def way_back(status: ModelAliasStatus, followers: Sequence[ServingStatus]) -> tuple[ServingStatus, int] | None:
-    """Return the follower whose failure takes the alias back, and the version to go back to; None when nothing does.
+    """Return the follower whose failure triggers a rollback, and the version to roll back to; None if there is none.
 
-    The version is to blame when the follower has served another one until then. A workload that came later or never
-    worked takes nothing back, and a version that was gone back to is not left by itself.
+    The live version is the cause if the follower served another version before. A workload that is new or has never
+    worked triggers no rollback. While a version is set aside, there is no further automatic rollback.
     """
     if status.set_aside is not None:
         return None
@@ -87,18 +90,18 @@ def way_back(status: ModelAliasStatus, followers: Sequence[ServingStatus]) -> tu
 def hold(
     status: ModelAliasStatus, requirements: Sequence[Requirement], warnings: Sequence[str] = ()
 ) -> ModelAliasStatus:
-    """Return the status while the wanted version may not be bound yet."""
+    """Return the status while the wanted version is blocked."""
     shown = [
         RequirementStatus(policy=each.policy, requirement=each.requirement, met=each.met, message=each.message[:1024])
         for each in requirements
     ]
-    # What is not met comes first: the list is bounded.
+    # The list is truncated: put unmet requirements first.
     shown.sort(key=lambda each: each.met)
     return status.model_copy(update={"requirements": shown[:100], "warnings": [text[:1024] for text in warnings][:50]})
 
 
 def unmet(requirements: Sequence[RequirementStatus]) -> str:
-    """Return in words what is missing."""
+    """Return the messages of the unmet requirements as one text."""
     missing = [
         f"{each.policy}: {each.message}" if each.policy else each.message for each in requirements if not each.met
     ]
@@ -106,7 +109,7 @@ def unmet(requirements: Sequence[RequirementStatus]) -> str:
 
 
 def is_set_aside(status: ModelAliasStatus, version: int, generation: int) -> bool:
-    """Whether the wanted version was left, and its spec has not been written anew since."""
+    """Whether the wanted version is set aside and the spec has not changed since."""
     aside = status.set_aside
     return aside is not None and (aside.version, aside.generation) == (version, generation)
 
@@ -119,11 +122,11 @@ def summarise(
     generation: int,
     now: datetime,
 ) -> ModelAliasStatus:
-    """Return the status with its phase, message and conditions. ``followers`` are the workloads as they are now."""
+    """Return the status with phase, message and conditions. ``followers`` is the current state of the workloads."""
     new = status.model_copy(update={"serving": list(followers)[:MAX_FOLLOWERS], "observed_generation": generation})
     facts = _Facts(new, wanted, generation)
     if not facts.is_held and new.requirements:
-        # They are of a version that nobody wants any more. What came with a binding has no requirements beside it.
+        # They belong to a version that is no longer wanted. The warnings of a binding come without requirements.
         new = new.model_copy(update={"requirements": [], "warnings": []})
     flags: dict[str, tuple[Status, str, str]] = {
         names.READY: facts.ready(),
@@ -141,7 +144,7 @@ def summarise(
 
 
 class _Facts:
-    """What the conditions are made from."""
+    """The facts behind the phase, the message and the conditions."""
 
     def __init__(self, status: ModelAliasStatus, wanted: int, generation: int) -> None:
         self.status, self.wanted = status, wanted
@@ -153,7 +156,7 @@ class _Facts:
 
     @property
     def troubled(self) -> list[ServingStatus]:
-        """The workloads that say why the alias is not served: those that cannot, else those that do not yet."""
+        """The workloads that explain why the alias is not served: failed and blocked ones, else pending ones."""
         return self.failing + self.blocked or self.waiting
 
     @property
@@ -162,7 +165,7 @@ class _Facts:
 
     @property
     def trouble(self) -> str:
-        """Why the alias is degraded, as one word."""
+        """The reason for the condition Degraded."""
         return names.CANNOT_SERVE if self.blocked and not self.failing else names.ROLLOUT_FAILED
 
     def phase(self) -> str:
@@ -189,7 +192,7 @@ class _Facts:
         return flag(False, self.aside.reason if self.aside else names.REQUIREMENTS_UNMET, self.message())
 
     def served(self) -> str:
-        """Say how far what is bound is served: a pointer alone serves nothing."""
+        """Return a message on how many workloads serve the bound version: a binding alone serves nothing."""
         if not self.troubled:
             return f"v{self.live} is live"
         ready = sum(each.ready for each in self.status.serving)
@@ -207,7 +210,7 @@ class _Facts:
         return flag(False, names.SERVING if self.status.serving else names.NOTHING_FOLLOWS, "")
 
     def ready(self) -> tuple[Status, str, str]:
-        """As kstatus and Argo CD's health mean it: what is wanted is live, and served by all that follow."""
+        """Return Ready as kstatus and Argo CD define it: the wanted version is live, and all followers serve it."""
         if self.live is None or self.is_held:
             return flag(False, self.held()[1], self.message())
         if self.phase() == "Degraded":

@@ -1,7 +1,7 @@
-"""What a verdict is made from: versions, approvals and policies as small frozen values.
+"""The input of a verdict: versions, approvals and policies as small frozen values.
 
-They are views: made from the objects of the API, without anything that no rule asks for. ``policy_view`` makes the one
-that needs thought. This module must not decide anything; the rules are in ``verdict``.
+They are views of API objects, with only the fields that the rules need. ``policy_view`` builds the view of a policy.
+This module must not decide anything; the rules are in ``verdict``.
 """
 
 import re
@@ -17,13 +17,13 @@ from assay.api.promotionpolicy import PromotionPolicySpec
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([0-9]+)([smhdw])")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-#: More than any clock will see; what is longer counts as this long.
+#: Maximum duration: longer ones are cut to it.
 LONGEST = timedelta(days=365 * 1000)
 
 
 @dataclass(frozen=True)
 class Approval:
-    """One approval of a version. ``at`` is when it was first seen; None counts as this moment."""
+    """One approval of a version. ``at`` is when it was first seen; None means now."""
 
     id: str
     alias: str
@@ -31,15 +31,15 @@ class Approval:
     approver: str
     comment: str = ""
     at: datetime | None = None
-    #: The groups of the approver when it was given, as far as they were recorded.
+    #: The approver's groups when the approval was given, if recorded.
     groups: tuple[str, ...] = ()
-    #: Whether the approver does not hold the verb `approve` any more.
+    #: Whether the approver no longer holds the verb `approve`.
     lapsed: bool = False
 
 
 @dataclass(frozen=True)
 class Held:
-    """A stretch of time in which an alias pointed to a version; ``until`` is None while it does."""
+    """A period in which an alias pointed to a version; ``until`` is None while it still does."""
 
     alias: str
     since: datetime
@@ -48,10 +48,10 @@ class Held:
 
 @dataclass(frozen=True)
 class VersionView:
-    """What the rules ask of a model version.
+    """The fields of a model version that the rules need.
 
-    ``metrics`` maps a metric to its summary (last, min, max, best, step); ``parameters`` a parameter to its value.
-    ``held`` are the stretches of these very bytes, in any order.
+    ``metrics`` maps a metric to its summary (last, min, max, best, step). ``parameters`` maps a parameter to its value.
+    ``held`` are the periods in which an alias pointed to exactly these bytes, in any order.
     """
 
     name: str
@@ -62,20 +62,20 @@ class VersionView:
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     approvals: tuple[Approval, ...] = ()
-    #: The kinds of evidence that it has, by their names in `assay.api.evidence`.
+    #: The kinds of evidence that the version has, by their names in `assay.api.evidence`.
     evidence: frozenset[str] = frozenset()
-    #: Why it carries no valid signature, where that is known.
+    #: Why the version has no valid signature, if known.
     unsigned: str = ""
     archived: bool = False
     deleting: bool = False
     held: tuple[Held, ...] = ()
-    #: Whose run has made it; "" when that is not known, or no run has.
+    #: The owner of the run that produced the version; "" if unknown or not from a run.
     run_owner: str = ""
 
 
 @dataclass(frozen=True)
 class AliasView:
-    """The alias that is to point to a version."""
+    """The alias to move."""
 
     model: str
     alias: str
@@ -83,7 +83,7 @@ class AliasView:
 
 @dataclass(frozen=True)
 class Approvals:
-    """How many people have to agree, whether the owner counts, and for how long an approval counts (None: for ever)."""
+    """How many people must approve, whether the owner is excluded, and when an approval expires (None: never)."""
 
     required: int = 1
     exclude_owner: bool = True
@@ -101,7 +101,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Soak:
-    """Which alias the version has to have held before, and how long without a break."""
+    """The alias that must have pointed to the version before, and for how long without interruption."""
 
     alias: str
     duration: timedelta
@@ -109,7 +109,7 @@ class Soak:
 
 @dataclass(frozen=True)
 class Once:
-    """A freeze from ``start`` up to ``end``."""
+    """A freeze from ``start`` (inclusive) to ``end`` (exclusive)."""
 
     name: str
     start: datetime
@@ -120,7 +120,8 @@ class Once:
 class Weekly:
     """A freeze that begins on each of ``days`` (0 is Monday) at ``begin``.
 
-    It ends at ``end`` of the same day, or of the next one when that is not later; None is midnight, the day's end.
+    It ends at ``end`` on the same day, or on the next day if ``end`` is not later than ``begin``. None is midnight at
+    the end of the day.
     """
 
     name: str
@@ -132,7 +133,7 @@ class Weekly:
 
 @dataclass(frozen=True)
 class Policy:
-    """A PromotionPolicy. ``problem`` says why it cannot be read; it then keeps what it matches shut."""
+    """A PromotionPolicy. If it is invalid, ``problem`` says why, and matching aliases stay blocked."""
 
     name: str
     models: tuple[str, ...] = ("*",)
@@ -140,12 +141,12 @@ class Policy:
     mode: Literal["Enforce", "Warn"] = "Enforce"
     approvals: Approvals = Approvals()
     gates: tuple[Gate, ...] = ()
-    #: The kinds of evidence that it requires, by their names in `assay.api.evidence`.
+    #: The kinds of evidence that the policy requires, by their names in `assay.api.evidence`.
     evidence: frozenset[str] = evidence.DEFAULT
     soak: Soak | None = None
     freeze: tuple[Once | Weekly, ...] = ()
     problem: str = ""
-    #: Which state of the object this is, and who has written it, for the record.
+    #: The object's generation, the digest of its spec and its last writer, for the audit trail.
     generation: int = 0
     digest: str = ""
     changed_by: str = ""
@@ -153,7 +154,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Requirement:
-    """One thing that a version needs; ``policy`` is empty when no policy asks for it."""
+    """One requirement of a version; ``policy`` is "" if it comes from no policy."""
 
     policy: str
     requirement: str
@@ -163,9 +164,10 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the alias may move, what that depends on, and when the clock alone can change the answer.
+    """Whether the alias may move, why, and when the verdict can next change without a change of any object.
 
-    ``requirements`` are those of Enforce policies, met or not; ``warnings`` the unmet ones of Warn policies in words.
+    ``requirements`` are those that block the alias, met or not. ``warnings`` are the messages of the unmet ones in Warn
+    policies.
     """
 
     allowed: bool
@@ -175,7 +177,7 @@ class Verdict:
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return ``1d12h`` as a duration, at most a thousand years; raise ValueError for anything else."""
+    """Parse a duration such as ``1d12h``, limited to a thousand years. Raises ValueError if it is invalid."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text} is no duration such as 90m, 24h or 1d12h")
@@ -184,7 +186,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_span(span: timedelta) -> str:
-    """Return a duration as policies write it: ``24h``, ``2d12h``, down to seconds; days from two on."""
+    """Return a duration as policies write it: ``24h``, ``2d12h``. The precision is a second; days start at two."""
     seconds = max(0, int(span.total_seconds()))
     days, seconds = divmod(seconds, 86400) if seconds >= 2 * 86400 else (0, seconds)
     hours, seconds = divmod(seconds, 3600)
@@ -194,7 +196,7 @@ def format_span(span: timedelta) -> str:
 
 
 def policy_view(name: str, spec: PromotionPolicySpec) -> Policy:
-    """Return the view of a policy; what its schema could not refuse ends up in ``problem``, never in an exception."""
+    """Return the view of a policy. Errors that its schema does not catch go into ``problem``; this never raises."""
     empty = Policy(name, tuple(spec.match.models), tuple(spec.match.aliases), spec.mode)
     approvals = spec.approvals
     try:

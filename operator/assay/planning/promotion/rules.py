@@ -1,7 +1,7 @@
-"""What an alias is judged by, as one value: the policies of its namespace, and whether that is open without one.
+"""The rules for an alias as one value: the policies of its namespace, and whether the namespace is open by default.
 
-Rules that were changed a moment ago release nothing yet: a policy that is opened and closed again within seconds would
-otherwise let an alias through.
+Rules that have just changed release no alias: otherwise, a policy that is relaxed and restored within seconds would let
+an alias through.
 """
 
 from dataclasses import dataclass, field
@@ -10,38 +10,38 @@ from datetime import datetime, timedelta
 from assay.planning.promotion import verdict
 from assay.planning.promotion.policies import AliasView, Policy
 
-#: How long rules have to be as they are before they release an alias that others have held.
+#: How long changed rules must stay the same before they release an alias that earlier rules held.
 CALM = timedelta(seconds=2)
 _REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What an alias is judged by."""
+    """The policies of a namespace, and whether it is open by default."""
 
     policies: tuple[Policy, ...]
     open_by_default: bool
 
     def matching(self, alias: AliasView) -> tuple[Policy, ...]:
-        """Return the policies that are about an alias, by name."""
+        """Return the policies that match an alias, sorted by name."""
         found = (policy for policy in self.policies if verdict.matches(policy, alias))
         return tuple(sorted(found, key=lambda policy: policy.name))
 
     def asks(self, alias: AliasView) -> "Rules":
-        """Return the rules without those that are about other aliases."""
+        """Return the rules with only the policies that match an alias."""
         return Rules(self.matching(alias), self.open_by_default)
 
 
 @dataclass
 class Calm:
-    """Since when the rules of each alias are what they are, as far as they were looked at. In memory alone."""
+    """Tracks, in memory, since when the rules of each alias are unchanged."""
 
     _known: dict[str, tuple[Rules, datetime]] = field(default_factory=dict)
 
     def remaining(self, alias_uid: str, rules: Rules, now: datetime) -> timedelta:
-        """Take in the rules of an alias as they are now; return how long they have yet to stay so.
+        """Update the current rules of an alias; return how long they must stay unchanged.
 
-        The first rules that an alias is seen with need no time.
+        The first rules seen for an alias take effect at once.
         """
         known, since = self._known.get(alias_uid, (rules, now - CALM))
         if known != rules:

@@ -1,8 +1,8 @@
 """Policies × version → verdict: whether an alias may point to a version now, and if not, what is missing.
 
-Pure, total and deterministic: the same views and the same moment give the same verdict, and whatever policies say,
-there is a verdict. What cannot be decided is decided against the version. docs/policies.md has the rules and every
-message. This module must not know where the views come from, and nobody may keep a verdict: it holds for ``now``.
+Pure, total and deterministic: the same views at the same time give the same verdict, and every policy gives a verdict.
+If a rule cannot be evaluated, the version fails it. docs/policies.md has the rules and all messages. This module must
+not know where the views come from. Callers must not cache a verdict: it is valid only at ``now``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,8 +47,8 @@ def evaluate(
 ) -> Verdict:
     """Return whether ``alias`` may point to ``candidate`` at ``now`` (an aware time).
 
-    ``current`` is what it points to, None when nothing is bound. ``policies`` are all of the namespace, matching or
-    not. ``open_by_default`` says that the namespace lets aliases move that no Enforce policy matches.
+    ``current`` is the live version; None if nothing is bound. ``policies`` are all policies of the namespace, matching
+    or not. With ``open_by_default``, an alias that no Enforce policy matches needs no approval.
     """
     case = _Case(alias, candidate, current, now)
     found = list(_version(alias, candidate))
@@ -70,9 +70,10 @@ def evaluate(
 
 
 def evaluate_rollback(alias: AliasView, candidate: VersionView) -> Verdict:
-    """Return whether ``alias`` may go back to ``candidate``: these bytes have held it before, and nothing else counts.
+    """Return whether ``alias`` may roll back to ``candidate``: it must have pointed to these bytes before.
 
-    No policy is asked: a rollback must work in a freeze, and of approvals that have expired.
+    Policies do not apply: a rollback must work during a freeze and with expired approvals. The checks of the version
+    itself still apply.
     """
     requirements = [Requirement("", each.requirement, each.met, each.message) for each in _version(alias, candidate)]
     held = any(stretch.alias == alias.alias for stretch in candidate.held)
@@ -82,14 +83,14 @@ def evaluate_rollback(alias: AliasView, candidate: VersionView) -> Verdict:
 
 
 def matches(policy: Policy, alias: AliasView) -> bool:
-    """Return whether the policy is about the alias: one glob matches the model, and one the alias's name."""
+    """Return whether the policy matches the alias: one glob matches the model, and one matches the alias's name."""
     return any(_glob(glob, alias.model) for glob in policy.models) and any(
         _glob(glob, alias.alias) for glob in policy.aliases
     )
 
 
 def problems(policy: Policy) -> list[str]:
-    """Return what is wrong with the policy itself, each in words with its position; for its condition."""
+    """Return the errors in the policy, each with its position, for the policy's condition."""
     found = [policy.problem] if policy.problem else []
     for gate in policy.gates:
         try:
@@ -114,7 +115,7 @@ class _Finding:
 
 
 class _Case:
-    """What is being judged. The values for gates are prepared once, when the first gate asks for them."""
+    """The input of one verdict. The values for gates are computed once, when the first gate needs them."""
 
     def __init__(self, alias: AliasView, candidate: VersionView, current: VersionView | None, now: datetime) -> None:
         self.alias, self.candidate, self.current, self.now = alias, candidate, current, now.astimezone(UTC)
@@ -129,7 +130,7 @@ class _Case:
 
 
 def gate_values(version: VersionView) -> dict[str, Any]:
-    """Return what a gate sees of a version: metrics as floats (counts of steps as well), what is unknown left out."""
+    """Return the fields of a version for gates: all numbers in metrics are floats (also steps); no unknown values."""
     return {
         "name": version.name,
         "model": version.model,
@@ -145,7 +146,7 @@ def gate_values(version: VersionView) -> dict[str, Any]:
 
 
 def _version(alias: AliasView, candidate: VersionView) -> Iterator[_Finding]:
-    """Yield what bars a version, whatever policies say."""
+    """Yield the reasons that block a version regardless of policies."""
     if candidate.model != alias.model:
         yield _Finding("", "version/model", False, f"{candidate.name} is no version of {alias.model}")
     if candidate.archived:
@@ -200,7 +201,7 @@ def _approvals(policy: str, rule: Approvals, case: _Case) -> _Finding:
 
 
 def _ignored(approval: Approval, rule: Approvals, case: _Case) -> str:
-    """Return why the approval does not count; empty when it does."""
+    """Return why the approval does not count; "" if it does."""
     if approval.digest != case.candidate.digest:
         return f"that of {approval.approver} is for other bytes"
     if rule.exclude_owner and approval.approver == case.candidate.owner:
@@ -259,7 +260,7 @@ def _gate(policy: str, gate: Gate, case: _Case) -> _Finding:
 
 
 def _soak(policy: str, soak: Soak, case: _Case) -> _Finding:
-    """Judge the longest stretch without a break: many short ones do not show what a long one does."""
+    """Judge the longest uninterrupted period: several short periods do not add up to a long one."""
     stretches = [stretch for stretch in case.candidate.held if stretch.alias == soak.alias]
     ends = [(_plus(stretch.since, soak.duration), stretch) for stretch in stretches]
     enough = [(end, stretch) for end, stretch in ends if stretch.until is None or end <= stretch.until]
@@ -308,5 +309,5 @@ def _time(moment: datetime) -> str:
 
 @lru_cache(maxsize=65536)
 def _glob(glob: str, text: str) -> bool:
-    """Return whether the text matches; only ``*`` and ``?`` are wildcards, not the character sets of ``fnmatch``."""
+    """Return whether the text matches. Only ``*`` and ``?`` are wildcards; ``fnmatch`` also has character sets."""
     return fnmatchcase(text, glob.replace("[", "[[]"))

@@ -1,4 +1,4 @@
-"""Objects of the API → what verdicts are made from. Nothing is judged here."""
+"""Converts API objects to the input of verdicts. Nothing is judged here."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ from assay.planning.promotion.policies import Approval, Held, Policy, VersionVie
 
 
 def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:
-    """Return the view of a ModelVersion. ``held`` are the stretches of its bytes as they are known now."""
+    """Return the view of a ModelVersion. ``held`` are the periods in which an alias pointed to its bytes."""
     metadata = body["metadata"]
     spec = ModelVersionSpec.model_validate(body["spec"])
     status = ModelVersionStatus.model_validate(body.get("status") or {})
-    # What the run says comes first: a manifest may leave out what a gate would ask for.
+    # Prefer the run's provenance: a manifest may omit fields that a gate uses.
     provenance = status.provenance or spec.provenance
     true = {condition.type for condition in status.conditions if condition.status == "True"}
     metrics = {name: record.model_dump() for name, record in provenance.metrics.items()} if provenance else {}
@@ -40,9 +40,9 @@ def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:
 
 
 def _approvals(annotations: dict[str, str], seen: list[ApprovalStatus]) -> tuple[Approval, ...]:
-    """Return the approvals as they stand on the object, since when by the status.
+    """Return the approvals in the annotations, with their times from the status.
 
-    One that the status does not know is none that was looked at: without a time it would never expire.
+    Approvals that are not in the status yet are skipped: without a time, they would never expire.
     """
     since = {(each.alias, each.id, each.fingerprint): each.since for each in seen}
     found = []
@@ -55,7 +55,7 @@ def _approvals(annotations: dict[str, str], seen: list[ApprovalStatus]) -> tuple
 
 
 def policy_of(body: Raw) -> Policy:
-    """Return the view of a PromotionPolicy; one that cannot be read keeps shut all that it may be about."""
+    """Return the view of a PromotionPolicy. If its spec is invalid, the view matches and blocks every alias."""
     metadata = body["metadata"]
     try:
         found = policy_view(metadata["name"], PromotionPolicySpec.model_validate(body["spec"]))

@@ -1,8 +1,8 @@
-"""Freeze windows: whether one is open at a moment, until when, and when the next one opens.
+"""Freeze windows: whether a window is active at a given time, until when, and when it starts next.
 
-All arithmetic is done in UTC. A weekly window is open whenever the clock on the wall reads a time in it. On a night on
-which clocks change, an hour that the clock shows twice counts twice, and a window whose start or end is skipped keeps
-the rest. A window that is skipped as a whole is open when it would have been without the change: in doubt it holds.
+All arithmetic is in UTC. A weekly window is active whenever the local wall-clock time is in it. When clocks
+change, an hour that the clock shows twice counts twice, and a window whose start or end is skipped keeps the rest. A
+window that is skipped entirely is active when it would have been without the change: it fails closed.
 """
 
 from collections.abc import Iterator
@@ -13,20 +13,24 @@ from zoneinfo import ZoneInfo
 
 from assay.planning.promotion.policies import Once, Weekly
 
-#: How far ahead weekly windows are looked for. A freeze that has no end within these days is reported as endless.
+#: How far ahead weekly windows are computed. A freeze with no end in this time is reported as endless.
 HORIZON = timedelta(days=15)
-_HOURS = 6  # two changes of a clock are further apart
+_HOURS = 6  # consecutive changes of the UTC offset are further apart
 
 Stretch = tuple[datetime, datetime]
 
 
 class UnknownZone(ValueError):
-    """A time zone that the database does not have."""
+    """A time zone that is not in the time zone database."""
 
 
 @dataclass(frozen=True)
 class State:
-    """``until`` is the end of the freeze that holds now (None: no freeze); ``next_change`` when this may change."""
+    """Whether a window is active.
+
+    ``until`` is the end of the active freeze (None: no freeze, or one without an end); ``next_change`` is when this
+    state may change.
+    """
 
     frozen: bool
     until: datetime | None = None
@@ -34,13 +38,13 @@ class State:
 
 
 def check(window: Once | Weekly) -> None:
-    """Raise UnknownZone when the window's time zone does not exist."""
+    """Raise UnknownZone if the window's time zone does not exist."""
     if isinstance(window, Weekly):
         _zone(window.zone)
 
 
 def state(window: Once | Weekly, now: datetime) -> State:
-    """Return whether the window is open at ``now``. Stretches that touch are one."""
+    """Return whether the window is active at ``now``. Adjacent and overlapping intervals count as one."""
     now = now.astimezone(UTC)
     until = None
     for start, end in _stretches(window, now):
@@ -54,7 +58,7 @@ def state(window: Once | Weekly, now: datetime) -> State:
 
 
 def _stretches(window: Once | Weekly, now: datetime) -> Iterator[Stretch]:
-    """Yield the window's stretches from some before ``now``, in order."""
+    """Yield the window's intervals in order, starting some days before ``now``."""
     if isinstance(window, Once):
         if window.start < window.end:
             yield window.start.astimezone(UTC), window.end.astimezone(UTC)
@@ -74,7 +78,7 @@ def _stretches(window: Once | Weekly, now: datetime) -> Iterator[Stretch]:
 
 
 def _on_the_wall(begin: datetime, end: datetime, offsets: tuple[tuple[Stretch, timedelta], ...]) -> list[Stretch]:
-    """Return when a clock reads a time from ``begin`` up to ``end``, both without a zone: not at all, once or twice."""
+    """Return the intervals in which the local time is from ``begin`` to ``end`` (both naive): none, one or two."""
     found = []
     for (start, until), offset in offsets:
         first, last = max(start, (begin - offset).replace(tzinfo=UTC)), min(until, (end - offset).replace(tzinfo=UTC))
@@ -90,7 +94,7 @@ def _as_it_would_have_been(begin: datetime, end: datetime, zone: ZoneInfo) -> St
 
 @lru_cache(maxsize=256)
 def _offsets(zone_name: str, today: date) -> tuple[tuple[Stretch, timedelta], ...]:
-    """Return the stretches around a day in which a clock has one offset from UTC, and that offset, in order."""
+    """Return, in order, the intervals around a day with a constant UTC offset, each with its offset."""
     zone = _zone(zone_name)
     start = datetime.combine(today, time.min, UTC) - timedelta(days=5)
     end = datetime.combine(today, time.min, UTC) + HORIZON + timedelta(days=5)
@@ -108,7 +112,7 @@ def _offsets(zone_name: str, today: date) -> tuple[tuple[Stretch, timedelta], ..
 
 
 def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """Return the second at which a clock has been changed."""
+    """Return the second at which the UTC offset changes."""
     known = _offset(zone, before)
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=int((after - before).total_seconds()) // 2)
