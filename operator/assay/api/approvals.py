@@ -1,9 +1,9 @@
-r"""The two signed annotations, taken apart exactly as the admission policies compare them.
+r"""Parses the annotations for approvals and rollback requests exactly as the admission policies compare them.
 
-A policy compares the whole first line for equality. Whoever reads it differently opens a gap: only ``\n`` ends the
-line (``str.splitlines`` knows ten more ends), nothing is stripped, and a username may hold spaces and anything else.
-Nothing here decides whether an approval counts. A second line that begins with `groups: ` names the groups that the API
-server knew its giver by; the policies let nobody name others.
+A policy compares the whole first line for equality. A parser that differs would open a security gap: only ``\n`` ends
+the line (``str.splitlines`` accepts ten more line ends), nothing is stripped, and a username may contain spaces and any
+other character. A second line that begins with `groups: ` names the groups under which the API server knew the
+approver; the policies refuse any other groups. Nothing here decides whether an approval counts.
 """
 
 import re

@@ -10,7 +10,7 @@ from assay.api.modelversion import ModelName
 from assay.api.retention import Retention
 from assay.api.run import PARAMETER_NAME, Objective, Parameters, RunTemplate
 
-#: More runs than this in one experiment is taken for a mistake in the search space.
+#: An experiment with more runs than this is treated as a mistake in the search space.
 MAX_RUNS = 100_000
 
 Distribution = Literal["uniform", "logUniform", "int"]
@@ -33,7 +33,7 @@ class Parameter(Model):
                 "(self.min == double(int(self.min)) && self.max == double(int(self.max)))",
                 "min and max must be whole numbers when the distribution is int",
             ),
-            # CEL cannot see `values`, whose items have no one type: what it would say is said in JSON schema.
+            # CEL cannot access `values`, because its items have no single type, so this rule is JSON schema.
             oneOf=[{"required": ["values"]}, {"required": ["min", "max"]}],
         ),
     )
@@ -144,7 +144,7 @@ class ExperimentSpec(Model):
                 "objective cannot be changed: runs that were made for another objective are not comparable",
             ),
             rule(
-                # Two lists keyed by name are equal in any order, and the order decides what run number N is.
+                # CEL ignores the order of lists keyed by name, but the order determines the parameters of run N.
                 "has(self.parameters) == has(oldSelf.parameters) && (!has(self.parameters) || "
                 "(self.parameters == oldSelf.parameters && "
                 "self.parameters.map(p, p.name) == oldSelf.parameters.map(p, p.name)))",

@@ -1,6 +1,6 @@
-"""ModelAlias: a named pointer to one version of a model, and the history of what it pointed to.
+"""ModelAlias: a named pointer to one version of a model, and its history.
 
-The spec is what is wanted, the status what is live. Whether the one may become the other is decided elsewhere.
+The spec is the desired version, the status the live one. ``planning`` decides whether the desired version may go live.
 """
 
 from typing import Annotated, Literal

@@ -1,7 +1,7 @@
-"""ModelVersion: one registered artifact, with its digest and what it was made from.
+"""ModelVersion: one registered artifact, with its digest and its sources.
 
-Its spec never changes, so what was approved cannot change. Approvals are annotations, one each; who may write which
-is held by the admission policies of ``charts/assay/policies``. Nothing here decides whether an approval counts.
+Its spec never changes, so an approved version cannot change. Each approval is one annotation. The admission policies
+in ``charts/assay/policies`` control who may write it. Nothing here decides whether an approval counts.
 """
 
 from typing import Annotated, Any, Literal
@@ -14,14 +14,14 @@ from assay.api.common import Conditions, Digest, LongText, Model, Name, Owner, T
 from assay.api.run import Dataset, MetricName, Seed, Source
 from assay.api.run_status import CredentialsStatus, Images
 
-#: No dots: ``digits.champion`` can be the name of an alias, and never that of a model.
+#: Excludes dots, so ``digits.champion`` can be the name of an alias and never that of a model.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 ModelName = Annotated[str, Field(min_length=1, max_length=50, pattern=DNS_LABEL)]
 AliasName = Annotated[str, Field(min_length=1, max_length=40, pattern=DNS_LABEL)]
-#: As many as a key of the store can hold.
+#: The maximum is that of the store's keys.
 VersionNumber = Annotated[int, Field(ge=1, le=999_999_999)]
 
-#: What admission compares prefixes with must mean the same to every client: no empty part, no query, no escapes.
+#: Admission compares prefixes of this address, so every client must read it the same way: no empty part, query or escape.
 ARTIFACT_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\\?#%\s\x00-\x1f\x7f]+)+/?$"
 _NO_DOTS = rule(
     "!self.split('/').exists(part, part == '.' || part == '..')",
@@ -81,7 +81,7 @@ class MetricRecord(Model):
     step: Annotated[int | None, Field(description="The step of the latest value.")] = None
 
 
-#: As in a Run, but without a check of the scalars: what a version says of its parameters is shown, not launched.
+#: Like the parameters of a Run, but without a check of the scalars: they are only displayed, never launched.
 RecordedParameters = Annotated[
     dict[str, SkipValidation[Any]],
     WithJsonSchema(

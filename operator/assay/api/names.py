@@ -1,7 +1,6 @@
 """Every name that Assay writes into a cluster: API group, labels, annotations, condition types and reasons.
 
-They stand in one place because other people's tools match on them. Nothing here may compute anything
-beyond joining two names.
+They are in one place because other tools match on them. This module only joins names and computes nothing else.
 """
 
 from typing import Final
@@ -17,18 +16,19 @@ MODEL_VERSION: Final = "ModelVersion"
 MODEL_ALIAS: Final = "ModelAlias"
 PROMOTION_POLICY: Final = "PromotionPolicy"
 
-# Labels: on the Runs of an experiment, and on the Jobs, pods and Secrets of a run.
+# Labels on the Runs of an experiment, and on the Jobs, pods and Secrets of a run.
 LABEL_EXPERIMENT: Final = f"{GROUP}/experiment"
 LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_RUN_UID: Final = f"{GROUP}/run-uid"
 LABEL_INDEX: Final = f"{GROUP}/index"
-#: What links objects to each other: the operator writes these, and nobody else (policy assay-links).
+#: The labels that link objects to each other. Only the operator writes them (policy assay-links).
 LINK_LABELS: Final = (LABEL_RUN, LABEL_RUN_UID, LABEL_EXPERIMENT, LABEL_INDEX)
-# On a ModelVersion, beside those of its run.
+# On a ModelVersion, in addition to the labels of its run.
 LABEL_MODEL: Final = f"{GROUP}/model"
-# On a ModelVersion: an alias points to it (only the operator writes it); it is hidden and can be bound no more.
+# On a ModelVersion: LABEL_BOUND means that an alias points to it (only the operator writes it). LABEL_ARCHIVED, below,
+# means that it is hidden and cannot be bound.
 LABEL_BOUND: Final = f"{GROUP}/bound"
-# On a ModelVersion: an alias can go back to it (only the operator writes it).
+# On a ModelVersion: an alias can roll back to it (only the operator writes it).
 LABEL_TARGET: Final = f"{GROUP}/rollback-target"
 LABEL_ARCHIVED: Final = f"{GROUP}/archived"
 
@@ -37,40 +37,40 @@ ANNOTATION_PARAMETERS: Final = f"{GROUP}/parameters"
 ANNOTATION_SUSPENDED_BY: Final = f"{GROUP}/suspended-by"
 # `<alias>.approval.assay.dev/<id>` on a ModelVersion; the value's first line is `<digest> <username>`.
 APPROVAL_SUFFIX: Final = f".approval.{GROUP}/"
-# On a ModelAlias: `<version> <username>`, further lines say why.
+# On a ModelAlias: `<version> <username>`; further lines give the reason.
 ANNOTATION_ROLLBACK: Final = f"{GROUP}/rollback-requested"
-# On a ModelAlias: who has written its spec as it is, filled in by the API server; nobody can write another name.
+# On a ModelAlias: the user who wrote its current spec. The API server fills it in; nobody can write another name.
 ANNOTATION_MOVED_BY: Final = f"{GROUP}/moved-by"
-# On a PromotionPolicy: who has written its spec as it is, filled in by the API server.
+# On a PromotionPolicy: the user who wrote its current spec. The API server fills it in.
 ANNOTATION_CHANGED_BY: Final = f"{GROUP}/changed-by"
-# On a Namespace, "true": an alias that no policy holds moves without an approval.
+# On a Namespace: "true" lets an alias that no policy matches move without an approval.
 ANNOTATION_OPEN: Final = f"{GROUP}/open-by-default"
-# On a Namespace: prefixes (s3://bucket/path/) beyond its own that its ModelVersions may name, separated by spaces.
+# On a Namespace: prefixes (s3://bucket/path/), besides its own, that its ModelVersions may use, separated by spaces.
 ANNOTATION_ALLOWED_PREFIXES: Final = f"{GROUP}/allowed-prefixes"
-# On a Namespace: service accounts, besides the default one, that its runs may have, separated by spaces.
+# On a Namespace: service accounts, besides the default one, that its runs may use, separated by spaces.
 ANNOTATION_RUN_ACCOUNTS: Final = f"{GROUP}/run-service-accounts"
-# On a Deployment or StatefulSet: `<model>.<alias>`. What the operator then sets bears the names below.
+# On a Deployment or StatefulSet: `<model>.<alias>`. The operator then adds parts with the names below.
 ANNOTATION_SERVE: Final = f"{GROUP}/serve"
 SERVED_PREFIX: Final = f"{GROUP}/served-"
 FETCH_CONTAINER: Final = "assay-fetch-model"
 MODEL_VOLUME: Final = "assay-model"
 MODEL_CREDENTIALS_VOLUME: Final = "assay-model-credentials"
 MODEL_VARIABLES: Final = ("MODEL_PATH", "MODEL_NAME", "MODEL_VERSION")
-# The init containers of a training pod that fetch its data sets: this one, and with a number behind it one a Secret.
+# The init container of a training pod that fetches its data sets. Each Secret adds one with a number after this name.
 FETCH_DATA_CONTAINER: Final = "assay-fetch-data"
 
-# The resources for RBAC that exist as no objects.
+# Resources that exist only in RBAC rules, never as objects.
 VIRTUAL_ALIASES: Final = "aliases"
 VIRTUAL_USERS: Final = "users"
 VIRTUAL_MODELS: Final = "models"
 
-# Where the operator lives unless its configuration names another namespace, and its service account there.
+# The operator's namespace, unless its configuration names another one, and its service account there.
 DEFAULT_NAMESPACE: Final = "assay-system"
 SERVICE_ACCOUNT: Final = "assay-operator"
-# On the ValidatingAdmissionPolicy of this name, which everyone may read: the namespace that the operator lives in.
+# On the ValidatingAdmissionPolicy STATUS_POLICY, which everyone may read: the operator's namespace.
 ANNOTATION_OPERATOR_NAMESPACE: Final = f"{GROUP}/operator-namespace"
 STATUS_POLICY: Final = "assay-status"
-# In the operator's namespace: the end of every audit trail.
+# ConfigMap in the operator's namespace with the head of every audit trail.
 AUDIT_HEADS: Final = "assay-audit-heads"
 
 
@@ -79,7 +79,7 @@ def operator_user(namespace: str) -> str:
     return f"system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
 
 
-#: What has to be installed for anything to be gated; see charts/assay/policies.
+#: The admission policies that must be installed for the gates to hold; see charts/assay/policies.
 ADMISSION_POLICIES: Final = frozenset(
     f"assay-{name}"
     for name in (
@@ -104,7 +104,7 @@ ADMISSION_POLICIES: Final = frozenset(
     )
 )
 
-#: Set by tools on the objects that they manage; a child that carried them would be taken for theirs.
+#: Tools set these on the objects that they manage. A tool would claim a child object that had them.
 TRACKING_PREFIXES: Final = ("argocd.argoproj.io/", "app.kubernetes.io/instance", "kubectl.kubernetes.io/")
 
 FIELD_MANAGER: Final = "assay-operator"
@@ -128,9 +128,9 @@ HELD: Final = "Held"
 DEGRADED: Final = "Degraded"
 STALLED: Final = "Stalled"
 
-# Reason of an object of any kind that cannot be reconciled.
+# Reason for an object of any kind that cannot be reconciled.
 CANNOT_BE_RECONCILED: Final = "CannotBeReconciled"
-# Reasons of a run that waits.
+# Reasons for a pending run.
 WAITING_FOR_JOB: Final = "WaitingForJob"
 WAITING_FOR_POD: Final = "WaitingForPod"
 PODS_REFUSED: Final = "PodsRefused"
@@ -138,11 +138,11 @@ UNSCHEDULABLE: Final = "Unschedulable"
 STARTING: Final = "Starting"
 FETCHING_DATA: Final = "FetchingData"
 RETRYING: Final = "Retrying"
-# Reasons of a run that goes on.
+# Reasons for a running run.
 TRAINING: Final = "Training"
 RECORDING: Final = "Recording"
 STORE_UNREACHABLE: Final = "StoreUnreachable"
-# Reasons of a run that ended.
+# Reasons for a finished run.
 JOB_COMPLETE: Final = "JobComplete"
 INVALID_TEMPLATE: Final = "InvalidTemplate"
 INVALID_LABEL: Final = "InvalidLabel"
@@ -158,12 +158,12 @@ DATASET_MISMATCH: Final = "DatasetMismatch"
 DATASET_MISSING: Final = "DatasetMissing"
 DATASET_UNAVAILABLE: Final = "DatasetUnavailable"
 JOB_FAILED: Final = "JobFailed"
-# Reasons of the record.
+# Reasons for the state of a record.
 NOT_YET: Final = "NotYet"
 VERIFIED: Final = "Verified"
 MANIFEST_MISSING: Final = "ManifestMissing"
 FILES_MISSING: Final = "FilesMissing"
-# Reasons of a run's recipe, and of a rerun.
+# Reasons for the state of a recipe, and of a rerun.
 RECIPE_KNOWN: Final = "RecipeKnown"
 RECIPE_INCOMPLETE: Final = "RecipeIncomplete"
 SAME_MODEL: Final = "SameModel"
@@ -175,12 +175,12 @@ RECIPE_DIFFERS: Final = "RecipeDiffers"
 NOT_SUCCEEDED: Final = "NotSucceeded"
 ORIGINAL_MISSING: Final = "OriginalMissing"
 ORIGINAL_NOT_SUCCEEDED: Final = "OriginalNotSucceeded"
-# Reasons of a signature.
+# Reasons for a signature.
 NO_KEY: Final = "NoKey"
 KEY_UNUSABLE: Final = "KeyUnusable"
 KEY_UNKNOWN: Final = "KeyUnknown"
 SIGNATURE_INVALID: Final = "SignatureInvalid"
-# Reasons of an experiment.
+# Reasons for an experiment.
 RUNS_ACTIVE: Final = "RunsActive"
 ALL_RUNS_FINISHED: Final = "AllRunsFinished"
 TARGET_REACHED: Final = "TargetReached"
@@ -189,12 +189,12 @@ INVALID_SEARCH: Final = "InvalidSearch"
 SUSPENDED_BY_SPEC: Final = "SuspendedBySpec"
 NOT_SUSPENDED: Final = "NotSuspended"
 JOB_SUSPENDED: Final = "JobSuspended"
-# Reasons of a registration.
+# Reasons for a registration.
 INVALID_EXPRESSION: Final = "InvalidExpression"
 NO_RUN_QUALIFIES: Final = "NoRunQualifies"
 REGISTRATION_LIMIT: Final = "RegistrationLimitReached"
 REGISTRATION_REFUSED: Final = "RegistrationRefused"
-# Reasons of a version.
+# Reasons for a version.
 COPYING: Final = "Copying"
 DIGEST_MISMATCH: Final = "DigestMismatch"
 SOURCE_MISSING: Final = "SourceMissing"
@@ -204,7 +204,7 @@ FROM_RUN: Final = "FromRun"
 CLAIMED: Final = "Claimed"
 LABELLED: Final = "Labelled"
 NOT_LABELLED: Final = "NotLabelled"
-# Reasons of an alias.
+# Reasons for an alias.
 VERSION_MISSING: Final = "VersionMissing"
 REQUIREMENTS_UNMET: Final = "RequirementsUnmet"
 REQUIREMENTS_MET: Final = "RequirementsMet"
@@ -215,6 +215,6 @@ ROLLOUT_IN_PROGRESS: Final = "RolloutInProgress"
 SERVING: Final = "Serving"
 NOTHING_FOLLOWS: Final = "NothingFollows"
 NOTHING_BOUND: Final = "NothingBound"
-# Reasons of a policy.
+# Reasons for a policy.
 COMPILED: Final = "Compiled"
 CANNOT_BE_READ: Final = "CannotBeRead"

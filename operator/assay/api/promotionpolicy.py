@@ -1,6 +1,6 @@
-"""PromotionPolicy: what a version needs before an alias that the policy matches may point to it.
+"""PromotionPolicy: the requirements of a version before an alias that the policy matches may point to it.
 
-Several policies that match all have to be satisfied. What these words come to is decided in ``planning``.
+If several policies match, the version must meet all of them. ``planning`` evaluates the requirements.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal

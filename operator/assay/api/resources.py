@@ -1,11 +1,11 @@
-"""Where the kinds stand in the Kubernetes API, and the paths of their objects."""
+"""The API paths of the kinds and of their objects."""
 
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from assay.api import names
 
-#: The path of a group and version, and the kind's plural.
+#: The path of a group and version, and the plural of the kind.
 Resource: TypeAlias = tuple[str, str]
 
 JOBS: Final = "/apis/batch/v1", "jobs"

@@ -1,6 +1,6 @@
 """Run: one attempt at an experiment's question, with its exact parameters, code, data and pod template.
 
-A Run's spec never changes. What happened is in its status, the evidence in the object store.
+A Run's spec never changes. Its status describes what happened; the object store has the evidence.
 """
 
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ from assay.api.common import (
 )
 from assay.api.retention import Retention
 
-#: As long as the recorder takes them.
+#: The maximum length is that of the recorder.
 MetricName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -69,8 +69,8 @@ class Dataset(Model):
     digest: Annotated[Digest | None, Field(description="sha256 of the content, as sha256:<64 hex digits>.")] = None
 
 
-#: What can be fetched: an object or folder of a store, without what a policy of the store takes for a pattern, and a
-#: file of a web server, without a name or password in its address.
+#: The address of an object or folder in a store, or of a file on a web server. An s3 address excludes characters that a
+#: store's policy reads as a pattern; an https address excludes a user name and password.
 DATASET_URI = (
     r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\\?#%*$\s\x00-\x1f\x7f]+)*/?"
     r"|https://[^/@?#\s\x00-\x1f\x7f]+/[^\s\x00-\x1f\x7f]*)$"
@@ -191,7 +191,7 @@ JobSpec = Annotated[
 ]
 
 
-#: What every common generator takes.
+#: The range that every common random number generator accepts.
 Seed = Annotated[
     int,
     Field(
@@ -222,7 +222,7 @@ class Recipe(Model):
 
 PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
-#: CEL cannot see into this map, because its values have no one type; the operator checks the names.
+#: CEL cannot access this map, because its values have no single type, so the operator checks the names.
 Parameters = Annotated[
     dict[str, Scalar],
     WithJsonSchema(

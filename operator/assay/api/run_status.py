@@ -1,4 +1,4 @@
-"""What has been seen of a Run: its phase, pods and metrics, and where its record is. The evidence is in the store."""
+"""The observed state of a Run: its phase, pods, metrics and the address of its record. The store has the evidence."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Where the store is and how to sign in, from environment variables. Never shows a secret."""
+"""Reads the store's address and credentials from environment variables. No error or repr contains a secret."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ MIN_STS_SECONDS, MAX_STS_SECONDS, DEFAULT_STS_SECONDS = 900, 604_800, 3_600
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """One S3-compatible store, and the credentials to use it with.
+    """An S3-compatible store and its credentials.
 
-    `endpoint` is a URL whose scheme decides about TLS. `ca_file` and `ca_pem` are certificates that are
-    trusted besides the public ones. `run_endpoint` is the address that pods use. With `sts` they get
-    temporary credentials, otherwise the static `run_access_key` and `run_secret_key`.
+    `endpoint` is a URL; its scheme selects TLS. `ca_file` and `ca_pem` add trusted certificates to the public
+    ones. `run_endpoint` is the address that pods use. With `sts` pods get temporary credentials, otherwise the
+    static `run_access_key` and `run_secret_key`.
     """
 
     endpoint: str
@@ -44,16 +44,16 @@ class StoreConfig:
 
     @property
     def secure(self) -> bool:
-        """Whether the endpoint speaks TLS."""
+        """Whether the endpoint uses TLS."""
         return urlsplit(self.endpoint).scheme == "https"
 
     @property
     def host(self) -> str:
-        """Host and, where given, port of the endpoint."""
+        """The host of the endpoint, with its port if the endpoint has one."""
         return urlsplit(self.endpoint).netloc
 
     def authorities(self) -> str:
-        """The extra certificates as PEM text, "" when there are none. Raises ConfigError."""
+        """Return the extra certificates as PEM text; "" if there are none. Raises ConfigError."""
         if self.ca_pem or not self.ca_file:
             return self.ca_pem
         try:
@@ -63,7 +63,7 @@ class StoreConfig:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> StoreConfig:
-        """Read the ASSAY_STORE_* variables. Raises ConfigError, naming the variable."""
+        """Read the ASSAY_STORE_* variables. Raises ConfigError, which names the variable."""
         env = _Environment(environment)
         sts = env.choice("CREDENTIALS_MODE", "sts", ("sts", "static")) == "sts"
         endpoint = env.url("ENDPOINT", required=True)
@@ -85,7 +85,7 @@ class StoreConfig:
 
 
 class _Environment:
-    """Typed reading of variables with the common prefix, with one clear error each."""
+    """Reads and checks variables with the common prefix. Each check raises ConfigError."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -135,7 +135,7 @@ def _check_endpoint(variable: str, value: str) -> None:
 
 
 def is_endpoint(value: str) -> bool:
-    """Whether this is the address of a store: scheme, host and perhaps a port, and nothing else."""
+    """Return whether this is the address of a store: a scheme, a host, an optional port and nothing else."""
     try:
         url = urlsplit(value)
         fine = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0

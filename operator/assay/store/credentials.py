@@ -1,9 +1,8 @@
-"""Credentials for pods: temporary (STS AssumeRole), or static where the store has no STS.
+"""Issues credentials for pods: temporary (STS AssumeRole), or static where the store has no STS.
 
-Temporary credentials carry a session policy. Those of a run can write below the run's `intake/` and do nothing else;
-those of a registered model, and those of a run's data sets, can read and list what is below its prefix and do nothing
-else.
-Static ones are as strong as the store's administrator made them, and are the same for all runs.
+A session policy limits temporary credentials. The credentials of a run can only write below the run's `intake/`. The
+credentials of a registered model, and those of a run's data sets, can only read and list the objects below its prefix.
+All runs share the same static credentials, whose rights the store's administrator sets.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _MAX_FIELD_CHARS = 65536
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a pod needs to write its record. `expires` is None for static ones; `ca` is PEM text or empty."""
+    """The address and keys that a pod uses for the store. `expires` is None for static keys; `ca` is PEM text or ""."""
 
     endpoint: str
     region: str
@@ -47,12 +46,12 @@ class Credentials:
     ca: str = field(default="", repr=False)
 
     def to_json(self) -> str:
-        """The text of the Secret's key `credentials.json`."""
+        """Return the text for the Secret's key `credentials.json`."""
         return json.dumps(asdict(self) | {"expires": self.expires.isoformat() if self.expires else None})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Credentials:
-        """The inverse of `to_json`. Raises ValueError, which never quotes the text."""
+        """Parse the output of `to_json`. Raises ValueError, which never quotes the text."""
         try:
             found = json.loads(text)
             values = {f.name: found[f.name] for f in fields(cls) if f.name in found}
@@ -64,7 +63,7 @@ class Credentials:
             raise ValueError("not credentials as Assay writes them") from None
 
     def store_config(self) -> StoreConfig:
-        """The configuration of an ObjectStore that uses these credentials."""
+        """Return the configuration of an ObjectStore that uses these credentials."""
         return StoreConfig(
             endpoint=self.endpoint,
             region=self.region,
@@ -82,29 +81,30 @@ def _check_field(name: str, value: object) -> None:
 
 
 def issue_run_credentials(config: StoreConfig, run_prefix: str) -> Credentials:
-    """New credentials for the pods of one run. Blocks for one request.
+    """Issue credentials for the pods of one run. Blocks for one request.
 
-    Raises StoreUnavailable, StoreDenied, StoreError; ValueError for what is not a run's prefix.
+    Raises StoreUnavailable, StoreDenied, StoreError; ValueError if `run_prefix` is not the prefix of a run.
     """
     layout.parse_run_prefix(run_prefix)
     return _issue(config, session_policy(config.bucket, run_prefix))
 
 
 def issue_model_credentials(config: StoreConfig, model_prefix: str, ttl: timedelta | None = None) -> Credentials:
-    """New credentials for the pods that serve one version of a model. Blocks for one request.
+    """Issue credentials for the pods that serve one version of a model. Blocks for one request.
 
-    They live for `ttl` (no less than the store's 15 minutes), or as long as those of a run. In static mode they are
-    the same keys as those of runs, which then have to be able to read `models/`. Raises like `issue_run_credentials`.
+    They are valid for `ttl` (at least the store's minimum of 15 minutes), or as long as those of a run. In static
+    mode they are the keys of runs, which must then be able to read `models/`. Raises the errors of
+    `issue_run_credentials`.
     """
     layout.parse_model_prefix(model_prefix)
     return _issue(replace(config, sts_duration=ttl or config.sts_duration), read_policy(config.bucket, model_prefix))
 
 
 def issue_dataset_credentials(config: StoreConfig, places: Mapping[str, Location]) -> str:
-    """New credentials that can read the data sets of one run, by their names; as the text of a Secret's key.
+    """Issue credentials that can read the data sets of one run; return them, with their names, as a Secret's text.
 
-    It takes one request for as many as fit into one policy. In static mode they are the same keys as those of runs,
-    which then have to be able to read the data sets. Raises like `issue_run_credentials`.
+    Makes one request per policy; a policy covers as many data sets as fit. In static mode they are the keys of runs,
+    which must then be able to read the data sets. Raises the errors of `issue_run_credentials`.
     """
     issued = [
         {"names": names, "credentials": json.loads(_issue(config, policy).to_json())}
@@ -114,7 +114,7 @@ def issue_dataset_credentials(config: StoreConfig, places: Mapping[str, Location
 
 
 def dataset_credentials(text: str | bytes, name: str) -> Credentials:
-    """The credentials for the data set of that name in such a text. Raises ValueError, which never quotes the text."""
+    """Return one data set's credentials from such a text. Raises ValueError, which never quotes the text."""
     try:
         found = next((each["credentials"] for each in json.loads(text) if name in each["names"]), None)
     except (ValueError, TypeError, KeyError):
@@ -125,9 +125,9 @@ def dataset_credentials(text: str | bytes, name: str) -> Credentials:
 
 
 def dataset_policies(places: Mapping[str, Location]) -> list[tuple[list[str], str]]:
-    """The policies with which data sets can be read and listed, each with the names of those that it is for.
+    """Return the policies that allow reading and listing the data sets, each with the names of its data sets.
 
-    Raises ValueError when the address of one is too long for a policy of its own.
+    Raises ValueError if the address of a single data set is too long for one policy.
     """
     found: list[tuple[list[str], str]] = []
     for name, place in sorted(places.items()):
@@ -179,14 +179,14 @@ def _issue(config: StoreConfig, policy: str) -> Credentials:
 
 
 def session_policy(bucket: str, run_prefix: str) -> str:
-    """The policy of a run's credentials: write below `intake/`, drop unfinished uploads there, nothing else."""
+    """Return the policy of a run's credentials: write and abort uploads below `intake/`, nothing else."""
     actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
     resource = f"arn:aws:s3:::{bucket}/{layout.intake(run_prefix)}/*"
     return _policy(run_prefix, [{"Effect": "Allow", "Action": actions, "Resource": [resource]}])
 
 
 def read_policy(bucket: str, model_prefix: str) -> str:
-    """The policy of a model's credentials: read and list below its prefix, nothing else."""
+    """Return the policy of a model's credentials: read and list below its prefix, nothing else."""
     objects = [f"arn:aws:s3:::{bucket}/{model_prefix}/*"]
     return _policy(model_prefix, [_reading(objects), _listing(bucket, [f"{model_prefix}/*"])])
 
@@ -214,7 +214,7 @@ def _credentials(
 
 
 def _assume_role(config: StoreConfig, policy: str) -> dict[str, str]:
-    """Ask the STS endpoint for credentials that are narrowed by `policy`. Gives the fields of the answer."""
+    """Request credentials that `policy` limits from the STS endpoint. Returns the fields of the response."""
     endpoint = config.sts_endpoint or config.endpoint
 
     def message(reason: str) -> str:
@@ -246,7 +246,7 @@ def _question(config: StoreConfig, policy: str) -> dict[str, str]:
 
 
 def _signed(config: StoreConfig, endpoint: str, body: str) -> dict[str, str]:
-    """The signed headers of the request. The library's own provider never asks for less than an hour."""
+    """Return the signed headers of the request. minio's own provider cannot request less than an hour."""
     now = datetime.now(UTC)
     url = urlsplit(endpoint + "/")
     default_port = {"http": 80, "https": 443}[url.scheme] == url.port
@@ -277,7 +277,7 @@ def _refusal(status: int, body: bytes, where: str) -> StoreError:
 
 def _answer(body: bytes, error: str) -> dict[str, str]:
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 (the answer of our own store)
+        root = ElementTree.fromstring(body)  # noqa: S314 (the response of our own store)
     except ElementTree.ParseError:
         raise StoreError(error) from None
     found = {re.sub(r"^\{.*\}", "", element.tag): element.text or "" for element in root.iter()}

@@ -1,25 +1,25 @@
-"""Where everything lies in the bucket. Pure functions over names; no I/O.
+"""The layout of the bucket. Pure functions over names; no I/O.
 
-    runs/<namespace>/<experiment or _>/<run>/<uid>/     the run's prefix; its own records are the operator's
+    runs/<namespace>/<experiment or _>/<run>/<uid>/     the run's prefix; the operator writes these files
         run.json  params.json  status.json  manifest.json  provenance.dsse.json  archived.json  expired.json
-        logs/<pod>/<container>/part-00001.log.gz …      what a container printed, see `assay.store.logs`
-        logs/<pod>/<container>/restart-<n>/…            what it printed after its n-th restart
-        system/<pod>/part-00001.jsonl.gz …              what a pod used, see `assay.store.system`
-        intake/<pod>/                                   what a pod writes; all that a run's credentials can write
-        pods/<pod>/                                     the same once the run is over, see `assay.store.sealing`
+        logs/<pod>/<container>/part-00001.log.gz …      the output of a container, see `assay.store.logs`
+        logs/<pod>/<container>/restart-<n>/…            its output after the n-th restart
+        system/<pod>/part-00001.jsonl.gz …              the resource usage of a pod, see `assay.store.system`
+        intake/<pod>/                                   files from a pod; a run's credentials can write only here
+        pods/<pod>/                                     the same files after the run, see `assay.store.sealing`
             metrics/part-00001.jsonl.gz …  metrics.parquet  artifacts/…  datasets.json  environment.json
             summary.json  manifest.json
 
-    models/<namespace>/<model>/v<N>/                    the registered bytes, only the operator's
+    models/<namespace>/<model>/v<N>/                    the registered bytes; only the operator writes here
         artifact/…  manifest.json
     models/<namespace>/<model>/signatures/v<N>.sig      the signature over them
-    models/<namespace>/<model>/                         who has which version number, see `assay.store.numbers`
+    models/<namespace>/<model>/                         claims of version numbers, see `assay.store.numbers`
         numbers/<N as 9 digits>.json  passed/<N as 9 digits>.json  claimants/<sha256>/<attempt as 3 digits>.json
     audit/<namespace>/<sequence as 12 digits>.json      the audit trail, see `assay.store.audit`
     expiring/<namespace>/<time>-<uid>.json              archived runs whose artifacts expire, see `assay.store.expiry`
 
-One folder a pod, so that a retry never meets the data of the attempt before it. Prefixes have no slash at
-the end.
+Every pod has its own folder, so that a retry never sees the data of the previous attempt. Prefixes do not end with
+a slash.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ RUN, PARAMS, MANIFEST, SUMMARY, PARQUET = (
     "summary.json",
     "metrics.parquet",
 )
-# The status that a run ended with; the whole Run when its object was removed; what was deleted of its record.
+# STATUS is a run's final status, ARCHIVED the whole Run after its object was deleted, EXPIRED the deleted artifacts.
 STATUS, ARCHIVED, EXPIRED = "status.json", "archived.json", "expired.json"
-PROVENANCE = "provenance.dsse.json"  # names the digest of the manifest, so it is not listed there
+PROVENANCE = "provenance.dsse.json"  # contains the digest of the manifest, so the manifest does not list it
 ARTIFACTS, METRICS, PODS, INTAKE = "artifacts", "metrics", "pods", "intake"
 DATASETS = "datasets.json"  # of a pod
 ENVIRONMENT = "environment.json"  # of a pod
@@ -63,7 +63,7 @@ MAX_NUMBER = 10**9 - 1  # of a version
 
 
 class RunKey(NamedTuple):
-    """What a run's prefix says. `experiment` is None for a run of its own."""
+    """The parts of a run's prefix. `experiment` is None for a run without an experiment."""
 
     namespace: str
     experiment: str | None
@@ -72,7 +72,7 @@ class RunKey(NamedTuple):
 
 
 class LogName(NamedTuple):
-    """Whose output a log is. `attempt` counts the restarts of the container within its pod, from 0."""
+    """The container of a log. `attempt` is the number of restarts of the container within its pod, from 0."""
 
     pod: str
     container: str
@@ -80,14 +80,14 @@ class LogName(NamedTuple):
 
 
 class LogFile(NamedTuple):
-    """One file of a log: the part with this number, or with None what is known to be missing."""
+    """One file of a log: the part with this number, or the list of gaps if `part` is None."""
 
     name: LogName
     part: int | None
 
 
 class ModelKey(NamedTuple):
-    """What the prefix of a registered model says. `version` counts from 1."""
+    """The parts of a registered model's prefix. `version` starts at 1."""
 
     namespace: str
     model: str
@@ -95,7 +95,7 @@ class ModelKey(NamedTuple):
 
 
 def run_prefix(namespace: str, experiment: str | None, run: str, uid: str) -> str:
-    """The prefix of a run. Raises ValueError for what cannot be the name of a Kubernetes object."""
+    """Return the prefix of a run. Raises ValueError if a name is not a valid name of a Kubernetes object."""
     names = [namespace, run, uid] + ([experiment] if experiment else [])
     for name in names:
         if not _NAME.fullmatch(name) or ".." in name:
@@ -104,15 +104,15 @@ def run_prefix(namespace: str, experiment: str | None, run: str, uid: str) -> st
 
 
 def prefix_of(run: Raw) -> str:
-    """The prefix of a raw Run. Raises ValueError for what cannot be the name of a Kubernetes object."""
+    """Return the prefix of a raw Run. Raises ValueError if a name is not a valid name of a Kubernetes object."""
     metadata = run["metadata"]
     return run_prefix(metadata["namespace"], experiment_of(run), metadata["name"], metadata["uid"])
 
 
 def counting_pod(run: Raw) -> str:
-    """The name of the pod whose artifacts and metrics count, "" before a raw Run has ended, or without one.
+    """Return the name of the pod whose artifacts and metrics count; "" if a raw Run has not ended or has no such pod.
 
-    Runs that ended before ``status.record.pod`` existed have it in the address of the artifacts only.
+    For runs that ended before ``status.record.pod`` existed, only the address of the artifacts contains the name.
     """
     record = (run.get("status") or {}).get("record") or {}
     artifacts = str(record.get("artifacts") or "")
@@ -120,7 +120,7 @@ def counting_pod(run: Raw) -> str:
 
 
 def parse_run_prefix(prefix: str) -> RunKey:
-    """The inverse of `run_prefix`. Raises ValueError for anything else."""
+    """Parse a prefix that `run_prefix` made. Raises ValueError for any other text."""
     root, *names = prefix.split("/")
     if root != "runs" or len(names) != 4:
         raise ValueError(f"{prefix[:300]!r} is not the prefix of a run")
@@ -132,39 +132,39 @@ def parse_run_prefix(prefix: str) -> RunKey:
 
 
 def intake(run: str) -> str:
-    """What a run's credentials can write to: everything below this prefix."""
+    """Return the prefix below which a run's credentials can write."""
     return f"{run}/{INTAKE}"
 
 
 def pods_prefix(run: str) -> str:
-    """Where the sealed files of a run's pods are. Only the operator writes there."""
+    """Return the prefix of the sealed files of a run's pods. Only the operator writes there."""
     return f"{run}/{PODS}"
 
 
 def is_pod_name(name: str) -> bool:
-    """Return whether this can be the name of a pod."""
+    """Return whether this is a valid pod name."""
     return bool(_NAME.fullmatch(name)) and ".." not in name
 
 
 def pod_prefix(run: str, pod: str) -> str:
-    """The prefix of one pod of a run. Raises ValueError for what cannot be the name of a pod."""
+    """Return the prefix of one pod of a run. Raises ValueError for an invalid pod name."""
     if not is_pod_name(pod):
         raise ValueError(f"{pod[:300]!r} cannot be the name of a pod")
     return f"{run}/{PODS}/{pod}"
 
 
 def intake_prefix(run: str, pod: str) -> str:
-    """The prefix below which a pod of a run writes. Raises ValueError for what cannot be the name of a pod."""
+    """Return the prefix below which a pod of a run writes. Raises ValueError for an invalid pod name."""
     return f"{intake(run)}/{pod_prefix(run, pod).rpartition('/')[2]}"
 
 
 def parse_pod_prefix(prefix: str) -> tuple[RunKey, str]:
-    """The run and the pod's name of a pod's prefix. Raises ValueError for anything else."""
+    """Return the run and the pod name of a pod's prefix. Raises ValueError for any other text."""
     return _parse_below(prefix, PODS)
 
 
 def parse_intake_prefix(prefix: str) -> tuple[RunKey, str]:
-    """The inverse of `intake_prefix`. Raises ValueError for anything else."""
+    """Parse a prefix that `intake_prefix` made. Raises ValueError for any other text."""
     return _parse_below(prefix, INTAKE)
 
 
@@ -177,7 +177,7 @@ def _parse_below(prefix: str, folder: str) -> tuple[RunKey, str]:
 
 
 def log_path(name: LogName) -> str:
-    """The folder of a log, relative to the run's prefix. Raises ValueError for what cannot be one."""
+    """Return the folder of a log, relative to the run's prefix. Raises ValueError for an invalid name."""
     for part in (name.pod, name.container):
         if not _NAME.fullmatch(part) or ".." in part:
             raise ValueError(f"{part[:300]!r} cannot be the name of a pod or a container")
@@ -186,12 +186,12 @@ def log_path(name: LogName) -> str:
 
 
 def log_part(name: LogName, number: int) -> str:
-    """The path of a part of a log (from 1), relative to the run's prefix."""
+    """Return the path of a part (from 1) of a log, relative to the run's prefix."""
     return f"{log_path(name)}/part-{number:05d}.log.gz"
 
 
 def parse_log_file(path: str) -> LogFile | None:
-    """What a path below a run's prefix is of a log; None for anything else."""
+    """Return which file of a log a path below a run's prefix is; None if it is not a log file."""
     found = _LOG.fullmatch(path)
     if not found:
         return None
@@ -200,20 +200,23 @@ def parse_log_file(path: str) -> LogFile | None:
 
 
 def system_part(pod: str, number: int) -> str:
-    """The path of a part (from 1) of what a pod used, relative to the run's prefix. Raises ValueError for no pod."""
+    """Return the path of a part (from 1) of a pod's resource usage, relative to the run's prefix.
+
+    Raises ValueError for an invalid pod name.
+    """
     if not _NAME.fullmatch(pod) or ".." in pod:
         raise ValueError(f"{pod[:300]!r} cannot be the name of a pod")
     return f"{SYSTEM}/{pod}/part-{number:05d}.jsonl.gz"
 
 
 def parse_system_part(path: str) -> tuple[str, int] | None:
-    """The inverse of `system_part`; None for anything else."""
+    """Parse a path that `system_part` made; None for any other path."""
     found = _SYSTEM.fullmatch(path)
     return (found[1], int(found[2])) if found else None
 
 
 def model_prefix(namespace: str, model: str, version: int) -> str:
-    """The prefix of one version of a model. Raises ValueError for what cannot be one."""
+    """Return the prefix of one version of a model. Raises ValueError for an invalid name or number."""
     if not _VERSION.fullmatch(f"v{version}"):
         raise ValueError(f"{version} cannot be the number of a version")
     return f"{_model(namespace, model)}/v{version}"
@@ -227,7 +230,7 @@ def _model(namespace: str, model: str) -> str:
 
 
 def parse_model_prefix(prefix: str) -> ModelKey:
-    """The inverse of `model_prefix`. Raises ValueError for anything else."""
+    """Parse a prefix that `model_prefix` made. Raises ValueError for any other text."""
     root, *names = prefix.split("/")
     if root != "models" or len(names) != 3 or not _VERSION.fullmatch(names[2]):
         raise ValueError(f"{prefix[:300]!r} is not the prefix of a model's version")
@@ -237,90 +240,100 @@ def parse_model_prefix(prefix: str) -> ModelKey:
 
 
 def signature_key(namespace: str, model: str, version: int) -> str:
-    """The key of the signature over one version; beside its prefix, in which only what is listed may lie.
+    """Return the key of the signature over one version.
 
-    Raises ValueError for what cannot be the prefix of a version.
+    It is outside of the version's prefix, because only files that the manifest lists may be there. Raises ValueError
+    for an invalid name or number.
     """
     above, _, number = model_prefix(namespace, model, version).rpartition("/")
     return f"{above}/{SIGNATURES}/{number}.sig"
 
 
 def number_prefix(namespace: str, model: str, folder: str = NUMBERS) -> str:
-    """Where the claims of a model's version numbers lie: NUMBERS, or PASSED. Raises ValueError for what is no model."""
+    """Return the prefix of the claims (NUMBERS or PASSED) of a model's version numbers.
+
+    Raises ValueError for an invalid name.
+    """
     return f"{_model(namespace, model)}/{folder}"
 
 
 def number_name(number: int) -> str:
-    """The file name of a claim. Raises ValueError for what cannot be the number of a version."""
+    """Return the file name of a claim. Raises ValueError for an invalid version number."""
     if not 1 <= number <= MAX_NUMBER:
         raise ValueError(f"{number} cannot be the number of a version")
     return f"{number:09d}.json"
 
 
 def parse_number_name(name: str) -> int | None:
-    """The inverse of `number_name`; None for the name of anything else."""
+    """Parse a name that `number_name` made; None for any other name."""
     return int(name[:9]) if name.isascii() and _NUMBER.fullmatch(name) and int(name[:9]) else None
 
 
 def claimant_key(namespace: str, model: str, sha256: str, attempt: int) -> str:
-    """The key of a claimant's attempt, from 0, to get a number. Raises ValueError for what cannot be one."""
+    """Return the key of a claimant's attempt (from 0) to claim a number. Raises ValueError for an invalid attempt."""
     if not _SHA256.fullmatch(sha256) or not 0 <= attempt < 1000:
         raise ValueError(f"{attempt} of {sha256[:100]!r} cannot be an attempt of a claimant")
     return f"{_model(namespace, model)}/{CLAIMANTS}/{sha256}/{attempt:03d}.json"
 
 
 def audit_prefix(namespace: str) -> str:
-    """Where the audit trail of a namespace lies. Raises ValueError for what cannot be a namespace."""
+    """Return the prefix of a namespace's audit trail. Raises ValueError for an invalid namespace."""
     if not _NAME.fullmatch(namespace) or ".." in namespace:
         raise ValueError(f"{namespace[:300]!r} cannot be a namespace")
     return f"audit/{namespace}"
 
 
 def audit_name(sequence: int) -> str:
-    """The file name of an audit record. Raises ValueError when it does not fit into 12 digits."""
+    """Return the file name of an audit record. Raises ValueError if the number does not fit into 12 digits."""
     if not 0 <= sequence < 10**12:
         raise ValueError(f"{sequence} cannot be the number of an audit record")
     return f"{sequence:012d}.json"
 
 
 def parse_audit_name(name: str) -> int | None:
-    """The inverse of `audit_name`; None for the name of anything else."""
+    """Parse a name that `audit_name` made; None for any other name."""
     return int(name[:12]) if name.isascii() and _AUDIT_RECORD.fullmatch(name) and int(name[:12]) else None
 
 
 def is_artifact(path: str) -> bool:
-    """Whether a path, relative to a run's prefix, is that of an artifact of one of its pods."""
+    """Return whether a path, relative to a run's prefix, is an artifact of one of its pods."""
     parts = path.split("/", 3)
     return len(parts) == 4 and parts[0] == PODS and parts[2] == ARTIFACTS
 
 
 def expiring_prefix(namespace: str) -> str:
-    """Where the archived runs of a namespace lie whose artifacts expire. Raises ValueError for what is no namespace."""
+    """Return the prefix that lists a namespace's archived runs whose artifacts expire.
+
+    Raises ValueError for an invalid namespace.
+    """
     if not _NAME.fullmatch(namespace) or ".." in namespace:
         raise ValueError(f"{namespace[:300]!r} cannot be a namespace")
     return f"{EXPIRING}/{namespace}"
 
 
 def expiring_name(due: str, uid: str) -> str:
-    """The file name of one of them. `due` is RFC 3339 in UTC to the second, so that names sort by time."""
+    """Return the file name of an archived run below `expiring_prefix`.
+
+    `due` is RFC 3339 in UTC to the second, so names sort by time. Raises ValueError for an invalid time or UID.
+    """
     if not _TIME.fullmatch(due) or not _NAME.fullmatch(uid):
         raise ValueError(f"{due[:100]!r} and {uid[:300]!r} cannot be a time and a UID")
     return f"{due.replace('-', '').replace(':', '')}-{uid}.json"
 
 
 def part_path(number: int) -> str:
-    """The path of the metrics part with this number (from 1), relative to the pod's prefix."""
+    """Return the path of the metrics part with this number (from 1), relative to the pod's prefix."""
     return f"{METRICS}/part-{number:05d}.jsonl.gz"
 
 
 def artifact_path(relative: str) -> str:
-    """The path of an artifact, relative to the pod's prefix. Raises ValueError for what cannot be a key."""
+    """Return the path of an artifact, relative to the pod's prefix. Raises ValueError for an invalid path."""
     check_path(relative)
     return f"{ARTIFACTS}/{relative}"
 
 
 def check_path(path: str) -> None:
-    """Raise ValueError, with the reason, unless `path` is a plain relative path that a store can hold."""
+    """Raise ValueError with the reason unless `path` is a plain relative path that a store accepts."""
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError("not a plain relative path")
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
@@ -329,7 +342,7 @@ def check_path(path: str) -> None:
 
 
 def encode(path: str) -> bytes:
-    """The UTF-8 bytes of a key. Raises ValueError where the name is not UTF-8."""
+    """Return the UTF-8 bytes of a key. Raises ValueError if the name is not UTF-8."""
     try:
         return path.encode()
     except UnicodeEncodeError:
@@ -337,7 +350,7 @@ def encode(path: str) -> bytes:
 
 
 def key(prefix: str, path: str) -> str:
-    """The full key of a path below a prefix. Raises ValueError when a store could not hold it."""
+    """Return the full key of a path below a prefix. Raises ValueError if a store does not accept it."""
     check_path(path)
     full = f"{prefix}/{path}"
     size = len(encode(full))

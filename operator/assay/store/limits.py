@@ -1,22 +1,22 @@
-"""The bounds of what is recorded, for those who write records and those who read them. Imports nothing."""
+"""The limits of records, shared by the code that writes them and the code that reads them. Imports nothing."""
 
-MAX_METRICS = 1000  # in a summary; further metrics are recorded, and not summarised
+MAX_METRICS = 1000  # in a summary; more metrics are recorded, but not summarised
 MAX_METRIC_NAME_CHARS = 200
 MAX_WARNINGS = 20
 MAX_TEXT_CHARS = 500  # a warning, a reason
-MAX_KEY_BYTES = 1024  # of S3
+MAX_KEY_BYTES = 1024  # limit of S3
 MAX_FILES = 200_000  # in a manifest
-MAX_RUN_FILES = 100_000  # artifacts of one pod, unless the operator is told otherwise
-MAX_RUN_BYTES = 1 << 40  # of them, unless the operator is told otherwise
+MAX_RUN_FILES = 100_000  # default maximum number of artifacts of one pod
+MAX_RUN_BYTES = 1 << 40  # default maximum size of the artifacts of one pod
 MAX_MISSING = 1000
 MAX_PODS = 10_000
 MAX_SUMMARY_BYTES = 2 << 20
-MAX_DATASETS = 64  # of a run
+MAX_DATASETS = 64  # per run
 MAX_DATASETS_BYTES = 1 << 20
-MAX_GAPS = 100  # that are told of one log
+MAX_GAPS = 100  # reported per log
 MAX_GAPS_BYTES = 1 << 20
 MAX_MANIFEST_BYTES = 128 << 20
-MAX_PACKAGES = 3000  # of an environment
+MAX_PACKAGES = 3000  # per environment
 MAX_PREFIXES = 50
 MAX_VARIABLES = 1000
 MAX_ENVIRONMENT_BYTES = 4 << 20

@@ -1,8 +1,8 @@
-"""Seals what the pods of a run have left: the store moves it to where the run's credentials cannot write.
+"""Seals the files of a run's pods: moves them to a prefix that the run's credentials cannot write.
 
-Pods write below `intake/` of their run's prefix. Once the run is over, the store itself copies its files to `pods/`,
-and only there they are verified and read: whoever still holds the run's credentials can replace
-nothing that was verified. A bucket with versions or an object lock guards the sealed files from the store's own users.
+Pods write below `intake/` of their run's prefix. After the run, the operator has the store copy the files to `pods/`
+and verifies and reads them only there. Anyone who still holds the run's credentials cannot replace a verified file.
+Bucket versioning or object lock protects the sealed files from the store's own users.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _PARALLEL = 4
 
 
 def seal(store: ObjectStore, run_prefix: str) -> int:
-    """Move what pods have left to where only the operator writes; return how many files.
+    """Move the files of a run's pods to the prefix that only the operator writes; return the number of files.
 
-    A run whose manifest is written is sealed: what arrives later stays where it is, and nobody reads it. Of more files
-    than a manifest can name the rest stays too. Safe to repeat after a crash. Blocks. Raises StoreError.
+    A run is sealed when its manifest is written: later files stay in the intake, and nothing reads them. Files beyond
+    the MAX_FILES of a manifest stay too. Safe to repeat after a crash. Blocks. Raises StoreError.
     """
     if is_sealed(store, run_prefix):
         return 0
@@ -37,7 +37,7 @@ def seal(store: ObjectStore, run_prefix: str) -> int:
 
 
 def is_sealed(store: ObjectStore, run_prefix: str) -> bool:
-    """Return whether a run's manifest is written. Raises StoreError."""
+    """Return whether a run's manifest exists. Raises StoreError."""
     try:
         store.stat(f"{run_prefix}/{layout.MANIFEST}")
     except NotFound:
@@ -46,7 +46,7 @@ def is_sealed(store: ObjectStore, run_prefix: str) -> bool:
 
 
 def current(store: ObjectStore, run_prefix: str, pod: str) -> str:
-    """Return the prefix that has what a pod has recorded: the sealed one, or while the run is running its intake."""
+    """Return the prefix of a pod's files: the sealed prefix, or the intake while the run is running."""
     sealed = layout.pod_prefix(run_prefix, pod)
     return sealed if next(iter(store.list(f"{sealed}/")), None) else layout.intake_prefix(run_prefix, pod)
 

@@ -1,6 +1,6 @@
-"""Decides whether a record belongs to a namespace whose name was used before: records older than it are not its own.
+"""Decides whether a record belongs to a namespace whose name was used before. It does not own records older than itself.
 
-The ages can be trusted. A run's record contains the Run as it was created, whose `creationTimestamp` comes from the API
+The timestamps can be trusted. A run's record contains the Run as it was created, whose `creationTimestamp` comes from the API
 server; the operator writes the time into the manifest of a registered model. Read-only.
 """
 
@@ -29,14 +29,14 @@ class TooManyRecords(Exception):
 
 
 def is_own(key: str, namespace: str) -> bool:
-    """Whether a key is below the prefixes of a namespace."""
+    """Return whether a key is below the prefixes of a namespace."""
     return key.split("/")[:2] in ([_RUN, namespace], [_MODEL, namespace])
 
 
 def earlier(store: ObjectStore, key: str, since: datetime) -> str:
-    """The prefix of the first record at or below `key` that was created before `since`; "" if there is none.
+    """Return the prefix of the first record at or below `key` that was created before `since`; "" if there is none.
 
-    `is_own` must be true for `key`. Anything that is not a record is ignored. Raises StoreError, TooManyRecords.
+    `is_own` must be true for `key`. Ignores anything that is not a record. Raises StoreError, TooManyRecords.
     """
     parts = key.rstrip("/").split("/")
     root = parts[0]
@@ -61,7 +61,7 @@ def _records(store: ObjectStore, prefix: str, depth: int, target: int) -> Iterat
 
 
 def _made(store: ObjectStore, root: str, prefix: str) -> datetime | None:
-    """The time when a record was created; None if it is unknown."""
+    """Return the time when a record was created; None if it is unknown."""
     name = layout.RUN if root == _RUN else layout.MANIFEST
     try:
         found = json.loads(store.get_bytes(f"{prefix}/{name}", MAX_MANIFEST_BYTES))

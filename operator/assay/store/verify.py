@@ -1,8 +1,7 @@
-"""Checks that what a manifest lists is in the store, and says which file is not.
+"""Checks that the store has every file that a manifest lists. An error names the first file that fails.
 
-A record counts only when it was verified: the manifest is there, is well-formed, and every file of it has
-the size, and with `deep` the sha256, that the manifest says. Artifacts that the run's tombstone names may be gone.
-Reads only.
+A record counts only if it passes: the manifest exists and is well-formed, and every file has the size that the
+manifest gives, with `deep` also the sha256. Artifacts that the run's tombstone lists may be missing. Read-only.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ Gone = Callable[[FileEntry], bool]
 
 
 class VerifiedRun(NamedTuple):
-    """A record that is whole, and what has been deleted of it since; None when nothing has."""
+    """A verified record. `expired` is its tombstone, None if no artifact was deleted."""
 
     manifest: RunManifest
     expired: Expired | None
 
 
 def read_summary(store: ObjectStore, pod_prefix: str) -> Summary | None:
-    """The live summary of a pod, None while there is none. Raises RecordError for one that cannot be read."""
+    """Return the live summary of a pod; None if there is none yet. Raises RecordError if it is invalid."""
     return _read(store, f"{pod_prefix}/{layout.SUMMARY}", Summary, MAX_SUMMARY_BYTES)
 
 
 def read_datasets(store: ObjectStore, pod_prefix: str, manifest: PodManifest) -> list[DatasetRecord]:
-    """The data sets that a pod has read, [] when it has said nothing. Raises RecordError when it cannot be read."""
+    """Return the data sets that a pod has read; [] if it recorded none. Raises RecordError if the file is invalid."""
     if all(entry.path != layout.DATASETS for entry in manifest.files):
         return []
     found = _read(store, f"{pod_prefix}/{layout.DATASETS}", Datasets, MAX_DATASETS_BYTES)
@@ -45,7 +44,7 @@ def read_datasets(store: ObjectStore, pod_prefix: str, manifest: PodManifest) ->
 
 
 def verify_pod(store: ObjectStore, pod_prefix: str, deep: bool = False) -> PodManifest:
-    """The manifest of a pod whose files are all in the store. Raises RecordError, naming the file."""
+    """Verify the files of a pod and return its manifest. Raises RecordError, which names the file."""
     parse = layout.parse_intake_prefix if pod_prefix.split("/")[-2:-1] == [layout.INTAKE] else layout.parse_pod_prefix
     run, pod = parse(pod_prefix)
     manifest = _manifest(store, pod_prefix, PodManifest)
@@ -57,24 +56,24 @@ def verify_pod(store: ObjectStore, pod_prefix: str, deep: bool = False) -> PodMa
 
 
 def verify_run(store: ObjectStore, run_prefix: str, deep: bool = False) -> RunManifest:
-    """The manifest of a run whose files are all in the store. Raises RecordError, naming the file."""
+    """Verify the files of a run and return its manifest. Raises RecordError, which names the file."""
     return verify_record(store, run_prefix, deep).manifest
 
 
 def verify_record(store: ObjectStore, run_prefix: str, deep: bool = False) -> VerifiedRun:
-    """As `verify_run`, and with it the tombstone that accounts for artifacts that are gone. Raises RecordError."""
+    """Verify a run like `verify_run`; also return the tombstone that lists deleted artifacts. Raises RecordError."""
     manifest = run_manifest(store, run_prefix)
     _check_files(store, run_prefix, manifest.files, deep, _gone(store, run_prefix))
     return VerifiedRun(manifest, read_expired(store, run_prefix))
 
 
 def read_expired(store: ObjectStore, run_prefix: str) -> Expired | None:
-    """The tombstone of a run's artifacts, None while all of them are kept. Raises RecordError."""
+    """Return the tombstone of a run's artifacts; None if no artifact was deleted. Raises RecordError."""
     return _read(store, f"{run_prefix}/{layout.EXPIRED}", Expired, MAX_MANIFEST_BYTES)
 
 
 def run_manifest(store: ObjectStore, run_prefix: str) -> RunManifest:
-    """The manifest of a run, its files not looked at. Raises RecordError when it is missing or another run's."""
+    """Return a run's manifest without checking its files. Raises RecordError if it is missing or another run's."""
     key = layout.parse_run_prefix(run_prefix)
     manifest = _manifest(store, run_prefix, RunManifest)
     said = (manifest.namespace, manifest.experiment or None, manifest.name, manifest.uid)
@@ -84,10 +83,10 @@ def run_manifest(store: ObjectStore, run_prefix: str) -> RunManifest:
 
 
 def model_digest(files: list[FileEntry], path: str) -> str:
-    """The digest of a file or a folder among `files`, "sha256:<hex>". Raises NotFound when there is none.
+    """Return the digest of a file or a folder among `files` as "sha256:<hex>". Raises NotFound if it is missing.
 
-    Of a file: its sha256. Of a folder: the sha256 over the sorted lines that `sha256sum` prints, that is
-    "<sha256>  <path relative to the folder>" and a newline.
+    The digest of a file is its sha256. The digest of a folder is the sha256 over the sorted lines that `sha256sum`
+    prints: "<sha256>  <path relative to the folder>" and a newline.
     """
     path = path.rstrip("/")
     below = {entry.path.removeprefix(path + "/"): entry.sha256 for entry in files if entry.path.startswith(path + "/")}
@@ -120,7 +119,7 @@ def _read(store: ObjectStore, key: str, kind: type[R], limit: int) -> R | None:
 
 
 def _gone(store: ObjectStore, run_prefix: str, below: str = "") -> Gone:
-    """Whether a tombstone accounts for a file that is not there; it is asked only then."""
+    """Return a function that tells whether the tombstone lists a missing file. It reads the tombstone on first use."""
 
     @cache
     def listed() -> dict[str, tuple[int, str]]:

@@ -1,8 +1,8 @@
-"""The audit trail: who did what to which version and when, one record each, chained by hash.
+"""The audit trail: one record per action, chained by hash. A record says who did what to which version and when.
 
-Records lie under `audit/<namespace>/<sequence as 12 digits>.json`. Each holds the sha256 of the bytes of the one
-before, and is written with a conditional request, so that two writers can never continue the same record.
-Nothing here changes or deletes a record. `python -m assay.store.audit` verifies, lists and exports a trail.
+Records are at `audit/<namespace>/<sequence as 12 digits>.json`. Each contains the sha256 of the previous record's
+bytes. A conditional request writes it, so two writers can never continue the same record. Nothing here changes or
+deletes a record. `python -m assay.store.audit` verifies, lists and exports a trail.
 """
 
 from assay.store.audit.chain import Finding, Report, verify, verify_store

@@ -28,7 +28,7 @@ from assay.store.errors import ConfigError, StoreError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Gives the exit code."""
+    """Run one command. Returns the exit code."""
     chosen = _parser().parse_args(arguments)
     try:
         code: int = chosen.command(chosen)
@@ -134,7 +134,7 @@ def _files(chosen: argparse.Namespace) -> Iterator[Stored]:
 
 
 def _records(chosen: argparse.Namespace) -> Iterator[AuditRecord]:
-    """The records that can be read. What cannot is named, so that nobody takes the answer for the whole."""
+    """Yield the valid records. Names the others on stderr, so that nobody mistakes the output for the whole trail."""
     for file in _files(chosen):
         try:
             yield AuditRecord.model_validate_json(file.data or b"")

@@ -1,7 +1,7 @@
-"""The verifier: says what of a trail is changed, missing, repeated, in another place, cut off or foreign.
+"""Verifies a trail: finds records that are changed, missing, repeated, misplaced, cut off or foreign.
 
-What the chain alone can show: everything that happened to any record but the last ones. A trail that was cut off
-at its end is a shorter trail, in itself without fault: give `expect`, a head that was kept elsewhere. Reads only.
+The chain alone reveals any change except at its end: a trail whose last records are missing is still a valid, shorter
+trail. To detect that, pass a head that was kept elsewhere as `expect`. Read-only.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Finding(NamedTuple):
 
 @dataclass
 class Report:
-    """What the verifier found. `records` is how many it read; `more` counts findings beyond MAX_FINDINGS.
+    """The result of the verifier. `records` is the number of records read; `more` counts findings beyond MAX_FINDINGS.
 
-    `expected` is how many heads from elsewhere the trail was compared with, `witnessed` the highest of them; `signed`
-    counts the records with a valid signature, None when signatures were not checked.
+    `expected` is the number of heads from elsewhere that the trail was compared with; `witnessed` is the sequence of
+    the highest one. `signed` is the number of records with a valid signature, None if signatures were not checked.
     """
 
     namespace: str
@@ -55,21 +55,21 @@ class Report:
 
     @property
     def intact(self) -> bool:
-        """Whether there is nothing to report. A trail that was cut, or written anew, has no fault of its own."""
+        """Whether there are no findings. A trail that was truncated or rewritten may have none."""
         return not self.findings
 
     @property
     def proven(self) -> bool:
-        """Whether nothing is missing or altered: there is nothing to report, and a head was there to compare with."""
+        """Whether nothing is missing or altered: there are no findings, and the trail was compared with a head."""
         return self.intact and (self.witnessed > 0 or (self.expected > 0 and self.records == 0))
 
     @property
     def word(self) -> str:
-        """What to call it."""
+        """The result in words."""
         return "intact" if self.proven else "NOT PROVEN" if self.intact else "NOT INTACT"
 
     def add(self, sequence: int, kind: str, message: str) -> None:
-        """Report a fault."""
+        """Add a finding."""
         if len(self.findings) < MAX_FINDINGS:
             self.findings.append(Finding(sequence, kind, message))
         else:
@@ -83,7 +83,7 @@ def verify_store(
     workers: int = WORKERS,
     check: Checker | None = None,
 ) -> Report:
-    """Verify a trail in the store, and, where the store keeps versions, that no record was ever overwritten.
+    """Verify a trail in the store. Where the store keeps versions, also verify that no record was ever overwritten.
 
     Raises StoreUnavailable and StoreDenied.
     """
@@ -95,9 +95,9 @@ def verify_store(
 def verify(
     namespace: str, files: Iterable[Stored], expect: Sequence[Head] = (), check: Checker | None = None
 ) -> Report:
-    """Verify the files of a trail, which come in their order. `expect` are heads that were kept elsewhere.
+    """Verify the files of a trail, given in order. `expect` are heads that were kept elsewhere.
 
-    With `check`, signatures are verified: once a record is signed, every later one has to be.
+    `check` verifies signatures. After the first signed record, every later record must be signed.
     """
     chain = _Chain(namespace, {head.sequence: head.digest for head in expect}, check)
     for file in files:
@@ -115,7 +115,7 @@ class _Chain:
         self.report.signed = None if check is None else 0
         self._expected = expected
         self._last = 0
-        self._previous: str | None = EMPTY.digest  # None: not known, the record before is not there
+        self._previous: str | None = EMPTY.digest  # None if the previous record is missing
 
     def add(self, file: Stored) -> None:
         number = file.sequence
@@ -192,7 +192,7 @@ class _Chain:
 
 
 def _check_versions(store: ObjectStore, namespace: str, report: Report) -> None:
-    """Where the store keeps versions: a record that has more than one was overwritten or deleted."""
+    """Report overwritten and deleted records, where the store keeps versions: these have several versions."""
     prefix = layout.audit_prefix(namespace) + "/"
     versions: Counter[str] = Counter()
     deleted: set[str] = set()
@@ -205,7 +205,7 @@ def _check_versions(store: ObjectStore, namespace: str, report: Report) -> None:
     except StoreUnavailable:
         raise
     except (StoreDenied, StoreError):
-        return  # not every store has versions, and not everyone may list them
+        return  # some stores have no versions, and some users may not list them
     report.versions_checked = True
     for name in sorted(versions):
         number = layout.parse_audit_name(name)

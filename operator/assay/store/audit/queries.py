@@ -1,6 +1,6 @@
-"""What was live, approved by whom, trained on what: answered from the records alone.
+"""Finds out from the records alone what was live, who approved it and which data trained it.
 
-Pure functions over records in their order. They believe what they read: verify the trail first.
+Pure functions over records in order. They trust the records: verify the trail first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BOUND = {Action.ALIAS_BOUND, Action.ROLLED_BACK}
 
 
 class Approval(NamedTuple):
-    """One approval that stood when the version was bound. `id` tells apart those of one person."""
+    """One approval that was valid when the version was bound. `id` distinguishes approvals by the same person."""
 
     approver: str
     time: str
@@ -26,9 +26,9 @@ class Approval(NamedTuple):
 
 @dataclass(frozen=True)
 class Binding:
-    """Which version an alias held. `until` is "" while nothing else has been recorded.
+    """The version that an alias held. `until` is "" if no later change is recorded.
 
-    `registered` is what its registration said (run, source, datasets, parameters …), None without a record of it.
+    `registered` is the state in the registration's record (run, source, datasets, parameters …), None without a record.
     """
 
     model: str
@@ -47,13 +47,16 @@ class Binding:
 
 
 def instant(text: str) -> datetime:
-    """A time as the records write it. Raises ValueError; a time without a zone is in UTC."""
+    """Parse a time in the format of the records. A time without a zone is UTC. Raises ValueError."""
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def at(records: Iterable[AuditRecord], model: str, alias: str, when: datetime) -> Binding | None:
-    """What `<model>.<alias>` held at a time; None when it held nothing. `records` are all those of its namespace."""
+    """Return the binding of `<model>.<alias>` at a time; None if there was none.
+
+    `records` are all records of its namespace.
+    """
     found = None
     for each in bindings(records, model, alias):
         if instant(each.since) <= when:
@@ -62,7 +65,7 @@ def at(records: Iterable[AuditRecord], model: str, alias: str, when: datetime) -
 
 
 def bindings(records: Iterable[AuditRecord], model: str, alias: str) -> list[Binding]:
-    """All that `<model>.<alias>` has held, the oldest first. `records` are all those of its namespace."""
+    """Return all bindings of `<model>.<alias>`, oldest first. `records` are all records of its namespace."""
     seen: list[AuditRecord] = []
     found: list[Binding] = []
     for record in records:
@@ -108,7 +111,7 @@ def _binding(records: list[AuditRecord], bound: AuditRecord, model: str, alias: 
 
 
 def _approvals(about: list[AuditRecord], alias: str) -> list[Approval]:
-    """The approvals for the alias that were given and not revoked, in the order of their records."""
+    """Return the approvals for the alias that were given and not revoked, in the order of their records."""
     standing: dict[str, Approval] = {}
     for record in about:
         state = (record.before if record.action == Action.APPROVAL_REVOKED else record.after) or {}

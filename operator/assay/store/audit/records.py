@@ -1,7 +1,7 @@
 """One record of the audit trail, and the head of a trail. No I/O.
 
-A record is one line of JSON without a newline: a trail in one file (JSONL) holds the very bytes that the chain
-was built from.
+A record is one line of JSON without a newline, so a trail in one file (JSONL) contains the exact bytes that the chain
+hashes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ State = Annotated[dict[str, JsonValue], Field(max_length=100)]
 
 
 class Action(StrEnum):
-    """What happened. A reader accepts words that it does not know: newer writers may have more."""
+    """The action of a record. A reader accepts unknown actions, because newer writers may add some."""
 
     RUN_ENDED = "RunEnded"
     VERSION_REGISTERED = "VersionRegistered"
@@ -44,7 +44,7 @@ class Action(StrEnum):
 
 
 class Head(NamedTuple):
-    """The last record of a trail: its number, and the sha256 (hex) of its bytes. Written as "12:ab…"."""
+    """The last record of a trail: its number, and the sha256 (hex) of its bytes. Its text form is "12:ab…"."""
 
     sequence: int
     digest: str
@@ -54,7 +54,7 @@ class Head(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """The inverse of str(). Raises ValueError."""
+        """Parse the output of str(). Raises ValueError."""
         found = _HEAD.fullmatch(text.strip())
         if not found:
             raise ValueError(f"{text[:200]!r} is not <sequence>:<sha256 of that record>")
@@ -65,7 +65,7 @@ EMPTY = Head(0, "0" * 64)
 
 
 class AuditObject(Record):
-    """What it happened to."""
+    """The object that the action affects."""
 
     kind: Annotated[str, Field(min_length=1, max_length=63)]
     namespace: Name
@@ -74,10 +74,10 @@ class AuditObject(Record):
 
 
 class AuditEvent(Record):
-    """What the caller reports. `event` names the happening: the same name is recorded once, however often it is told.
+    """An event that the caller reports. `event` is its unique name: an event is recorded once, even if reported again.
 
-    `digests` names bytes by what they are ("artifact", "manifest"); `before` and `after` say what changed, with the
-    fields that docs/audit.md lists for each action. `time` is when it happened, now when it is empty.
+    The keys of `digests` are kinds of bytes ("artifact", "manifest"). `before` and `after` describe the change;
+    docs/audit.md lists their fields for each action. `time` is the time of the event; empty means now.
     """
 
     event: Annotated[str, Field(min_length=1, max_length=253)]
@@ -92,7 +92,7 @@ class AuditEvent(Record):
 
 
 class AuditRecord(AuditEvent):
-    """An event in its place in the chain. `previous` is the sha256 of the bytes of the record before."""
+    """An event with its position in the chain. `previous` is the sha256 of the previous record's bytes."""
 
     version: Literal[1] = 1
     sequence: Annotated[int, Field(ge=1, lt=10**12)]
@@ -100,10 +100,10 @@ class AuditRecord(AuditEvent):
     time: Timestamp
 
     def to_json(self) -> bytes:
-        """The bytes that are stored and hashed: one line, no newline."""
+        """Return the bytes to store and hash, without the signature: one line, no newline."""
         return self.model_dump_json().encode()
 
 
 def digest(data: bytes) -> str:
-    """The hash of the chain: sha256 as hex."""
+    """Return the hash that the chain uses: sha256 as hex."""
     return hashlib.sha256(data).hexdigest()

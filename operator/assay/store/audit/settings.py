@@ -1,4 +1,4 @@
-"""Where the trail is kept and whether its records are locked, from environment variables."""
+"""Reads the trail's bucket and the retention of its records from environment variables."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MAX_RETENTION_DAYS = 36_500
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """`bucket` is empty for the store's own one. `retention` is how long a new record is locked, None for not at all.
+    """An empty `bucket` is the store's bucket. `retention` is how long a new record is locked; None means no lock.
 
-    A bucket with object lock keeps every version of every object. Runs overwrite their summary every few
-    seconds: so a locked trail is best kept in a bucket of its own.
+    A bucket with object lock keeps every version of every object, and runs overwrite their summary every few
+    seconds. Use a separate bucket for a locked trail.
     """
 
     bucket: str = ""
@@ -36,5 +36,5 @@ class AuditSettings:
         return cls(bucket, timedelta(days=days) if days else None)
 
     def store(self, config: StoreConfig) -> ObjectStore:
-        """A client of the trail's bucket."""
+        """Return a client for the trail's bucket."""
         return ObjectStore(replace(config, bucket=self.bucket or config.bucket))

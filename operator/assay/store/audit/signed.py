@@ -1,9 +1,9 @@
-"""The signature of a record: the last field of its line, over the bytes of the line without it. No I/O, and no keys.
+"""The signature of a record: the last field of its line. It covers the bytes of the line without it. No I/O, no keys.
 
     {"version":1,…,"previous":"…","signature":{"key":"<sha256 of the public key>","value":"<base64>"}}
 
-The chain hashes the whole line. So a signed record can be neither changed nor copied to another place, and whoever
-holds the store and not the key can append nothing that passes for the operator's.
+The chain hashes the whole line, so nobody can change a signed record or copy it to another position. Anyone who
+controls the store but lacks the key cannot append a record that passes as the operator's.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _SIGNED = re.compile(rb'(?s)(\{.*),"signature":\{"key":"([0-9a-f]{64})","value":
 
 
 class Signature(NamedTuple):
-    """The id of the key, and what it has signed the bytes with."""
+    """The id of the key, and the signature's bytes."""
 
     key: str
     value: bytes
 
 
-#: Signs bytes; None where there is no key to sign with.
+#: Signs bytes. Returns None if there is no key.
 Signer = Callable[[bytes], Signature | None]
-#: Returns "" when a signature over bytes is the operator's, else why it is not.
+#: Checks a signature over bytes. Returns "" if it is the operator's, otherwise the reason why not.
 Checker = Callable[[Signature, bytes], str]
 
 
 def attach(line: bytes, signature: Signature | None) -> bytes:
-    """Return the line with its signature. ``line`` is an object of JSON with at least one field."""
+    """Return the line with its signature. ``line`` is a JSON object with at least one field."""
     if signature is None:
         return line
     value = base64.b64encode(signature.value)
@@ -38,7 +38,7 @@ def attach(line: bytes, signature: Signature | None) -> bytes:
 
 
 def detach(data: bytes) -> tuple[bytes, Signature | None]:
-    """Return the line without its signature, and the signature; the line as it is when it has none."""
+    """Return the line without its signature, and the signature. An unsigned line is returned unchanged, with None."""
     found = _SIGNED.fullmatch(data)
     if not found:
         return data, None

@@ -1,6 +1,6 @@
-"""Where records are read from: the store, an exported folder, or one file. Exact bytes, in order, none left out.
+"""Reads records from the store, an exported folder or one file: exact bytes, in order, without omissions.
 
-Reads only, and judges nothing: `assay.store.audit.chain` does.
+Checks nothing: `assay.store.audit.chain` verifies what this module reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORKERS = 8
 
 
 class Exported(NamedTuple):
-    """What was exported, the last record of it, and the names of files in the trail that are no records."""
+    """The number of exported records, the last one, and the names of files in the trail that are not records."""
 
     records: int
     head: Head
@@ -29,24 +29,24 @@ class Exported(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """One file of a trail. `data` is None when it is not there any more or larger than any record."""
+    """One file of a trail. `data` is None if the file is gone or exceeds MAX_RECORD_BYTES."""
 
     name: str
     data: bytes | None
 
     @property
     def sequence(self) -> int | None:
-        """The number in the name, None when no record has such a name."""
+        """The number in the name; None if it is not the name of a record."""
         return layout.parse_audit_name(self.name)
 
 
 def key(namespace: str, sequence: int) -> str:
-    """The key of a record."""
+    """Return the key of a record."""
     return f"{layout.audit_prefix(namespace)}/{layout.audit_name(sequence)}"
 
 
 def read_one(store: ObjectStore, namespace: str, name: str) -> Stored:
-    """One file of a trail in the store."""
+    """Read one file of a trail in the store."""
     try:
         return Stored(name, store.get_bytes(f"{layout.audit_prefix(namespace)}/{name}", MAX_RECORD_BYTES))
     except (NotFound, TooLarge):
@@ -54,14 +54,14 @@ def read_one(store: ObjectStore, namespace: str, name: str) -> Stored:
 
 
 def read_store(store: ObjectStore, namespace: str, workers: int = WORKERS) -> Iterator[Stored]:
-    """All files under the trail's prefix, in the order of their names, read by `workers` threads."""
+    """Read all files below the trail's prefix with `workers` threads, in the order of their names."""
     prefix = layout.audit_prefix(namespace) + "/"
     names = (info.key.removeprefix(prefix) for info in store.list(prefix))
     return ordered(lambda name: read_one(store, namespace, name), names, workers)
 
 
 def last_sequence(store: ObjectStore, namespace: str, after: int = 0) -> int:
-    """The highest number of a record, at least `after`. Holes in the trail do not mislead it."""
+    """Return the highest number of a record, at least `after`. Gaps in the trail do not affect the result."""
     prefix = layout.audit_prefix(namespace) + "/"
 
     def any_behind(sequence: int) -> bool:
@@ -72,7 +72,7 @@ def last_sequence(store: ObjectStore, namespace: str, after: int = 0) -> int:
 
 
 def read_export(path: Path) -> Iterator[Stored]:
-    """The files of an exported folder in the order of their names, or the lines of an exported file as they stand."""
+    """Read the files of an exported folder in the order of their names, or the lines of an exported file in its order."""
     if path.is_dir():
         for file in sorted(path.iterdir()):
             data = file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_RECORD_BYTES else None
@@ -85,9 +85,9 @@ def read_export(path: Path) -> Iterator[Stored]:
 
 
 def export(files: Iterable[Stored], target: Path) -> Exported:
-    """Write the very bytes of records to a file, a line each, or into a folder that is there.
+    """Write the exact bytes of records to a file, one line each, or as files into an existing folder.
 
-    A file appears when it is whole. Raises OSError.
+    The target file appears only when it is complete. Raises OSError.
     """
     head, count, left_out = EMPTY, 0, []
     folder = target if target.is_dir() else None
@@ -107,7 +107,7 @@ def export(files: Iterable[Stored], target: Path) -> Exported:
 
 
 def _name(line: bytes) -> str:
-    """The name that a line's record would have; a name of no record when it is none."""
+    """Return the file name of the record in a line; a name that no record has if the line is not a record."""
     try:
         return layout.audit_name(json.loads(line)["sequence"])
     except (ValueError, TypeError, KeyError, RecursionError):

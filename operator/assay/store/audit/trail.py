@@ -1,8 +1,8 @@
-"""Appends to the audit trail: one chain for all writers, nothing lost, nothing written twice.
+"""Appends to the audit trail: one chain for all writers, no event lost, no event written twice.
 
-The next record is created under a condition, "if there is none". Who comes second learns of it, reads what the
-other has written, and continues from there. When the store is down, append raises StoreUnavailable and the caller
-tells the event again, later or after a restart: an event that is among the last RECENT records is not written again.
+A conditional request creates the next record only if it does not exist. If another writer was first, this writer reads
+the new records and continues after them. If the store is down, append raises StoreUnavailable and the caller reports
+the event again, later or after a restart. An event among the last RECENT records is not written again.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from assay.store.errors import AlreadyExists, Busy, StoreError, StoreUnavailable
 from assay.store.layout import audit_name, audit_prefix
 from assay.store.parallel import ordered
 
-RECENT = 256  # so many records are searched for an event that is told again
-PATIENCE_SECONDS = 60.0  # of one append, while others are faster
+RECENT = 256  # records to search for an event that is reported again
+PATIENCE_SECONDS = 60.0  # time limit of one append while other writers are faster
 
 
 class Appended(NamedTuple):
-    """What append did. `written` is False when the event had been recorded before.
+    """The result of append. `written` is False if the event was recorded before.
 
-    `head` is the trail's end as this writer knows it: keep it where only the operator writes, as the next `hint` and
-    for `verify --expect`. `doubt` is not empty when the trail is not what the hint said.
+    `head` is the last record that this writer knows. Keep it where only the operator writes, as the next `hint` and
+    for `verify --expect`. `doubt` says why the trail is suspect, for example if it contradicts the hint; otherwise "".
     """
 
     record: AuditRecord
@@ -46,11 +46,11 @@ class Appended(NamedTuple):
 class AuditTrail:
     """The trail of one namespace. Threads may share it, and other processes may append to the same trail.
 
-    `hint` is a head known from before. It is believed more than the store: when its record is gone or altered,
-    the chain goes on from the hint, so that the loss stays visible, and `Appended.doubt` says so.
+    `hint` is an earlier head. It takes precedence over the store: if its record is gone or altered, the chain
+    continues from the hint, so that the loss stays visible, and `Appended.doubt` reports it.
 
-    `sign` signs every record, where there is a key. `check` says why a record is not the operator's, "" when it is.
-    It is asked about records that this writer finds behind the head, and what it says becomes the doubt.
+    `sign` signs every record if there is a key. `check` returns why a record is not the operator's, or "". It checks
+    the records that this writer finds after the head, and its result becomes the doubt.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class AuditTrail:
 
     @property
     def locked(self) -> bool:
-        """Whether records are written with a lock. False after the first append to a bucket that has no locks."""
+        """Whether records are written with a lock. False after the first append to a bucket without object lock."""
         return self._retention is not None
 
     @property
     def exclusive(self) -> bool | None:
-        """Whether the store refuses to write a record twice; without that, two writers can fork the trail.
+        """Whether the store refuses to write a record twice. If it does not, two writers can fork the trail.
 
         None until the first record is written.
         """
@@ -90,13 +90,13 @@ class AuditTrail:
 
     @property
     def head(self) -> Head:
-        """The trail's end as this writer knows it."""
+        """The last record that this writer knows."""
         return self._head
 
     def append(self, event: AuditEvent) -> Appended:
-        """Record an event, once. Blocks for one request, more when others have written in between.
+        """Record an event once. Blocks for one request, or more if other writers have appended in the meantime.
 
-        Raises StoreUnavailable (tell the event again), StoreDenied, StoreError, and ValueError for an event of
+        Raises StoreUnavailable (report the event again), StoreDenied, StoreError, and ValueError for an event of
         another namespace or of more than MAX_RECORD_BYTES.
         """
         if event.object.namespace != self._namespace:
@@ -116,7 +116,7 @@ class AuditTrail:
                 self._catch_up()
 
     def _try(self, event: AuditEvent) -> AuditRecord | None:
-        """Write the event behind the head. None when somebody else has written there."""
+        """Write the event after the head. Returns None if another writer was first."""
         sequence = self._head.sequence + 1
         fields = event.model_dump() | {"sequence": sequence, "previous": self._head.digest}
         record = AuditRecord.model_validate(fields)
@@ -136,17 +136,17 @@ class AuditTrail:
         return record
 
     def _prove(self, data: bytes) -> None:
-        """Create the last record again, with the same bytes: a store that lets us do so ignores the condition."""
+        """Try to create the last record again with the same bytes. A store that allows this ignores the condition."""
         try:
             self._store.create(key(self._namespace, self._head.sequence), data, "application/json")
             self._exclusive = False
         except AlreadyExists:
             self._exclusive = True
         except StoreError:
-            pass  # the record is written; the next one asks again
+            pass  # the record is written; the next append tries again
 
     def _load(self) -> None:
-        """Find the head, check the hint, and learn the last events."""
+        """Find the head, check the hint, and remember the last events."""
         hint = self._head
         if hint.sequence:
             self._doubt = _doubt(hint, read_one(self._store, self._namespace, audit_name(hint.sequence)))
@@ -157,10 +157,10 @@ class AuditTrail:
         self._loaded = True
 
     def _catch_up(self) -> None:
-        """Take in what others have written."""
+        """Read the records that other writers have appended."""
         known = self._head.sequence
         last = last_sequence(self._store, self._namespace, known)
-        if last == known:  # one who is still at it
+        if last == known:  # another writer has not finished yet
             time.sleep(random.uniform(0.002, 0.02))  # noqa: S311 (spreads retries, no secret)
         self._take(self._read(max(known + 1, last - RECENT + 1), last))
 
@@ -169,19 +169,19 @@ class AuditTrail:
         return list(ordered(lambda name: read_one(self._store, self._namespace, name), names, WORKERS))
 
     def _take(self, stored: list[Stored]) -> None:
-        """Learn the events of these records; the last one, if it is behind the head, becomes the head."""
+        """Remember the events of these records. The last one becomes the head if it comes after the head."""
         for item in stored:
             if item.data is not None:
                 self._doubt = self._doubt or self._doubt_of(item)
                 self._learn(item.data)
         if stored and (sequence := stored[-1].sequence or 0) > self._head.sequence:
-            # A record that is larger than any of ours is somebody's forgery. Its hash still chains.
+            # A record above MAX_RECORD_BYTES is a forgery, but the chain still continues from its hash.
             data = stored[-1].data
             found = digest(data) if data is not None else self._store.digest(key(self._namespace, sequence))[1]
             self._head = Head(sequence, found)
 
     def _doubt_of(self, item: Stored) -> str:
-        """Return why a record that was found behind the head is not the operator's."""
+        """Return why a record after the head is not the operator's; "" if it is."""
         if item.data is None or (item.sequence or 0) <= self._head.sequence:
             return ""
         why = self._check(item.data)
@@ -191,7 +191,7 @@ class AuditTrail:
         try:
             self._remember(AuditRecord.model_validate_json(data))
         except pydantic.ValidationError:
-            return  # the verifier's business
+            return  # the verifier reports it
 
     def _remember(self, record: AuditRecord) -> None:
         self._recent[record.event] = record
