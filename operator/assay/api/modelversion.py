@@ -21,7 +21,7 @@ AliasName = Annotated[str, Field(min_length=1, max_length=40, pattern=DNS_LABEL)
 #: The maximum is that of the store's keys.
 VersionNumber = Annotated[int, Field(ge=1, le=999_999_999)]
 
-#: Admission compares prefixes of this address, so every client must read it the same way: no empty part, query or escape.
+#: Admission compares prefixes of this address, so every client must read it alike: no empty part, query or escape.
 ARTIFACT_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\\?#%\s\x00-\x1f\x7f]+)+/?$"
 _NO_DOTS = rule(
     "!self.split('/').exists(part, part == '.' || part == '..')",

@@ -1,7 +1,8 @@
-"""Decides whether a record belongs to a namespace whose name was used before. It does not own records older than itself.
+"""Decides whether a record belongs to a namespace whose name was used before.
 
-The timestamps can be trusted. A run's record contains the Run as it was created, whose `creationTimestamp` comes from the API
-server; the operator writes the time into the manifest of a registered model. Read-only.
+A namespace does not own records that are older than it. The timestamps can be trusted. A run's record contains the Run
+as it was created, whose `creationTimestamp` comes from the API server. The operator writes the time into the manifest
+of a registered model. Read-only.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def last_sequence(store: ObjectStore, namespace: str, after: int = 0) -> int:
 
 
 def read_export(path: Path) -> Iterator[Stored]:
-    """Read the files of an exported folder in the order of their names, or the lines of an exported file in its order."""
+    """Read the files of an exported folder in the order of their names, or the lines of an exported file."""
     if path.is_dir():
         for file in sorted(path.iterdir()):
             data = file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_RECORD_BYTES else None
