@@ -237,14 +237,14 @@ def test_a_deployment_that_goes_back_finds_its_replica_set(space: Space) -> None
 def test_applying_what_is_there_writes_nothing(space: Space, kind: str) -> None:
     space.theirs(manifest(kind))
     generation = space.serve(manifest(kind), 1)["metadata"]["generation"]
-    debounced = wait_for(
+    settled = wait_for(
         "the controller to have written its status",
         lambda: next(
             (w for w in [space.get(manifest(kind))] if w["status"].get("observedGeneration") == generation), None
         ),
     )
     again = space.serve(manifest(kind), 1)
-    assert again["metadata"]["resourceVersion"] == debounced["metadata"]["resourceVersion"]
+    assert again["metadata"]["resourceVersion"] == settled["metadata"]["resourceVersion"]
 
 
 @SIDES

@@ -60,9 +60,9 @@ class Artifacts:
     def sweep(self) -> None:
         """Upload the files that have not changed since the previous sweep."""
         listing = scan(self._folder, MAX_FILES)
-        debounced = [p for p, found in self._outdated(listing) if self._last.files.get(p) == found]
+        unchanged = [p for p, found in self._outdated(listing) if self._last.files.get(p) == found]
         self._last = listing
-        self._upload_all(self._within_limits(debounced))
+        self._upload_all(self._within_limits(unchanged))
 
     def finish(self) -> None:
         """Upload every file whose current content is not in the store."""

@@ -63,7 +63,7 @@ async def working(reconciler: Reconciler, workers: int = 4) -> AsyncIterator[Wor
         await found.stop()
 
 
-async def debounced() -> None:
+async def settled() -> None:
     """Let everything run that can run now."""
     for _ in range(20):
         await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_a_key_is_reconciled() -> None:
     async with working(reconciler) as found:
         found.add(A)
         await reconciler.until(A, 1)
-        await debounced()
+        await settled()
     assert reconciler.count(A) == 1
 
 
@@ -82,7 +82,7 @@ async def test_what_is_added_before_the_start_waits_for_it() -> None:
     reconciler = Reconciler()
     found = WorkQueue(reconciler, 1)
     found.add(A)
-    await debounced()
+    await settled()
     assert not reconciler.calls
     found.start()
     await reconciler.until(A, 1)
@@ -98,7 +98,7 @@ async def test_wishes_for_the_same_key_fall_together() -> None:
     found.start()
     await reconciler.until(A, 1)
     await reconciler.until(B, 1)
-    await debounced()
+    await settled()
     await found.stop()
     assert (reconciler.count(A), reconciler.count(B)) == (1, 1)
 
@@ -115,13 +115,13 @@ async def test_a_key_that_changes_while_it_is_worked_on_comes_once_more_and_neve
         await reconciler.until(A, 1)
         for _ in range(50):
             found.add(A)
-        await debounced()
+        await settled()
         assert reconciler.count(A) == 1
         found.add(B)
         await reconciler.until(B, 1)  # the others do not wait for it
         go.set()
         await reconciler.until(A, 2)
-        await debounced()
+        await settled()
     assert reconciler.count(A) == 2
     assert reconciler.most[A] == 1
 
@@ -155,7 +155,7 @@ async def test_a_wish_with_a_delay_waits_and_an_earlier_one_wins() -> None:
         found.add(B, delay=0.01)
         found.add(B, delay=3600)  # a later wish does not push an earlier one away
         await reconciler.until(B, 2)
-        await debounced()
+        await settled()
     assert (reconciler.count(A), reconciler.count(B)) == (1, 2)
 
 
@@ -169,7 +169,7 @@ async def test_again_is_a_wish_and_no_failure(caplog: pytest.LogCaptureFixture) 
         async with working(reconciler) as found:
             found.add(A)
             await reconciler.until(A, 3)
-            await debounced()
+            await settled()
     assert reconciler.count(A) == 3
     assert not caplog.records
 
@@ -234,7 +234,7 @@ async def test_an_event_does_not_wait_for_the_backoff() -> None:
         for calls in range(1, 8):  # the seventh retry would come after half a minute
             found.add(A)
             await reconciler.until(A, calls)
-            await debounced()
+            await settled()
 
 
 async def test_stopping_cancels_what_is_under_way() -> None:
@@ -254,5 +254,5 @@ async def test_stopping_cancels_what_is_under_way() -> None:
         found.add(B, delay=0.01)
     assert cancelled.is_set()
     found.add(B)
-    await debounced()
+    await settled()
     assert reconciler.count(B) == 0

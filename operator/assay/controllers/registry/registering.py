@@ -124,7 +124,7 @@ def _uri_of(run: Raw) -> str:
 # Copying the bytes of a version
 
 
-async def debounce(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
+async def register(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
     """Copy and verify the bytes of a version, and return its status. A mismatch refuses the version permanently.
 
     Raises StoreError if the store is unavailable, Waiting while a smaller number is free.

@@ -61,7 +61,7 @@ async def _settle(context: Context, body: Raw) -> Raw:
         shown = versions.copying(status, "the bytes are being copied and verified", generation=generation, now=now())
         body = await _write(context, body, _summary(context, body, shown, archived=False))
     try:
-        new = await registering.debounce(context, body, status_of(body))
+        new = await registering.register(context, body, status_of(body))
     except (StoreError, RecordError) as error:
         waiting = versions.copying(
             status_of(body), f"the store cannot be asked, it is tried again: {error}", generation=generation, now=now()

@@ -173,7 +173,7 @@ class LogStream:
         self.taken = 0
         if not self._known and not await self._find_end():
             return
-        if self._buffered and not await self._debounce(self._buffered, start, over):
+        if self._buffered and not await self._confirm(self._buffered, start, over):
             return
         # Without a known line, the response could belong to the container's next start.
         sure = over or not start.restartable
@@ -202,7 +202,7 @@ class LogStream:
         self._known = True
         return True
 
-    async def _debounce(self, buffered: _Buffered, start: Start, over: bool) -> bool:
+    async def _confirm(self, buffered: _Buffered, start: Start, over: bool) -> bool:
         """Store or drop buffered lines once it is certain which start they belong to. False: do not read now."""
         same = (buffered.start.id, buffered.start.previous) == (start.id, start.previous)
         if same and buffered.start.running and not start.running:
