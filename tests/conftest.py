@@ -51,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("assay").addoption("--cluster", choices=choices, default="local", help=help_text)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups that are added here
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only the local cluster can do, and find out how much of a cluster is needed."""
     if config.getoption("cluster") != "local":
