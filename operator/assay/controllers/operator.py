@@ -18,7 +18,8 @@ from assay.controllers.audit.recorder import Auditor
 from assay.controllers.health import Health
 from assay.controllers.registry import aliases, policies, versions, workloads
 from assay.controllers.runtime import defects, gauges, resync
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.context import Context
 from assay.controllers.runtime.events import Events
 from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, EventHandlers
 from assay.controllers.runtime.leader import Leadership
@@ -26,6 +27,7 @@ from assay.controllers.runtime.model_cache import DEPLOYMENT, STATEFUL_SET, Mode
 from assay.controllers.runtime.nodes import Nodes
 from assay.controllers.runtime.policy_watch import PolicyWatch
 from assay.controllers.runtime.queue import Key, WorkQueue
+from assay.controllers.runtime.run_pods import RunPods
 from assay.controllers.runtime.tracking_cache import TrackingCache, place
 from assay.controllers.scrapers import Scrapers
 from assay.controllers.settings import Settings
@@ -131,11 +133,12 @@ class Operator:
         store = self._store(settings.store_workers)
         queue = WorkQueue(self._reconcile, _WORKERS)
         keys = Keys(settings.signing)
+        tracking = TrackingCache()
         self.context = Context(
             settings,
             kube,
             store,
-            TrackingCache(),
+            tracking,
             ModelCache(),
             queue,
             Events(kube),
@@ -143,20 +146,15 @@ class Operator:
                 kube, store, settings.audit.store(settings.store), settings.audit.retention, settings.namespace, keys
             ),
             self._store(_COPIES),
+            self._run_pods(kube, store, tracking, queue),
             keys=keys,
         )
-        logs_store = self._store(_LOG_WORKERS)
-        tracking, seconds = self.context.tracking, settings.log_seconds
-        self.context.logs = LogReader(kube, logs_store, tracking, seconds, queue.add)
-        self.context.nodes = Nodes(kube, settings.capture_image)
-        self.context.kubelets = Kubelets(kube, settings.namespace, settings.kubelet_ca_file)
-        self.context.usage = Usage(self.context.kubelets, store, settings.system_seconds)
-        self.handlers = EventHandlers(self.context, self.context.logs.wake)
+        self.handlers = EventHandlers(self.context, self.context.pods.logs.wake)
         self.context.ingest = self.handlers.ingest
         self._gauges = gauges.Gauges(self.context.tracking, self.context.models)
         self._policies = PolicyWatch(kube, settings.policies_file, required=settings.require_policies)
         await self.context.audit.load()
-        await self.context.nodes.look()
+        await self.context.pods.nodes.look()
         # Fill the cache before any reconcile: without its runs, a sweep would look unlaunched.
         self.health.checks |= {"objects": "are being listed", "store": "has not answered yet"}
         await resync.fill(kube, self._watched(), settings.namespaces)
@@ -166,7 +164,7 @@ class Operator:
         await self._look_at_namespaces()
         self.handlers.everything()
         queue.start()
-        self.context.logs.start()
+        self.context.pods.logs.start()
         self._tasks = [
             asyncio.create_task(self._ensure_bucket(), name="bucket"),
             asyncio.create_task(self._observe(), name="observer"),
@@ -174,11 +172,18 @@ class Operator:
             asyncio.create_task(self._look_around(), name="policies"),
             asyncio.create_task(Retainer(self.context).keep(), name="retention"),
             asyncio.create_task(self.context.audit.keep(), name="heads"),
-            asyncio.create_task(self.context.nodes.keep(), name="nodes"),
-            asyncio.create_task(self.context.usage.keep(self.context.tracking), name="usage"),
+            asyncio.create_task(self.context.pods.nodes.keep(), name="nodes"),
+            asyncio.create_task(self.context.pods.usage.keep(self.context.tracking), name="usage"),
         ]
         log.info(self.context.keys.state())
         log.info("ready: store %s, bucket %s", settings.store.endpoint, settings.store.bucket)
+
+    def _run_pods(self, kube: Kube, store: AsyncStore, tracking: TrackingCache, queue: WorkQueue) -> RunPods:
+        settings = self.settings
+        logs = LogReader(kube, self._store(_LOG_WORKERS), tracking, settings.log_seconds, queue.add)
+        kubelets = Kubelets(kube, settings.namespace, settings.kubelet_ca_file)
+        nodes, usage = Nodes(kube, settings.capture_image), Usage(kubelets, store, settings.system_seconds)
+        return RunPods(logs, nodes, kubelets, usage)
 
     def _store(self, workers: int) -> AsyncStore:
         return AsyncStore(ObjectStore(self.settings.store), workers, _store_operation)
@@ -192,10 +197,10 @@ class Operator:
         self._gauges.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.context.queue.stop()
-        await self.context.logs.stop()
-        await self.context.usage.flush()
+        await self.context.pods.logs.stop()
+        await self.context.pods.usage.flush()
         await self.context.audit.flush()
-        await self.context.kubelets.close()
+        await self.context.pods.kubelets.close()
         await self.context.kube.close()
         self.context.store.close()
         self.context.copies.close()
@@ -263,7 +268,7 @@ class Operator:
             for run in list(tracking.active_runs.values()):
                 status = run.get("status") or {}
                 if status.get("phase") == "Running":
-                    self.context.observe.add(run["metadata"]["uid"])
+                    self.context.pods.observe.add(run["metadata"]["uid"])
                     self.context.queue.add(Key(names.RUN, *place(run)))
                 elif self._expiring(status):
                     self.context.queue.add(Key(names.RUN, *place(run)))

@@ -32,7 +32,17 @@ class Desk:
         self._queue.start()
         nothing = cast(Any, None)
         self.context = Context(
-            nothing, nothing, nothing, TrackingCache(), ModelCache(), self._queue, nothing, nothing, nothing, debounce=0
+            settings=nothing,
+            kube=nothing,
+            store=nothing,
+            tracking=TrackingCache(),
+            models=ModelCache(),
+            queue=self._queue,
+            events=nothing,
+            audit=nothing,
+            copies=nothing,
+            pods=nothing,
+            debounce=0,
         )
         self.handlers = EventHandlers(self.context)
 

@@ -17,8 +17,9 @@ from assay.controllers.audit import events as audit_events
 from assay.controllers.audit.events import Pointed
 from assay.controllers.registry import rights, rules, signatures, versions
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.model_cache import key_of, version_place
+from assay.controllers.runtime.parts import AliasParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.kube.errors import ApiError
@@ -35,7 +36,7 @@ _LONGEST_WAIT = 3600.0
 _RIGHTS_AGAIN = 60.0
 
 
-async def reconcile(context: Context, key: Key) -> None:
+async def reconcile(context: AliasParts, key: Key) -> None:
     """Reconcile one ModelAlias."""
     body = context.models.get(key)
     if body is None:
@@ -60,7 +61,7 @@ async def reconcile(context: Context, key: Key) -> None:
 class _Alias:
     """One alias in one reconcile."""
 
-    def __init__(self, context: Context, body: Raw) -> None:
+    def __init__(self, context: AliasParts, body: Raw) -> None:
         self.context, self.body = context, body
         self.namespace, self.name = place(body)
         self.spec = ModelAliasSpec.model_validate(body["spec"])
@@ -98,7 +99,7 @@ class _Alias:
     def _calm(self, found: Rules, clock: datetime) -> float:
         """Return how many seconds the rules must stay unchanged before they release the alias."""
         uid = self.body["metadata"]["uid"]
-        return self.context.calm.remaining(uid, found.asks(self.view), clock).total_seconds()
+        return self.context.registry.calm.remaining(uid, found.asks(self.view), clock).total_seconds()
 
     async def _fresh(self, version: int) -> Raw | None:
         """Return a version from the API server, with its approvals recorded; None if it does not exist."""
@@ -129,7 +130,7 @@ class _Alias:
         return replace(view, evidence=signed, unsigned=why)
 
     def _view(self, body: Raw) -> VersionView:
-        return views.version_view(body, versions.held_by(self.context, body))
+        return views.version_view(body, versions.held_by(self.context.models, body))
 
     async def _live(self) -> Live | None:
         """Return the version that the alias points to; None if nothing is bound."""
@@ -179,7 +180,7 @@ class _Alias:
             generation=self.generation,
         )
         bound = binding.bind(self.status, move, set_aside).model_copy(update={"warnings": list(warnings)})
-        async with self.context.lock(self.namespace, self.spec.model):
+        async with self.context.registry.lock(self.namespace, self.spec.model):
             await self._label(candidate)
             await self._check_unchanged()
             if judged_by is not None and await rules.read(self.context.kube, self.namespace) != judged_by:
@@ -361,7 +362,7 @@ class _Alias:
 
     def _follower(self, workload: Raw, before: ServingStatus | None) -> ServingStatus:
         kind, name = workload["kind"], workload["metadata"]["name"]
-        rollout = self.context.rollouts.get(key_of(workload))
+        rollout = self.context.registry.rollouts.get(key_of(workload))
         if rollout is None:
             return before or ServingStatus(kind=kind, name=name)
         current = rollout.version == self.status.bound_version

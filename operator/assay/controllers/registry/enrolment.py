@@ -6,14 +6,15 @@ from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import EnrolmentParts
 from assay.kube.errors import ApiError
 from assay.planning.conditions import Status
 from assay.planning.models import registration
 from assay.planning.search.belonging import belongs
 
 
-async def each_run(context: Context, run: Raw) -> None:
+async def each_run(context: EnrolmentParts, run: Raw) -> None:
     """Register a run that has just ended, if its experiment registers every qualifying run and this run qualifies."""
     experiment = context.tracking.experiment_of(run)
     register = _register_of(experiment)
@@ -35,7 +36,7 @@ async def each_run(context: Context, run: Raw) -> None:
 
 
 async def of_experiment(
-    context: Context, body: Raw, spec: ExperimentSpec, status: ExperimentStatus
+    context: EnrolmentParts, body: Raw, spec: ExperimentSpec, status: ExperimentStatus
 ) -> ExperimentStatus:
     """Register the best run once all runs have ended; return the status with the result."""
     register = spec.register_
@@ -52,7 +53,7 @@ def _register_of(experiment: Raw | None) -> Register | None:
 
 
 async def _outcome(
-    context: Context, body: Raw, spec: ExperimentSpec, register: Register, status: ExperimentStatus
+    context: EnrolmentParts, body: Raw, spec: ExperimentSpec, register: Register, status: ExperimentStatus
 ) -> tuple[str, tuple[Status, str, str]]:
     over = status.completion_time is not None
     known = _newest(context, body, register)
@@ -91,16 +92,16 @@ def _as_is(
     return name, registration.condition(register, over=over, registered=(name, run), full=full)
 
 
-def _newest(context: Context, body: Raw, register: Register) -> Raw | None:
+def _newest(context: EnrolmentParts, body: Raw, register: Register) -> Raw | None:
     """Return the newest version from a run of this experiment; None if there is none."""
     return max(_made(context, body, register), key=lambda version: int(version["spec"]["version"]), default=None)
 
 
-def _is_full(context: Context, body: Raw, register: Register) -> bool:
+def _is_full(context: EnrolmentParts, body: Raw, register: Register) -> bool:
     return register.pick == "every" and len(_made(context, body, register)) >= register.limit
 
 
-def _made(context: Context, body: Raw, register: Register) -> list[Raw]:
+def _made(context: EnrolmentParts, body: Raw, register: Register) -> list[Raw]:
     """Return the versions of the model that come from runs of this experiment.
 
     Anybody may create a version that names a run and an experiment. It counts once its provenance is verified. Until
@@ -115,7 +116,7 @@ def _made(context: Context, body: Raw, register: Register) -> list[Raw]:
     ]
 
 
-def _is_from(context: Context, experiment: Raw, version: Raw) -> bool:
+def _is_from(context: EnrolmentParts, experiment: Raw, version: Raw) -> bool:
     run = version["spec"].get("run") or {}
     known = context.tracking.has_run(experiment["metadata"]["uid"], run.get("uid") or "")
     status = version.get("status") or {}
@@ -126,7 +127,7 @@ def _is_from(context: Context, experiment: Raw, version: Raw) -> bool:
     return known and pending and version["spec"].get("owner") == experiment["spec"].get("owner")
 
 
-async def _runs(context: Context, body: Raw) -> list[Raw]:
+async def _runs(context: EnrolmentParts, body: Raw) -> list[Raw]:
     """Return the runs of an experiment from the API server."""
     metadata = body["metadata"]
     selector = f"{names.LABEL_EXPERIMENT}={metadata['name']}"
@@ -137,7 +138,7 @@ async def _runs(context: Context, body: Raw) -> list[Raw]:
     ]
 
 
-async def _refused(context: Context, run: Raw, error: ApiError) -> None:
+async def _refused(context: EnrolmentParts, run: Raw, error: ApiError) -> None:
     """Record that the API server refused the version of a run, and post an event."""
     user = context.settings.user
     await context.audit.record(audit_events.registration_refused(run, error.message, operator=user, kind=names.RUN))

@@ -5,13 +5,14 @@ from assay.api.promotionpolicy import PromotionPolicyStatus
 from assay.api.resources import PROMOTION_POLICIES
 from assay.controllers.audit import events as audit_events
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import PolicyParts
 from assay.controllers.runtime.queue import Key
 from assay.planning.conditions import conditions, flag
 from assay.planning.promotion import verdict, views
 
 
-async def reconcile(context: Context, key: Key) -> None:
+async def reconcile(context: PolicyParts, key: Key) -> None:
     """Update the status of one PromotionPolicy. Aliases evaluate it afresh each time; nothing is cached here."""
     body = context.models.get(key)
     if body is None:
@@ -36,7 +37,7 @@ async def reconcile(context: Context, key: Key) -> None:
             context.events.post(body, names.CANNOT_BE_READ, wrong, warning=True)
 
 
-async def forget(context: Context, key: Key) -> None:
+async def forget(context: PolicyParts, key: Key) -> None:
     """Record the deletion of a policy, which may unblock aliases."""
     body = context.models.deleted.get(key.uid)
     if body is not None:

@@ -22,7 +22,8 @@ from assay.api.resources import MODEL_VERSIONS, NAMESPACES, RUNS
 from assay.controllers import metrics
 from assay.controllers.audit import events as audit_events
 from assay.controllers.runtime import tenancy
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import RegisterRunParts, VersionParts
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.planning.conditions import flag
@@ -63,7 +64,9 @@ class Origin(NamedTuple):
 # Creating a version from a run
 
 
-async def register_run(context: Context, run: Raw, model: str, full: Callable[[], bool] = lambda: False) -> Raw:
+async def register_run(
+    context: RegisterRunParts, run: Raw, model: str, full: Callable[[], bool] = lambda: False
+) -> Raw:
     """Create the ModelVersion of a run with the next free number. Return the existing version if there is one.
 
     ``full`` returns whether the limit of versions is reached. It is called with the model locked. Raises Full if it
@@ -71,7 +74,7 @@ async def register_run(context: Context, run: Raw, model: str, full: Callable[[]
     """
     namespace, uid = run["metadata"]["namespace"], run["metadata"]["uid"]
     taken: set[int] = set()
-    async with context.lock(namespace, model):
+    async with context.registry.lock(namespace, model):
         while True:
             known = context.models.version_of_run(namespace, model, uid)
             if known is not None:
@@ -94,7 +97,7 @@ async def register_run(context: Context, run: Raw, model: str, full: Callable[[]
             taken.add(number)
 
 
-def _body(context: Context, run: Raw, model: str, number: int) -> Raw:
+def _body(context: RegisterRunParts, run: Raw, model: str, number: int) -> Raw:
     body = registration.version_body(run, model, number)
     uri = _uri_of(run)
     if re.fullmatch(ARTIFACT_URI, uri):
@@ -103,7 +106,7 @@ def _body(context: Context, run: Raw, model: str, number: int) -> Raw:
     return body
 
 
-async def _create(context: Context, body: Raw, run_uid: str) -> Raw | None:
+async def _create(context: RegisterRunParts, body: Raw, run_uid: str) -> Raw | None:
     """Create the version. If the name is taken, return the existing version if it is from this run, else None."""
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     created = await context.kube.create(MODEL_VERSIONS, namespace, body)
@@ -124,7 +127,7 @@ def _uri_of(run: Raw) -> str:
 # Copying the bytes of a version
 
 
-async def register(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
+async def register(context: VersionParts, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
     """Copy and verify the bytes of a version, and return its status. A mismatch refuses the version permanently.
 
     Raises StoreError if the store is unavailable, Waiting while a smaller number is free.
@@ -152,7 +155,7 @@ async def register(context: Context, body: Raw, status: ModelVersionStatus) -> M
     return new.model_copy(update={"run_owner": origin.run_owner[:512] or None})
 
 
-async def run_owner(context: Context, body: Raw) -> str:
+async def run_owner(context: VersionParts, body: Raw) -> str:
     """Return the owner of the run that a version comes from; "" if the run cannot be found."""
     spec = ModelVersionSpec.model_validate(body["spec"])
     try:
@@ -166,7 +169,7 @@ def _owner_of(run: Raw | None) -> str:
     return str(((run or {}).get("spec") or {}).get("owner") or "")
 
 
-async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
+async def _claim(context: VersionParts, body: Raw, spec: ModelVersionSpec) -> None:
     """Claim the number permanently. Raises Refused if another version used it, Waiting if it is not the next one."""
     namespace = body["metadata"]["namespace"]
     highest = await context.store.run(numbers.last_number, context.store.blocking, namespace, spec.model)
@@ -185,7 +188,7 @@ async def _claim(context: Context, body: Raw, spec: ModelVersionSpec) -> None:
         )
 
 
-async def _origin(context: Context, body: Raw, spec: ModelVersionSpec) -> Origin:
+async def _origin(context: VersionParts, body: Raw, spec: ModelVersionSpec) -> Origin:
     """Return where the bytes are, and whether the named run produced them. Raises Refused."""
     run = await _named_run(context, body, spec)
     identity = None
@@ -211,7 +214,7 @@ async def _origin(context: Context, body: Raw, spec: ModelVersionSpec) -> Origin
     return Origin(_uri_of(run), identity, provenance, recorded, recipe.condition_of(run), _owner_of(run))
 
 
-async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
+async def _named_run(context: VersionParts, body: Raw, spec: ModelVersionSpec) -> Raw | None:
     if spec.run is None:
         return None
     namespace, _ = place(body)
@@ -225,7 +228,7 @@ async def _named_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw
     return run
 
 
-async def _check_record(context: Context, body: Raw, named: RunReference) -> None:
+async def _check_record(context: VersionParts, body: Raw, named: RunReference) -> None:
     """Raise Refused if the record of a deleted run belongs to an earlier namespace of the same name."""
     try:
         prefix = layout.run_prefix(place(body)[0], named.experiment, named.name, named.uid)
@@ -234,7 +237,7 @@ async def _check_record(context: Context, body: Raw, named: RunReference) -> Non
     await _check_tenancy(context, body, f"s3://{context.settings.store.bucket}/{prefix}/")
 
 
-async def _archived_run(context: Context, namespace: str, named: RunReference) -> Raw | None:
+async def _archived_run(context: VersionParts, namespace: str, named: RunReference) -> Raw | None:
     """Return an archived run from its record; None if it was not archived."""
     try:
         return await context.store.run(
@@ -244,7 +247,7 @@ async def _archived_run(context: Context, namespace: str, named: RunReference) -
         return None
 
 
-async def _recorded_run(context: Context, body: Raw, spec: ModelVersionSpec) -> Raw | None:
+async def _recorded_run(context: VersionParts, body: Raw, spec: ModelVersionSpec) -> Raw | None:
     """Return a deleted, unarchived run in its final state; None if it has no record or contradicts the version."""
     named, (namespace, _) = spec.run, place(body)
     if named is None:
@@ -286,13 +289,13 @@ def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
     return found
 
 
-def _is_foreign(context: Context, namespace: str, spec: ModelVersionSpec) -> bool:
+def _is_foreign(context: VersionParts, namespace: str, spec: ModelVersionSpec) -> bool:
     """Whether a version's bytes are at a URI that this namespace may only read if the platform team allows it."""
     uri = spec.artifact.uri
     return uri is not None and not registration.entitled(uri, namespace, context.settings.store.bucket, "")
 
 
-async def _check_entitled(context: Context, body: Raw, uri: str) -> None:
+async def _check_entitled(context: VersionParts, body: Raw, uri: str) -> None:
     """Raise Refused if the namespace may not use the URI.
 
     The admission policies check this too when a version is created, but they may not have been in force.
@@ -305,13 +308,13 @@ async def _check_entitled(context: Context, body: Raw, uri: str) -> None:
     await _check_tenancy(context, body, uri)
 
 
-async def _check_tenancy(context: Context, body: Raw, uri: str) -> None:
+async def _check_tenancy(context: VersionParts, body: Raw, uri: str) -> None:
     """Raise Refused if the URI belongs to an earlier namespace of the same name."""
     if why := await tenancy.refusal(context, place(body)[0], [uri]):
         raise Refused(names.NOT_ENTITLED, why)
 
 
-async def _copy(context: Context, body: Raw, spec: ModelVersionSpec, origin: Origin) -> RegisteredModel:
+async def _copy(context: VersionParts, body: Raw, spec: ModelVersionSpec, origin: Origin) -> RegisteredModel:
     namespace, _ = place(body)
     prefix = layout.model_prefix(namespace, spec.model, spec.version)
     await _check_tenancy(context, body, f"s3://{context.settings.store.bucket}/{prefix}/")

@@ -11,14 +11,14 @@ from dataclasses import replace
 from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import ACCESS_REVIEWS
-from assay.kube.aio import Kube
+from assay.controllers.runtime.parts import ObjectApi
 from assay.planning.promotion.policies import AliasView, Approval, VersionView
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 _EVERYBODY = "system:authenticated"
 
 
-async def judged(kube: Kube, namespace: str, alias: AliasView, view: VersionView) -> VersionView:
+async def judged(kube: ObjectApi, namespace: str, alias: AliasView, view: VersionView) -> VersionView:
     """Return the view with the approvals marked whose approvers have lost the right. Raises ApiError."""
     approvals = []
     for approval in view.approvals:
@@ -28,7 +28,7 @@ async def judged(kube: Kube, namespace: str, alias: AliasView, view: VersionView
     return replace(view, approvals=tuple(approvals))
 
 
-async def _may_approve(kube: Kube, namespace: str, alias: AliasView, approval: Approval) -> bool:
+async def _may_approve(kube: ObjectApi, namespace: str, alias: AliasView, approval: Approval) -> bool:
     for name in (alias.alias, f"{alias.model}.{alias.alias}"):
         review = await kube.create(ACCESS_REVIEWS, namespace, _review(namespace, name, approval))
         if ((review or {}).get("status") or {}).get("allowed") is True:

@@ -2,12 +2,12 @@
 
 from assay.api import names
 from assay.api.resources import NAMESPACES, PROMOTION_POLICIES
-from assay.kube.aio import Kube
+from assay.controllers.runtime.parts import ObjectApi
 from assay.planning.promotion import views
 from assay.planning.promotion.rules import Rules
 
 
-async def read(kube: Kube, namespace: str) -> Rules:
+async def read(kube: ObjectApi, namespace: str) -> Rules:
     """Return the rules of a namespace. Raises ApiError."""
     policies = [views.policy_of(body) async for body in kube.list(PROMOTION_POLICIES, namespace)]
     found = await kube.get(NAMESPACES, "", namespace) or {"metadata": {}}

@@ -5,7 +5,8 @@ from typing import Any
 from assay.api import names
 from assay.api.modelversion import ModelVersionStatus, SignatureStatus
 from assay.api.objects import Raw
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import SigningParts
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import place
 from assay.planning.conditions import flag
@@ -26,15 +27,15 @@ _REASONS: dict[type[Exception], str] = {
 }
 
 
-async def attend(context: Context, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
+async def attend(context: SigningParts, body: Raw, status: ModelVersionStatus) -> ModelVersionStatus:
     """Return the status of a version with an up-to-date condition Signed. Signs a version that has no signature.
 
     Never raises: an unsigned version is still a version. When the store is unreachable, the version is requeued.
     """
     uid = body["metadata"]["uid"]
-    if status.registered is None or (uid not in context.unverified and _is_settled(context, status)):
+    if status.registered is None or (uid not in context.registry.unverified and _is_settled(context, status)):
         return status
-    context.unverified.discard(uid)
+    context.registry.unverified.discard(uid)
     try:
         signed = await _ask(context, stored.sign_version, body)
     except StoreError as error:
@@ -47,7 +48,7 @@ async def attend(context: Context, body: Raw, status: ModelVersionStatus) -> Mod
     return _signed(body, status, flag(True, names.VERIFIED, text), SignatureStatus(uri=signed.uri, key_id=signed.key))
 
 
-def _is_settled(context: Context, status: ModelVersionStatus) -> bool:
+def _is_settled(context: SigningParts, status: ModelVersionStatus) -> bool:
     """Whether the condition Signed is still valid: its key is still known, or there is still no signing key."""
     try:
         keyring = context.keys.current()
@@ -67,7 +68,7 @@ def _signed(
     return versions.signed(status, found, signature, generation=body["metadata"]["generation"], now=now())
 
 
-async def why_unsigned(context: Context, body: Raw) -> str:
+async def why_unsigned(context: SigningParts, body: Raw) -> str:
     """Verify the signature over a version. Return "" if it is valid, else a message.
 
     Raises StoreError when the store cannot be read.
@@ -80,12 +81,12 @@ async def why_unsigned(context: Context, body: Raw) -> str:
     conditions = (body.get("status") or {}).get("conditions") or []
     if any(each["type"] == names.SIGNED and each["status"] == "True" for each in conditions) != (not why):
         # The version's condition Signed is outdated.
-        context.unverified.add(body["metadata"]["uid"])
+        context.registry.unverified.add(body["metadata"]["uid"])
         context.queue.add(Key(names.MODEL_VERSION, *place(body)))
     return why
 
 
-async def _ask(context: Context, function: Any, body: Raw) -> Signed:
+async def _ask(context: SigningParts, function: Any, body: Raw) -> Signed:
     spec, (namespace, _) = body["spec"], place(body)
     keyring: Keyring = context.keys.current()
     version = ModelKey(namespace, spec["model"], spec["version"])

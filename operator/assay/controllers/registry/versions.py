@@ -11,8 +11,9 @@ from assay.api.resources import MODEL_VERSIONS
 from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering, signatures
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context, now
-from assay.controllers.runtime.model_cache import key_of
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.model_cache import ModelCache, key_of
+from assay.controllers.runtime.parts import ApprovalParts, KnownModelParts, ServedVersionParts, VersionParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials
@@ -30,7 +31,7 @@ _NUMBER_AGAIN = 2.0
 UNKNOWN = "(unknown)"
 
 
-async def reconcile(context: Context, key: Key) -> None:
+async def reconcile(context: VersionParts, key: Key) -> None:
     """Reconcile one ModelVersion."""
     body = context.models.get(key)
     if body is None or body["metadata"].get("deletionTimestamp"):
@@ -54,7 +55,7 @@ def status_of(body: Raw) -> ModelVersionStatus:
 # Bytes
 
 
-async def _settle(context: Context, body: Raw) -> Raw:
+async def _settle(context: VersionParts, body: Raw) -> Raw:
     """Register the bytes, or refuse them permanently."""
     status, generation = status_of(body), body["metadata"]["generation"]
     if not status.conditions:
@@ -77,7 +78,7 @@ async def _settle(context: Context, body: Raw) -> Raw:
     return await _write(context, body, _summary(context, body, new, archived=False))
 
 
-async def _know_run_owner(context: Context, body: Raw) -> Raw:
+async def _know_run_owner(context: VersionParts, body: Raw) -> Raw:
     """Add the owner of the run to the status of a version that was registered before this field existed."""
     status = status_of(body)
     verified = any(each.type == names.PROVENANCE_VERIFIED and each.status == "True" for each in status.conditions)
@@ -90,12 +91,12 @@ async def _know_run_owner(context: Context, body: Raw) -> Raw:
 # Approvals
 
 
-async def take_in_approvals(context: Context, body: Raw) -> Raw:
+async def take_in_approvals(context: ApprovalParts, body: Raw) -> Raw:
     """Record given and revoked approvals in the audit trail and in the status; return the updated version."""
     if not _new_approvals(body):
         return body
     # A version and its alias may be reconciled concurrently. The lock ensures that each approval is recorded once.
-    async with context.lock(body["metadata"]["namespace"], body["spec"]["model"]):
+    async with context.registry.lock(body["metadata"]["namespace"], body["spec"]["model"]):
         body = context.models.get(key_of(body)) or body
         change = _new_approvals(body)
         if change is None:
@@ -116,25 +117,25 @@ def _new_approvals(body: Raw) -> approvals.Change | None:
 # Status and labels
 
 
-def held_by(context: Context, body: Raw) -> list[HeldStatus]:
+def held_by(models: ModelCache, body: Raw) -> list[HeldStatus]:
     """Return the periods in which an alias pointed to these bytes, as currently known."""
     namespace, _ = place(body)
     spec = body["spec"]
     histories = []
-    for alias in context.models.aliases_of(namespace, spec["model"]):
+    for alias in models.aliases_of(namespace, spec["model"]):
         status = ModelAliasStatus.model_validate(alias.get("status") or {})
         histories.append(History(alias["spec"]["alias"], status.history))
-    histories += context.models.histories_of(namespace, spec["model"])
+    histories += models.histories_of(namespace, spec["model"])
     return pointers.held(status_of(body).held, spec["version"], spec["artifact"]["digest"], histories, now())
 
 
-async def _account_for(context: Context, body: Raw) -> None:
+async def _account_for(context: VersionParts, body: Raw) -> None:
     """Record in the audit trail that the version was archived, or that an alias that pointed to it was deleted."""
     status, namespace = status_of(body), body["metadata"]["namespace"]
     archived = is_archived(body)
     if archived != (status.phase == "Archived"):
         await context.audit.record(audit_events.version_archived(body, archived))
-    for alias in set(status.aliases) - set(pointers.holding(held_by(context, body))):
+    for alias in set(status.aliases) - set(pointers.holding(held_by(context.models, body))):
         if (namespace, f"{body['spec']['model']}.{alias}") not in context.models.aliases:
             await context.audit.record(_released(body, alias))
 
@@ -161,17 +162,17 @@ def is_archived(body: Raw) -> bool:
     return names.LABEL_ARCHIVED in (body["metadata"].get("labels") or {})
 
 
-def _summary(context: Context, body: Raw, status: ModelVersionStatus, *, archived: bool) -> ModelVersionStatus:
+def _summary(context: VersionParts, body: Raw, status: ModelVersionStatus, *, archived: bool) -> ModelVersionStatus:
     return versions.summarise(
         status,
-        held_by(context, body),
+        held_by(context.models, body),
         archived=archived,
         generation=body["metadata"]["generation"],
         now=now(),
     )
 
 
-async def _summarise(context: Context, body: Raw) -> None:
+async def _summarise(context: VersionParts, body: Raw) -> None:
     before = status_of(body)
     body = await _write(context, body, _summary(context, body, before, archived=is_archived(body)))
     await _release(context, body)
@@ -180,12 +181,12 @@ async def _summarise(context: Context, body: Raw) -> None:
             context.queue.add(key_of(alias))
 
 
-async def _release(context: Context, body: Raw) -> None:
+async def _release(context: VersionParts, body: Raw) -> None:
     """Correct the labels: ``bound`` while an alias points to the version, ``target`` while one can roll back to it."""
     namespace, name = place(body)
     if not _wrong_labels(context, body):
         return
-    async with context.lock(namespace, body["spec"]["model"]):
+    async with context.registry.lock(namespace, body["spec"]["model"]):
         labels = _wrong_labels(context, body)
         if not labels:
             return
@@ -202,14 +203,14 @@ async def _release(context: Context, body: Raw) -> None:
             context.ingest(written)
 
 
-def _wrong_labels(context: Context, body: Raw) -> dict[str, str | None]:
+def _wrong_labels(context: VersionParts, body: Raw) -> dict[str, str | None]:
     """Return the changes that correct the version's labels; {} if they are correct.
 
     This never adds the label ``bound``. Only ``aliases`` does, before the binding is visible anywhere else.
     """
     there = body["metadata"].get("labels") or {}
-    bound = bool(pointers.holding(held_by(context, body))) or _is_served(context, body)
-    target = bound or _is_target(context, body)
+    bound = bool(pointers.holding(held_by(context.models, body))) or _is_served(context.models, body)
+    target = bound or _is_target(context.models, body)
     wrong: dict[str, str | None] = {}
     if names.LABEL_BOUND in there and not bound:
         wrong[names.LABEL_BOUND] = None
@@ -218,12 +219,12 @@ def _wrong_labels(context: Context, body: Raw) -> dict[str, str | None]:
     return wrong
 
 
-def _is_target(context: Context, body: Raw) -> bool:
+def _is_target(models: ModelCache, body: Raw) -> bool:
     """Whether an existing alias has these bytes in its history, so that it can roll back to them."""
     namespace, spec = body["metadata"]["namespace"], body["spec"]
     return any(
         binding.version == spec["version"] and binding.digest in (None, spec["artifact"]["digest"])
-        for alias in context.models.aliases_of(namespace, spec["model"])
+        for alias in models.aliases_of(namespace, spec["model"])
         for binding in ModelAliasStatus.model_validate(alias.get("status") or {}).history
     )
 
@@ -231,7 +232,7 @@ def _is_target(context: Context, body: Raw) -> bool:
 # Credentials
 
 
-async def ensure_credentials(context: Context, body: Raw) -> str:
+async def ensure_credentials(context: ServedVersionParts, body: Raw) -> str:
     """Create or refresh the Secret that pods use to download the version; return its name."""
     status = status_of(body)
     fresh = status.credentials
@@ -247,25 +248,25 @@ def prefix_of(body: Raw) -> str:
     return layout.model_prefix(namespace, body["spec"]["model"], body["spec"]["version"])
 
 
-async def _credentials(context: Context, body: Raw) -> Raw:
+async def _credentials(context: VersionParts, body: Raw) -> Raw:
     """Refresh the credentials of a served version, and revoke those of any other version."""
     status = status_of(body)
     if status.credentials is None:
         return body
-    if _is_served(context, body):
+    if _is_served(context.models, body):
         await ensure_credentials(context, body)
         return context.models.get(key_of(body)) or body
-    await credentials.revoke_for_model(context, body)
+    await credentials.revoke_for_model(context.kube, body)
     return await _write(context, body, status.model_copy(update={"credentials": None}))
 
 
-def _is_served(context: Context, body: Raw) -> bool:
+def _is_served(models: ModelCache, body: Raw) -> bool:
     """Whether pods may need the version's bytes, even if the alias that they follow was deleted."""
     spec = body["spec"]
-    return context.models.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
+    return models.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
 
 
-async def forget(context: Context, key: Key) -> None:
+async def forget(context: VersionParts, key: Key) -> None:
     """Record the deletion of a version. Its bytes stay in the store."""
     body = context.models.deleted.get(key.uid)
     if body is not None:
@@ -273,7 +274,7 @@ async def forget(context: Context, key: Key) -> None:
         context.models.deleted.pop(key.uid, None)
 
 
-async def _write(context: Context, body: Raw, new: ModelVersionStatus) -> Raw:
+async def _write(context: KnownModelParts, body: Raw, new: ModelVersionStatus) -> Raw:
     """Write the status if it changed, and return the updated version."""
     written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.ingest)
     if written is None:

@@ -12,7 +12,7 @@ from assay.api.modelalias import ModelAliasStatus
 from assay.api.objects import Raw
 from assay.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from assay.controllers.registry import versions
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.model_cache import (
     DEPLOYMENT,
     STATEFUL_SET,
@@ -21,6 +21,7 @@ from assay.controllers.runtime.model_cache import (
     carries,
     version_place,
 )
+from assay.controllers.runtime.parts import ObjectApi, WorkloadParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
@@ -36,7 +37,7 @@ _TRY_AGAIN = 30.0
 _PATIENCE = 600
 
 
-async def reconcile(context: Context, key: Key) -> None:
+async def reconcile(context: WorkloadParts, key: Key) -> None:
     """Reconcile one workload."""
     body = context.models.get(key)
     if body is None or body["metadata"].get("deletionTimestamp"):
@@ -53,7 +54,7 @@ async def reconcile(context: Context, key: Key) -> None:
         raise Requeue(_TRY_AGAIN, str(error)) from None
 
 
-async def _clean(context: Context, key: Key, body: Raw) -> None:
+async def _clean(context: WorkloadParts, key: Key, body: Raw) -> None:
     """Remove our fields from a workload that no longer follows an alias."""
     if carries(body) is not None:
         body = await _apply(context, key, body, None)
@@ -63,19 +64,19 @@ async def _clean(context: Context, key: Key, body: Raw) -> None:
     _say(context, key, None, body)
 
 
-async def _serve(context: Context, key: Key, body: Raw, asked: tuple[str, str]) -> None:
+async def _serve(context: WorkloadParts, key: Key, body: Raw, asked: tuple[str, str]) -> None:
     served = await _wanted(context, key, body, asked)
     if served is None:
         return
     body = await _apply(context, key, body, served)
     began = _began(context, key, body, served)
-    found = rollout.judge(body, await _pods(context, body), now(), began, _patience(body))
+    found = rollout.judge(body, await _pods(context.kube, body), now(), began, _patience(body))
     _say(context, key, found, body)
     if found.state == "progressing":
         raise Requeue(_LOOK_AGAIN, "the rollout goes on")
 
 
-async def _wanted(context: Context, key: Key, body: Raw, asked: tuple[str, str]) -> Served | None:
+async def _wanted(context: WorkloadParts, key: Key, body: Raw, asked: tuple[str, str]) -> Served | None:
     """Return the version to serve. If there is none, report why and return None."""
     model, alias = asked
     found = context.models.aliases.get(alias_place(key.namespace, model, alias))
@@ -102,7 +103,7 @@ async def _wanted(context: Context, key: Key, body: Raw, asked: tuple[str, str])
     )
 
 
-async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -> Raw:
+async def _apply(context: WorkloadParts, key: Key, body: Raw, served: Served | None) -> Raw:
     """Apply the version to serve unless it is already set; return the updated workload."""
     wanted = injection.applied(body, served, context.settings.serving)
     if injection.up_to_date(body, wanted):
@@ -118,14 +119,14 @@ async def _apply(context: Context, key: Key, body: Raw, served: Served | None) -
         raise
     context.ingest(written)
     if served is not None:
-        context.began[key] = (served.version, now())
+        context.registry.began[key] = (served.version, now())
         context.events.post(
             written, names.SERVING, f"{served.model}.v{served.version}, which {served.alias} points to, is rolled out"
         )
     return written
 
 
-async def _see_again(context: Context, key: Key, body: Raw) -> None:
+async def _see_again(context: WorkloadParts, key: Key, body: Raw) -> None:
     """Raise Requeue if the workload changed since it was read: the refused patch was based on the old one."""
     fresh = await context.kube.get(RESOURCES[key.kind], key.namespace, key.name)
     if fresh is None or fresh["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
@@ -134,13 +135,13 @@ async def _see_again(context: Context, key: Key, body: Raw) -> None:
         raise Requeue(1.0, "the workload changed meanwhile")
 
 
-async def _pods(context: Context, body: Raw) -> list[Raw]:
+async def _pods(kube: ObjectApi, body: Raw) -> list[Raw]:
     """Return the pods that the workload controls."""
     namespace, selector = body["metadata"]["namespace"], _selector(body)
     sets: list[Raw] = []
     if body["kind"] == DEPLOYMENT:
-        sets = [each async for each in context.kube.list(REPLICA_SETS, namespace, selector)]
-    return members.pods_of(body, sets, [pod async for pod in context.kube.list(PODS, namespace, selector)])
+        sets = [each async for each in kube.list(REPLICA_SETS, namespace, selector)]
+    return members.pods_of(body, sets, [pod async for pod in kube.list(PODS, namespace, selector)])
 
 
 def _selector(body: Raw) -> str:
@@ -160,9 +161,9 @@ def _selector(body: Raw) -> str:
     return ",".join(parts)
 
 
-def _began(context: Context, key: Key, body: Raw, served: Served) -> datetime | None:
+def _began(context: WorkloadParts, key: Key, body: Raw, served: Served) -> datetime | None:
     """Return when the version was set in the workload. After a restart: the earliest possible time."""
-    known = context.began.get(key)
+    known = context.registry.began.get(key)
     if known is not None and known[0] == served.version:
         return known[1]
     alias = context.models.aliases.get(alias_place(key.namespace, served.model, served.alias))
@@ -176,24 +177,24 @@ def _patience(body: Raw) -> timedelta:
 
 
 def _tell(
-    context: Context, key: Key, body: Raw, message: str, state: Literal["progressing", "blocked"] = "blocked"
+    context: WorkloadParts, key: Key, body: Raw, message: str, state: Literal["progressing", "blocked"] = "blocked"
 ) -> None:
     """Report why the workload cannot serve. This does not roll back the alias: the version is not the cause."""
     marks = carries(body)
     found = Rollout(marks[1] if marks else None, state, message, False)
-    if context.rollouts.get(key) != found:
+    if context.registry.rollouts.get(key) != found:
         context.events.post(body, names.CANNOT_SERVE, message, warning=True)
     _say(context, key, found, body)
 
 
-def _say(context: Context, key: Key, found: Rollout | None, body: Raw | None) -> None:
+def _say(context: WorkloadParts, key: Key, found: Rollout | None, body: Raw | None) -> None:
     """Cache the state of the rollout, and enqueue the alias if it changed."""
-    before = context.rollouts.get(key)
+    before = context.registry.rollouts.get(key)
     if found is None:
-        context.rollouts.pop(key, None)
-        context.began.pop(key, None)
+        context.registry.rollouts.pop(key, None)
+        context.registry.began.pop(key, None)
     else:
-        context.rollouts[key] = found
+        context.registry.rollouts[key] = found
     if found == before or body is None:
         return
     asked = asks_for(body)

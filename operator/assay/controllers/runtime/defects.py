@@ -12,7 +12,8 @@ from assay.api.common import Condition
 from assay.api.objects import Raw
 from assay.api.resources import EXPERIMENTS, MODEL_ALIASES, MODEL_VERSIONS, PROMOTION_POLICIES, RUNS, Resource
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import DefectParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from assay.planning.conditions import merge_conditions
@@ -56,7 +57,7 @@ def stalled(body: Raw, error: BaseException, at: datetime) -> Raw:
     return {**status, "phase": status.get("phase") or "Pending", "message": message, "conditions": conditions}
 
 
-async def report(context: Context, key: Key, error: BaseException) -> None:
+async def report(context: DefectParts, key: Key, error: BaseException) -> None:
     """Write to an object's status why it cannot be reconciled. Never raises: the original error is what matters."""
     resource = _RESOURCES.get(key.kind)
     body = _known(context, key)
@@ -74,7 +75,7 @@ async def report(context: Context, key: Key, error: BaseException) -> None:
             context.ingest({**written, "kind": key.kind})
 
 
-def _known(context: Context, key: Key) -> Raw | None:
+def _known(context: DefectParts, key: Key) -> Raw | None:
     place = key.namespace, key.name
     if key.kind == names.RUN:
         return context.tracking.active_runs.get(place)

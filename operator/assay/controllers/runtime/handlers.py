@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from assay.api import names
 from assay.api.objects import Raw
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.model_cache import WORKLOADS, alias_place, asks_for, carries, key_of, version_place
+from assay.controllers.runtime.parts import WakeParts
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import place, run_key
 
@@ -17,7 +18,7 @@ _TELLING = (names.ANNOTATION_OPEN,)
 class EventHandlers:
     """Turns objects from watches and listings into keys of the work queue."""
 
-    def __init__(self, context: Context, read_logs: Callable[[Raw], None] = lambda _: None) -> None:
+    def __init__(self, context: WakeParts, read_logs: Callable[[Raw], None] = lambda _: None) -> None:
         self._context = context
         self._read_logs = read_logs
         self._add = context.queue.add

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from assay.api.objects import Raw
 from assay.api.resources import Resource
+from assay.controllers.runtime.parts import ObjectApi
 from assay.controllers.runtime.queue import Requeue
-from assay.kube.aio import Kube
 from assay.kube.errors import ApiError
 
 
@@ -23,7 +23,9 @@ def difference(old: Raw, new: Raw) -> Raw:
     return patch
 
 
-async def write(kube: Kube, resource: Resource, body: Raw, status: Raw, upsert: Callable[[Raw], object]) -> Raw | None:
+async def write(
+    kube: ObjectApi, resource: Resource, body: Raw, status: Raw, upsert: Callable[[Raw], object]
+) -> Raw | None:
     """Write the status of an object if it differs. Return the current object; None when it no longer exists.
 
     The patch contains the resourceVersion that was read, so it never overwrites a concurrent change. On a conflict,

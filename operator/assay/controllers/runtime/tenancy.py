@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import NAMESPACES
-from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.parts import TenancyParts
 from assay.planning.conditions import parse_time
 from assay.planning.models import registration
 from assay.store import locations, tenancy
 from assay.store.tenancy import TooManyRecords
 
 
-async def refusal(context: Context, namespace: str, uris: Iterable[str]) -> str:
+async def refusal(context: TenancyParts, namespace: str, uris: Iterable[str]) -> str:
     """Return why a namespace may not have one of these URIs; "" if it may have all. Raises ApiError and StoreError.
 
     URIs that do not contain the namespace's name are checked elsewhere. Prefixes that the platform team has listed in

@@ -12,7 +12,7 @@ from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import SECRETS
 from assay.api.run_status import CredentialsStatus
-from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.parts import CredentialParts, ObjectApi
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import datasets
@@ -28,18 +28,18 @@ def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) ->
     return known.expires is not None and known.expires - at < lifetime / 2
 
 
-async def issue(context: Context, run: Raw) -> CredentialsStatus:
+async def issue(context: CredentialParts, run: Raw) -> CredentialsStatus:
     """Issue credentials for a run's own prefix and its data sets, and write them to its Secret."""
     more = await datasets.secret_data(context, run)
     issued = await context.store.run(issue_run_credentials, context.settings.store, layout.prefix_of(run))
-    return await _write(context, run, secret_name(run), run_labels(run), issued, more)
+    return await _write(context.kube, run, secret_name(run), run_labels(run), issued, more)
 
 
-async def issue_for_model(context: Context, version: Raw, prefix: str) -> CredentialsStatus:
+async def issue_for_model(context: CredentialParts, version: Raw, prefix: str) -> CredentialsStatus:
     """Issue credentials that can read a version's files, and write them to its Secret."""
     issued = await context.store.run(issue_model_credentials, context.settings.store, prefix)
     labels = {names.LABEL_MODEL: version["spec"]["model"]}
-    return await _write(context, version, model_secret_name(version), labels, issued)
+    return await _write(context.kube, version, model_secret_name(version), labels, issued)
 
 
 def model_secret_name(version: Raw) -> str:
@@ -48,7 +48,7 @@ def model_secret_name(version: Raw) -> str:
 
 
 async def _write(
-    context: Context,
+    kube: ObjectApi,
     owner: Raw,
     name: str,
     labels: dict[str, str],
@@ -66,23 +66,23 @@ async def _write(
         "metadata": {"name": name, "namespace": namespace, **metadata},
         "data": data,
     }
-    if await context.kube.create(SECRETS, namespace, secret) is None:
+    if await kube.create(SECRETS, namespace, secret) is None:
         # Replace instead of patch: the response to a patch contains the whole Secret, whoever wrote it. Pods that mount
         # the Secret keep their copy until the kubelet syncs the new one.
-        await context.kube.delete(SECRETS, namespace, name)
-        if await context.kube.create(SECRETS, namespace, secret) is None:
+        await kube.delete(SECRETS, namespace, name)
+        if await kube.create(SECRETS, namespace, secret) is None:
             raise Requeue(1.0, f"the Secret {name} is still being deleted: something holds it by a finalizer")
     expires = issued.expires.replace(microsecond=0) if issued.expires else None
     return CredentialsStatus(secret=name, expires=expires)
 
 
-async def revoke(context: Context, run: Raw) -> None:
+async def revoke(kube: ObjectApi, run: Raw) -> None:
     """Delete a run's Secret. The credentials in it expire on their own."""
     namespace, _ = place(run)
-    await context.kube.delete(SECRETS, namespace, secret_name(run))
+    await kube.delete(SECRETS, namespace, secret_name(run))
 
 
-async def revoke_for_model(context: Context, version: Raw) -> None:
+async def revoke_for_model(kube: ObjectApi, version: Raw) -> None:
     """Delete a version's Secret: no pod needs it any more."""
     namespace, _ = place(version)
-    await context.kube.delete(SECRETS, namespace, model_secret_name(version))
+    await kube.delete(SECRETS, namespace, model_secret_name(version))

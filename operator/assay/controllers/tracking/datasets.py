@@ -4,7 +4,7 @@ from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import NAMESPACES
 from assay.controllers.runtime import tenancy
-from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.parts import TenancyParts
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking.refused import Refused
 from assay.planning.runs import datasets, entitlement
@@ -20,7 +20,7 @@ class NotEntitled(Refused):
     reason = names.NOT_ENTITLED
 
 
-async def check(context: Context, run: Raw) -> None:
+async def check(context: TenancyParts, run: Raw) -> None:
     """Raise NotEntitled or InvalidTemplate if the data sets of a run do not permit its launch."""
     if not datasets.unnamed(run):
         return
@@ -36,7 +36,7 @@ async def check(context: Context, run: Raw) -> None:
         raise InvalidTemplate(f"spec.datasets: {error}") from None
 
 
-async def secret_data(context: Context, run: Raw) -> dict[str, str]:
+async def secret_data(context: TenancyParts, run: Raw) -> dict[str, str]:
     """Return the credentials for data sets in the run's Secret, beside its own credentials; {} if it needs none.
 
     They cover only what the namespace may read now.
@@ -53,7 +53,7 @@ def _places(uris: dict[str, str]) -> dict[str, Location]:
     return {name: locations.parse(uri) for name, uri in uris.items()}
 
 
-async def _allowed(context: Context, run: Raw) -> str:
+async def _allowed(context: TenancyParts, run: Raw) -> str:
     """Return the allowed prefixes, read from the API server each time because the permission can be withdrawn."""
     namespace, _ = place(run)
     if not entitlement.refusal(run, context.settings.store.bucket, ""):

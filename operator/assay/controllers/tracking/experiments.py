@@ -1,5 +1,9 @@
 """Experiment controller: launch the planned runs and keep the status up to date."""
 
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
 from assay.api import names
 from assay.api.experiment import ExperimentSpec, ExperimentStatus
 from assay.api.objects import Raw
@@ -7,14 +11,15 @@ from assay.api.resources import EXPERIMENTS, RUNS
 from assay.controllers import metrics
 from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import ExperimentParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from assay.planning.search import sweep
 from assay.planning.search.belonging import belongs, run_body
 
 
-async def reconcile(context: Context, key: Key) -> None:
+async def reconcile(context: ExperimentParts, key: Key) -> None:
     """Reconcile one Experiment."""
     body = context.tracking.experiments.get((key.namespace, key.name))
     if body is None or body["metadata"].get("deletionTimestamp"):
@@ -24,7 +29,7 @@ async def reconcile(context: Context, key: Key) -> None:
     plan = _plan(context, body, spec, old)
     while plan.launch:
         try:
-            await context.gather(_launch(context, body, spec, index) for index in plan.launch)
+            await _gather(_launch(context, body, spec, index) for index in plan.launch)
         except ApiError as error:
             # The launch is retried. Until it succeeds, the status shows why nothing happens.
             message = f"a run was refused: {error.message}"[:4000]
@@ -38,20 +43,20 @@ async def reconcile(context: Context, key: Key) -> None:
     await _write(context, body, old, await enrolment.of_experiment(context, body, spec, plan.status))
 
 
-async def _write(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
+async def _write(context: ExperimentParts, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
     written = await statuses.write(context.kube, EXPERIMENTS, body, new.to_dict(), context.tracking.upsert_experiment)
     if written is not None:
         context.tracking.upsert_experiment(written)
         _tell(context, body, old, new)
 
 
-def _plan(context: Context, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:
+def _plan(context: ExperimentParts, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:
     # Leave out the runs that are being removed: the status already counts them as archived.
     runs = context.tracking.runs_of(body["metadata"]["uid"], old.archived.removing if old.archived else ())
     return sweep.plan(spec, old, runs, generation=body["metadata"]["generation"], now=now())
 
 
-async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int) -> None:
+async def _launch(context: ExperimentParts, body: Raw, spec: ExperimentSpec, index: int) -> None:
     """Create one Run. Adopt an existing Run of that name if it belongs to this experiment."""
     wanted = run_body(body, spec, index)
     namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
@@ -76,7 +81,7 @@ async def _launch(context: Context, body: Raw, spec: ExperimentSpec, index: int)
     context.queue.add(Key(names.RUN, namespace, name))
 
 
-def _tell(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
+def _tell(context: ExperimentParts, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
     """Post events for the changes that matter to a reader of ``kubectl describe``."""
     if old.start_time is None and new.start_time is not None and new.runs:
         context.events.post(body, "Started", f"the search asks for {new.runs.total} runs")
@@ -85,3 +90,11 @@ def _tell(context: Context, body: Raw, old: ExperimentStatus, new: ExperimentSta
         context.events.post(body, "NewBest", f"{new.best.run}: {new.best.display} with {shown or 'no parameters'}")
     if new.phase != old.phase and new.phase in ("Succeeded", "Failed", "Suspended"):
         context.events.post(body, new.phase, new.message or new.progress or "", warning=new.phase == "Failed")
+
+
+async def _gather(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it, and then raise the first failure: one bad object must not stop its siblings."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

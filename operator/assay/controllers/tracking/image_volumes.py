@@ -10,7 +10,7 @@ from assay.api.objects import Raw
 from assay.api.resources import JOBS, RUNS
 from assay.api.run_status import EnvironmentStatus, RunStatus
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.parts import JobParts, ObjectApi
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.planning.runs import capture
@@ -20,20 +20,20 @@ from assay.planning.runs.phases import Verdict
 log = logging.getLogger(__name__)
 
 
-def unseen(context: Context, status: RunStatus) -> str:
+def unseen(context: JobParts, status: RunStatus) -> str:
     """Return why the pods of a run have no image mounted for the recorder; "" if they have one."""
     known = status.environment
-    return (known.message or "") if known and known.source == "recorder" else context.nodes.unseen
+    return (known.message or "") if known and known.source == "recorder" else context.pods.nodes.unseen
 
 
 async def relaunch(
-    context: Context, body: Raw, status: RunStatus, job: JobFacts | None, pods: list[PodFacts], verdict: Verdict
+    context: JobParts, body: Raw, status: RunStatus, job: JobFacts | None, pods: list[PodFacts], verdict: Verdict
 ) -> None:
     """Delete the Job if its pod cannot be created with an image. Raises Requeue; the next Job has no image."""
     if job is None or verdict.ended:
         return
-    if job.uid in context.nodes.abandoned:
-        await _delete(context, body, job.uid)
+    if job.uid in context.pods.nodes.abandoned:
+        await _delete(context.kube, body, job.uid)
     problem = capture.refused(pods, verdict.message)
     namespace, name = place(body)
     if not problem or not _shows_image(await context.kube.get(JOBS, namespace, name), job.uid):
@@ -46,13 +46,13 @@ async def relaunch(
     if written is not None:
         context.tracking.upsert_run(written)
     context.tracking.abandon_job(body)
-    context.nodes.abandon(job.uid, problem)
-    await _delete(context, body, job.uid)
+    context.pods.nodes.abandon(job.uid, problem)
+    await _delete(context.kube, body, job.uid)
 
 
-async def _delete(context: Context, body: Raw, uid: str) -> None:
+async def _delete(kube: ObjectApi, body: Raw, uid: str) -> None:
     """Delete a Job of a run and raise Requeue."""
-    await context.kube.delete(JOBS, *place(body), uid)
+    await kube.delete(JOBS, *place(body), uid)
     raise Requeue(0.5, "the Job is created again, without the image")
 
 

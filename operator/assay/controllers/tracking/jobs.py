@@ -8,7 +8,8 @@ from assay.api.objects import Raw
 from assay.api.resources import JOBS, NAMESPACES
 from assay.api.run_status import RunStatus
 from assay.controllers import metrics
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import JobParts, ObjectApi
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, datasets, image_volumes, records
@@ -34,13 +35,13 @@ class NameTaken(Refused):
     reason = names.NAME_TAKEN
 
 
-def is_held(context: Context, body: Raw) -> bool:
+def is_held(context: JobParts, body: Raw) -> bool:
     """Whether the experiment suspends its runs."""
     experiment = context.tracking.experiment_of(body)
     return bool(experiment and experiment["spec"].get("suspend"))
 
 
-async def ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts | None:
+async def ensure_job(context: JobParts, body: Raw, status: RunStatus) -> JobFacts | None:
     """Return the Run's Job, created or resumed if necessary; None while the run is held, or if the Job was deleted."""
     job, held = context.tracking.job(body), is_held(context, body)
     if job is None:
@@ -57,7 +58,7 @@ async def ensure_job(context: Context, body: Raw, status: RunStatus) -> JobFacts
     return job
 
 
-async def _find_job(context: Context, body: Raw) -> bool:
+async def _find_job(context: JobParts, body: Raw) -> bool:
     """Check with the API server whether the Job in the status is really gone. The cache may lag behind."""
     found = await context.kube.get(JOBS, *place(body))
     if found is None:
@@ -66,7 +67,7 @@ async def _find_job(context: Context, body: Raw) -> bool:
     return context.tracking.job(body) is not None
 
 
-async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
+async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
     namespace, _ = place(body)
     await _check_pod_security(context, body)
     wanted = build_job(
@@ -81,7 +82,7 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
         await ensure_credentials(context, body, status)
     created = await context.kube.create(JOBS, namespace, wanted)
     if created is None:
-        await _make_room(context, body)
+        await _make_room(context.kube, body)
         raise Requeue(0.5, "a Job of that name was just deleted")
     if not status.job_uid and (since := parse_time(body["metadata"].get("creationTimestamp"))):
         metrics.LAUNCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
@@ -89,7 +90,7 @@ async def _create_job(context: Context, body: Raw, status: RunStatus, *, held: b
     return job_facts(created)
 
 
-async def _make_room(context: Context, body: Raw) -> None:
+async def _make_room(kube: ObjectApi, body: Raw) -> None:
     """Delete a Job that has this run's name and claims to belong to it. Raise NameTaken if it belongs to another owner.
 
     The status does not show that the operator created this Job. Either the operator stopped before it could write the
@@ -97,7 +98,7 @@ async def _make_room(context: Context, body: Raw) -> None:
     trusted.
     """
     namespace, name = place(body)
-    found = await context.kube.get(JOBS, namespace, name)
+    found = await kube.get(JOBS, namespace, name)
     if found is None:
         return
     uid = body["metadata"]["uid"]
@@ -106,26 +107,26 @@ async def _make_room(context: Context, body: Raw) -> None:
             raise Requeue(1.0, "the Job of an earlier run of that name is being deleted")
         raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
     log.warning("run %s/%s: its Job was not noted in its status, and is created again", namespace, name)
-    await context.kube.delete(JOBS, namespace, name, found["metadata"]["uid"])
+    await kube.delete(JOBS, namespace, name, found["metadata"]["uid"])
 
 
-async def _check_pod_security(context: Context, body: Raw) -> None:
+async def _check_pod_security(context: JobParts, body: Raw) -> None:
     """Raise NotAllowed if the template violates pod security. The admission policy may not be installed."""
     level = context.settings.pod_security
-    accounts = [] if level == pod_security.OFF else await _allowed_accounts(context, body)
+    accounts = [] if level == pod_security.OFF else await _allowed_accounts(context.kube, body)
     if refused := pod_security.refusal(body, level, accounts):
         raise NotAllowed(refused)
 
 
-async def _allowed_accounts(context: Context, body: Raw) -> list[str]:
+async def _allowed_accounts(kube: ObjectApi, body: Raw) -> list[str]:
     """Read the allowed accounts from the API server, without a cache and only if the run names an account."""
     if pod_security.account_of(body) == "default":
         return []
-    found = await context.kube.get(NAMESPACES, "", place(body)[0]) or {}
+    found = await kube.get(NAMESPACES, "", place(body)[0]) or {}
     return pod_security.allowed_accounts(found.get("metadata", {}).get("annotations") or {})
 
 
-async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:
+async def _suspend(context: JobParts, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:
     """Suspend or resume a Job for the experiment. An annotation on the Job records who suspended it."""
     namespace, name = place(body)
     patch = {
@@ -142,7 +143,7 @@ async def _suspend(context: Context, body: Raw, job: JobFacts, *, suspend: bool)
     return job_facts(written)
 
 
-async def ensure_credentials(context: Context, body: Raw, status: RunStatus) -> None:
+async def ensure_credentials(context: JobParts, body: Raw, status: RunStatus) -> None:
     """Write the recipe and the Secret that the pods need, unless the Secret is fresh. Updates ``status``."""
     if not credentials.stale(status.credentials, context.settings.store.sts_duration, now()):
         return

@@ -7,7 +7,8 @@ from assay import __version__
 from assay.api import names
 from assay.api.objects import Raw
 from assay.api.run_status import RunStatus
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import RunParts
 from assay.planning.conditions import flag
 from assay.planning.runs import outcome, provenance
 from assay.planning.runs.provenance import Builder
@@ -17,7 +18,7 @@ from assay.store import layout
 from assay.store.errors import StoreError, StoreUnavailable
 
 
-async def attest(context: Context, run: Raw, status: RunStatus) -> RunStatus:
+async def attest(context: RunParts, run: Raw, status: RunStatus) -> RunStatus:
     """Return the final status of a Run, with the condition Signed if the run produced a model.
 
     Raises StoreUnavailable; the run then stays unfinished and is reconciled again.

@@ -5,7 +5,8 @@ import logging
 from assay.api import names
 from assay.api.objects import Raw
 from assay.api.resources import EVENTS
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import RunParts
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import place
 from assay.kube.errors import ApiError
@@ -17,7 +18,7 @@ from assay.planning.runs.phases import Verdict
 log = logging.getLogger(__name__)
 
 
-async def explain(context: Context, body: Raw, job: JobFacts | None, verdict: Verdict) -> Verdict:
+async def explain(context: RunParts, body: Raw, job: JobFacts | None, verdict: Verdict) -> Verdict:
     """Return the verdict on a Run. If the API server refuses its pods, the verdict quotes the server's message."""
     since = parse_time(job.start_time) if job else None
     if verdict.reason != names.WAITING_FOR_POD or job is None or job.active or since is None:

@@ -8,13 +8,13 @@ from assay.api.resources import RUNS
 from assay.api.run import RerunOf
 from assay.api.run_status import RunStatus
 from assay.controllers.runtime import tenancy
-from assay.controllers.runtime.context import Context
+from assay.controllers.runtime.parts import TenancyParts
 from assay.planning.runs import outcome, recipe, reproduction
 from assay.store import layout, recorded
 from assay.store.errors import NotFound, RecordError
 
 
-async def original_of(context: Context, body: Raw) -> Raw | None:
+async def original_of(context: TenancyParts, body: Raw) -> Raw | None:
     """Return the run that a rerun repeats: the live object, or its record after deletion; None if neither exists.
 
     Returns None if the run is not a rerun. Raises ApiError and StoreError if the API server or the store is

@@ -20,7 +20,8 @@ from assay.api.run import Objective
 from assay.api.run_status import RunStatus
 from assay.controllers import metrics
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import RetentionParts
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.tracking import records
 from assay.kube.errors import ApiError
@@ -66,7 +67,7 @@ class Expiry(NamedTuple):
 class Retainer:
     """Walks over ended runs and removes expired data. One per operator."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: RetentionParts) -> None:
         self._context = context
         #: UIDs of runs that a version names and that have no unfinished deletion.
         self._examined: set[str] = set()
@@ -326,7 +327,7 @@ def _folders(store: ObjectStore) -> tuple[str, ...]:
     return tuple(store.folders(f"{layout.EXPIRING}/"))
 
 
-def _write_record(context: Context, run: Raw, expires: datetime | None, reason: str) -> None:
+def _write_record(context: RetentionParts, run: Raw, expires: datetime | None, reason: str) -> None:
     """Verify a run's record, and add the final Run object and the expiry note to the store."""
     store, status = context.store.blocking, RunStatus.model_validate(run["status"])
     if status.record is None:

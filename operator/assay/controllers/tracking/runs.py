@@ -12,7 +12,8 @@ from assay.controllers import metrics
 from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
-from assay.controllers.runtime.context import Context, now
+from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.parts import RunParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, image_volumes, jobs, provenance, records, refusals, reruns
@@ -26,7 +27,7 @@ from assay.store.errors import StoreUnavailable
 from assay.store.records import Summary
 
 
-async def reconcile(context: Context, key: Key) -> None:
+async def reconcile(context: RunParts, key: Key) -> None:
     """Reconcile one Run."""
     body = context.tracking.active_runs.get((key.namespace, key.name))
     if body is None or body["metadata"].get("deletionTimestamp"):
@@ -57,7 +58,7 @@ async def reconcile(context: Context, key: Key) -> None:
 # Following
 
 
-async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts | None) -> None:
+async def _follow(context: RunParts, body: Raw, status: RunStatus, job: JobFacts | None) -> None:
     pods = context.tracking.pods(body)
     verdict = phases.judge(job, pods, held=jobs.is_held(context, body))
     if verdict.ended and job is not None:
@@ -72,12 +73,12 @@ async def _follow(context: Context, body: Raw, status: RunStatus, job: JobFacts 
     await _write(context, body, status, new)
 
 
-async def _observe(context: Context, body: Raw, status: RunStatus, pods: list[PodFacts]) -> RunStatus:
+async def _observe(context: RunParts, body: Raw, status: RunStatus, pods: list[PodFacts]) -> RunStatus:
     """Read the recorder's live summary if the observer has requested it."""
     uid = body["metadata"]["uid"]
-    if uid not in context.observe or not pods:
+    if uid not in context.pods.observe or not pods:
         return status
-    context.observe.discard(uid)
+    context.pods.observe.discard(uid)
     pod = pods[-1].name
     try:
         summary = await context.store.run(records.live_summary, context.store.blocking, body, pod)
@@ -95,7 +96,7 @@ def _with_summary(body: Raw, status: RunStatus, summary: Summary | None) -> RunS
 
 
 async def _close(
-    context: Context,
+    context: RunParts,
     body: Raw,
     status: RunStatus,
     verdict: phases.Verdict,
@@ -107,10 +108,10 @@ async def _close(
     last = pods[-1].name if pods else (status.attempts[-1].pod if status.attempts else "")
     wanted: records.Outcome = "Succeeded" if verdict.phase == "Succeeded" else "Failed"
     try:
-        if not context.logs.finished(body, pods):
+        if not context.pods.logs.finished(body, pods):
             return  # the log reader requeues the run
         original = await reruns.original_of(context, body)
-        await context.usage.finish(body)
+        await context.pods.usage.finish(body)
         ended = partial(_ended, context, body, status, verdict, job, pods, original, now())
         closed = await context.store.run(
             records.close_record,
@@ -121,7 +122,7 @@ async def _close(
             succeeded,
             last,
             ended,
-            context.logs.whole(body),
+            context.pods.logs.whole(body),
         )
     except StoreUnavailable as error:
         waiting = phases.Verdict("Running", names.RECORDING, "the Job is over, the store cannot be reached")
@@ -135,7 +136,7 @@ async def _close(
 
 
 def _ended(
-    context: Context,
+    context: RunParts,
     body: Raw,
     status: RunStatus,
     verdict: phases.Verdict,
@@ -153,7 +154,7 @@ def _ended(
     return reruns.concluded(body, ended, original, at)
 
 
-def _record(context: Context, body: Raw, closed: records.Closed) -> outcome.Record:
+def _record(context: RunParts, body: Raw, closed: records.Closed) -> outcome.Record:
     base = f"s3://{context.settings.store.bucket}/{layout.prefix_of(body)}"
     return outcome.Record(
         succeeded=closed.outcome == "Succeeded",
@@ -173,18 +174,18 @@ def _record(context: Context, body: Raw, closed: records.Closed) -> outcome.Reco
             for each in closed.datasets
         ),
         environment=closed.captured.environment,
-        usage=closed.captured.usage or UsageStatus(message=context.usage.why_not(body)),
+        usage=closed.captured.usage or UsageStatus(message=context.pods.usage.why_not(body)),
     )
 
 
-async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason: str, message: str) -> None:
+async def _end_unlaunched(context: RunParts, body: Raw, status: RunStatus, reason: str, message: str) -> None:
     """End a run that has no Job as Failed. If it had one, close the record with what the store contains."""
     verdict = phases.Verdict("Failed", reason, message[:2000], ended=True)
     pods = context.tracking.pods(body)
     original = await reruns.original_of(context, body)
     if status.job_uid:
         last = status.attempts[-1].pod if status.attempts else ""
-        await context.usage.finish(body)
+        await context.pods.usage.finish(body)
         ended = partial(_ended, context, body, status, verdict, None, pods, original, now())
         new = ended(
             await context.store.run(
@@ -196,7 +197,7 @@ async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason
                 [],
                 last,
                 ended,
-                context.logs.whole(body),
+                context.pods.logs.whole(body),
             )
         )
     else:
@@ -210,7 +211,7 @@ async def _end_unlaunched(context: Context, body: Raw, status: RunStatus, reason
 # After the end
 
 
-async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
+async def _clean_up(context: RunParts, body: Raw, status: RunStatus) -> None:
     """Revoke what a run needs only while it runs, and start the Job's time to live."""
     namespace, name = place(body)
     if status.phase == "Succeeded" and status.credentials is not None:
@@ -223,21 +224,21 @@ async def _clean_up(context: Context, body: Raw, status: RunStatus) -> None:
             JOBS, namespace, name, {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": ttl}}
         )
     if status.credentials is not None:
-        await credentials.revoke(context, body)
+        await credentials.revoke(context.kube, body)
         status.credentials = None
         written = await statuses.write(context.kube, RUNS, body, status.to_dict(), context.tracking.upsert_run)
         if written is not None:
             context.tracking.upsert_run(written)
 
 
-def _seconds_to_live(context: Context, body: Raw) -> Any:
+def _seconds_to_live(context: RunParts, body: Raw) -> Any:
     """Return the Job's time to live in seconds: from the retention, else from the template; None for no limit."""
     experiment = context.tracking.experiment_of(body)
     kept = retention.keep_of(body, experiment).jobs
     return body["spec"]["job"].get("ttlSecondsAfterFinished") if kept is None else retention.seconds(kept)
 
 
-async def close_deleted(context: Context, key: Key) -> None:
+async def close_deleted(context: RunParts, key: Key) -> None:
     """Close the record of a Run that was deleted before it ended, as Deleted, after its pods are gone."""
     body = context.tracking.deleted_runs.get(key.uid)
     if body is None:
@@ -251,10 +252,10 @@ async def close_deleted(context: Context, key: Key) -> None:
     pods = context.tracking.pods(body)
     if any(not pod.finished for pod in pods):
         raise Requeue(2.0, "the pods of a deleted run are still stopping")
-    if not context.logs.finished(body, pods):
+    if not context.pods.logs.finished(body, pods):
         raise Requeue(1.0, "the logs of a deleted run are still being read")
     verdict = phases.Verdict("Failed", "Deleted", "the Run was deleted before it ended", ended=True)
-    await context.usage.finish(body)
+    await context.pods.usage.finish(body)
     await context.store.run(
         records.close_record,
         context.store.blocking,
@@ -264,9 +265,9 @@ async def close_deleted(context: Context, key: Key) -> None:
         [],
         "",
         partial(_ended, context, body, status, verdict, None, pods, await reruns.original_of(context, body), now()),
-        context.logs.whole(body),
+        context.pods.logs.whole(body),
     )
-    context.logs.forget(body)
+    context.pods.logs.forget(body)
     await context.audit.record(audit_events.run_ended(body, status, "Deleted", operator=context.settings.user))
     context.tracking.close_run(key.uid)
 
@@ -274,7 +275,7 @@ async def close_deleted(context: Context, key: Key) -> None:
 # Writing
 
 
-async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
+async def _write(context: RunParts, body: Raw, old: RunStatus, new: RunStatus) -> None:
     if new.phase in TERMINAL and old.phase not in TERMINAL:
         await context.audit.record(audit_events.run_ended(body, new, operator=context.settings.user))
     written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.tracking.upsert_run)
@@ -284,20 +285,20 @@ async def _write(context: Context, body: Raw, old: RunStatus, new: RunStatus) ->
     context.tracking.upsert_run(written)
     _tell(context, body, old, new)
     if new.phase in TERMINAL:
-        context.logs.forget(body)
+        context.pods.logs.forget(body)
         metrics.RUNS_ENDED.labels(new.phase, new.reason or "").inc()
         metrics.RECORDED_BYTES.inc((new.record and new.record.bytes) or 0)
         context.queue.add(Key(names.RUN, *place(body)))
     _enqueue_experiment(context, body)
 
 
-def _enqueue_experiment(context: Context, body: Raw) -> None:
+def _enqueue_experiment(context: RunParts, body: Raw) -> None:
     experiment = context.tracking.experiment_of(body)
     if experiment is not None:
         context.queue.add(Key(names.EXPERIMENT, *place(experiment)), delay=context.debounce)
 
 
-def _tell(context: Context, body: Raw, old: RunStatus, new: RunStatus) -> None:
+def _tell(context: RunParts, body: Raw, old: RunStatus, new: RunStatus) -> None:
     """Post events for the changes that matter to a reader of ``kubectl describe``."""
     if (old.phase, old.reason) == (new.phase, new.reason):
         return
