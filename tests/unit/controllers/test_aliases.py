@@ -1,0 +1,181 @@
+from typing import Any
+
+import pytest
+
+from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
+from assay.controllers.registry import aliases
+from assay.controllers.runtime.queue import Key, Requeue
+from assay.planning.serving.rollout import Rollout
+from tests.registry import digest
+from tests.unit.controllers.fakes import Parts
+from tests.unit.controllers.registry_objects import alias, policy, version, workload
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+CHAMPION, WEB = Key("ModelAlias", "ml", "digits.champion"), Key("Deployment", "ml", "web")
+REGISTERED = {"phase": "Ready", "registered": "2026-03-01T12:00:00Z"}
+
+
+def world(*wanted: Raw, open_by_default: bool = True) -> Parts:
+    """Return the parts where two registered versions and the aliases exist."""
+    parts = Parts()
+    annotations = {"assay.dev/open-by-default": "true"} if open_by_default else {}
+    parts.kube.put(NAMESPACES, {"metadata": {"name": "ml", "annotations": annotations}})
+    parts.know(MODEL_VERSIONS, version(1, **REGISTERED), version(2, **REGISTERED))
+    parts.know(MODEL_ALIASES, *(_written(each) for each in wanted))
+    return parts
+
+
+def _written(body: Raw, **annotations: str) -> Raw:
+    return {**body, "metadata": {**body["metadata"], "generation": 1, "annotations": annotations}}
+
+
+def bound(number: int, wanted: int, **status: Any) -> Raw:
+    """Return the alias as it is bound to a version."""
+    history = [_binding(each) for each in range(1, number + 1)]
+    known = {"boundVersion": number, "boundDigest": digest(), "boundAt": "2026-03-01T12:00:00Z"}
+    return alias(wanted=wanted, **known, bindings=number, history=history, **status)
+
+
+def _binding(number: int) -> Raw:
+    return {"version": number, "digest": digest(), "from": "2026-03-01T12:00:00Z", "actor": "ann"}
+
+
+async def reconcile(parts: Parts) -> Raw:
+    """Reconcile the alias, and return its status."""
+    await aliases.reconcile(parts, CHAMPION)
+    return found(parts)
+
+
+def found(parts: Parts) -> Raw:
+    status: Raw = parts.kube.all(MODEL_ALIASES)[0].get("status") or {}
+    return status
+
+
+async def test_a_version_is_labelled_then_recorded_then_named_in_the_status() -> None:
+    parts = world(alias())
+    parts.models.upsert(workload())
+    status = await reconcile(parts)
+    assert status["boundVersion"] == 1
+    assert parts.journal == [
+        "patch modelversions digits.v1",
+        f"record {parts.audit.actions[0]}",
+        "patch status modelaliases digits.champion",
+    ]
+    assert {"assay.dev/bound", "assay.dev/target"} & parts.kube.all(MODEL_VERSIONS)[0]["metadata"]["labels"].keys()
+    assert WEB in parts.queue.added, "what follows the alias is served"
+    assert parts.events.reasons == ["Bound"]
+
+
+async def test_a_version_that_a_policy_refuses_is_held_and_the_requirement_is_in_the_status() -> None:
+    parts = world(alias())
+    rules = policy(aliases=["champion"], approvals={"required": 1})
+    parts.kube.put(PROMOTION_POLICIES, rules)
+    status = await reconcile(parts)
+    assert "boundVersion" not in status
+    assert any("approval" in each["message"] for each in status["requirements"] if not each["met"]), status
+    assert parts.events.reasons == ["Held"]
+    assert not any("modelversions" in line for line in parts.journal), "a version that is held gets no label"
+
+
+async def test_a_namespace_without_a_policy_that_is_not_open_holds_everything() -> None:
+    status = await reconcile(world(alias(), open_by_default=False))
+    assert "boundVersion" not in status
+    assert status["requirements"]
+
+
+async def test_a_version_that_does_not_exist_is_held_by_name() -> None:
+    parts = world(alias(wanted=7))
+    status = await reconcile(parts)
+    assert "digits.v7 does not exist" in status["requirements"][0]["message"]
+    assert len(parts.audit.recorded) == 1
+
+
+async def test_a_refusal_is_recorded_once() -> None:
+    parts = world(alias(wanted=7))
+    await reconcile(parts)
+    await reconcile(parts)
+    assert len(parts.audit.recorded) == 1
+
+
+async def test_a_version_that_changed_between_judging_and_labelling_is_judged_again() -> None:
+    parts = world(alias())
+
+    def archive() -> None:
+        labels = {"metadata": {"labels": {"assay.dev/archived": "true"}}}
+        parts.kube.change(MODEL_VERSIONS, "ml", "digits.v1", labels)
+
+    parts.kube.before["patch", "modelversions"] = archive
+    with pytest.raises(Requeue):
+        await reconcile(parts)
+    assert parts.audit.recorded == []
+    status = await reconcile(parts)
+    assert "boundVersion" not in status, "the new judgement counts"
+
+
+async def test_an_alias_that_changed_meanwhile_is_not_bound() -> None:
+    parts = world(alias())
+
+    def rewrite() -> None:
+        parts.kube.change(MODEL_ALIASES, "ml", "digits.champion", {"spec": {"version": 2}})
+
+    parts.kube.before["patch", "modelversions"] = rewrite
+    with pytest.raises(Requeue):
+        await reconcile(parts)
+    assert parts.audit.recorded == []
+    assert (await reconcile(parts))["boundVersion"] == 2
+
+
+async def test_a_policy_that_changed_meanwhile_is_not_passed_by() -> None:
+    parts = world(alias())
+    parts.kube.before["patch", "modelversions"] = lambda: _add_policy(parts)
+    with pytest.raises(Requeue):
+        await reconcile(parts)
+    assert parts.audit.recorded == []
+    assert "boundVersion" not in await reconcile(parts)
+
+
+def _add_policy(parts: Parts) -> None:
+    parts.kube.put(PROMOTION_POLICIES, policy(aliases=["champion"], approvals={"required": 1}))
+
+
+async def test_a_rollback_that_was_asked_for_binds_and_sets_the_left_version_aside() -> None:
+    parts = world()
+    asked = _written(bound(2, 2), **{"assay.dev/rollback-requested": "1 ann"})
+    parts.know(MODEL_ALIASES, asked)
+    status = await reconcile(parts)
+    assert status["boundVersion"] == 1
+    assert status["setAside"]["version"] == 2
+    assert parts.events.reasons == ["RolledBack"]
+    assert parts.audit.recorded[0].actor == "ann"
+    body = parts.kube.all(MODEL_ALIASES)[0]
+    assert "assay.dev/rollback-requested" not in body["metadata"]["annotations"]
+    assert (await reconcile(parts))["boundVersion"] == 1, "the version that was left does not come back by itself"
+
+
+async def test_a_rollback_that_cannot_be_is_declined_and_cleared() -> None:
+    parts = world()
+    parts.know(MODEL_ALIASES, _written(bound(2, 2), **{"assay.dev/rollback-requested": "9 ann"}))
+    status = await reconcile(parts)
+    assert status["boundVersion"] == 2
+    assert parts.events.reasons == ["RollbackRefused"]
+    assert parts.kube.all(MODEL_ALIASES)[0]["metadata"]["annotations"] == {}
+
+
+async def test_a_failed_rollout_of_a_workload_that_served_before_takes_the_alias_back() -> None:
+    serving = [{"kind": "Deployment", "name": "web", "version": 1, "ready": True, "proven": 1}]
+    parts = world(bound(2, 2, serving=serving))
+    parts.models.upsert(workload())
+    parts.registry.rollouts[WEB] = Rollout(2, "failed", "no pod became ready", False)
+    status = await reconcile(parts)
+    assert status["boundVersion"] == 1
+    assert status["setAside"]["reason"] == "RolloutFailed"
+    assert "no pod became ready" in status["setAside"]["message"]
+
+
+async def test_a_failed_rollout_of_a_workload_that_never_served_takes_nothing_back() -> None:
+    parts = world(bound(2, 2))
+    parts.models.upsert(workload())
+    parts.registry.rollouts[WEB] = Rollout(2, "failed", "no pod became ready", False)
+    assert (await reconcile(parts))["boundVersion"] == 2

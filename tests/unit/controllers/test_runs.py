@@ -1,0 +1,128 @@
+from typing import Any
+
+import pytest
+
+from assay.api.resources import JOBS, RUNS
+from assay.controllers.runtime.queue import Key, Requeue
+from assay.controllers.tracking import runs
+from assay.controllers.tracking.records import Closed
+from assay.kube.errors import ApiError
+from tests.registry import digest
+from tests.unit.controllers.fakes import Parts
+from tests.unit.planning.objects import job, run
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+RUN, SWEEP = Key("Run", "team", "sweep-0"), Key("Experiment", "team", "sweep")
+#: A Secret that never expires: the store is not asked for another one.
+SECRET = {"credentials": {"secret": "run-sweep-0"}}
+
+
+def world(**status: Any) -> Parts:
+    """Return the parts where the run exists."""
+    parts = Parts()
+    body = {**run(), "status": {**SECRET, **status}}
+    parts.tracking.upsert_run(parts.kube.put(RUNS, body))
+    return parts
+
+
+async def reconcile(parts: Parts) -> Raw:
+    """Reconcile the run, and return its status."""
+    await runs.reconcile(parts, RUN)
+    status: Raw = parts.kube.all(RUNS)[0]["status"]
+    return status
+
+
+def jobs_made(parts: Parts) -> list[str]:
+    return [line for line in parts.journal if line.startswith("create jobs")]
+
+
+async def test_a_run_gets_exactly_one_job_and_its_status_names_the_uid() -> None:
+    parts = world()
+    status = await reconcile(parts)
+    assert status["jobUid"] == parts.kube.all(JOBS)[0]["metadata"]["uid"]
+    await reconcile(parts)
+    await reconcile(parts)
+    assert jobs_made(parts) == ["create jobs sweep-0"]
+
+
+async def test_a_job_that_the_watch_has_not_shown_yet_is_not_created_again() -> None:
+    """The operator was restarted: its cache has the run alone."""
+    parts = world(jobUid="uid-job", phase="Pending")
+    parts.kube.put(JOBS, job())
+    status = await reconcile(parts)
+    assert status["jobUid"] == "uid-job"
+    assert jobs_made(parts) == []
+
+
+async def test_a_job_with_another_uid_is_not_believed() -> None:
+    """Somebody has deleted the Job, and created one of that name that says it has succeeded."""
+    parts = world(jobUid="uid-first", phase="Running")
+    parts.store.answers["close_record"] = Closed("Failed", None, digest(), 0, 0, "", None)
+    forged = job({"conditions": [{"type": "Complete", "status": "True"}]})
+    parts.tracking.upsert_job(parts.kube.put(JOBS, forged))
+    status = await reconcile(parts)
+    assert (status["phase"], status["reason"]) == ("Failed", "JobDeleted")
+
+
+async def test_a_job_of_that_name_that_was_not_noted_is_replaced() -> None:
+    parts = world()
+    parts.kube.put(JOBS, job())
+    with pytest.raises(Requeue):
+        await reconcile(parts)
+    assert parts.kube.all(JOBS) == []
+    assert (await reconcile(parts))["jobUid"] == "uid-jobs-sweep-0"
+
+
+async def test_a_job_of_somebody_else_is_left_alone() -> None:
+    parts = world()
+    foreign = job()
+    foreign["metadata"] |= {"labels": {}, "ownerReferences": []}
+    parts.kube.put(JOBS, foreign)
+    status = await reconcile(parts)
+    assert (status["phase"], status["reason"]) == ("Failed", "NameTaken")
+    assert parts.kube.all(JOBS) == [foreign]
+
+
+async def test_a_template_that_the_api_server_refuses_ends_the_run_with_its_words() -> None:
+    parts = world()
+    parts.kube.refusals["create", "jobs"] = ApiError(422, "Invalid", "spec.template: no such field")
+    status = await reconcile(parts)
+    assert (status["phase"], status["reason"]) == ("Failed", "InvalidTemplate")
+    assert "no such field" in status["message"]
+
+
+async def test_an_api_server_that_is_overloaded_ends_no_run() -> None:
+    parts = world()
+    parts.kube.refusals["create", "jobs"] = ApiError(503, "ServiceUnavailable", "try again")
+    with pytest.raises(ApiError):
+        await reconcile(parts)
+    assert parts.journal == []
+
+
+async def test_a_conflict_is_taken_in_and_tried_again() -> None:
+    parts = world(jobUid="uid-job", phase="Pending")
+    parts.kube.put(JOBS, job())
+    label = {"metadata": {"labels": {"team": "a"}}}
+    parts.kube.before["patch", "runs"] = lambda: parts.kube.change(RUNS, "team", "sweep-0", label)
+    with pytest.raises(Requeue):
+        await reconcile(parts)
+    assert (await reconcile(parts))["phase"]
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+async def test_a_finished_run_is_not_touched(phase: str) -> None:
+    parts = world(phase=phase, jobUid="uid-job")
+    parts.tracking.active_runs["team", "sweep-0"] = {**run(), "status": {"phase": phase, "jobUid": "uid-job"}}
+    await reconcile(parts)
+    assert parts.journal == []
+    assert parts.events.posted == []
+
+
+async def test_a_run_that_is_being_deleted_gets_no_job() -> None:
+    parts = world()
+    body = parts.kube.change(RUNS, "team", "sweep-0", {"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}})
+    parts.tracking.upsert_run(body)
+    await reconcile(parts)
+    assert parts.journal == []

@@ -1,0 +1,121 @@
+from typing import Any
+
+import pytest
+
+from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES
+from assay.controllers.registry import aliases, workloads
+from assay.controllers.runtime.queue import Key, Requeue
+from assay.kube.errors import ApiError
+from tests import registry
+from tests.registry import digest
+from tests.unit.controllers.fakes import Parts
+from tests.unit.controllers.registry_objects import alias, seen, version
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+WEB, CHAMPION = Key("Deployment", "ml", "web"), Key("ModelAlias", "ml", "digits.champion")
+AT = "2026-03-01T12:00:00Z"
+
+
+def world(bound: int | None = 1, **status: Any) -> Parts:
+    """Return the parts where a Deployment follows an alias that points to a version."""
+    parts = Parts()
+    parts.kube.put(NAMESPACES, {"metadata": {"name": "ml", "annotations": {"assay.dev/open-by-default": "true"}}})
+    parts.know(MODEL_VERSIONS, _version(1), _version(2))
+    history = [{"version": each, "digest": digest(), "from": AT, "actor": "ann"} for each in (1, 2)]
+    points = {"boundVersion": bound, "boundDigest": digest(), "boundAt": AT, "bindings": 2, "history": history}
+    champion = alias(wanted=bound or 1, **(points if bound else {"phase": "Pending"}), **status)
+    champion["metadata"]["generation"] = 1
+    parts.know(MODEL_ALIASES, champion)
+    body = registry.deployment("web", annotations={"assay.dev/serve": "digits.champion"})
+    body["spec"]["replicas"] = 1
+    body["metadata"]["generation"] = 1
+    parts.know(DEPLOYMENTS, seen(body))
+    return parts
+
+
+def _version(number: int) -> Raw:
+    artifact = {"uri": f"s3://assay/models/ml/digits/v{number}/", "digest": digest(), "manifestDigest": digest("2")}
+    # The Secret never expires: the store is not asked for another one.
+    secret = {"secret": f"model-digits-v{number}"}
+    return version(number, phase="Ready", registered=AT, artifact=artifact, credentials=secret)
+
+
+def template(parts: Parts) -> Raw:
+    """Return the Deployment's pod template."""
+    found: Raw = parts.kube.all(DEPLOYMENTS)[0]["spec"]["template"]
+    return found
+
+
+def report(parts: Parts, **status: Any) -> None:
+    """Let the Deployment's controller report on the Deployment as it is."""
+    generation = parts.kube.all(DEPLOYMENTS)[0]["metadata"]["generation"]
+    status = {"observedGeneration": generation, **status}
+    parts.models.upsert(parts.kube.change(DEPLOYMENTS, "ml", "web", {"status": status}))
+
+
+async def test_a_workload_gets_the_version_that_its_alias_points_to() -> None:
+    parts = world(2)
+    with pytest.raises(Requeue, match="the rollout goes on"):
+        await workloads.reconcile(parts, WEB)
+    marks = template(parts)["metadata"]["annotations"]
+    assert (marks["assay.dev/served-model"], marks["assay.dev/served-version"]) == ("digits", "2")
+    assert [each["name"] for each in template(parts)["spec"]["initContainers"]] == ["assay-fetch-model"]
+    assert parts.journal == ["apply deployments web"]
+    assert parts.events.reasons == ["Serving"]
+    assert parts.registry.began[WEB][0] == 2
+    assert CHAMPION in parts.queue.added, "the alias says how far the workload is"
+
+
+async def test_a_workload_of_an_unbound_alias_is_left_as_it_is() -> None:
+    parts = world(None)
+    await workloads.reconcile(parts, WEB)
+    assert parts.journal == []
+    assert "is not bound yet" in parts.registry.rollouts[WEB].message
+
+
+async def test_a_version_with_other_bytes_than_were_bound_is_not_served() -> None:
+    parts = world(2)
+    champion = parts.kube.change(MODEL_ALIASES, "ml", "digits.champion", {"status": {"boundDigest": digest("9")}})
+    parts.models.upsert(champion)
+    await workloads.reconcile(parts, WEB)
+    assert parts.journal == []
+    assert parts.events.reasons == ["CannotServe"]
+
+
+async def test_a_refusal_of_the_api_server_is_said_and_the_alias_is_not_to_blame() -> None:
+    parts = world(2)
+    parts.kube.refusals["apply", "deployments"] = ApiError(403, "Forbidden", "a quota is exceeded")
+    with pytest.raises(Requeue):
+        await workloads.reconcile(parts, WEB)
+    assert parts.registry.rollouts[WEB].state == "blocked"
+    assert "a quota is exceeded" in parts.events.posted[0][1]
+
+
+async def test_a_refusal_of_what_was_made_for_an_older_workload_is_not_said() -> None:
+    parts = world(2)
+    parts.kube.refusals["apply", "deployments"] = ApiError(409, "Conflict", "another UID")
+    parts.kube.change(DEPLOYMENTS, "ml", "web", {"metadata": {"labels": {"team": "a"}}})
+    with pytest.raises(Requeue, match="changed meanwhile"):
+        await workloads.reconcile(parts, WEB)
+    assert parts.events.posted == []
+
+
+async def test_a_failed_rollout_of_a_workload_that_served_before_returns_the_alias() -> None:
+    proven = [{"kind": "Deployment", "name": "web", "version": 1, "ready": True, "proven": 1}]
+    parts = world(2, serving=proven)
+    with pytest.raises(Requeue):
+        await workloads.reconcile(parts, WEB)
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    late |= dict.fromkeys(("lastUpdateTime", "lastTransitionTime"), "2099-01-01T00:00:00Z")
+    report(parts, replicas=1, updatedReplicas=1, conditions=[late])
+    await workloads.reconcile(parts, WEB)
+    assert parts.registry.rollouts[WEB].state == "failed"
+    await aliases.reconcile(parts, CHAMPION)
+    status = parts.kube.all(MODEL_ALIASES)[0]["status"]
+    assert (status["boundVersion"], status["setAside"]["version"]) == (1, 2)
+    assert WEB in parts.queue.added
+    with pytest.raises(Requeue):
+        await workloads.reconcile(parts, WEB)
+    assert template(parts)["metadata"]["annotations"]["assay.dev/served-version"] == "1"
