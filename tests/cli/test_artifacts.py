@@ -308,7 +308,7 @@ def test_a_killed_pull_downloads_only_the_rest(
     # Over a line that is slow enough for the signal to come before the end, however busy the machine is.
     with SlowLine(governed.store.endpoint) as line, subprocess.Popen(argv, env=slow(governed, line)) as process:
         wait_for("a part to have come", lambda: partial.stat().st_blocks > 1 << 12, seconds=60, every=0.005)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.wait(TIMEOUT_SECONDS)
     assert not where.exists()
     left = partial.stat().st_size

@@ -122,7 +122,7 @@ def test_what_keeps_traces_from_being_sent_is_said_and_stops_nothing(hidden: str
     assert f"tracing is off: {said}" in _python(program, endpoint).stderr.replace(_NAMES, "")
 
 
-_NAMES = "OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, and "
+_NAMES = "OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, but "
 
 
 def _python(program: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
