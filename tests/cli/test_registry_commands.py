@@ -247,7 +247,7 @@ def test_why_can_check_another_version(ask: Assay) -> None:
     assert answer.out.startswith("digits.champion: v24 is live, v26 would be blocked\n")
     assert "candidate.metrics.val_f1.last is 0.9, current.metrics.val_f1.last is 0.91" in answer.out
     assert ask("why", "digits.champion", "--version", "24").code == 0
-    assert "there is no digits.v99" in ask("why", "digits.champion", "--version", "99").out
+    assert "digits.v99 does not exist" in ask("why", "digits.champion", "--version", "99").out
 
 
 def test_why_includes_changes_that_the_operator_has_not_processed(assay: Assay, digits: ModelCache) -> None:
@@ -310,7 +310,7 @@ def test_an_approval_can_be_renewed_with_another_reason(assay: Assay, digits: Mo
     request = ("approve", "digits.v25", "--for", "champion", "--yes", "--again", *RITA)
     assert "must differ" in assay(*request).err
     assert assay(*request, "-m", "looked again").code == 0
-    assert digits.annotations("mv", "digits.v25")[f"{KEY}1"].endswith(" rita\nlooked again")
+    assert digits.annotations("mv", "digits.v25")[f"{KEY}1"].endswith(" rita\ngroups: system:masters\nlooked again")
 
 
 def test_user_names_with_the_same_id_do_not_overwrite_each_other(
@@ -321,7 +321,8 @@ def test_user_names_with_the_same_id_do_not_overwrite_each_other(
         assert done.code == 0, done.err
     found = digits.annotations("mv", "digits.v24")
     ends = {key.removeprefix(KEY): value.partition(" ")[2] for key, value in found.items()}
-    assert ends == {"rita-of-risk": "rita of risk", "rita-of-risk-2": "rita-of-risk", "a": "ритa"}
+    people_by_id = {"rita-of-risk": "rita of risk", "rita-of-risk-2": "rita-of-risk", "a": "ритa"}
+    assert ends == {key: f"{user}\ngroups: system:masters" for key, user in people_by_id.items()}
 
 
 def test_a_missing_right_to_approve_names_the_verb(assay: Assay, digits: ModelCache, people: ModelCache) -> None:
