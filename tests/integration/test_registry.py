@@ -372,7 +372,7 @@ def test_a_missing_version_is_waited_for(models: Models) -> None:
     models.apply(open_policy())
     models.apply(registry.model_alias("digits", "champion", 1))
     held = models.alias("digits.champion", "held", lambda o: o.get("status", {}).get("phase") == "Held")
-    assert "there is no digits.v1" in held["status"]["message"]
+    assert "digits.v1 does not exist" in held["status"]["message"]
     models.registered("digits", 1, b"one")
     models.bound("digits.champion", 1)
 

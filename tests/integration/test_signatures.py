@@ -92,7 +92,7 @@ def test_without_a_key_nothing_is_signed_until_one_is_there(models: Models, oper
     assert version["status"]["phase"] == "Ready"
     ask_for_a_signature(models)
     models.apply(registry.model_alias("digits", "champion", 1))
-    held(models, f"the artifact carries no valid signature: there is no {where(models)}")
+    held(models, f"the artifact carries no valid signature: {where(models)} does not exist")
 
     make_keys(operator.keys)
     signed(models, "True", lambda c: c["status"] == "True")
