@@ -135,7 +135,7 @@ def _record(problem: tuple[str, str] | None = None) -> Record:
     uri = "s3://assay/runs/ml-prod/sweep/sweep-0/0b5c5a2e/"
     manifest = "" if problem else DIGEST
     model = ("model", DIGEST, 99) if not problem else ("", "", 0)
-    return Record(problem is None, problem, uri, None, manifest, 7, 1234, *model)
+    return Record(problem is None, problem, uri, None, None, manifest, 7, 1234, *model)
 
 
 _DONE = pod("Succeeded", ended(0), init=[ended(0, name="assay-recorder")])

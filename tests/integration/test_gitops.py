@@ -287,7 +287,7 @@ def test_a_run_is_done_again_by_an_action(models: Models) -> None:
     server = Server(models)
     models.kubectl("apply", "-f", "-", stdin=json.dumps(tried("first")))
     models.wait("job", "first", "to be launched", lambda o: o["metadata"]["uid"])
-    with pytest.raises(lua.ScriptError, match="run first goes on"):
+    with pytest.raises(lua.ScriptError, match="run first has not finished"):
         server.create("run", "first", "rerun")
     image = "registry.example.com/train@sha256:" + "7" * 64
     ended = {"phase": "Succeeded", "images": [{"container": "train", "image": "train:1", "digest": image}]}

@@ -110,7 +110,7 @@ def test_a_signature_that_was_tampered_with_keeps_the_gate_shut(models: Models, 
 
     ask_for_a_signature(models)
     models.apply(registry.model_alias("digits", "champion", 1))
-    held(models, "the artifact carries no valid signature: the signature with the key")
+    held(models, "the artifact carries no valid signature: the signature by the key")
     version = signed(models, "False", lambda c: c["status"] == "False")
     assert condition(version, "Signed")["reason"] == "SignatureInvalid"
     assert "signature" not in version["status"]

@@ -76,7 +76,7 @@ def test_what_there_was_is_written_down(team: Team, tmp_path: Path, capsys: pyte
     assert spec["owner"] == "dora"
     assert spec["artifact"]["uri"] == f"s3://assay/models/{team.namespace}/digits/v1/"
     assert source_of_uri(team.store, spec["artifact"]["uri"]).digest == spec["artifact"]["digest"]
-    assert "Approvals are not in here" in text
+    assert "Approvals are not included" in text
     assert "# The trail is intact." in text
     assert "# left out: ModelVersion digits.v2: it was deleted at" in text
     told = capsys.readouterr()

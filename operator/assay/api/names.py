@@ -128,7 +128,7 @@ HELD: Final = "Held"
 DEGRADED: Final = "Degraded"
 STALLED: Final = "Stalled"
 
-# Reason for an object of any kind that cannot be reconciled.
+# The reason of an object of any kind that cannot be reconciled.
 CANNOT_BE_RECONCILED: Final = "CannotBeReconciled"
 # Reasons for a pending run.
 WAITING_FOR_JOB: Final = "WaitingForJob"

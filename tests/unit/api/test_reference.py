@@ -152,11 +152,11 @@ def test_every_default_is_told(page: Page, kind: crd.Kind) -> None:
 
 
 def reasons(of: str = "") -> set[str]:
-    """Return the constants of assay.api.names that stand below "Reasons of …"; all, or those of one kind."""
+    """Return the constants of assay.api.names below a comment "Reasons for …": all, or those of one kind."""
     found, wanted = set(), False
     for line in (PACKAGE / "api/names.py").read_text().splitlines():
         if line.startswith("# "):
-            wanted = line.startswith(f"# Reasons of {of}")
+            wanted = line.startswith(f"# Reasons for {of}")
         elif wanted and (constant := re.match(r"([A-Z_]+): Final", line)):
             found.add(constant[1])
     return found

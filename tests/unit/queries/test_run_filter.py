@@ -107,7 +107,7 @@ def test_a_name_that_one_run_has_is_known() -> None:
     [
         ("parms.depth > 1", "there is no 'parms.depth'", "params"),
         ("params.depth >", "line 1, column 15", "docs/cli.md"),
-        ("1 + 1", "has to be true or false", "docs/cli.md"),
+        ("1 + 1", "must be true or false", "docs/cli.md"),
     ],
 )
 def test_an_invalid_expression_is_refused_with_its_position(text: str, message: str, hint: str) -> None:
