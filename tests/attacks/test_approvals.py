@@ -86,7 +86,7 @@ def test_a14_approval_for_no_alias(realm: Realm) -> None:
 
 def test_a15_approve_and_relabel_in_one_write(realm: Realm) -> None:
     name = realm.version("a15")
-    metadata = {"annotations": {KEY: f"{digest()} {APPROVER}"}, "labels": {"assay.dev/archived": "true"}}
+    metadata = {"annotations": {KEY: f"{digest()} {APPROVER}"}, "labels": {"reviewed": "true"}}
     stopped("A15", realm.merge(APPROVER, "mv", name, {"metadata": metadata}))
 
 
