@@ -151,7 +151,7 @@ class Kube:
 
     def _authorization(self) -> dict[str, str]:
         # Computed for every request, because tokens expire.
-        found = self._configuration.get_api_key_with_prefix("authorization")
+        found = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if found:
             return {"Authorization": found}
         basic = self._configuration.username and self._configuration.get_basic_auth_token()
