@@ -5,13 +5,14 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests import operators
+from tests import operators, registry
 from tests.chart.conftest import CHART
 from tests.chart.test_chart import TRYING_OUT, named, rendered
 from tests.cluster.errors import ClusterError
@@ -134,7 +135,11 @@ def test_it_serves_its_namespaces_and_can_do_nothing_in_others(narrow: Narrow, t
         "KUBECONFIG": str(narrow.cluster.token_kubeconfig(narrow.home, "assay-operator")),
     }
     log = tmp_path / "operator.log"
-    with operators.OperatorProcess(narrow.cluster, log, environment):
+    with ExitStack() as stack:
+        # The policies of this cluster name another operator as the one that creates Jobs and Secrets of runs.
+        for policy in ("assay-links", "assay-credentials", "assay-secrets"):
+            stack.enter_context(registry.without_policy(narrow.cluster, policy))
+        stack.enter_context(operators.OperatorProcess(narrow.cluster, log, environment))
         outside, *inside = (Objects(narrow.cluster, name) for name in (narrow.other, *narrow.teams))
         for each in (outside, *inside):
             each.apply(run("first", "pass"))
