@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial as partial_function
 from pathlib import Path
 from typing import Any
 
@@ -306,9 +307,12 @@ def test_a_killed_pull_downloads_only_the_rest(
     where, partial = tmp_path / "model", tmp_path / ".model.partial" / "large.bin"
     argv = [str(Path(sys.executable).parent / "assay"), "pull", "digits.v1", str(where), "-n", stand_in.namespace]
     # Over a line that is slow enough for the signal to come before the end, however busy the machine is.
-    with SlowLine(governed.store.endpoint) as line, subprocess.Popen(argv, env=slow(governed, line)) as process:
+    with SlowLine(governed.store.endpoint) as line:
+        # A shell in the background has its children ignore the signal.
+        heeds = partial_function(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(argv, env=slow(governed, line), preexec_fn=heeds)
         wait_for("a part to have come", lambda: partial.stat().st_blocks > 1 << 12, seconds=60, every=0.005)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
         process.wait(TIMEOUT_SECONDS)
     assert not where.exists()
     left = partial.stat().st_size
