@@ -29,7 +29,7 @@ for name in names: importlib.import_module(name)
 print(json.dumps(names))
 """
 EVALUATE = """\
-from assay.planning import expressions
+from assay.planning.promotion import expressions
 text = "candidate.acc >= 0.9 && candidate.name.matches('d.*') && [1, 2].all(n, n > 0)"
 gate = expressions.compile(text, ("candidate",))
 print(*(gate.evaluate({"candidate": {"acc": acc, "name": "digits"}}).value for acc in (0.95, 0.85)))

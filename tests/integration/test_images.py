@@ -84,7 +84,7 @@ def test_no_pip_and_no_compiler_are_shipped_with_the_operator(assay: Archive) ->
 
 def test_the_command_line_is_no_part_of_the_image(assay: Archive) -> None:
     own = [name for name, _, _ in assay.files() if "/site-packages/assay/" in name]
-    assert [name for name in own if name.endswith("/assay/controllers/runs.py")]
+    assert [name for name in own if name.endswith("/assay/controllers/tracking/runs.py")]
     assert [name for name in own if "/assay/cli" in name] == []
 
 
