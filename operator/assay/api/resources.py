@@ -29,7 +29,8 @@ ADMISSION_BINDINGS: Final = "/apis/admissionregistration.k8s.io/v1", "validating
 MUTATING_POLICIES: Final = "/apis/admissionregistration.k8s.io/v1", "mutatingadmissionpolicies"
 MUTATING_BINDINGS: Final = "/apis/admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings"
 TOKEN_REVIEWS: Final = "/apis/authentication.k8s.io/v1", "tokenreviews"
-ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1", "localsubjectaccessreviews"
+ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1", "subjectaccessreviews"
+LOCAL_ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1", "localsubjectaccessreviews"
 SERVICE_ACCOUNTS: Final = "/api/v1", "serviceaccounts"
 
 MERGE_PATCH: Final = "application/merge-patch+json"

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from assay.api import names
 from assay.api.objects import Raw
-from assay.api.resources import ACCESS_REVIEWS
+from assay.api.resources import LOCAL_ACCESS_REVIEWS
 from assay.controllers.runtime.parts import ObjectApi
 from assay.planning.promotion.policies import AliasView, Approval, VersionView
 
@@ -30,7 +30,7 @@ async def judged(kube: ObjectApi, namespace: str, alias: AliasView, view: Versio
 
 async def _may_approve(kube: ObjectApi, namespace: str, alias: AliasView, approval: Approval) -> bool:
     for name in (alias.alias, f"{alias.model}.{alias.alias}"):
-        review = await kube.create(ACCESS_REVIEWS, namespace, _review(namespace, name, approval))
+        review = await kube.create(LOCAL_ACCESS_REVIEWS, namespace, _review(namespace, name, approval))
         if ((review or {}).get("status") or {}).get("allowed") is True:
             return True
     return False
