@@ -54,9 +54,9 @@ CONTROLLERS = {
         )
     ),
 }
-#: Components of Kubernetes: prefixes of their names, and the group of kubelets. They write statuses of Jobs and pods
+#: Components of Kubernetes: the accounts in kube-system, the scheduler, and the group of kubelets. They write statuses of Jobs and pods
 #: and copy pod templates. docs/security.md says that Assay trusts them.
-COMPONENTS = {"system:serviceaccount:kube-system:", "system:kube-", "system:nodes"}
+COMPONENTS = {"system:serviceaccount:kube-system:", "system:kube-scheduler", "system:nodes"}
 
 
 def test_nobody_is_exempt_but_the_operator_and_kubernetes_itself() -> None:
