@@ -9,7 +9,7 @@ pytestmark = pytest.mark.unit
 
 #: Keys that are read of something else than an object of the API server: where, and of what.
 NOT_OF_OBJECTS = {
-    "controllers/settings": "environment variables",
+    "controllers/environment": "errors of environment variables",
     "controllers/__main__": "environment variables",
     "controllers/tracing": "environment variables",
     "controllers/health": "paths of requests",

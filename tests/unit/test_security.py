@@ -54,8 +54,8 @@ CONTROLLERS = {
         )
     ),
 }
-#: Components of Kubernetes: the accounts in kube-system, the scheduler, and the group of kubelets. They write statuses of Jobs and pods
-#: and copy pod templates. docs/security.md says that Assay trusts them.
+#: Components of Kubernetes: the accounts in kube-system, the scheduler, and the group of kubelets. They write
+#: statuses of Jobs and pods and copy pod templates. docs/security.md says that Assay trusts them.
 COMPONENTS = {"system:serviceaccount:kube-system:", "system:kube-scheduler", "system:nodes"}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.controllers.environment import PREFIX, OperatorEnvironment
 from assay.controllers.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -48,7 +49,7 @@ def rows() -> dict[str, str]:
 
 
 def test_the_page_lists_every_variable_and_no_other() -> None:
-    asked = {LOG_LEVEL}
+    asked = {LOG_LEVEL, *(f"{PREFIX}{field.upper()}" for field in OperatorEnvironment.model_fields)}
     for variables in (REQUIRED, REQUIRED | STATIC):
         environment = Asked(variables)
         Settings.from_environment(environment)

@@ -26,6 +26,7 @@ _CREDENTIALS = "/var/run/assay/store"
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 — a path, not a secret
 CREDENTIALS_KEY = "credentials.json"
 NONROOT = 65532
+DEFAULT_RESOURCES: Raw = {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 
 
 class InvalidTemplate(ValueError):
@@ -40,9 +41,8 @@ class JobSettings:
     pull_policy: str = "IfNotPresent"
     #: Grace period in seconds for the rest of the recorder's upload if the template sets none.
     grace_seconds: int = 120
-    resources: Raw = field(
-        default_factory=lambda: {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
-    )
+    #: Resources of the recorder.
+    resources: Raw = field(default_factory=lambda: copy.deepcopy(DEFAULT_RESOURCES))
     store: StoreAddress = field(default_factory=StoreAddress)
     #: Maximum number and total bytes of recorded artifacts per pod; 0: the recorder's default.
     max_files: int = 0
