@@ -197,6 +197,13 @@ class ModelVersionStatus(Model):
         Field(max_length=50, description="The aliases that point to the version now."),
     ] = []
     approvals: Annotated[list[ApprovalStatus], Field(max_length=200, description="The version's approvals.")] = []
+    approval_changes: Annotated[
+        int | None,
+        Field(
+            description="How often the list of approvals has changed. The audit trail identifies an approval by it, so "
+            "that it is recorded once even if the operator stops before it writes this status."
+        ),
+    ] = None
     held: Annotated[
         list[HeldStatus],
         Field(

@@ -105,7 +105,9 @@ async def take_in_approvals(context: ApprovalParts, body: Raw) -> Raw:
             await context.audit.record(audit_events.approval_given(body, given))
         for taken in change.gone:
             await context.audit.record(audit_events.approval_revoked(body, taken))
-        return await _write(context, body, status_of(body).model_copy(update={"approvals": change.known}))
+        known = status_of(body)
+        changes = {"approvals": change.known, "approval_changes": (known.approval_changes or 0) + 1}
+        return await _write(context, body, known.model_copy(update=changes))
 
 
 def _new_approvals(body: Raw) -> approvals.Change | None:

@@ -100,7 +100,9 @@ def approval_given(version: Raw, approval: ApprovalStatus) -> AuditEvent:
         version,
         names.MODEL_VERSION,
         Action.APPROVAL_GIVEN,
-        _approval_name("approval", key, approval),
+        # The status counts the changes of its approvals: if the same approval is revoked and given again, it is a new
+        # event, but one that the operator did not get to write into the status is not. Its time is not known then.
+        f"approval/{key}/{approval.fingerprint[:32]}/{(version.get('status') or {}).get('approvalChanges') or 0}",
         actor=approval.approver,
         digests={"artifact": digest},
         after={"alias": approval.alias, "id": approval.id, "approver": approval.approver, "valid": approval.valid},
@@ -116,14 +118,9 @@ def approval_revoked(version: Raw, approval: ApprovalStatus, *, at: datetime | N
         version,
         names.MODEL_VERSION,
         Action.APPROVAL_REVOKED,
-        _approval_name("revoked", key, approval),
+        f"revoked/{key}/{approval.fingerprint[:32]}/{time_text(approval.since)}",
         digests={"artifact": digest_of(version) if approval.valid else None},
         before={"alias": approval.alias, "id": approval.id, "approver": approval.approver},
         reason=NOT_SEEN,
         at=at,
     )
-
-
-def _approval_name(verb: str, key: str, approval: ApprovalStatus) -> str:
-    # The name includes the time: if the same approval is revoked and given again, it is a new event.
-    return f"{verb}/{key}/{approval.fingerprint[:32]}/{time_text(approval.since)}"
