@@ -88,3 +88,19 @@ def test_an_object_that_cannot_be_reconciled_says_so_and_goes_on_once_it_can(obj
 def _stalled(run: Raw) -> Raw:
     conditions = run.get("status", {}).get("conditions", [])
     return next((each for each in conditions if each["type"] == "Stalled"), {})
+
+
+def _quota(**hard: str) -> Raw:
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": hard}}
+
+
+def test_a_run_waits_for_a_quota_and_begins_once_there_is_room(objects: Objects) -> None:
+    objects.kubectl("create", "-f", "-", stdin=json.dumps(_quota(**{"count/jobs.batch": "0"})))
+    objects.wait("resourcequota", "none", "counted", lambda quota: quota.get("status", {}).get("used"))
+    create(objects, registry.run("patient", owner="dora"))
+    waiting = objects.wait("run", "patient", "refused", lambda run: run.get("status", {}).get("reason"), seconds=60)
+    assert (waiting["status"]["phase"], waiting["status"]["reason"]) == ("Pending", "LaunchRefused")
+    assert "exceeded quota: none" in waiting["status"]["message"]
+    objects.kubectl("delete", "resourcequota", "none")
+    objects.wait("run", "patient", "launched", lambda run: run["status"].get("jobUid"), seconds=60)
+    assert len(objects.all("jobs")) == 1

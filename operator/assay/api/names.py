@@ -133,6 +133,7 @@ CANNOT_BE_RECONCILED: Final = "CannotBeReconciled"
 # Reasons for a pending run.
 WAITING_FOR_JOB: Final = "WaitingForJob"
 WAITING_FOR_POD: Final = "WaitingForPod"
+LAUNCH_REFUSED: Final = "LaunchRefused"
 PODS_REFUSED: Final = "PodsRefused"
 UNSCHEDULABLE: Final = "Unschedulable"
 STARTING: Final = "Starting"

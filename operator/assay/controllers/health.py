@@ -7,6 +7,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from assay.controllers import metrics
 from assay.controllers.scrapers import Scrapers
+from assay.store.errors import StoreDenied, StoreUnavailable
+
+#: The store operations without which no run can begin or end.
+_NEEDED = {"open_record", "issue_run_credentials", "close_record", "ObjectStore.ensure_bucket"}
 
 
 class Health:
@@ -20,6 +24,15 @@ class Health:
         self._scrapers = scrapers
         self._runner: web.AppRunner | None = None
         self.checks: dict[str, str] = {}
+
+    def store_answered(self, operation: str, error: BaseException | None) -> None:
+        """Note the result of a store operation. Only operations that every run needs count. Thread-safe."""
+        if operation not in _NEEDED or "store" not in self.checks:
+            return
+        if error is None:
+            self.checks["store"] = ""
+        elif isinstance(error, StoreUnavailable | StoreDenied):
+            self.checks["store"] = str(error)
 
     async def start(self) -> None:
         """Listen on all addresses, unless the port is 0."""

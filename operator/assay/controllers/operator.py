@@ -130,7 +130,7 @@ class Operator:
         settings = self.settings
         kube = Kube(settings.api_concurrency, metrics.count_request, tracing.request)
         await kube.connect()
-        store = self._store(settings.store_workers)
+        store = AsyncStore(ObjectStore(settings.store), settings.store_workers, self._store_operation)
         queue = WorkQueue(self._reconcile, _WORKERS)
         keys = Keys(settings.signing)
         tracking = TrackingCache()
@@ -187,6 +187,10 @@ class Operator:
 
     def _store(self, workers: int) -> AsyncStore:
         return AsyncStore(ObjectStore(self.settings.store), workers, _store_operation)
+
+    def _store_operation(self, operation: str, seconds: float, error: BaseException | None) -> None:
+        _store_operation(operation, seconds, error)
+        self.health.store_answered(operation, error)
 
     def _watched(self) -> tuple[resync.Watched, ...]:
         return resync.watched(self.context.tracking, self.context.models)

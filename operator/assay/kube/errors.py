@@ -1,6 +1,11 @@
 """The error of the Kubernetes API, for the operator and for users."""
 
+import re
+
 from assay.api.errors import AssayError
+
+#: What the API server says of a refusal by a policy or a webhook, whichever HTTP code it has.
+_ADMISSION = re.compile(r"admission webhook .* denied the request|denied request: ", re.DOTALL)
 
 _HINTS = {
     0: "is the cluster running? `kubectl cluster-info` uses the same kubeconfig",
@@ -17,6 +22,15 @@ class ApiError(AssayError):
         self.status, self.reason = status, reason
 
     @property
-    def permanent(self) -> bool:
-        """Whether retrying the same request is pointless: it is invalid or forbidden."""
+    def refused(self) -> bool:
+        """Whether the API server refused the request for its content or for the user's rights."""
         return self.status in (400, 403, 405, 413, 422)
+
+    @property
+    def permanent(self) -> bool:
+        """Whether retrying the same request is pointless: its content is invalid.
+
+        Rights, quotas and admission policies change, and an API server that is starting answers 403 until it has loaded
+        them. Such a refusal is not permanent.
+        """
+        return self.refused and self.status != 403 and not _ADMISSION.search(self.message)

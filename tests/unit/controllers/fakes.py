@@ -216,6 +216,8 @@ class FakeStore:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the answer that was set up."""
         answer: T = self.answers[function.__name__]
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
 

@@ -2,11 +2,13 @@ from typing import Any
 
 import pytest
 
-from assay.api.resources import JOBS, RUNS
-from assay.controllers.runtime.queue import Key, Requeue
+from assay.api.resources import JOBS, RUNS, SECRETS
+from assay.controllers.runtime.queue import BackOff, Key, Requeue
 from assay.controllers.tracking import runs
 from assay.controllers.tracking.records import Closed
 from assay.kube.errors import ApiError
+from assay.store.credentials import Credentials
+from assay.store.errors import StoreDenied, StoreUnavailable
 from tests.registry import digest
 from tests.unit.controllers.fakes import Parts
 from tests.unit.planning.objects import job, run
@@ -17,6 +19,7 @@ Raw = dict[str, Any]
 RUN, SWEEP = Key("Run", "team", "sweep-0"), Key("Experiment", "team", "sweep")
 #: A Secret that never expires: the store is not asked for another one.
 SECRET = {"credentials": {"secret": "run-sweep-0"}}
+CREDENTIALS = Credentials("http://store:9000", "assay", "us-east-1", "key", "secret", None, None)
 
 
 def world(**status: Any) -> Parts:
@@ -126,3 +129,54 @@ async def test_a_run_that_is_being_deleted_gets_no_job() -> None:
     parts.tracking.upsert_run(body)
     await reconcile(parts)
     assert parts.journal == []
+
+
+REFUSALS = {
+    "rights that an API server is still loading": 'jobs.batch is forbidden: User "a" cannot create resource "jobs"',
+    "a quota": 'jobs.batch "sweep-0" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: 3',
+}
+POLICIES = {
+    "an admission policy": "is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+    "a webhook": 'admission webhook "w.example.com" denied the request: not today',
+}
+
+
+@pytest.mark.parametrize("needed", [JOBS, SECRETS], ids=["jobs", "secrets"])
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(403, said) for said in REFUSALS.values()] + [(code, said) for said in POLICIES.values() for code in (400, 422)],
+    ids=[*REFUSALS, *(f"{who} ({code})" for who in POLICIES for code in (400, 422))],
+)
+async def test_a_refusal_that_may_change_waits_and_is_tried_again(needed: Any, status: int, message: str) -> None:
+    parts = world(credentials=None)
+    parts.store.answers |= {"open_record": None, "issue_run_credentials": CREDENTIALS}
+    parts.kube.refusals["create", needed[1]] = ApiError(status, "Forbidden", message)
+    with pytest.raises(BackOff):
+        await reconcile(parts)
+    (body,) = parts.kube.all(RUNS)
+    assert (body["status"]["phase"], body["status"]["reason"]) == ("Pending", "LaunchRefused")
+    assert message in body["status"]["message"]
+    assert (await reconcile(parts))["jobUid"] == parts.kube.all(JOBS)[0]["metadata"]["uid"]
+
+
+async def test_a_refused_request_does_not_end_a_run_whose_job_runs() -> None:
+    """The API server has just started, and its RBAC is not loaded yet."""
+    parts = world(jobUid="uid-job", phase="Running", credentials={"secret": "s", "expires": "2020-01-01T00:00:00Z"})
+    parts.store.answers |= {"open_record": None, "issue_run_credentials": CREDENTIALS}
+    parts.tracking.upsert_job(parts.kube.put(JOBS, job({"active": 1})))
+    parts.kube.refusals["create", "secrets"] = ApiError(403, "Forbidden", "secrets is forbidden")
+    with pytest.raises(ApiError):
+        await reconcile(parts)
+    assert parts.kube.all(RUNS)[0]["status"]["phase"] == "Running"
+
+
+@pytest.mark.parametrize("error", [StoreDenied("the key is unknown"), StoreUnavailable("cannot be reached")], ids=type)
+async def test_a_store_that_is_away_before_the_launch_is_in_the_status(error: Exception) -> None:
+    parts = world(credentials=None)
+    parts.store.answers["open_record"] = error
+    with pytest.raises(BackOff):
+        await reconcile(parts)
+    (body,) = parts.kube.all(RUNS)
+    assert (body["status"]["phase"], body["status"]["reason"]) == ("Pending", "StoreUnreachable")
+    assert str(error) in body["status"]["message"]
+    assert jobs_made(parts) == []

@@ -8,10 +8,15 @@ from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering
 from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.parts import EnrolmentParts
+from assay.controllers.runtime.queue import BackOff, Key
+from assay.controllers.runtime.tracking_cache import place
 from assay.kube.errors import ApiError
 from assay.planning.conditions import Status
 from assay.planning.models import registration
 from assay.planning.search.belonging import belongs
+
+#: Seconds until a refused registration is tried again: as long as it has been waiting, between these limits.
+_FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
 
 
 async def each_run(context: EnrolmentParts, run: Raw) -> None:
@@ -30,15 +35,20 @@ async def each_run(context: EnrolmentParts, run: Raw) -> None:
     except registering.Full:
         context.events.post(run, names.REGISTRATION_LIMIT, registration.limit_reached(register), warning=True)
     except ApiError as error:
-        if not error.permanent:
+        if not error.refused:
             raise
         await _refused(context, run, error)
+        if not error.permanent:
+            raise BackOff(error.message) from error
 
 
 async def of_experiment(
     context: EnrolmentParts, body: Raw, spec: ExperimentSpec, status: ExperimentStatus
 ) -> ExperimentStatus:
-    """Register the best run once all runs have ended; return the status with the result."""
+    """Register the best run once all runs have ended; return the status with the result.
+
+    A refusal that may change, such as a missing right or a quota, is in the status, and the experiment is requeued.
+    """
     register = spec.register_
     if register is None:
         return status
@@ -76,9 +86,13 @@ async def _outcome(
     try:
         version = await registering.register_run(context, best, register.model)
     except ApiError as error:
-        if not error.permanent:
+        if not error.refused:
             raise
         await _refused(context, best, error)
+        if not error.permanent:
+            waited = (now() - (status.completion_time or now())).total_seconds()
+            delay = min(_LAST_RETRY, max(_FIRST_RETRY, waited))
+            context.queue.add(Key(names.EXPERIMENT, *place(body)), delay)
         return "", registration.condition(register, over=True, refused=(best["metadata"]["name"], error.message))
     return _as_is(register, version, over=True)
 

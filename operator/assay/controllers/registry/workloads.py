@@ -113,7 +113,7 @@ async def _apply(context: WorkloadParts, key: Key, body: Raw, served: Served | N
     except ApiError as error:
         if error.status == 404:
             raise Requeue(1.0, "the workload was just deleted") from None
-        if error.status == 409 or error.permanent:
+        if error.status == 409 or error.refused:
             await _see_again(context, key, body)
             raise CannotServe(f"the API server refuses what is to be set: {error.message}") from None
         raise

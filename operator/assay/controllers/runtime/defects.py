@@ -34,7 +34,7 @@ _MAX_MESSAGE = 1000
 def passes(error: BaseException) -> bool:
     """Whether a failure is transient and not caused by the object."""
     if isinstance(error, ApiError):
-        return not error.permanent
+        return not error.refused
     return isinstance(error, Requeue | StoreUnavailable)
 
 

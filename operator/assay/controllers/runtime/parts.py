@@ -276,7 +276,9 @@ class PolicyParts(_Kube, _Models, _Ingest, _Events, _Audit, Protocol):
     """For PromotionPolicies."""
 
 
-class EnrolmentParts(_Kube, _Store, _Settings, _Tracking, _Models, _Ingest, _Events, _Audit, _Registry, Protocol):
+class EnrolmentParts(
+    _Kube, _Store, _Settings, _Tracking, _Models, _Ingest, _Queue, _Events, _Audit, _Registry, Protocol
+):
     """To register the models of runs and experiments."""
 
 

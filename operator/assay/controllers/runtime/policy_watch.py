@@ -68,7 +68,7 @@ class PolicyWatch:
             kinds = sorted({each["kind"] for each in shipped})
             found = {kind: [each async for each in self._kube.list(_RESOURCES[kind], "")] for kind in kinds}
         except (ApiError, ConfigError) as error:
-            if isinstance(error, ApiError) and not error.permanent and self._looked:
+            if isinstance(error, ApiError) and not error.refused and self._looked:
                 log.warning("the admission policies cannot be listed now: %s", error)
                 return self._said
             wrong = f"cannot be checked: {error}"

@@ -38,6 +38,13 @@ class Requeue(Exception):
         self.delay = delay
 
 
+class BackOff(Requeue):
+    """Raised by a reconciler to be called again after a delay that grows with each repetition. The status says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(0.0, why)
+
+
 Reconcile = Callable[[Key], Awaitable[None]]
 
 
@@ -117,18 +124,21 @@ class WorkQueue:
         try:
             with metrics.RECONCILE_SECONDS.labels(key.kind).time():
                 await self._reconcile(key)
+        except BackOff as wait:
+            delay = self._back_off(key)
+            log.debug("requeued in %.1f s: %s", delay, wait, extra=_fields(key))
+            self.add(key, delay)
         except Requeue as requeue:
             self._failures.pop(key, None)
             log.debug("requeued in %.1f s: %s", requeue.delay, requeue, extra=_fields(key))
             self.add(key, requeue.delay)
         except Exception as error:  # one object's failure must not stop the queue
             metrics.RECONCILE_ERRORS.labels(key.kind).inc()
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(_LAST_RETRY, _FIRST_RETRY * 2 ** (failures - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
+            delay = self._back_off(key)
             known = getattr(error, "status", None) is not None or type(error).__module__.startswith("assay.store")
             log.warning(
                 "reconcile failed (%d in a row), retrying in %.1f s: %s",
-                failures,
+                self._failures[key],
                 delay,
                 error,
                 exc_info=None if known else error,
@@ -137,6 +147,12 @@ class WorkQueue:
             self.add(key, delay)
         else:
             self._failures.pop(key, None)
+
+    def _back_off(self, key: Key) -> float:
+        """Count one more failure of a key, and return the seconds until it is retried."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay: float = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 10))
+        return delay * random.uniform(0.8, 1.2)  # noqa: S311 (spreads retries, no secret)
 
 
 def _fields(key: Key) -> dict[str, str]:

@@ -63,8 +63,8 @@ async def _launch(context: ExperimentParts, body: Raw, spec: ExperimentSpec, ind
     try:
         run = await context.kube.create(RUNS, namespace, wanted)
     except ApiError as error:
-        if error.permanent:
-            context.events.post(body, "LaunchRefused", f"run {name} was refused: {error.message}", warning=True)
+        if error.refused:
+            context.events.post(body, names.LAUNCH_REFUSED, f"run {name} was refused: {error.message}", warning=True)
         raise
     if run is not None:
         context.tracking.made(run, body)

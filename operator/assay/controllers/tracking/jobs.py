@@ -14,10 +14,11 @@ from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, datasets, image_volumes, records
 from assay.controllers.tracking.refused import Refused
+from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
 from assay.planning.runs import pod_security
 from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
-from assay.planning.runs.job import build_job
+from assay.planning.runs.job import InvalidTemplate, build_job
 from assay.store import layout
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,12 @@ async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: 
     await datasets.check(context, body)
     if not wanted["spec"].get("suspend"):
         await ensure_credentials(context, body, status)
-    created = await context.kube.create(JOBS, namespace, wanted)
+    try:
+        created = await context.kube.create(JOBS, namespace, wanted)
+    except ApiError as error:
+        if error.permanent:
+            raise InvalidTemplate(error.message) from None
+        raise
     if created is None:
         await _make_room(context.kube, body)
         raise Requeue(0.5, "a Job of that name was just deleted")

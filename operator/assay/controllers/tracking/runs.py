@@ -14,7 +14,7 @@ from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.parts import RunParts
-from assay.controllers.runtime.queue import Key, Requeue
+from assay.controllers.runtime.queue import BackOff, Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, image_volumes, jobs, provenance, records, refusals, reruns
 from assay.controllers.tracking.refused import Refused
@@ -23,7 +23,7 @@ from assay.planning.runs import outcome, phases, retention
 from assay.planning.runs.facts import JobFacts, PodFacts
 from assay.planning.runs.job import InvalidTemplate
 from assay.store import layout
-from assay.store.errors import StoreUnavailable
+from assay.store.errors import StoreError, StoreUnavailable
 from assay.store.records import Summary
 
 
@@ -44,15 +44,35 @@ async def reconcile(context: RunParts, key: Key) -> None:
     except Refused as error:
         await _end_unlaunched(context, body, status, error.reason, str(error))
         return
-    except (InvalidTemplate, ApiError) as error:
-        if isinstance(error, ApiError) and not error.permanent:
-            raise
+    except (ApiError, StoreError) as error:
+        await _wait(context, body, status, error)
+        raise
+    except InvalidTemplate as error:
         await _end_unlaunched(context, body, status, names.INVALID_TEMPLATE, str(error))
         return
     if job is None and status.job_uid and not jobs.is_held(context, body):
         await _end_unlaunched(context, body, status, names.JOB_DELETED, "the Job was deleted before the run ended")
         return
     await _follow(context, body, status, job)
+
+
+async def _wait(context: RunParts, body: Raw, status: RunStatus, error: ApiError | StoreError) -> None:
+    """Report why a Run is not launched yet, and raise BackOff. Return if the error is to be handled by the queue."""
+    if status.job_uid:
+        return
+    if isinstance(error, ApiError):
+        if not error.refused:
+            return
+        why, message = names.LAUNCH_REFUSED, f"the run cannot be launched, and is tried again: {error.message}"
+    else:
+        why, message = names.STORE_UNREACHABLE, f"the run waits for the store: {error}"
+    verdict = phases.Verdict("Pending", why, message[:2000])
+    generation = body["metadata"]["generation"]
+    new = outcome.follow(status, verdict, None, [], generation=generation, now=now())
+    if why == names.STORE_UNREACHABLE:
+        new = outcome.store_trouble(new, str(error), generation=generation, now=now())
+    await _write(context, body, status, new)
+    raise BackOff(message) from error
 
 
 # Following
