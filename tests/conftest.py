@@ -39,7 +39,7 @@ _running = pytest.StashKey[Cluster]()
 #: worker's own, these modules, then folder by folder. Attacks come last: the operator of other tests would act on what
 #: they leave behind.
 LONG = ("test_serving_chaos.py", "test_faults.py", "test_runs.py", "test_many_runs.py")
-FOLDERS = ("chart", "e2e", "cli", "integration", "unit", "attacks")
+FOLDERS = ("chart", "e2e", "cli", "server", "integration", "unit", "attacks")
 
 
 # Options, and which tests run

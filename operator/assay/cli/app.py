@@ -97,6 +97,7 @@ COMMANDS: Final = (
         "manifests.export",
         "Print a self-contained manifest of a version, for another cluster's Git repository.",
     ),
+    Row("ui", "web.ui", "Open runs, curves and models in the browser, with your own kubeconfig and rights."),
     Row(
         "restore",
         "manifests.restore",

@@ -35,15 +35,14 @@ class Kube:
         except (kube_config.ConfigException, OSError) as error:
             hint = "set KUBECONFIG, or select a file with --kubeconfig and one of its contexts with --context"
             raise InvalidRequest(f"cannot use the kubeconfig: {error}", hint=hint) from None
-        self._configuration = configuration
-        self._client = kube_client.ApiClient(configuration)
-        self._pool = self._client.rest_client.pool_manager
-        self._headers = impersonation.headers(as_user, as_groups, known)
+        self.configuration: Any = configuration
+        self._pool: Any = kube_client.ApiClient(configuration).rest_client.pool_manager
+        self._headers: urllib3.HTTPHeaderDict = impersonation.headers(as_user, as_groups, known)
 
     @property
     def server(self) -> str:
         """The address of the API server."""
-        return str(self._configuration.host)
+        return str(self.configuration.host)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Raw:
         """Return an object. Raises ApiError, with status 404 if it does not exist."""
@@ -151,10 +150,10 @@ class Kube:
 
     def _authorization(self) -> dict[str, str]:
         # Computed for every request, because tokens expire.
-        found = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        found = self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if found:
             return {"Authorization": found}
-        basic = self._configuration.username and self._configuration.get_basic_auth_token()
+        basic = self.configuration.username and self.configuration.get_basic_auth_token()
         return {"Authorization": basic} if basic else {}
 
 

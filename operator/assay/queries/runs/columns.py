@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from typing_extensions import TypedDict
+
 from assay.queries.runs.filters import ALIASES, unknown
 from assay.queries.runs.rows import RunRow
 
@@ -34,17 +36,47 @@ class Field:
     optional: bool = False
 
 
+class Summary(TypedDict):
+    """The names of all values of some runs, without the runs. ``keys`` are by map; ``objectives`` count runs."""
+
+    runs: int
+    keys: dict[str, list[str]]
+    differing: list[str]
+    objectives: dict[str, int]
+    directions: dict[str, str]
+
+
 class Names:
     """The names of all values of some runs."""
 
-    def __init__(self, rows: Sequence[RunRow]) -> None:
-        self._rows = rows
-        self.parameters = _keys(row["parameters"] for row in rows)
-        self.metrics = _keys(row["metrics"] for row in rows)
+    def __init__(self, rows: Sequence[RunRow] = (), summary: Summary | None = None) -> None:
+        """Take the names from the runs, or from a summary of runs that are elsewhere."""
+        self._rows, self._summary = rows, summary
+        self.count = summary["runs"] if summary else len(rows)
+        self.parameters = self._keys("parameters")
+        self.metrics = self._keys("metrics")
+        if summary:
+            self.objectives, self._directions = Counter(summary["objectives"]), summary["directions"]
+            return
         self.objectives = Counter(row["objective"]["metric"] for row in rows if row["objective"])
         self._directions = {
             row["objective"]["metric"]: row["objective"]["direction"] for row in rows if row["objective"]
         }
+
+    def summary(self) -> Summary:
+        """Return the names without the runs."""
+        return self._summary or {
+            "runs": self.count,
+            "keys": {name: self._keys(name) for name in _MAPS},
+            "differing": self.differing(),
+            "objectives": dict(self.objectives),
+            "directions": self._directions,
+        }
+
+    def _keys(self, name: str) -> list[str]:
+        if self._summary:
+            return self._summary["keys"].get(name) or []
+        return _keys(row[name] or {} for row in self._rows)  # type: ignore[literal-required]
 
     def minimized(self, metric: str) -> bool:
         """Whether smaller values of a metric are better, according to the runs' objectives."""
@@ -52,7 +84,9 @@ class Names:
 
     def differing(self) -> list[str]:
         """The parameters in which the runs differ; for a single run, all of them."""
-        if len(self._rows) < 2:
+        if self._summary:
+            return list(self._summary["differing"])
+        if self.count < 2:
             return list(self.parameters)
         return [name for name in self.parameters if len({repr(row["parameters"].get(name)) for row in self._rows}) > 1]
 
@@ -73,13 +107,13 @@ class Names:
             return metric(name)
         if name in self.parameters:
             return parameter(name)
-        if not self._rows:
+        if not self.count:
             return _at((name,), name)
         raise unknown(name, name, {*_PLAIN, "age", *self.metrics, *self.parameters})
 
     def _within(self, name: str, first: str, rest: str) -> Field:
-        known = _keys(row[first] or {} for row in self._rows)  # type: ignore[literal-required]
-        if rest in known or not self._rows:
+        known = self._keys(first)
+        if rest in known or not self.count:
             return {"metrics": metric, "parameters": parameter}.get(first, lambda key: _at((first, key), name))(rest)
         above, _, last = rest.rpartition(".")
         if above in known:

@@ -1,0 +1,1 @@
+"""The ways in: how a request becomes a person."""

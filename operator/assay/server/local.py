@@ -1,0 +1,52 @@
+"""Runs the application on 127.0.0.1 for one user, in this process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from assay.api.errors import RequestFailed
+from assay.kube.sync import Kube
+from assay.server.app import Parts, create
+from assay.server.entrance.local import LocalEntrance
+from assay.server.guard.guard import LOOPBACK
+
+ADDRESS = "127.0.0.1"
+
+
+def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None]) -> None:
+    """Serve until the process is interrupted. ``announce`` gets each address that signs a browser in, once.
+
+    ``port`` 0 takes any free one. Raises AssayError if the port is in use.
+    """
+    with _listening(port) as listener:
+        chosen = listener.getsockname()[1]
+        entrance = LocalEntrance(kube, namespace, chosen, lambda path: announce(_address(chosen, path)))
+        server = uvicorn.Server(configured(Parts(entrance, LOOPBACK)))
+        announce(_address(chosen, entrance.path))
+        server.run(sockets=[listener])
+
+
+def configured(parts: Parts) -> uvicorn.Config:
+    """Return how uvicorn runs an application: it believes no header about who or where the client is."""
+    return uvicorn.Config(
+        create(parts), proxy_headers=False, server_header=False, access_log=False, log_level="warning",
+        timeout_graceful_shutdown=3,
+    )  # fmt: skip
+
+
+def _address(port: int, path: str) -> str:
+    return f"http://{ADDRESS}:{port}{path}"
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((ADDRESS, port))
+    except OSError as error:
+        listener.close()
+        raise RequestFailed(f"cannot listen on port {port}: {error.strerror}", hint="choose one with --port") from None
+    return listener

@@ -1,0 +1,96 @@
+"""Where the runs of an answer come from: the API server, or the index where there is one."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from typing_extensions import TypedDict
+
+from assay.api.errors import ObjectNotFound
+from assay.api.resources import EXPERIMENTS
+from assay.queries.references import near
+from assay.queries.runs import columns as run_columns
+from assay.queries.runs import reading
+from assay.queries.runs.columns import Names, Summary
+from assay.queries.runs.filters import Filter
+from assay.queries.runs.rows import RunRow
+from assay.server.person import Person
+
+
+class RunQuery(TypedDict):
+    """Which runs, in which order. ``sort`` as for `assay runs`; ``fresh`` is "live", "now" or a resource version."""
+
+    experiment: str
+    where: str
+    sort: str
+    reverse: bool
+    offset: int
+    limit: int
+    archived: bool
+    fresh: str
+
+
+class Freshness(TypedDict):
+    """How current an answer is. ``asOf``: the resource version that it includes at least, "" if unknown.
+
+    ``age``: seconds since the API server last confirmed that; ``source``: "index" or "apiserver".
+    """
+
+    source: Literal["index", "apiserver"]
+    asOf: str
+    age: float
+
+
+class RunsFound(TypedDict):
+    """One page of runs. ``total`` runs match; ``names`` has what they have in common and where they differ."""
+
+    items: list[RunRow]
+    total: int
+    names: Summary
+    undecided: int
+    why: str
+    freshness: Freshness
+    notes: list[str]
+
+
+class Runs(Protocol):
+    """A source of runs."""
+
+    def find(self, person: Person, query: RunQuery) -> RunsFound:
+        """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
+
+
+class RunsOfApiServer:
+    """Reads all runs from the API server for each answer. Needs no index and no rights but the user's."""
+
+    def find(self, person: Person, query: RunQuery) -> RunsFound:
+        """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
+        pages = reading.read(person, query["experiment"], archived=query["archived"], cached=False)
+        rows = [row for page in pages for row in page]
+        if not rows:
+            check_experiment(person, query["experiment"])
+        where = Filter(query["where"]) if query["where"] else None
+        found = [row for row in rows if where is None or where.matches(row)]
+        if where is not None and rows:
+            where.check()
+        names = Names(found)
+        ordered = run_columns.sort(found, query["sort"] or "created", names, reverse=query["reverse"])
+        return {
+            "items": ordered[query["offset"] : query["offset"] + query["limit"]],
+            "total": len(found),
+            "names": names.summary(),
+            "undecided": where.undecided if where else 0,
+            "why": where.why if where else "",
+            "freshness": {"source": "apiserver", "asOf": "", "age": 0.0},
+            "notes": person.notes,
+        }
+
+
+def check_experiment(person: Person, experiment: str) -> None:
+    """Raise ObjectNotFound if the namespace has no such experiment; note that it has no runs otherwise."""
+    if experiment:
+        known = [each["metadata"]["name"] for each in person.kube.list(EXPERIMENTS, person.namespace)]
+        if experiment not in known:
+            hint = near(experiment, known) or "`kubectl get experiments` lists them"
+            raise ObjectNotFound(f"namespace {person.namespace} has no experiment {experiment}", hint=hint)
+    person.note(f"namespace {person.namespace} has no runs" + (f" of experiment {experiment}" if experiment else ""))

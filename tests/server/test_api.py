@@ -1,0 +1,131 @@
+"""The JSON API in front of a real API server and store, used by people with tokens of their own."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from starlette.testclient import TestClient
+
+from tests import generated, registry
+from tests.cli.conftest import run
+from tests.server.conftest import Team
+
+pytestmark = pytest.mark.integration
+
+As = Callable[[str], TestClient]
+ROWS = [row for row in generated.rows(60, seed=1) if row.phase in ("Succeeded", "Failed")][:8]
+
+
+@pytest.fixture(scope="module")
+def filled(team: Team) -> Team:
+    """The team with eight runs, an experiment, a version and an alias."""
+    asyncio.run(generated.write(team.cluster, team.namespace, ROWS))
+    team.objects.create(registry.experiment("digits-sweep"))
+    version = registry.model_version("digits", 1, namespace=team.namespace)
+    team.objects.create(version, {"phase": "Ready"})
+    team.objects.create(registry.model_alias("digits", "champion", 1), {"phase": "Pending", "message": "waits"})
+    return team
+
+
+def get(client: TestClient, path: str, **query: Any) -> Any:
+    """Return an answer, which has to be as the OpenAPI document says."""
+    answer = client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    document = client.get("/api/v1/openapi.json").json()
+    pattern = next(each for each in document["paths"] if _fits(each, path))
+    schema = document["paths"][pattern]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    found = answer.json()
+    Draft202012Validator({**schema, "components": document["components"]}).validate(found)
+    return found
+
+
+def _fits(pattern: str, path: str) -> bool:
+    pairs = list(zip(pattern.split("/"), path.split("/"), strict=False))
+    return len(pattern.split("/")) == len(path.split("/")) and all(a == b or a.startswith("{") for a, b in pairs)
+
+
+def test_everybody_is_who_their_token_says(as_user: As, filled: Team) -> None:
+    for person in ("dora", "rita", "walter"):
+        assert get(as_user(person), "/api/v1/me")["user"] == filled.user(person)
+
+
+def test_runs_are_those_of_the_command_line(as_user: As, filled: Team) -> None:
+    where = 'datasets.digits.version == "2.1" && metrics.val_f1.best > 0.5'
+    path = f"/api/v1/namespaces/{filled.namespace}/runs"
+    environment = {"KUBECONFIG": str(filled.cluster.kubeconfig)}
+    argv = ("runs", "--where", where, "--sort", "val_f1", "-o", "json", "--namespace", filled.namespace)
+    found = get(as_user("dora"), path, where=where, sort="val_f1")
+    assert found["items"] == run(*argv, environment=environment).json()["items"]
+    assert 0 < found["total"] < len(ROWS)
+
+
+def test_pages_are_parts_of_the_whole(as_user: As, filled: Team) -> None:
+    path = f"/api/v1/namespaces/{filled.namespace}/runs"
+    whole = get(as_user("dora"), path, sort="name")
+    pages = [get(as_user("dora"), path, sort="name", limit=3, offset=offset) for offset in (0, 3, 6)]
+    assert [item for page in pages for item in page["items"]] == whole["items"]
+    assert {page["total"] for page in pages} == {len(ROWS)}
+    assert whole["names"]["objectives"] == {"val_f1": len(ROWS)}
+
+
+@pytest.mark.parametrize(
+    ("query", "message", "hint"),
+    [
+        ({"where": "metrics.val_f2.best > 1"}, "no run has metrics.val_f2", "did you mean val_f1?"),
+        ({"where": "metrics.("}, "invalid --where: line 1", ""),
+        ({"sort": "val_f2"}, "no run has val_f2", "did you mean val_f1?"),
+    ],
+)
+def test_errors_of_filters_are_explained(
+    as_user: As, filled: Team, query: dict[str, str], message: str, hint: str
+) -> None:
+    answer = as_user("dora").get(f"/api/v1/namespaces/{filled.namespace}/runs", params=query)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]["message"]
+    assert hint in answer.json()["error"]["hint"]
+
+
+def test_the_other_subjects_answer(as_user: As, filled: Team) -> None:
+    client, base = as_user("dora"), f"/api/v1/namespaces/{filled.namespace}"
+    name = ROWS[0].name
+    assert get(client, f"{base}/runs/{name}")["row"]["parameters"] == ROWS[0].parameters
+    assert [each["name"] for each in get(client, f"{base}/experiments")["items"]] == ["digits-sweep"]
+    assert get(client, f"{base}/experiments/digits-sweep")["progress"]["finished"] == 0
+    assert get(client, f"{base}/models")["items"][0]["latest"] == 1
+    assert get(client, f"{base}/models/digits/versions")["items"][0]["name"] == "digits.v1"
+    assert get(client, f"{base}/versions/digits.v1")["version"]["version"] == 1
+    assert get(client, f"{base}/aliases")["items"][0]["message"] == "waits"
+    assert get(client, f"{base}/models/digits/aliases/champion/why")["alias"] == "digits.champion"
+    assert get(client, f"{base}/compare", run=[row.name for row in ROWS[:2]])["runs"] == [r.name for r in ROWS[:2]]
+    assert get(client, f"{base}/diff", a=ROWS[0].name, b=ROWS[1].name)["same"] is False
+    assert get(client, f"{base}/audit")["items"] == []
+    assert get(client, f"{base}/models/digits/aliases/champion/history")["items"] == []
+    assert get(client, "/api/v1/namespaces")["items"] == ["default"]
+
+
+PATHS = (
+    "runs", "runs/{run}", "experiments", "experiments/digits-sweep", "models", "models/digits/versions", "aliases",
+    "versions/digits.v1", "models/digits/aliases/champion/why", "compare?run={run}", "audit",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_person_without_rights_gets_nothing_and_is_told_why(as_user: As, filled: Team, path: str) -> None:
+    answer = as_user("nobody").get(f"/api/v1/namespaces/{filled.namespace}/{path.format(run=ROWS[0].name)}")
+    assert answer.status_code == 403
+    error = answer.json()["error"]
+    assert f'User "{filled.user("nobody")}" cannot' in error["message"]
+    assert "docs/personas.md" in error["hint"]
+
+
+@pytest.mark.parametrize("path", ["runs", "models", "audit"])
+def test_another_teams_namespace_stays_closed(as_user: As, filled: Team, path: str) -> None:
+    assert as_user("dora").get(f"/api/v1/namespaces/kube-system/{path}").status_code == 403
+
+
+def test_a_token_that_the_api_server_does_not_know_is_no_way_in(app: Any, filled: Team) -> None:
+    client = TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": "Bearer made.up.token"})
+    assert client.get("/api/v1/me").status_code == 401
+    assert client.get(f"/api/v1/namespaces/{filled.namespace}/runs").status_code == 401
