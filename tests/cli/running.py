@@ -15,8 +15,6 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kubernetes.config import kube_config
-
 PROGRAM = str(Path(sys.executable).parent / "assay")
 #: For what a command or a shell takes on the busiest machine. Nothing is shown by how long it takes.
 TIMEOUT_SECONDS = 300
@@ -73,17 +71,13 @@ def _text(stream: io.BytesIO) -> str:
 def _own_process(argv: Sequence[str], environment: Mapping[str, str], cwd: Path | None) -> Iterator[None]:
     """Give a command its arguments, environment and folder, and undo what it changed of the process."""
     saved, arguments, collecting = dict(os.environ), sys.argv, gc.isenabled()
-    location = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
     _replace_environment(environment)
     sys.argv = [PROGRAM, *argv]
-    # The kubernetes client reads this variable once, when it is imported.
-    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = environment.get("KUBECONFIG", "~/.kube/config")
     try:
         with contextlib.chdir(cwd or Path.cwd()):
             yield
     finally:
         sys.argv = arguments
-        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = location
         _replace_environment(saved)
         if collecting:
             gc.enable()

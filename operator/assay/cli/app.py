@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from assay import __version__
-from assay.cli.options import add
+from assay.cli.options import add, before_the_command
 
 
 class Row(NamedTuple):
@@ -183,6 +183,7 @@ def _version(requested: bool) -> None:
 
 
 @app.callback()
+@before_the_command
 def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

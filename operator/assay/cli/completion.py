@@ -67,10 +67,9 @@ def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
 def contexts(ctx: typer.Context, incomplete: str) -> list[str]:
     """Contexts of the kubeconfig."""
     with suppress(Exception):
-        from kubernetes import config
+        from assay.kube import kubeconfig
 
-        known, _ = config.list_kube_config_contexts(ctx.params.get("kubeconfig") or None)
-        return _matching(incomplete, [each["name"] for each in known])
+        return _matching(incomplete, kubeconfig.contexts(ctx.params.get("kubeconfig") or ""))
     return []
 
 
@@ -108,7 +107,8 @@ def _names(ctx: typer.Context, resource: Resource, *, everywhere: bool = False) 
 
 
 def _session(ctx: typer.Context) -> Session:
-    typed = ctx.params
+    before = ctx.find_root().params  # options before the command
+    typed = {**before, **{key: value for key, value in ctx.params.items() if value}}
     return Session(
         kubeconfig=typed.get("kubeconfig") or "",
         context=typed.get("context") or "",

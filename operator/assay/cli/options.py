@@ -69,16 +69,33 @@ def add(app: typer.Typer, name: str, function: Callable[..., None], *, session: 
         return
 
     @wraps(function)
-    def run(**arguments: Any) -> None:
-        shared = {key: arguments.pop(key) for key in _SHARED}
-        groups = tuple(arguments.pop("as_groups") or ())
+    def run(*, ctx: typer.Context, **arguments: Any) -> None:
+        before = ctx.find_root().params
+        shared = {key: arguments.pop(key) or before.get(key) or "" for key in _SHARED}
+        groups = tuple(arguments.pop("as_groups") or before.get("as_groups") or ())
         function(Session(**shared, as_groups=groups), **arguments)
 
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    _sign(run, [context, *list(inspect.signature(function, eval_str=True).parameters.values())[1:]])
+    app.command(name)(run)
+
+
+def before_the_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Return the callback of the whole program with the shared options: `assay -n demo runs`, like kubectl."""
+
+    @wraps(function)
+    def run(**arguments: Any) -> None:
+        function(**{key: value for key, value in arguments.items() if key not in _SHARED and key != "as_groups"})
+
+    _sign(run, list(inspect.signature(function, eval_str=True).parameters.values()))
+    return run
+
+
+def _sign(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
+    """Give a function its own parameters and the shared ones, as typer reads them."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     shared = [inspect.Parameter(key, keyword, default="", annotation=kind) for key, kind in _SHARED.items()]
     shared.append(inspect.Parameter("as_groups", keyword, default=None, annotation=_GROUPS))
-    signature = inspect.Signature([each.replace(kind=keyword) for each in own] + shared)
+    signature = inspect.Signature([*(each.replace(kind=keyword) for each in own), *shared])
     run.__signature__ = signature  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
-    app.command(name)(run)

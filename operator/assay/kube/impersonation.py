@@ -1,14 +1,10 @@
-"""Impersonation: turns --as and the `as` fields of a kubeconfig into headers for the API server.
-
-The Kubernetes client ignores `as` in a kubeconfig, and would use the rights of the authenticated user.
-"""
+"""Impersonation: turns --as and the `as` fields of a kubeconfig into headers for the API server."""
 
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import urllib3
-from kubernetes.config import kube_config
 
 from assay.api.errors import InvalidRequest
 
@@ -29,13 +25,6 @@ def headers(user: str, groups: tuple[str, ...], known: Raw) -> urllib3.HTTPHeade
         for value in values:
             found.add(f"Impersonate-Extra-{quote(key.lower(), safe='')}", _header(value))
     return found
-
-
-def user_of(kubeconfig: str, context: Raw) -> Raw:
-    """Return the user of a context from the kubeconfig. Raises OSError, and ConfigException without a kubeconfig."""
-    merged = kube_config.KubeConfigMerger(kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
-    users = (each.value for each in merged.value["users"])
-    return next((each["user"] or {} for each in users if each["name"] == context.get("user")), {})
 
 
 def _header(text: str) -> str:

@@ -1,26 +1,26 @@
 """The synchronous client of the Kubernetes API for users: their kubeconfig, raw JSON."""
 
 import json
-import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes import client as kube_client
-from kubernetes import config as kube_config
 
 from assay.api import resources
-from assay.api.errors import InvalidRequest, ObjectNotFound
+from assay.api.errors import ObjectNotFound
 from assay.api.objects import Raw
 from assay.api.resources import MERGE_PATCH, Resource
-from assay.kube import impersonation
+from assay.kube import impersonation, kubeconfig, transport
 from assay.kube.errors import ApiError
+from assay.kube.kubeconfig import Target
+from assay.kube.login import Certificate, Login
 
 FIELD_MANAGER = "assay-cli"
 _PAGE = 500
-_BUSY = 429
+_BUSY, _UNAUTHORIZED = 429, 401
 _TRIES = 10
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
@@ -28,21 +28,25 @@ _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 class Kube:
     """One connection to one cluster as one user. ``namespace`` is that of the context, or "default"."""
 
-    def __init__(self, kubeconfig: str = "", context: str = "", as_user: str = "", as_groups: tuple[str, ...] = ()):
-        configuration = kube_client.Configuration()
-        try:
-            self.namespace, known = _load(configuration, kubeconfig, context)
-        except (kube_config.ConfigException, OSError) as error:
-            hint = "set KUBECONFIG, or select a file with --kubeconfig and one of its contexts with --context"
-            raise InvalidRequest(f"cannot use the kubeconfig: {error}", hint=hint) from None
-        self.configuration: Any = configuration
-        self._pool: Any = kube_client.ApiClient(configuration).rest_client.pool_manager
-        self._headers: urllib3.HTTPHeaderDict = impersonation.headers(as_user, as_groups, known)
+    def __init__(self, path: str = "", context: str = "", as_user: str = "", as_groups: tuple[str, ...] = ()):
+        """Select the cluster and user of a kubeconfig like kubectl. Raises AssayError; sends nothing yet."""
+        target = kubeconfig.load(path, context)
+        self._begin(target, impersonation.headers(as_user, as_groups, target.user))
+
+    def _begin(self, target: Target, headers: urllib3.HTTPHeaderDict, pool: urllib3.PoolManager | None = None) -> None:
+        self._target, self._headers, self._login = target, headers, Login(target)
+        self._lock = threading.Lock()
+        self._pool: tuple[Certificate | None, urllib3.PoolManager] | None = (None, pool) if pool else None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the context."""
+        return self._target.namespace
 
     @property
     def server(self) -> str:
         """The address of the API server."""
-        return str(self.configuration.host)
+        return self._target.server
 
     def get(self, resource: Resource, namespace: str, name: str) -> Raw:
         """Return an object. Raises ApiError, with status 404 if it does not exist."""
@@ -133,45 +137,35 @@ class Kube:
         """Send one request and return the response. The caller reads and closes its body. Raises ApiError."""
         parameters = {name: value for name, value in (query or {}).items() if value}
         url = self.server + path + (f"?{urlencode(parameters)}" if parameters else "")
-        headers = self._headers | {"Accept": accept, "Content-Type": content} | self._authorization()
+        headers = self._headers | {"Accept": accept, "Content-Type": content}
+        renewable = True
         for _ in range(_TRIES):
+            # Computed for every request, because tokens expire.
+            authorization, certificate = self._login.identity()
+            signed_in = headers | ({"Authorization": authorization} if authorization else {})
             try:
-                answer = self._pool.request(
-                    method, url, body=body, headers=headers, timeout=timeout, retries=False, preload_content=False
+                answer = self._connections(certificate).request(
+                    method, url, body=body, headers=signed_in, timeout=timeout, retries=False, preload_content=False
                 )
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise ApiError(0, "Unreachable", f"cannot reach the API server {self.server}: {error}") from None
+            if answer.status == _UNAUTHORIZED and renewable and self._login.renew():
+                renewable = False
+                answer.drain_conn()
+                continue
             if answer.status != _BUSY:
                 break
             _wait(answer)
         if answer.status >= 400:
             raise _refusal(answer)
-        return answer  # type: ignore[no-any-return]
+        return answer
 
-    def _authorization(self) -> dict[str, str]:
-        # Computed for every request, because tokens expire.
-        found = self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        if found:
-            return {"Authorization": found}
-        basic = self.configuration.username and self.configuration.get_basic_auth_token()
-        return {"Authorization": basic} if basic else {}
-
-
-def _load(configuration: Any, kubeconfig: str, context: str) -> tuple[str, Mapping[str, Any]]:
-    """Load credentials like kubectl; return the namespace and the user of the context."""
-    if kubeconfig or context or not _in_cluster():
-        kube_config.load_kube_config(kubeconfig or None, context or None, configuration)
-        contexts, active = kube_config.list_kube_config_contexts(kubeconfig or None)
-        if context:
-            active = next(each for each in contexts if each["name"] == context)
-        known = impersonation.user_of(kubeconfig, active["context"])
-        return str(active["context"].get("namespace") or "default"), known
-    kube_config.load_incluster_config(configuration)
-    return os.environ.get("ASSAY_NAMESPACE") or "default", {}
-
-
-def _in_cluster() -> bool:
-    return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+    def _connections(self, certificate: Certificate | None) -> urllib3.PoolManager:
+        """Return the connections, new ones if the client certificate was renewed."""
+        with self._lock:
+            if self._pool is None or self._pool[0] != certificate:
+                self._pool = certificate, transport.connections(self._target, certificate)
+            return self._pool[1]
 
 
 def _wait(answer: Any) -> None:

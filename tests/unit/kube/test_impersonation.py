@@ -1,8 +1,5 @@
 """As whom the command line acts: kubectl's rules for --as, --as-group and the `as` fields of a kubeconfig."""
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,12 +49,3 @@ def test_groups_require_a_user() -> None:
     with pytest.raises(InvalidRequest) as refused:
         impersonation.headers("", ("ml",), {})
     assert exit_code(refused.value) == USAGE
-
-
-def test_the_user_is_searched_in_all_files_of_a_kubeconfig(tmp_path: Path) -> None:
-    for name, users in (("one", [{"name": "a", "user": {"as": "anna"}}]), ("two", [{"name": "b", "user": KNOWN}])):
-        (tmp_path / name).write_text(json.dumps({"kind": "Config", "users": users, "contexts": [], "clusters": []}))
-    files = os.pathsep.join(str(tmp_path / name) for name in ("one", "two"))
-    assert impersonation.user_of(files, {"user": "b"}) == KNOWN
-    assert impersonation.user_of(files, {"user": "a"}) == {"as": "anna"}
-    assert impersonation.user_of(files, {"user": "c"}) == {}

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from assay.api.errors import AssayError
+from assay.kube.errors import ApiError
 from assay.kube.sync import Kube
 
 pytestmark = pytest.mark.unit
@@ -22,14 +24,16 @@ class Server(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.authorizations: list[str] = []
+        self.refused: set[str] = set()
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.authorizations.append(self.headers.get("Authorization", ""))
-        self.send_response(200)
+        authorization = self.headers.get("Authorization", "")
+        self.server.authorizations.append(authorization)
+        self.send_response(401 if authorization in self.server.refused else 200)
         self.end_headers()
         self.wfile.write(b"{}")
 
@@ -58,8 +62,13 @@ def token_file(folder: Path) -> dict[str, Any]:
 
 def plugin(folder: Path) -> dict[str, Any]:
     credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "abc"}}
+    return running(folder, f"print({json.dumps(credential)!r})")
+
+
+def running(folder: Path, program: str) -> dict[str, Any]:
+    """A user with a plugin that is this program."""
     script = folder / "login.py"
-    script.write_text(f"print({json.dumps(credential)!r})")
+    script.write_text(program)
     return {
         "exec": {
             "apiVersion": "client.authentication.k8s.io/v1",
@@ -72,15 +81,85 @@ def plugin(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("user", [token, token_file, plugin], ids=["token", "tokenFile", "exec plugin"])
 def test_a_token_is_sent(server: Server, tmp_path: Path, user: Any) -> None:
+    kube = Kube(kubeconfig(tmp_path, server, user(tmp_path)))
+    kube.request("GET", "/version")
+    assert server.authorizations == ["Bearer abc"]
+
+
+#: Prints another token each time, with the expiry that the test chooses, or none.
+COUNTING = """
+import json, pathlib
+count = pathlib.Path(__file__).with_suffix(".count")
+count.write_text(count.read_text() + "x" if count.exists() else "x")
+status = {"token": count.read_text()} | %r
+print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "tokens"),
+    [
+        ({}, ["x", "x"]),
+        ({"expirationTimestamp": "2999-01-01T00:00:00Z"}, ["x", "x"]),
+        ({"expirationTimestamp": "2020-01-01T00:00:00Z"}, ["x", "xx"]),
+    ],
+    ids=["no expiry", "valid", "expired"],
+)
+def test_an_expired_token_is_renewed(server: Server, tmp_path: Path, status: dict[str, str], tokens: list[str]) -> None:
+    kube = Kube(kubeconfig(tmp_path, server, running(tmp_path, COUNTING % status)))
+    for _ in tokens:
+        kube.request("GET", "/version")
+    assert server.authorizations == [f"Bearer {token}" for token in tokens]
+
+
+def test_a_refused_token_of_a_plugin_is_renewed_once(server: Server, tmp_path: Path) -> None:
+    server.refused = {"Bearer x"}
+    kube = Kube(kubeconfig(tmp_path, server, running(tmp_path, COUNTING % {})))
+    kube.request("GET", "/version")
+    assert server.authorizations == ["Bearer x", "Bearer xx"]
+    server.refused = {"Bearer xx", "Bearer xxx"}
+    with pytest.raises(ApiError) as refused:
+        kube.request("GET", "/version")
+    assert (refused.value.status, server.authorizations[2:]) == (401, ["Bearer xx", "Bearer xxx"])
+
+
+def test_a_token_file_is_read_again(server: Server, tmp_path: Path) -> None:
+    kube = Kube(kubeconfig(tmp_path, server, token_file(tmp_path)))
+    kube.request("GET", "/version")
+    (tmp_path / "token").write_text("def")
+    kube.request("GET", "/version")
+    assert server.authorizations == ["Bearer abc", "Bearer def"]
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-login"}},
+        {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "false"}},
+        {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "true"}},
+        {"exec": {"apiVersion": "client.authentication.k8s.io/v9", "command": "true"}},
+        {"tokenFile": "none"},
+        {"auth-provider": {"name": "gcp"}},
+        {"auth-provider": {"name": "oidc", "config": {"id-token": "a.eyJleHAiOjF9.c"}}},
+    ],
+    ids=["missing", "failing", "silent", "future", "no file", "removed", "expired OIDC"],
+)
+def test_no_request_is_sent_without_credentials(server: Server, tmp_path: Path, user: dict[str, Any]) -> None:
+    kube = Kube(kubeconfig(tmp_path, server, user))
+    with pytest.raises(AssayError):
+        kube.request("GET", "/version")
+    assert server.authorizations == []
+
+
+def kubeconfig(folder: Path, server: Server, user: dict[str, Any]) -> str:
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "users": [{"name": "u", "user": user(tmp_path)}],
+        "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
-    file = tmp_path / "kubeconfig"
+    file = folder / "kubeconfig"
     file.write_text(yaml.safe_dump(config))
-    Kube(str(file)).request("GET", "/version")
-    assert server.authorizations == ["Bearer abc"]
+    return str(file)
