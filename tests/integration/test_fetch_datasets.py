@@ -136,6 +136,14 @@ def test_a_folder_with_one_file_is_no_file(data: Data) -> None:
     assert f"expected the digest {bytes_digest(b'single')}, found {digest_of({'single.csv': b'single'})}" in said
 
 
+@pytest.mark.parametrize("path", ["my data/50%/#1/$x {a}+&.csv", "my%20data/50%25/%231/%24x%20%7Ba%7D%2B%26.csv"])
+def test_a_key_has_a_plain_and_an_encoded_form(data: Data, path: str) -> None:
+    data.put("odd", {"my data/50%/#1/$x {a}+&.csv": b"1"})
+    data.run(0, {"name": "file", "uri": data.uri(f"odd/{path}")}, {"name": "folder", "uri": data.uri("odd/my%20data")})
+    assert data.content("file") == {"$x {a}+&.csv": b"1"}
+    assert data.content("folder") == {"50%/#1/$x {a}+&.csv": b"1"}
+
+
 @pytest.mark.parametrize("path", ["digits/", "digits", "single.csv"])
 def test_what_is_not_as_declared_never_appears(data: Data, path: str) -> None:
     found = bytes_digest(b"single") if path == "single.csv" else digest_of(FILES)

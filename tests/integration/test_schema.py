@@ -220,10 +220,10 @@ REFUSED: list[tuple[str, Raw, Change, str]] = [
         'spec.parameters[1]: Duplicate value: {"name":"lr"}',
     ),
     (
-        "a dash in a parameter's name",
+        "a slash in a parameter's name",
         EXPERIMENT,
-        put("spec.parameters.0.name", "a-b"),
-        "spec.parameters[0].name: Invalid",
+        put("spec.parameters.0.name", "a/b"),
+        "a parameter's name has at most 63 letters, digits, '_', '-' and '.', and does not begin with a digit",
     ),
     (
         "a parameter without a name",

@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 from assay.api.common import Conditions, LongText, Model, Name, Owner, Scalar, Timestamp, rule, rules
 from assay.api.modelversion import ModelName
 from assay.api.retention import Retention
-from assay.api.run import PARAMETER_NAME, Objective, Parameters, RunTemplate
+from assay.api.run import PARAMETER_NAME, PARAMETER_NAME_RULE, Objective, Parameters, RunTemplate
 
 #: An experiment with more runs than this is treated as a mistake in the search space.
 MAX_RUNS = 100_000
@@ -41,8 +41,8 @@ class Parameter(Model):
     name: Annotated[
         Name,
         Field(
-            pattern=PARAMETER_NAME,
-            description="Name of the parameter. The container gets it as PARAM_<name>.",
+            description="Name of the parameter. The container gets it as PARAM_<name>, also with '_' for '-' and '.'.",
+            json_schema_extra=rules(rule(f"self.matches('{PARAMETER_NAME}')", PARAMETER_NAME_RULE)),
         ),
     ]
     values: Annotated[

@@ -70,9 +70,10 @@ class Dataset(Model):
 
 
 #: The address of an object or folder in a store, or of a file on a web server. An s3 address excludes characters that a
-#: store's policy reads as a pattern; an https address excludes a user name and password.
+#: store's policy reads as a pattern; an https address excludes a user name and password. In an s3 address, %20 is a
+#: space and %25 a percent sign; a percent sign without two hexadecimal digits is itself.
 DATASET_URI = (
-    r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\\?#%*$\s\x00-\x1f\x7f]+)*/?"
+    r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\\?*\x00-\x1f\x7f]+)*/?"
     r"|https://[^/@?#\s\x00-\x1f\x7f]+/[^\s\x00-\x1f\x7f]*)$"
 )
 
@@ -220,7 +221,11 @@ class Recipe(Model):
     job: Annotated[JobSpec, Field()]
 
 
-PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: A valid name of an environment variable.
+PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+PARAMETER_NAME_RULE = (
+    "a parameter's name has at most 63 letters, digits, '_', '-' and '.', and does not begin with a digit"
+)
 
 #: CEL cannot access this map, because its values have no single type, so the operator checks the names.
 Parameters = Annotated[

@@ -30,6 +30,8 @@ from assay.store.locations import Location
 
 MAX_POLICY_CHARS = 2048  # the limit of both AWS and MinIO
 _MAX_FIELD_CHARS = 65536
+#: Characters of a key that a policy reads as a pattern or a variable; a question mark matches any one character.
+_LITERAL = re.compile(r"[*?$\\]")
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,10 @@ def dataset_policies(places: Mapping[str, Location]) -> list[tuple[list[str], st
 
 
 def _dataset_policy(places: Mapping[str, Location]) -> str:
-    objects = sorted({f"arn:aws:s3:::{place.bucket}/{key}" for place in places.values() for key in _readable(place)})
+    literal = {name: Location(place.bucket, _LITERAL.sub("?", place.key)) for name, place in places.items()}
+    objects = sorted({f"arn:aws:s3:::{place.bucket}/{key}" for place in literal.values() for key in _readable(place)})
     folders: dict[str, set[str]] = {}
-    for place in places.values():
+    for place in literal.values():
         folders.setdefault(place.bucket, set()).add(f"{place.folder}*")
     listing = [_listing(bucket, sorted(prefixes)) for bucket, prefixes in sorted(folders.items())]
     return _policy(f"the data sets {', '.join(places)}", [_reading(objects), *listing])

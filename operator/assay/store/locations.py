@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from assay.api.uris import decoded
+
 _SCHEME = "s3://"
 
 
@@ -25,8 +27,8 @@ class Location(NamedTuple):
 
 
 def parse(uri: str) -> Location:
-    """Parse `s3://<bucket>/<key>`. Raises ValueError for anything else."""
-    bucket, _, key = uri.removeprefix(_SCHEME).partition("/")
+    """Parse `s3://<bucket>/<key>`, with %XX decoded. Raises ValueError for anything else."""
+    bucket, _, key = decoded(uri.removeprefix(_SCHEME)).partition("/")
     parts = key.removesuffix("/").split("/") if key else []
     if not uri.startswith(_SCHEME) or not bucket or any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"{uri[:300]!r} is not an address of the form s3://<bucket>/<key>")

@@ -250,7 +250,7 @@ def _mounting(volume: str, path: str) -> str:
 
 OPERATOR = [
     _searched(parameters=[{"name": "a", "values": [*range(1000)]}, {"name": "b", "values": [*range(101)]}]),
-    _searched(search={"strategy": "list", "list": [{}, {"a-b": 1}]}),
+    _searched(search={"strategy": "list", "list": [{}, {"a b": 1}]}),
     _searched(parameters=[{"name": "lr", "values": [1, []]}]),
     _built(volumes=[{"name": "assay-store"}]),
     _built({"name": "assay-recorder"}),

@@ -185,7 +185,7 @@ def test_strings_are_parsed_like_kubectl(words: str) -> None:
          "spec.parameters"),
         (changed(EXPERIMENT, put("spec.register", {"model": "digits", "when": "run.x >"})), "spec.register.when"),
         (changed(EXPERIMENT, put("spec.template.job.template.spec.containers.0.name", ...)), "spec.template.job"),
-        (changed(RUN, put("spec.parameters", {"a-b": 1})), "spec.job"),
+        (changed(RUN, put("spec.parameters", {"a b": 1})), "spec.job"),
         (changed(RUN, put("spec.job.template.spec.containers.0.name", "assay-recorder")), "spec.job"),
     ],
 )  # fmt: skip

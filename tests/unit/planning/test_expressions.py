@@ -53,6 +53,10 @@ TRUE = [
     'timestamp("2026-11-21T12:00:00Z").getDayOfWeek("Europe/Berlin") == 6',
     'int("42") == 42 && double("0.5") == 0.5 && string(1) == "1" && type(1) == int',
     "true || 1 / 0 == 1",
+    # Whole numbers and others: Kubernetes stores 1.0 as 1.
+    "candidate.metrics.f1.last + 1 > 1",
+    "candidate.parameters.depth * 2.0 >= 6.0 && candidate.parameters.depth / 2.0 == 1.5",
+    "candidate.parameters.depth - 0.5 == 2.5 && 'x 1 y' == 'x 1 y' && [1, 2][0] < candidate.parameters.depth",
 ]
 
 REFUSED = [
@@ -79,7 +83,7 @@ NOTHING = [
     ("candidate.metrics.f1.best > 0.5", "candidate.metrics.f1 has no best"),
     ("has(candidate.nope.deeper)", "candidate has no nope"),
     ("current.metrics.f1.last > 0.5", "current is null, so current.metrics.f1.last cannot be read"),
-    ("candidate.metrics.f1.last + 1 > 1", "+ cannot be used with double and int; write whole numbers as 1.0"),
+    ("candidate.metrics.f1.last % 2 == 1", "% cannot be used with double and int; write whole numbers as 1.0"),
     ("candidate.parameters.depth ? true : false", "the condition before ? must be true or false"),
     ("candidate.parameters.depth", "the result must be true or false, but it is int"),
     ("1 / 0 == 1", "divide by zero"),

@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -360,10 +361,50 @@ def test_a_seed_reaches_every_container() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.1, "0.1"), (3, "3"), (1e-05, "1e-05"), (True, "true"), (False, "false"), ("a b", "a b"), ("", "")],
+    [
+        (0.1, "0.1"),
+        (3, "3"),
+        (1e-05, "1.0e-05"),
+        (1.5e-05, "1.5e-05"),
+        (1e16, "1.0e+16"),
+        (True, "true"),
+        (False, "false"),
+        ("a b", "a b"),
+        ("", ""),
+    ],
 )
 def test_a_value_as_text(value: Any, text: str) -> None:
     assert job.as_text(value) == text
+    if not isinstance(value, str):
+        assert yaml.safe_load(text) == json.loads(text) == value
+
+
+#: Kubernetes' expansion of a variable's value, as far as it has no references: $$ is $, and $(…) a reference.
+AWKWARD = {"a": "$$x", "h": "$(HOME)", "c": "$", "d": "$$(A)", "e": "100$", "f": "ü\n'\"\\", "g": 1e-05, "i": "1e-05"}
+
+
+def test_a_value_arrives_as_it_was_written() -> None:
+    template = build(job_spec(), parameters=AWKWARD)["spec"]["template"]
+    assert json.loads(template["metadata"]["annotations"]["assay.dev/parameters"]) == AWKWARD
+    seen = {each["name"]: each["value"] for each in template["spec"]["containers"][0]["env"]}
+    for name, value in AWKWARD.items():
+        found = seen[f"PARAM_{name}"]
+        assert "$" not in found.replace("$$", "")  # nothing is a reference
+        assert found.replace("$$", "$") == (value if isinstance(value, str) else "1.0e-05")
+
+
+def test_a_name_that_shells_cannot_read_has_a_second_variable() -> None:
+    parameters = {"learning-rate": 0.1, "model.lr": 2, "a-b": "exact", "a_b": "own"}
+    env = pod_of(build(job_spec(), parameters=parameters))["containers"][0]["env"]
+    seen = {each["name"]: each["value"] for each in env if each["name"].startswith("PARAM_")}
+    assert seen == {
+        "PARAM_learning-rate": "0.1",
+        "PARAM_learning_rate": "0.1",
+        "PARAM_model.lr": "2",
+        "PARAM_model_lr": "2",
+        "PARAM_a-b": "exact",
+        "PARAM_a_b": "own",
+    }
 
 
 def test_the_parameters_are_a_file_too() -> None:
@@ -443,7 +484,7 @@ def test_other_paths_are_the_users(path: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"a-b": 1}, "spec.parameters: invalid parameter name 'a-b': use at most 63 letters, digits and '_'"),
+        ({"a b": 1}, "spec.parameters: invalid parameter name 'a b': a parameter's name has at most 63 letters"),
         ({"a": [1]}, "spec.parameters: parameter 'a': a value must be a number, a string or a boolean"),
     ],
 )

@@ -106,8 +106,8 @@ def test_a_run_for_which_when_is_true_qualifies(when: str) -> None:
         ("run.name", "spec.register.when is not true: the result must be true or false, but it is string"),
         ("false", "spec.register.when is not true: false is false"),
         (
-            "run.metrics.accuracy.last + 1 > run.model.size",
-            "spec.register.when is not true: + cannot be used with double and int; "
+            "run.metrics.accuracy.last % 2 > run.model.size",
+            "spec.register.when is not true: % cannot be used with double and int; "
             "write whole numbers as 1.0, or convert with double(…)",
         ),
         ("run.oops(", "spec.register.when: line 1, column 10: Syntax error: mismatched input end of the expression"),

@@ -160,9 +160,11 @@ def test_the_largest_search_is_accepted_and_one_more_is_not() -> None:
     assert space.size(spec(parameters=too_many, maxRuns=5)) == 5
 
 
-@pytest.mark.parametrize("name", ["", "1a", "a-b", "a b", "ä", "a" * 64, "a\n"])
+@pytest.mark.parametrize("name", ["", "1a", "-a", "a/b", "a b", "ä", "a" * 64, "a\n"])
 def test_a_name_that_no_variable_can_have_is_refused(name: str) -> None:
-    with pytest.raises(space.InvalidSearch, match=r"^spec\.search\.list\[1\]: invalid parameter name .* PARAM_<name>$"):
+    with pytest.raises(
+        space.InvalidSearch, match=r"^spec\.search\.list\[1\]: invalid parameter name .* a parameter's name has"
+    ):
         space.size(spec(search={"strategy": "list", "list": [{"a": 1}, {name: 1}]}))
 
 

@@ -88,7 +88,7 @@ MESSAGES: dict[str, Callable[[], Verdict]] = {
     "no metric": lambda: judge(version(), gate("candidate.metrics.val_auc.last > 0.9")),
     "nothing bound": lambda: judge(version(), gate(WORSE)),
     "bad gate": lambda: judge(version(), gate("candidate.metrics.val_f1.last >= oops")),
-    "two types": lambda: judge(version(), gate("candidate.metrics.val_f1.last + 1 > 1")),
+    "two types": lambda: judge(version(), gate("candidate.metrics.val_f1.last % 2 == 1")),
     "too long": lambda: judge(
         version(parameters={"text": "x" * 100_000}),
         gate("[candidate.parameters.text].map(x, x + x + x)[0].contains(candidate.parameters.text)"),

@@ -28,6 +28,9 @@ places = st.builds(
         ("s3://b/x/y", "b", "x/y", "x/y/", False),
         ("s3://b/", "b", "", "", True),
         ("s3://b", "b", "", "", True),
+        ("s3://b/my data/50%/#1/$x", "b", "my data/50%/#1/$x", "my data/50%/#1/$x/", False),
+        ("s3://b/my%20data/50%25/%231/%24x", "b", "my data/50%/#1/$x", "my data/50%/#1/$x/", False),
+        ("s3://b/%C3%BC/%FF/", "b", "ü/%FF/", "ü/%FF/", True),
     ],
 )
 def test_an_address_is_parsed(uri: str, bucket: str, key: str, folder: str, is_folder: bool) -> None:
@@ -35,7 +38,21 @@ def test_an_address_is_parsed(uri: str, bucket: str, key: str, folder: str, is_f
     assert (found.bucket, found.key, found.folder, found.is_folder) == (bucket, key, folder, is_folder)
 
 
-@pytest.mark.parametrize("uri", ["", "b/x", "gs://b/x", "s3://", "s3:///x", "s3://b//x", "s3://b/x//", "s3://b/../x"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "b/x",
+        "gs://b/x",
+        "s3://",
+        "s3:///x",
+        "s3://b//x",
+        "s3://b/x//",
+        "s3://b/../x",
+        "s3://b/%2e%2e/x",
+        "s3://b/a%2F..%2fx",
+    ],
+)
 def test_an_invalid_address_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match="is not an address of the form"):
         parse(uri)
@@ -59,6 +76,16 @@ def test_policies_cover_every_data_set_once_and_nothing_else(asked: dict[str, Lo
             for prefix in each["Condition"]["StringLike"]["s3:prefix"]
         }
         assert listed == {(f"arn:aws:s3:::{place.bucket}", f"{place.folder}*") for place in mine}
+
+
+def test_a_policy_takes_a_key_literally() -> None:
+    ((_, policy),) = dataset_policies({"a": Location("b", "100%/${aws:username}/*")})
+    statements = json.loads(policy)["Statement"]
+    assert statements[0]["Resource"] == [
+        "arn:aws:s3:::b/100%/?{aws:username}/?",
+        "arn:aws:s3:::b/100%/?{aws:username}/?/*",
+    ]
+    assert statements[1]["Condition"]["StringLike"]["s3:prefix"] == ["100%/?{aws:username}/?/*"]
 
 
 def test_an_address_that_fits_into_no_policy_is_refused() -> None:

@@ -26,6 +26,10 @@ _NOT_APPLICABLE = re.compile(
 )
 _MISSING = re.compile(r"Key not found in map : \"(.*)\"", re.DOTALL)
 _OPERATOR = re.compile(r"[@_]?(\W+|in)(?:_.*)?")
+#: Strings, which are skipped, and integer literals.
+_INTEGER = re.compile(
+    r"""\"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?<![\w.])(?<![\w)\]]\[)(?P<integer>[0-9]+)(?![\w.])""",
+)
 _NOUNS = {"metrics": "metric", "parameters": "parameter"}
 _HINT = "write whole numbers as 1.0, or convert with double(…)"
 
@@ -115,7 +119,8 @@ class Expression:
         if units > expression_cost.BUDGET:
             share = units / expression_cost.BUDGET
             return Outcome(None, f"the expression could take too long: its cost is up to {share:.3g} times the limit")
-        return self._outcome(values.activation, values)
+        outcome = self._outcome(values.activation, values)
+        return self._with_doubles(values, outcome) if _mixes_numbers(outcome) else outcome
 
     def evaluate_freely(self, values: dict[str, Any]) -> Outcome:
         """Evaluate the expression without the cost budget; much faster, but unbounded in time and memory.
@@ -126,11 +131,26 @@ class Expression:
             activation = _environment(self.variables).Activation(values)
         except (RuntimeError, TypeError, ValueError, OverflowError):
             return self.evaluate(values)
-        return self._outcome(activation, values)
+        outcome = self._outcome(activation, values)
+        return self._with_doubles(Values(values), outcome) if _mixes_numbers(outcome) else outcome
 
-    def _outcome(self, activation: Any, values: Values | dict[str, Any]) -> Outcome:
+    def _with_doubles(self, values: Values, outcome: Outcome) -> Outcome:
+        """Evaluate with every number as a double, because CEL does not mix types; else return the known outcome.
+
+        JSON, and so Kubernetes, stores 1.0 as 1: authors do not control whether their values are whole numbers.
+        """
+        text = doubles(self.text)
         try:
-            result = self._compiled.eval(activation)
+            compiled = self._compiled if text == self.text else _compile(text, self.variables)
+        except ExpressionError:
+            return outcome
+        converted = {name: _floats(value) for name, value in values.plain.items()}
+        found = self._outcome(_environment(tuple(converted)).Activation(converted), values, compiled)
+        return outcome if found.value is None else found
+
+    def _outcome(self, activation: Any, values: Values | dict[str, Any], compiled: Any = None) -> Outcome:
+        try:
+            result = (compiled or self._compiled).eval(activation)
         except RuntimeError as error:
             return self._failed(str(error), values)
         if result.type() == cel.Type.BOOL:
@@ -205,6 +225,23 @@ def _refusal(error: str, variables: tuple[str, ...]) -> ExpressionError:
     if message.startswith("undeclared reference to"):
         message = f"{message.replace('undeclared reference to', 'there is no')}; variables: {', '.join(variables)}"
     return ExpressionError(_words(message), line, column)
+
+
+def doubles(text: str) -> str:
+    """Return an expression with its integer literals as doubles; strings and indexes stay."""
+    return _INTEGER.sub(lambda found: f"{found[0]}.0" if found["integer"] else found[0], text)
+
+
+def _mixes_numbers(outcome: Outcome) -> bool:
+    return outcome.value is None and _HINT in outcome.message
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _floats(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_floats(each) for each in value]
+    return expression_cost.to_float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _check_patterns(tree: expression_tree.Node, variables: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from assay.api import names
 from assay.api.objects import Raw
+from assay.api.uris import decoded
 
 FOLDER = "/assay/data"
 VOLUME, _VOLUME_CREDENTIALS = "assay-data", "assay-data-credentials"
@@ -93,6 +94,8 @@ def _check(dataset: Raw) -> None:
     where = f"spec.datasets[{dataset['name']}]"
     if not from_store(dataset) and not str(dataset["uri"]).startswith("https://"):
         raise ValueError(f"{where}: the address {dataset['uri'][:200]} must begin with s3:// or https://")
+    if from_store(dataset) and any(part in (".", "..") for part in decoded(dataset["uri"]).split("/")):
+        raise ValueError(f"{where}: no part of the address {dataset['uri'][:200]} may be '.' or '..'")
     if not from_store(dataset) and not dataset.get("digest"):
         raise ValueError(f"{where}: a data set from an https:// address needs a digest")
 

@@ -6,6 +6,7 @@ not installed. Pure.
 
 from assay.api import names
 from assay.api.objects import Raw
+from assay.api.uris import decoded
 from assay.planning.models import registration
 from assay.planning.runs import datasets
 
@@ -19,7 +20,7 @@ def readable(run: Raw, bucket: str, allowed: str) -> dict[str, str]:
     return {
         each["name"]: each["uri"]
         for each in datasets.unnamed(run)
-        if registration.entitled(each["uri"], namespace, bucket, allowed)
+        if any(registration.entitled(uri, namespace, bucket, allowed) for uri in {each["uri"], decoded(each["uri"])})
     }
 
 

@@ -7,6 +7,7 @@ is an error and is never overwritten.
 
 import copy
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,7 +124,30 @@ def run_labels(run: Raw) -> dict[str, str]:
 
 def as_text(value: Scalar) -> str:
     """Return a parameter's value as an environment variable: strings unquoted, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else _as_json(value)
+
+
+def _as_json(value: Scalar) -> str:
+    """Return a value as JSON that YAML readers read alike: 1e-05 is a number in JSON, but a string in YAML 1.1."""
+    text = json.dumps(value)
+    mantissa, e, exponent = text.partition("e")
+    whole = isinstance(value, float) and mantissa.removeprefix("-").isdigit()
+    return f"{mantissa}.0e{exponent}" if whole and e else text
+
+
+def _parameter_variables(parameters: dict[str, Scalar]) -> dict[str, str]:
+    """Return the environment variables of the parameters, as the container must see them.
+
+    Shells cannot read a variable whose name contains a hyphen or a dot. Such a parameter also has one with underscores,
+    unless another parameter has that name.
+    """
+    exact = {f"PARAM_{name}": as_text(value) for name, value in parameters.items()}
+    plain = {re.sub(r"[-.]", "_", name): text for name, text in exact.items()}
+    return {**plain, **exact}
+
+
+def _parameters_file(parameters: dict[str, Scalar]) -> str:
+    return "{" + ", ".join(f"{json.dumps(name)}: {_as_json(parameters[name])}" for name in sorted(parameters)) + "}"
 
 
 def is_ours(container: str) -> bool:
@@ -152,7 +176,7 @@ def _decorate(
     metadata["labels"] = {**own, **run_labels(run)}
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
-        names.ANNOTATION_PARAMETERS: json.dumps(parameters, sort_keys=True),
+        names.ANNOTATION_PARAMETERS: _parameters_file(parameters),
     }
     pod = template["spec"]
     _check_free(pod, with_data=bool(fetched))
@@ -275,7 +299,9 @@ def _volumes(run: Raw) -> list[Raw]:
 def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
     """Add the /assay volume and the parameters to a user's container. Its own variables come last and win."""
     metadata = run["metadata"]
-    env = [{"name": f"PARAM_{name}", "value": as_text(value)} for name, value in parameters.items()]
+    # Kubernetes expands $(…) in values, and $$ to $.
+    variables = {name: text.replace("$", "$$") for name, text in _parameter_variables(parameters).items()}
+    env = [{"name": name, "value": text} for name, text in variables.items()]
     env.append({"name": "ASSAY_RUN", "value": metadata["name"]})
     env.append({"name": "ASSAY_RUN_UID", "value": metadata["uid"]})
     experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)

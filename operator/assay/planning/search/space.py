@@ -10,7 +10,7 @@ import re
 
 from assay.api.common import Scalar
 from assay.api.experiment import MAX_RUNS, ExperimentSpec, Parameter
-from assay.api.run import PARAMETER_NAME
+from assay.api.run import PARAMETER_NAME, PARAMETER_NAME_RULE
 
 ParameterSet = dict[str, Scalar]
 
@@ -46,13 +46,10 @@ def _full_size(spec: ExperimentSpec) -> int:
 
 
 def check_names(parameters: ParameterSet, where: str) -> None:
-    """Raise InvalidSearch for a parameter name that is invalid in an environment variable, or an unsupported value."""
+    """Raise InvalidSearch for an invalid parameter name or an unsupported value."""
     for name, value in parameters.items():
         if len(name) > 63 or not re.fullmatch(PARAMETER_NAME, name):
-            raise InvalidSearch(
-                f"{where}: invalid parameter name {name[:80]!r}: use at most 63 letters, digits and '_', not starting "
-                "with a digit, because the name becomes the environment variable PARAM_<name>"
-            )
+            raise InvalidSearch(f"{where}: invalid parameter name {name[:80]!r}: {PARAMETER_NAME_RULE}")
         _check_value(value, f"{where}: parameter {name!r}")
 
 
