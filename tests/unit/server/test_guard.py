@@ -42,7 +42,7 @@ def kubeconfig(tmp_path: Path) -> str:
 
 def who(request: Request) -> Response:
     person = person_of(request)
-    sent = person.kube._headers | person.kube._authorization()
+    sent = person.kube._headers | {"Authorization": person.kube._login.identity().authorization}
     return PlainTextResponse(json.dumps(dict(sent)))
 
 
