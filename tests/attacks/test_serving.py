@@ -207,7 +207,7 @@ def test_a_list_that_is_gone_from_the_manifest_would_take_ours_along(realm: Real
     _serving(realm, deployment("listed", annotations=SERVE, containers=[{"name": "server", "image": "s", "env": env}]))
     bare = deployment("listed", annotations=SERVE)
     outcome = realm.act(SCIENTIST, "apply", "--filename=-", stdin=bare)
-    assert "MODEL_PATH, MODEL_NAME and MODEL_VERSION are the operator's" in outcome.said
+    assert "only the operator sets MODEL_PATH, MODEL_NAME and MODEL_VERSION" in outcome.said
     bare["spec"]["template"]["spec"]["containers"][0] |= {"image": "s", "env": []}
     realm.must(SCIENTIST, "apply", "--filename=-", stdin=bare)
 

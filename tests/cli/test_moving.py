@@ -131,7 +131,7 @@ def test_an_impossible_rollback_is_refused_before_it_is_requested(assay: Assay, 
     assert "has no earlier version" in assay("rollback", "digits", "champion", *WALTER).err
     answer = assay("rollback", "digits", "champion", "2", *WALTER)
     assert answer.code == 6
-    assert "digits.v2 has never held champion, so it is no rollback" in answer.err
+    assert "digits.v2 has never been live in champion, so this is not a rollback" in answer.err
     assert "versions that were live: v1" in answer.err
 
 
@@ -155,7 +155,7 @@ def test_the_operators_reason_for_refusing_a_rollback_is_shown(
         if not operator.running:
             operator.start().wait_ready()
     assert answer.code == 1
-    assert answer.out.splitlines()[-1] == "digits.champion: there is no digits.v1 any more"
+    assert answer.out.splitlines()[-1] == "digits.champion: there is no digits.v1"
 
 
 def test_missing_rights_are_reported_before_anything_is_written(assay: Assay, models: Models) -> None:

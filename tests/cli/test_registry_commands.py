@@ -134,7 +134,7 @@ def fill(stand_in: ModelCache) -> ModelCache:
         24,
         25,
         phase="Held",
-        message=f"v25 is held: release: {UNMET['message']}",
+        message=f"v25 is blocked: release: {UNMET['message']}",
         requirements=[
             UNMET,
             {"policy": "release", "requirement": "gate/better", "met": True},

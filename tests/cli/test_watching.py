@@ -97,7 +97,7 @@ def test_on_a_terminal_watch_updates_in_place(stand_in: StandIn) -> None:
             seen += data
         return text in seen
 
-    wait_for("the run that goes on", lambda: shows(b"digits-0") and shows(b"0.5"), saw=lambda: seen)
+    wait_for("the run that is still running", lambda: shows(b"digits-0") and shows(b"0.5"), saw=lambda: seen)
     assert b"40" in seen
     finish(stand_in, "Succeeded")
     wait_for("the end", lambda: shows(b"digits: Succeeded, it is over"), saw=lambda: seen)

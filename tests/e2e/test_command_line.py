@@ -59,7 +59,9 @@ def test_an_experiment_is_watched_and_its_runs_are_looked_into(
     pod = objects.wait_phase("run", "sweep-0", "Running")["status"]["attempts"][-1]["pod"]
     logs = pool.submit(assay, "logs", "sweep-0", "-f")
 
-    streamed = wait_for("points of the run that goes on", lambda: _steps(assay("curves", "sweep-0", "-o", "json")))
+    streamed = wait_for(
+        "points of the run that is still running", lambda: _steps(assay("curves", "sweep-0", "-o", "json"))
+    )
     assert streamed == [*range(STEPS // 2 + 1)]
     assert assay("top").lines[1].split()[0] == "sweep-0"
     objects.kubectl("exec", pod, "-c", "train", "--", "touch", "/tmp/go")

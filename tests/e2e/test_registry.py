@@ -282,7 +282,7 @@ def test_best_run_of_an_experiment_becomes_a_version(story: Story) -> None:
 def test_alias_waits_for_an_approval_and_says_so(story: Story) -> None:
     refused = story.realm.act(SCIENTIST, "apply", f"--filename={EXAMPLE / 'alias.yaml'}")
     assert not refused.done
-    assert f"{SCIENTIST} may not move {ALIAS}: it takes the verb bind" in refused.said
+    assert f"{SCIENTIST} may not move {ALIAS}: this requires the verb bind" in refused.said
 
     told = story.follow("Request the version")
     missing = "needs 1 more approval for champion: none is there"

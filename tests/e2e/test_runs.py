@@ -26,7 +26,7 @@ def test_run_that_needs_too_much_memory_is_oom_killed(objects: Objects) -> None:
     objects.apply(manifest)
     ended = objects.wait_phase("run", "hungry", "Failed")
     assert ended["status"]["reason"] == "OOMKilled"
-    assert ended["status"]["message"] == "container train used more memory than its limit and was killed"
+    assert ended["status"]["message"] == "container train exceeded its memory limit and was killed"
     assert objects.points(ended) == [("score", 0, 1.0)]
 
 
@@ -247,7 +247,7 @@ def test_name_of_a_foreign_job_is_never_taken_over(objects: Objects) -> None:
     ended = objects.wait_phase("run", "mine", "Failed")
     assert ended["status"]["reason"] == "NameTaken"
     assert ended["status"]["message"] == (
-        "a Job named mine exists and is not this run's: delete it, or choose another name"
+        "a Job named mine exists and does not belong to this run: delete it, or choose another name"
     )
     assert "assay.dev/run" not in objects.get("job", "mine")["metadata"].get("labels", {})
 

@@ -132,9 +132,9 @@ async def test_the_heads_are_kept_and_a_cut_is_noticed(
     await second.load()
     with caplog.at_level(logging.WARNING):
         appended = [await second.record(event(name, team)) for name in "de"]
-    assert {each.doubt for each in appended} == {"record 3 was written and is not in the store any more"}
+    assert {each.doubt for each in appended} == {"record 3 was written but is no longer in the store"}
     assert [record.getMessage() for record in caplog.records] == [
-        "the audit trail is not as the operator left it: record 3 was written and is not in the store any more"
+        "the audit trail differs from what the operator wrote: record 3 was written but is no longer in the store"
     ]
     assert (gauge("assay_audit_doubt", team), gauge("assay_audit_doubt", other)) == (1, 0)
     await second.flush()
@@ -153,7 +153,7 @@ async def test_without_the_api_records_are_written_and_heads_follow(
             assert (await keeper.record(event(name, team))).written
             await keeper.flush()
     assert [record.getMessage() for record in caplog.records] == [
-        f"ConfigMap {place.namespace}/{CONFIG_MAP} cannot be written, tried again: the line is cut"
+        f"ConfigMap {place.namespace}/{CONFIG_MAP} cannot be written, retrying: the line is cut"
     ]
     assert REGISTRY.get_sample_value("assay_audit_heads_pending") == 1
     place.kube.cut = False
@@ -182,7 +182,7 @@ async def test_a_start_without_the_api_still_notices_a_cut(place: Place, team: s
     # What was appended unchecked does not replace the witness; a trail that has none gets one.
     assert (await place.heads())[team] == known
     assert (await place.heads())[fresh].startswith("1:")
-    assert (await second.record(event("e", team))).doubt == "record 3 was written and is not in the store any more"
+    assert (await second.record(event("e", team))).doubt == "record 3 was written but is no longer in the store"
     await second.flush()
     assert (await place.heads())[team].startswith("4:")
     assert not verify_store(place.store, team, [Head.parse(known)]).intact

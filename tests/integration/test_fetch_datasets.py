@@ -267,7 +267,7 @@ def test_what_was_not_granted_is_not_fetched(data: Data) -> None:
     process = data.start({"name": "digits", "uri": data.uri("digits/")})
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 3, log
-    assert "there are none for the data set digits" in log
+    assert "no credentials for the data set digits" in log
 
 
 # A Secret of the namespace

@@ -116,7 +116,7 @@ def is_live(version: int) -> Callable[[Raw], bool]:
 
 
 def waits_for_approvals(version: int) -> Callable[[Raw], bool]:
-    said = f"v{version} is held: {POLICY}: needs 2 more approvals for champion: none is there"
+    said = f"v{version} is blocked: {POLICY}: needs 2 more approvals for champion: none is there"
     return lambda health: health == {"status": "Suspended", "message": said}
 
 
@@ -209,7 +209,7 @@ def test_argo_cd_moves_its_alias_and_neither_another_one_nor_approves_nor_takes_
     who = [argo_cd.as_account] if impersonating else []
     may = {verb: _can_i(argo_cd, verb, *who) for verb in ("bind", "approve", "rollback", "revoke")}
     assert may == {"bind": True, "approve": False, "rollback": False, "revoke": False}
-    with pytest.raises(ClusterError, match=r"may not move digits\.shadow: it takes the verb bind"):
+    with pytest.raises(ClusterError, match=r"may not move digits\.shadow: this requires the verb bind"):
         argo_cd.kubectl(
             "create", *who, "--validate=false", "-f", "-", stdin=json.dumps(registry.model_alias("digits", "shadow", 1))
         )
@@ -327,7 +327,9 @@ def test_an_alias_goes_back_by_an_action_of_whom_may_roll_it_back(models: Models
     models.bound(ALIAS, 1)
     models.want(ALIAS, 2)
     models.bound(ALIAS, 2)
-    with pytest.raises(ClusterError, match=f"{SERVER} may not roll digits.champion back: it takes the verb rollback"):
+    with pytest.raises(
+        ClusterError, match=f"{SERVER} may not roll digits.champion back: this requires the verb rollback"
+    ):
         server.act("modelalias", ALIAS, "rollback")
     server.may("argocd-rollbacks")
     server.act("modelalias", ALIAS, "rollback")

@@ -310,7 +310,7 @@ async def test_a_pod_that_is_gone_before_its_end_was_read_is_said(reading: Readi
     reading.reader.wake(seen)
     await asyncio.wait_for(reading.woken.get(), 30)
     [log] = logs.list_logs(reading.store, prefix)
-    assert [gap.reason for gap in log.gaps] == ["the pod was deleted before the end of its log was read"]
+    assert [gap.reason for gap in log.gaps] == ["the pod was deleted before its log was read to the end"]
 
 
 async def test_a_run_waits_for_a_store_that_is_away_and_says_so(own_minio: S3Server) -> None:

@@ -535,6 +535,6 @@ def test_logs_are_in_the_manifest_and_what_is_missing_of_them_is_said(store: Obj
     assert {"logs/p-1/train/part-00001.log.gz", "logs/p-1/prepare/part-00001.log.gz"} <= listed
     assert tuple(manifest.missing) == closed.missing
     assert [(entry.path, entry.reason) for entry in manifest.missing] == [
-        ("logs/p-1/prepare", "nobody saw its end: its last lines may be missing"),
+        ("logs/p-1/prepare", "its end was not read: the last lines may be missing"),
         ("logs/p-0", "the pod was gone before its log was read"),
     ]

@@ -186,7 +186,7 @@ def test_a_number_is_never_given_to_other_bytes(models: Models) -> None:
     models.kubectl("delete", "modelversion", "digits.v1")
     models.register("digits", 1, b"second")
     found = models.wait("modelversion", "digits.v1", "Failed", lambda o: o["status"]["phase"] == "Failed", 20)
-    assert "no number is used twice" in found["status"]["message"]
+    assert "numbers are never reused" in found["status"]["message"]
     models.kubectl("delete", "modelversion", "digits.v1")
     models.registered("digits", 1, b"first")
 
@@ -195,7 +195,7 @@ def test_an_alias_is_held_until_somebody_else_than_the_owner_approves(models: Mo
     models.registered("digits", 1, b"one")
     models.apply(registry.model_alias("digits", "champion", 1))
     held = models.alias("digits.champion", "held", lambda o: o.get("status", {}).get("phase") == "Held")
-    assert held["status"]["message"] == "v1 is held: needs 1 more approval for champion: none is there"
+    assert held["status"]["message"] == "v1 is blocked: needs 1 more approval for champion: none is there"
     models.approve("digits.v1", "champion", "dora")
     models.alias("digits.champion", "the owner", lambda o: "the owner does not count" in o["status"]["message"])
     models.approve("digits.v1", "champion", "rita", "2")
@@ -320,7 +320,7 @@ def test_a_rollback_that_cannot_be_done_is_declined(models: Models) -> None:
         lambda o: names.ANNOTATION_ROLLBACK not in o["metadata"].get("annotations", {}),
     )
     refused = [record for record in models.trail() if record.action == "BindingRefused"]
-    assert [(record.actor, record.reason) for record in refused] == [("walter", "there is no digits.v1 any more")]
+    assert [(record.actor, record.reason) for record in refused] == [("walter", "there is no digits.v1")]
 
 
 def test_the_deletion_of_a_policy_is_recorded(models: Models) -> None:

@@ -101,7 +101,7 @@ def test_an_approval_counts_while_its_giver_holds_the_right(models: Models, subj
 
     wait_for("the right to be gone", lost, seconds=30)
     models.apply(open_policy(approvals={"required": 1}))
-    words = f"{APPROVER} does not hold the verb approve any more"
+    words = f"{APPROVER} no longer holds the verb approve"
     held = models.alias("digits.champion", "held for the right", lambda o: words in o["status"]["message"])
     assert held["status"].get("boundVersion") is None
     models.kubectl("create", "rolebinding", "approver", "--role=approver", f"--{subject}={who}")

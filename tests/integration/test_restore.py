@@ -143,7 +143,7 @@ def test_what_was_there_comes_back_and_is_held_until_it_is_approved_anew(
     # The number of a version that was deleted, and is not rebuilt, stays taken.
     models.register("digits", 3, b"something else")
     refused = models.wait("modelversion", "digits.v3", "Failed", lambda o: o["status"]["phase"] == "Failed", 20)
-    assert "no number is used twice" in refused["status"]["message"]
+    assert "numbers are never reused" in refused["status"]["message"]
 
     report = audit.verify_store(models.store, models.namespace, [head])
     assert report.intact, report.findings

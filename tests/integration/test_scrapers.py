@@ -43,7 +43,7 @@ def test_metrics_are_for_those_who_may_get_them(
     control_plane.kubectl("create", "clusterrolebinding", namespace, "--clusterrole=assay-metrics-reader", subject)
     try:
         assert scrape(operator, "/metrics")[0] == 401
-        assert scrape(operator, "/metrics", "made-up") == (401, "the API server does not know this token\n")
+        assert scrape(operator, "/metrics", "made-up") == (401, "the API server rejected this token\n")
         status, said = scrape(operator, "/metrics", other)
         assert status == 403
         assert "bind the ClusterRole assay-metrics-reader" in said

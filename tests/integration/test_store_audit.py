@@ -272,7 +272,7 @@ def test_tampering_is_found(
 @pytest.mark.parametrize(
     ("tamper", "doubt", "found"),
     [
-        (cut, "record 5 was written and is not in the store any more", {"missing"}),
+        (cut, "record 5 was written but is no longer in the store", {"missing"}),
         (change_last, "record 5 was changed since it was written", {"changed"}),
     ],
 )
@@ -404,7 +404,7 @@ def test_the_command_line_on_a_store(
     change(minio.store(), namespace)
     assert main(["verify", namespace]) == 1
     told = capsys.readouterr().out
-    assert "changed: record 4 does not continue the bytes before it: record 4 or record 3 was changed" in told
+    assert "changed: record 4 does not continue the chain: record 4 or record 3 was changed" in told
     assert "NOT INTACT" in told
     monkeypatch.setenv("ASSAY_STORE_ENDPOINT", "http://127.0.0.1:1")
     assert main(["verify", namespace]) == 3

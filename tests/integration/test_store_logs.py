@@ -91,7 +91,7 @@ def test_the_manifest_has_every_file_and_what_is_missing(store: ObjectStore, pre
     assert all(store.digest(f"{prefix}/{entry.path}") == (entry.size, entry.sha256) for entry in found.files)
     assert [(entry.path, entry.reason) for entry in found.missing] == [
         ("logs/p-1/train", "rotated away"),
-        ("logs/p-2/train", "nobody saw its end: its last lines may be missing"),
+        ("logs/p-2/train", "its end was not read: the last lines may be missing"),
         ("logs/p-3", "the pod was gone before its log was read"),
     ]
 

@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b\].*?(?:\x07|\x1b\\)|\x1b.|
 
 @dataclass
 class Screen:
-    """A terminal's screen without an end: it knows what programs use that draw a picture anew in its place."""
+    """A terminal's screen without end: it knows what programs use that draw a picture anew in its place."""
 
     lines: list[list[str]] = field(default_factory=lambda: [[]])
     row: int = 0

@@ -15,7 +15,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 #: Errors of the store that are expected answers. They are not counted as errors.
 ANSWERS = (NotFound, AlreadyExists)
 
-READY = Gauge("assay_ready", "1 when what /readyz asks for is in order, by check.", ["check"])
+READY = Gauge("assay_ready", "1 when a check of /readyz passes, by check.", ["check"])
 POLICIES_FAULTY = Gauge(
     "assay_admission_policies_faulty",
     "1 for an admission policy or binding that is missing or was changed, else 0; by its kind and name.",
@@ -29,20 +29,20 @@ RECONCILE_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 RECONCILE_ERRORS = Counter("assay_reconcile_errors", "Reconciles that failed and are retried, by kind.", ["kind"])
-QUEUE_DEPTH = Gauge("assay_queue_depth", "Objects that wait for a reconcile.")
+QUEUE_DEPTH = Gauge("assay_queue_depth", "Objects waiting for a reconcile.")
 QUEUE_AGE = Histogram(
     "assay_queue_wait_seconds",
-    "Time that an object waited for its reconcile.",
+    "Time an object waited in the queue for its reconcile.",
     buckets=(0.001, 0.01, 0.1, 0.5, 1, 5, 30, 120),
 )
 LOG_PODS = Gauge("assay_log_pods", "Pods whose logs are being read.")
 LOG_AGE = Histogram(
     "assay_log_wait_seconds",
-    "Time that a pod waited for its logs to be read once they were due.",
+    "Delay between the time a pod's logs were due and the time they were read.",
     buckets=(0.001, 0.01, 0.1, 0.5, 1, 5, 30, 120),
 )
-LOG_BYTES = Counter("assay_log_bytes", "Bytes of logs that were kept, before compression.")
-LOG_GAPS = Counter("assay_log_gaps", "Places in logs where something is known to be missing.")
+LOG_BYTES = Counter("assay_log_bytes", "Bytes of stored logs, before compression.")
+LOG_GAPS = Counter("assay_log_gaps", "Known gaps in logs.")
 LAUNCH_SECONDS = Histogram(
     "assay_run_launch_seconds",
     "Time from the creation of a Run to that of its Job.",
@@ -51,7 +51,7 @@ LAUNCH_SECONDS = Histogram(
 RUNS_ENDED = Counter("assay_runs_ended", "Runs that ended, by phase and reason.", ["phase", "reason"])
 RECORDED_BYTES = Counter("assay_recorded_bytes", "Bytes in the records of runs that ended: files of their manifests.")
 RUNS_CREATED = Counter("assay_runs_created", "Runs created for experiments.")
-RUNS_ARCHIVED = Counter("assay_runs_archived", "Runs whose objects were removed, their records kept.")
+RUNS_ARCHIVED = Counter("assay_runs_archived", "Archived runs: the object was deleted and the record kept.")
 ARTIFACTS_EXPIRED = Counter("assay_artifacts_expired", "Runs whose artifacts were deleted.")
 API_REQUESTS = Counter("assay_api_requests", "Requests to the API server, watches not included.", ["method"])
 STORE_SECONDS = Histogram(
@@ -62,21 +62,19 @@ STORE_SECONDS = Histogram(
 )
 STORE_ERRORS = Counter("assay_store_errors", "Operations on the object store that failed.", ["operation", "error"])
 MODEL_BYTES = Counter("assay_model_registered_bytes", "Bytes of models that were registered.")
-POLICY_VERDICTS = Counter(
-    "assay_policy_verdicts", "Judgements whether an alias may move to the version it wants, by result.", ["result"]
-)
+POLICY_VERDICTS = Counter("assay_policy_verdicts", "Promotion decisions for aliases, by result.", ["result"])
 AUDIT_RECORDS = Counter("assay_audit_records", "Records appended to the audit trail, by action.", ["action"])
-AUDIT_ERRORS = Counter("assay_audit_errors", "Events that could not be recorded and are told again.", ["error"])
+AUDIT_ERRORS = Counter("assay_audit_errors", "Audit events that could not be recorded and are retried.", ["error"])
 AUDIT_DOUBT = Gauge(
-    "assay_audit_doubt", "1 when the end of a namespace's trail is not as the operator had left it.", ["namespace"]
+    "assay_audit_doubt", "1 when the end of a namespace's trail differs from what the operator wrote.", ["namespace"]
 )
 AUDIT_EXCLUSIVE = Gauge(
-    "assay_audit_exclusive", "0 when the store lets two writers fork a namespace's trail.", ["namespace"]
+    "assay_audit_exclusive", "0 when the store allows two writers to fork a namespace's trail.", ["namespace"]
 )
 AUDIT_LOCKED = Gauge(
     "assay_audit_locked", "1 when new records of a namespace's trail are protected by an object lock.", ["namespace"]
 )
-AUDIT_HEADS_PENDING = Gauge("assay_audit_heads_pending", "Ends of trails that the ConfigMap does not hold yet.")
+AUDIT_HEADS_PENDING = Gauge("assay_audit_heads_pending", "Trail heads not yet written to the ConfigMap.")
 
 # Create the series that alerts use at 0: Prometheus sees no increase when a series first appears at 1.
 RUNS_ENDED.labels("Failed", names.RECORD_INCOMPLETE)

@@ -228,7 +228,7 @@ class Operator:
                 await self.context.store.run(self.context.store.blocking.ensure_bucket)
             except Exception as error:  # log any error and retry
                 self.health.checks["store"] = str(error)
-                log.warning("the bucket cannot be ensured, again in %.0f s: %s", delay, error)
+                log.warning("the bucket cannot be ensured, retrying in %.0f s: %s", delay, error)
                 await asyncio.sleep(delay)
                 delay = min(60.0, delay * 2)
             else:
@@ -246,7 +246,7 @@ class Operator:
             try:
                 found = await self.context.kube.get(NAMESPACES, "", name)
             except ApiError as error:
-                log.warning("the namespace %s cannot be looked at: %s", name, error)
+                log.warning("cannot read the namespace %s: %s", name, error)
             else:
                 self.handlers.ingest_namespace(found or {"metadata": {"name": name}})
 
@@ -287,7 +287,7 @@ class Operator:
             try:
                 found = await resync.gone(self.context.kube, self._watched(), self.settings.namespaces)
             except ApiError as error:
-                log.warning("cannot take stock: %s", error)
+                log.warning("cannot resync: %s", error)
                 continue
             for kind, body in found:
                 self.handlers.forget({**body, "kind": kind})
@@ -375,5 +375,5 @@ async def _lead(settings: Settings, health: Health) -> None:
 
 def _stop_at_once() -> None:
     """Exit without cleanup: once another process has the Lease, this one must not write anything."""
-    log.error("the Lease is lost: this process ends")
+    log.error("lost the Lease: exiting")
     os._exit(3)

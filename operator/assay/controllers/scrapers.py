@@ -45,7 +45,7 @@ class Scrapers:
         """Return whether a request with this Authorization header may read the metrics. Never raises."""
         kind, _, token = authorization.partition(" ")
         if kind.lower() != "bearer" or not token.strip():
-            return Answer(401, "a bearer token of the cluster is needed: see docs/metrics.md")
+            return Answer(401, "a bearer token of the cluster is required: see docs/metrics.md")
         name = hashlib.sha256(token.strip().encode()).hexdigest()
         until, known = self._known.get(name, (0.0, Answer(401)))
         if time.monotonic() < until:
@@ -54,7 +54,7 @@ class Scrapers:
             answer = await self._ask(token.strip())
         except (ApiError, ConfigError) as error:
             log.warning("a scraper cannot be identified: %s", error)
-            return Answer(503, "the API server cannot be asked who you are")
+            return Answer(503, "the API server cannot be asked to identify you")
         while len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[name] = time.monotonic() + _BELIEVED_SECONDS, answer
@@ -65,7 +65,7 @@ class Scrapers:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
         status = _status(await kube.create(TOKEN_REVIEWS, "", review))
         if not status.get("authenticated"):
-            return Answer(401, "the API server does not know this token")
+            return Answer(401, "the API server rejected this token")
         user = status.get("user") or {}
         who = {key: user[key] for key in ("uid", "groups", "extra") if user.get(key)}
         spec = {"user": user.get("username", ""), **who, "nonResourceAttributes": {"path": PATH, "verb": "get"}}

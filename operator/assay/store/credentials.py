@@ -122,7 +122,7 @@ def dataset_credentials(text: str | bytes, name: str) -> Credentials:
     except (ValueError, TypeError, KeyError):
         raise ValueError("not credentials as Assay writes them") from None
     if found is None:
-        raise ValueError(f"there are none for the data set {name}")
+        raise ValueError(f"no credentials for the data set {name}")
     return Credentials.from_json(json.dumps(found))
 
 
@@ -233,7 +233,7 @@ def _assume_role(config: StoreConfig, policy: str) -> dict[str, str]:
         pool.clear()
     if response.status != 200:
         raise _refusal(response.status, response.data, message(""))
-    return _answer(response.data, message("the answer is no AssumeRoleResponse"))
+    return _answer(response.data, message("the answer is not an AssumeRoleResponse"))
 
 
 def _question(config: StoreConfig, policy: str) -> dict[str, str]:

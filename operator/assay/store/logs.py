@@ -237,7 +237,7 @@ def _incomplete(log: Log, whole: Collection[LogName] | None) -> list[MissingEntr
         more = f" and {len(log.gaps) - 1} more" if len(log.gaps) > 1 else ""
         return [_missing(log.name, log.gaps[0].reason[: MAX_TEXT_CHARS - 20] + more)]
     if whole is not None and log.name not in whole:
-        return [_missing(log.name, "nobody saw its end: its last lines may be missing")]
+        return [_missing(log.name, "its end was not read: the last lines may be missing")]
     return []
 
 

@@ -85,7 +85,7 @@ def allocate(
         attempts = _attempts(found, claimant)
         while not (attempts and attempts[-1] not in taken and _first(found, attempts[-1], claimant) == claimant):
             if len(attempts) >= ATTEMPTS:
-                raise StoreUnavailable(f"{layout.number_prefix(namespace, model)}: other claimants are always faster")
+                raise StoreUnavailable(f"{layout.number_prefix(namespace, model)}: other claimants keep winning")
             attempts.append(_attempt(found, claimant, len(attempts), least))
         return attempts[-1]
 

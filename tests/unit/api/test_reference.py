@@ -218,7 +218,7 @@ def test_every_message_of_the_api_server_is_quoted() -> None:
     assert API.messages() <= set(API.items("Refusals")), sorted(API.messages() - set(API.items("Refusals")))
     others = set(API.items("Refusals")) - API.messages()
     assert sorted(others - set(OPERATOR)) == [
-        "a Job named sweep-0 exists and is not this run's: delete it, or choose another name",
+        "a Job named sweep-0 exists and does not belong to this run: delete it, or choose another name",
         "must validate one and only one schema (oneOf): a parameter has either `values`, or `min` and `max`",
     ]
 

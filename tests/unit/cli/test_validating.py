@@ -212,5 +212,5 @@ def test_gates_and_windows_of_a_policy_are_compiled() -> None:
     found = {each.path: each.message for each in complaints(policy(gates=gates, freeze=freeze))}
     assert found == {
         "spec.gates[1].expression": "gate bad: line 1, column 1: there is no 'candidat'; variables: candidate, current",
-        "spec.freeze[0]": "freeze night: there is no time zone Europe/Bernau",
+        "spec.freeze[0]": "freeze night: unknown time zone Europe/Bernau",
     }

@@ -28,7 +28,7 @@ def run(status: Raw | None = None) -> Raw:
 def test_an_object_without_a_status_gets_one() -> None:
     status = defects.stalled(run(), ValueError("no such thing"), NOON)
     assert status["phase"] == "Pending"
-    assert status["message"] == "cannot be reconciled, and is tried again: no such thing"
+    assert status["message"] == "reconcile failed, retrying: no such thing"
     (condition,) = status["conditions"]
     assert (condition["type"], condition["status"], condition["reason"]) == (
         names.STALLED,

@@ -57,7 +57,7 @@ def report(parts: Parts, **status: Any) -> None:
 
 async def test_a_workload_gets_the_version_that_its_alias_points_to() -> None:
     parts = world(2)
-    with pytest.raises(Requeue, match="the rollout goes on"):
+    with pytest.raises(Requeue, match="the rollout is still running"):
         await workloads.reconcile(parts, WEB)
     marks = template(parts)["metadata"]["annotations"]
     assert (marks["assay.dev/served-model"], marks["assay.dev/served-version"]) == ("digits", "2")
@@ -97,7 +97,7 @@ async def test_a_refusal_of_what_was_made_for_an_older_workload_is_not_said() ->
     parts = world(2)
     parts.kube.refusals["apply", "deployments"] = ApiError(409, "Conflict", "another UID")
     parts.kube.change(DEPLOYMENTS, "ml", "web", {"metadata": {"labels": {"team": "a"}}})
-    with pytest.raises(Requeue, match="changed meanwhile"):
+    with pytest.raises(Requeue, match="changed since it was read"):
         await workloads.reconcile(parts, WEB)
     assert parts.events.posted == []
 

@@ -135,7 +135,7 @@ def test_a_version_that_was_gone_back_to_is_not_left_by_itself() -> None:
 
 def test_nothing_was_ever_bound() -> None:
     status, said = told(ModelAliasStatus(), 1)
-    assert (status.phase, status.message) == ("Held", "v1 is held: it has not been judged yet")
+    assert (status.phase, status.message) == ("Held", "v1 is blocked: not judged yet")
     assert {kind: found[:2] for kind, found in said.items()} == {
         "Ready": ("False", "RequirementsUnmet"),
         "Bound": ("False", "NothingBound"),
@@ -151,7 +151,7 @@ def test_what_is_held_names_what_is_missing_and_by_which_policy() -> None:
         Requirement("", "version/archived", False, "digits.v2 is archived"),
     ]
     status, said = told(binding.hold(bound(1), requirements), 2)
-    words = "v2 is held: quality: needs 1 more approval; digits.v2 is archived"
+    words = "v2 is blocked: quality: needs 1 more approval; digits.v2 is archived"
     assert (status.phase, status.message) == ("Held", words)
     assert [each.met for each in status.requirements] == [False, False, True]
     assert said["Held"] == ("True", "RequirementsUnmet", words)
@@ -343,7 +343,7 @@ class Life(RuleBasedStateMachine):
         status, said = self.alias.status, {each.type: each.status for each in self.alias.status.conditions}
         if not said or status.observed_generation != self.alias.generation:
             return
-        assert (said["Held"] == "True") == (status.phase == "Held" or "is held" in (status.message or ""))
+        assert (said["Held"] == "True") == (status.phase == "Held" or "is blocked" in (status.message or ""))
         assert (status.phase == "Degraded") == (said["Degraded"] == "True")
         assert not (said["Ready"] == "True" and "True" in (said["Held"], said["Degraded"]))
         assert (said["Bound"] == "True") == (status.bound_version == self.alias.wanted)

@@ -160,15 +160,15 @@ def test_pods_that_are_restarted_in_place_know_no_such_rule() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (job_spec(initContainers=[{"name": "assay-fetch-data"}]), "container 'assay-fetch-data': this name is Assay's"),
+        (job_spec(initContainers=[{"name": "assay-fetch-data"}]), "container 'assay-fetch-data': this name is"),
         (job_spec(initContainers=[{"name": "assay-fetch-data-7"}]), "container 'assay-fetch-data-7': this name is"),
         (
             job_spec(initContainers=[{"name": "a", "volumeMounts": [{"name": "m", "mountPath": "/assay/data"}]}]),
-            "container 'a' mounts /assay/data: this path is Assay's own",
+            "container 'a' mounts /assay/data: this path is reserved by Assay",
         ),
         (
             job_spec(initContainers=[{"name": "a", "volumeMounts": [{"name": "m", "mountPath": "/assay/data/own/"}]}]),
-            "container 'a' mounts /assay/data/own: this path is Assay's own",
+            "container 'a' mounts /assay/data/own: this path is reserved by Assay",
         ),
     ],
 )  # fmt: skip

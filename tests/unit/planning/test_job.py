@@ -250,9 +250,9 @@ def test_no_label_of_the_template_links_the_pod_to_another_run(label: str) -> No
     [
         (
             {"manualSelector": True},
-            "spec.job.manualSelector: a run's pods are those that its Job has created: remove it",
+            "spec.job.manualSelector: the Job controller sets it for a run's pods: remove it",
         ),
-        ({"selector": {"matchLabels": {"app": "x"}}}, "spec.job.selector: a run's pods are those that its Job has"),
+        ({"selector": {"matchLabels": {"app": "x"}}}, "spec.job.selector: the Job controller sets it for a run's pods"),
         ({"managedBy": "example.com/mine"}, "spec.job.managedBy is 'example.com/mine': only Kubernetes' own Job"),
     ],
 )
@@ -447,19 +447,19 @@ def with_container(**container: Any) -> Raw:
     [
         (
             job_spec(volumes=[{"name": "assay-store"}]),
-            "volume 'assay-store': names that begin with 'assay-' are Assay's own",
+            "volume 'assay-store': names that begin with 'assay-' are reserved by Assay",
         ),
-        (with_container(name="assay-recorder"), "container 'assay-recorder': this name is Assay's own"),
+        (with_container(name="assay-recorder"), "container 'assay-recorder': this name is reserved by Assay"),
         (
             job_spec(initContainers=[{"name": "assay-recorder"}]),
-            "container 'assay-recorder': this name is Assay's own",
+            "container 'assay-recorder': this name is reserved by Assay",
         ),
         (with_container(image="x"), "every container needs a name"),
-        (mounting("/assay"), "container 'train' mounts /assay: this path is Assay's own"),
-        (mounting("/assay/"), "container 'train' mounts /assay: this path is Assay's own"),
-        (mounting("/assay/params.json"), "container 'train' mounts /assay/params.json: this path is Assay's own"),
-        (mounting("/assay/artifacts"), "container 'train' mounts /assay/artifacts: this path is Assay's own"),
-        (mounting("/mine", "assay-store"), "container 'train' mounts 'assay-store': this volume is Assay's own"),
+        (mounting("/assay"), "container 'train' mounts /assay: this path is reserved by Assay"),
+        (mounting("/assay/"), "container 'train' mounts /assay: this path is reserved by Assay"),
+        (mounting("/assay/params.json"), "container 'train' mounts /assay/params.json: this path is reserved by Assay"),
+        (mounting("/assay/artifacts"), "container 'train' mounts /assay/artifacts: this path is reserved by Assay"),
+        (mounting("/mine", "assay-store"), "container 'train' mounts 'assay-store': this volume is reserved by Assay"),
         (job_spec(volumes="x"), "spec.job.template.spec.volumes must be a list"),
         (job_spec(volumes=["x"]), "spec.job.template.spec.volumes must be a list of objects"),
         (job_spec(securityContext=[]), "spec.job.template.spec.securityContext must be an object"),

@@ -111,7 +111,7 @@ GOING = [
     ),
     Case(
         "the training has ended and the recorder has not",
-        Verdict("Running", "Recording", "the training has ended; the recorder is uploading the rest"),
+        Verdict("Running", "Recording", "training has ended; the recorder is uploading the rest"),
         pods=(pod("Running", ended(0)),),
     ),
     Case(
@@ -193,7 +193,7 @@ ENDED = [
     ),
     Case(
         "out of memory",
-        Verdict("Failed", "OOMKilled", "container train used more memory than its limit and was killed", ended=True),
+        Verdict("Failed", "OOMKilled", "container train exceeded its memory limit and was killed", ended=True),
         job=job(job_over("Failed", "BackoffLimitExceeded")),
         pods=(pod("Failed", ended(137, "OOMKilled")),),
     ),

@@ -122,9 +122,9 @@ def test_a_run_for_which_when_is_not_true_does_not_qualify(when: str, reason: st
     [
         (objects.run(), "it has not succeeded: its phase is Pending"),
         (run() | {"status": {"phase": "Failed"}}, "it has not succeeded: its phase is Failed"),
-        (without("record"), "its record is not complete"),
-        (without("record", "complete"), "its record is not complete"),
-        (without("model"), "it has left no model"),
+        (without("record"), "its record is incomplete"),
+        (without("record", "complete"), "its record is incomplete"),
+        (without("model"), "it produced no model"),
     ],
 )
 def test_only_a_run_that_succeeded_with_a_whole_record_and_a_model_qualifies(body: Raw, reason: str) -> None:
@@ -202,7 +202,7 @@ def test_why_none_is_told_of_the_run_that_came_nearest(
 def test_a_run_without_a_value_of_the_objective_is_not_the_best_and_the_words_say_so() -> None:
     assert registration.pick_best(register(), MAXIMIZE, [run(0, None)]) is None
     assert registration.why_none(register(), MAXIMIZE, [run(0, None)]) == (
-        "none of the runs that succeeded (1) qualifies; sweep-0: it has no value of accuracy"
+        "none of the runs that succeeded (1) qualifies; sweep-0: it has no value for accuracy"
     )
 
 
@@ -309,7 +309,7 @@ def test_a_run_of_its_own_has_no_experiment_and_what_fits_no_label_is_left_out()
 
 
 def test_a_run_that_has_left_no_model_gives_no_version() -> None:
-    with pytest.raises(ValueError, match="run sweep-0 has left no model"):
+    with pytest.raises(ValueError, match="run sweep-0 produced no model"):
         registration.version_body(objects.run(), "digits", 1)
 
 
@@ -515,7 +515,7 @@ def test_the_rule_is_that_of_the_admission_policy() -> None:
         (None, "sweep", ""),
         (None, None, ""),
         ("other", "sweep", "spec.run.experiment is other, and run a belongs to the experiment sweep"),
-        ("other", None, "spec.run.experiment is other, and run a belongs to no experiment"),
+        ("other", None, "spec.run.experiment is other, and run a does not belong to an experiment"),
     ],
 )
 def test_a_version_names_the_experiment_of_its_run(said: str | None, label: str | None, words: str) -> None:
@@ -541,6 +541,6 @@ def test_numbers_go_up_by_one(version: int, highest: int, foreign: bool, words: 
 
 def test_the_condition_says_that_the_limit_is_reached() -> None:
     every = Register(model="digits", pick="every", limit=2)
-    words = "2 versions were registered (spec.register.limit), and no further run is: register other runs by hand"
+    words = "2 versions were registered, which is spec.register.limit: register further runs by hand"
     found = registration.condition(every, over=False, registered=("digits.v2", "b"), full=True)
     assert found == ("True", "Registered", f"digits.v2 from run b; {words}")

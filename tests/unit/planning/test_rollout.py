@@ -71,12 +71,12 @@ class Case:
 
 CASES = [
     Case("all pods are new and available", DONE, "ready"),
-    Case("the controller has not looked", DONE | {"observedGeneration": 1}, "progressing", "has not been seen by its"),
-    Case("no status yet", {}, "progressing", "has not been seen by its controller yet"),
+    Case("the controller has not looked", DONE | {"observedGeneration": 1}, "progressing", "to see the new template"),
+    Case("no status yet", {}, "progressing", "controller to see the new template"),
     Case("not all are new", DONE | {"updatedReplicas": 1}, "progressing", "created so far: 1"),
-    Case("old ones are left", DONE | {"replicas": 3}, "progressing", "pods of before that are being stopped: 1"),
+    Case("old ones are left", DONE | {"replicas": 3}, "progressing", "pods of the previous revision still stopping: 1"),
     Case("not yet available", DONE | {"availableReplicas": 1}, "progressing", "the last pods are not available yet"),
-    Case("none are wanted", {"observedGeneration": 2}, "ready", "no pods are wanted", spec={"replicas": 0}),
+    Case("none are wanted", {"observedGeneration": 2}, "ready", "the workload is scaled to zero", spec={"replicas": 0}),
     Case("one is wanted where nobody says", DONE | {"replicas": 1}, "progressing", spec={"replicas": 3}),
     Case(
         "a deadline of an earlier template",
@@ -88,13 +88,17 @@ CASES = [
     Case("its controller has not looked", DONE | {"observedGeneration": 1}, "progressing", kind="StatefulSet"),
     Case("one is not ready", DONE | REVISIONS | {"readyReplicas": 1}, "progressing", kind="StatefulSet"),
     Case(
-        "one is old", DONE | REVISIONS | {"updatedReplicas": 1}, "progressing", "pods of before: 1", kind="StatefulSet"
+        "one is old",
+        DONE | REVISIONS | {"updatedReplicas": 1},
+        "progressing",
+        "pods of the previous revision: 1",
+        kind="StatefulSet",
     ),
     Case(
         "one is of a version that was left half-way",
         DONE | REVISIONS | {"updateRevision": "web-1", "updatedReplicas": 1},
         "progressing",
-        "pods of before: 1",
+        "pods of the previous revision: 1",
         kind="StatefulSet",
     ),
     Case(
@@ -108,7 +112,7 @@ CASES = [
         "fewer than the partition allows",
         DONE | REVISIONS | {"updatedReplicas": 0},
         "progressing",
-        "pods of before: 1",
+        "pods of the previous revision: 1",
         kind="StatefulSet",
         spec={"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}},
     ),
@@ -130,7 +134,7 @@ def test_pods_of_this_version_that_are_ready_are_counted() -> None:
     found = seen(GOING, *pods)
     assert found.state == "progressing"
     assert found.some_ready
-    assert found.message.startswith("1 of 2 pods ready; pod b: container server runs, but is not ready")
+    assert found.message.startswith("1 of 2 pods ready; pod b: container server is running but not ready")
 
 
 def test_a_ready_pod_of_another_model_with_the_same_number_does_not_count() -> None:
@@ -178,7 +182,7 @@ def test_a_fetch_that_is_killed_over_and_over() -> None:
     killed = looping("assay-fetch-model", 137, restarts=3, reason="OOMKilled")
     found = seen(GOING, pod("web-x", BEFORE_INIT, init=[killed], phase="Pending"))
     assert found.state == "failed"
-    assert "container assay-fetch-model used more memory than its limit and was killed" in found.message
+    assert "container assay-fetch-model exceeded its memory limit and was killed" in found.message
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ CRASHES = [
         "out of memory",
         looping("server", 137, restarts=2, reason="OOMKilled"),
         True,
-        "container server used more memory than its limit and was killed",
+        "container server exceeded its memory limit and was killed",
     ),
     Crash("a server that just ends", looping("server", 0, restarts=2), True, "container server ended with exit code 0"),
     Crash(
@@ -247,7 +251,7 @@ def test_a_progress_deadline_fails_with_what_the_pods_wait_for() -> None:
     found = seen(GOING | {"conditions": [deadline(40)]}, waiting)
     assert found.state == "failed"
     assert found.message == (
-        "0 of 2 pods ready when the Deployment's progressDeadlineSeconds were over: "
+        "0 of 2 pods ready when the Deployment's progressDeadlineSeconds expired: "
         "pod web-x: it cannot be scheduled: 0/1 nodes are available: 1 Insufficient memory."
     )
     assert seen(GOING | {"conditions": [deadline(40)], "observedGeneration": 1}, waiting).state == "progressing"
@@ -266,10 +270,10 @@ PULL = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowher
 NO_CONFIG = {"reason": "CreateContainerConfigError", "message": 'configmap "no" not found'}
 WAITS = [
     ("unscheduled", {"init": [], "phase": "Pending", "conditions": [UNSCHEDULABLE]}, [], "it cannot be scheduled: 0/1"),
-    ("not looked at", {"init": [], "phase": "Pending", "node": ""}, [BEFORE_INIT], "it has not been scheduled yet"),
+    ("not looked at", {"init": [], "phase": "Pending", "node": ""}, [BEFORE_INIT], "not scheduled yet"),
     ("image", {}, [container(waiting=PULL)], "container server waits: ImagePullBackOff: Back-off pulling image"),
     ("configuration", {}, [container(waiting=NO_CONFIG)], 'CreateContainerConfigError: configmap "no" not found'),
-    ("not ready", {}, [], "container server runs, but is not ready (its readiness probe has not succeeded)"),
+    ("not ready", {}, [], "container server is running but not ready: its readiness probe has not succeeded"),
     ("fetching", {"init": [container("assay-fetch-model", running={})]}, [BEFORE_INIT], "the model is being fetched"),
     (
         "volumes",
@@ -277,7 +281,7 @@ WAITS = [
         [BEFORE_INIT],
         "its volumes or containers are being prepared",
     ),
-    ("gates", {}, [container(running={}, ready=True)], "its containers are ready, its readiness gates are not"),
+    ("gates", {}, [container(running={}, ready=True)], "its containers are ready, but its readiness gates are not"),
     (
         "evicted",
         {"phase": "Failed", "status": {"reason": "Evicted", "message": "low on disk"}},
@@ -368,7 +372,7 @@ def test_a_stateful_set_waits_for_a_pod_of_a_version_that_was_left_again() -> No
     found = seen(status, stuck, fine, kind="StatefulSet")
     assert found.state == "progressing"
     assert found.message == (
-        "1 of 2 pods ready; pod web-1 of before is not ready, and the StatefulSet replaces no pod until it is: "
+        "1 of 2 pods ready; pod web-1 of the previous revision is not ready, which blocks the StatefulSet's rollout: "
         "delete that pod"
     )
     assert blocking(serving_version(1, kind="StatefulSet", status=status), [stuck, fine]) == ["web-1"]

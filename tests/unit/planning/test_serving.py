@@ -365,7 +365,8 @@ def test_a_mount_that_would_cover_the_model_is_refused(path: str) -> None:
     with pytest.raises(CannotServe) as caught:
         applied(workload(pod=_mount(path)), served(), SETTINGS)
     assert str(caught.value) == (
-        f"Deployment web: container server mounts data at {path}, and the model is at /models: mount it elsewhere"
+        f"Deployment web: container server mounts data at {path}, "
+        "but the model is mounted at /models: mount it elsewhere"
     )
 
 
@@ -377,44 +378,44 @@ def test_any_other_mount_is_theirs(path: str) -> None:
 TAKEN: list[tuple[Raw, str]] = [
     (
         _server(env=[{"name": "MODEL_PATH", "value": "/tmp"}]),
-        "container server sets MODEL_PATH, which says what is served: take it away, or give it another name",
+        "container server sets MODEL_PATH, which the operator sets: remove or rename it",
     ),
     (
         {"initContainers": [{"name": "assay-fetch-model", "image": "mine"}]},
-        "a container is called assay-fetch-model, a name of Assay's own: give it another",
+        "a container is called assay-fetch-model, a name reserved by Assay: rename it",
     ),
     (
         {"containers": [{"name": "assay-fetch-model", "image": "mine"}]},
-        "a container is called assay-fetch-model, a name of Assay's own: give it another",
+        "a container is called assay-fetch-model, a name reserved by Assay: rename it",
     ),
     (
         {"volumes": [{"name": "assay-model", "configMap": {"name": "mine"}}]},
-        "the volume assay-model bears a name of Assay's own: give it another",
+        "the volume assay-model has a name reserved by Assay: rename it",
     ),
     (
         {"volumes": [{"name": "assay-model-credentials", "emptyDir": {}}]},
-        "the volume assay-model-credentials bears a name of Assay's own: give it another",
+        "the volume assay-model-credentials has a name reserved by Assay: rename it",
     ),
     (
         _mount("/there", "assay-model"),
-        "container server mounts the volume assay-model at /there, which is the operator's: take this mount away",
+        "container server mounts the volume assay-model at /there, which belongs to the operator: remove this mount",
     ),
     (
         _mount("/models", "assay-model"),
-        "container server mounts the volume assay-model at /models, which is the operator's: take this mount away",
+        "container server mounts the volume assay-model at /models, which belongs to the operator: remove this mount",
     ),
     (
         _mount("/secret", "assay-model-credentials"),
         "container server mounts the volume assay-model-credentials at /secret, "
-        "which is the operator's: take this mount away",
+        "which belongs to the operator: remove this mount",
     ),
     (
         {"initContainers": [{"name": "prepare", "volumeMounts": [{"name": "data", "mountPath": "/models/x"}]}]},
-        "container prepare mounts data at /models/x, and the model is at /models: mount it elsewhere",
+        "container prepare mounts data at /models/x, but the model is mounted at /models: mount it elsewhere",
     ),
     (
         _server(volumeDevices=[{"name": "disk", "devicePath": "/models"}]),
-        "container server has a device at /models, and the model is at /models: put it elsewhere",
+        "container server has a device at /models, but the model is mounted at /models: put it elsewhere",
     ),
 ]
 
@@ -434,7 +435,7 @@ def test_what_is_theirs_is_never_overwritten(pod: Raw, message: str, managed: bo
 def test_a_claim_that_would_take_the_models_place_is_refused(volume: str) -> None:
     found = workload("StatefulSet")
     found["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}, {"metadata": {"name": volume}}]
-    with pytest.raises(CannotServe, match=f"a volumeClaimTemplate is named {volume}, a name of Assay's own"):
+    with pytest.raises(CannotServe, match=f"a volumeClaimTemplate is named {volume}, a name reserved by Assay"):
         applied(found, served(), SETTINGS)
 
 

@@ -323,7 +323,7 @@ def test_the_views_of_a_policy_are_made_from_its_spec() -> None:
         ({"name": "f"}, "freeze f has neither weekly nor start and end"),
         ({"name": "f", "start": "2026-12-20T00:00:00", "end": "2026-12-21T00:00:00"}, "freeze f has a time without"),
         ({"name": "f", "weekly": {"days": ["Mon"], "from": "09:00", "to": "09:00"}}, "freeze f is from 09:00 to 09:00"),
-        ({"name": "f", "start": "2026-12-20T00:00:00Z", "end": "9999-12-31T23:59:59-12:00"}, "freeze f is out of all"),
+        ({"name": "f", "start": "2026-12-20T00:00:00Z", "end": "9999-12-31T23:59:59-12:00"}, "freeze f is out of"),
     ],
 )
 def test_what_the_schema_lets_through_keeps_the_policy_shut(freeze: dict[str, Any], problem: str) -> None:
@@ -339,7 +339,7 @@ def test_problems_of_a_policy_name_the_gate_and_the_position() -> None:
     )
     assert verdict.problems(policy) == [
         "gate b: line 1, column 14: Syntax error: mismatched input end of the expression",
-        "freeze weekend: there is no time zone X",
+        "freeze weekend: unknown time zone X",
     ]
 
 
@@ -352,7 +352,7 @@ def test_durations(text: str, hours: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "h", "1", "1y", "-1h", "1.5h", "1h "])
 def test_no_durations(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         policies.parse_duration(text)
 
 

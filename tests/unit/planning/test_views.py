@@ -145,7 +145,7 @@ def test_a_policy_is_read() -> None:
 )
 def test_a_policy_that_cannot_be_read_keeps_everything_shut(spec: Raw) -> None:
     found = views.policy_of({"metadata": {"name": "odd"}, "spec": spec})
-    assert "its spec is not understood" in found.problem
+    assert "its spec is invalid" in found.problem
     assert "\n" not in found.problem
     answer = verdict.evaluate(CHAMPION, view(version()), None, [found], NOW, open_by_default=True)
     assert not answer.allowed

@@ -145,7 +145,7 @@ def test_a_trail_that_was_cut_needs_an_expected_head() -> None:
     assert verify("ns", cut).intact
     report = verify("ns", cut, [HEAD])
     assert [finding.message for finding in report.findings] == [
-        "the trail ends with record 4, and record 7 had been written: it was cut"
+        "the trail ends with record 4, but record 7 was written: it was truncated"
     ]
 
 
@@ -178,7 +178,7 @@ def test_the_messages_say_where() -> None:
     del files[5]
     messages = [finding.message for finding in verify("ns", files).findings]
     assert messages == [
-        "record 4 does not continue the bytes before it: record 4 or record 3 was changed",
+        "record 4 does not continue the chain: record 4 or record 3 was changed",
         "record 6 is missing",
     ]
 
@@ -199,7 +199,7 @@ def test_an_export_is_verified_without_a_store(tmp_path: Path, kind: str, capsys
     assert main(arguments) == 0
     assert f"audit trail of ns: intact, 7 records, head {HEAD}" in capsys.readouterr().out
     assert main([*arguments, "--expect=9:" + "0" * 64]) == 1
-    assert "cut: the trail ends with record 7, and record 9 had been written" in capsys.readouterr().out
+    assert "cut: the trail ends with record 7, but record 9 was written" in capsys.readouterr().out
 
 
 def test_without_a_head_nothing_is_proven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

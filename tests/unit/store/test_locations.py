@@ -97,7 +97,7 @@ def test_credentials_are_found_by_name() -> None:
     config = StoreConfig("https://s", sts=False, run_access_key="key", run_secret_key="hush")
     text = issue_dataset_credentials(config, {"a": Location("b", "x/"), "c": Location("b", "y")})
     assert dataset_credentials(text, "c").access_key == "key"
-    with pytest.raises(ValueError, match="there are none for the data set d"):
+    with pytest.raises(ValueError, match="no credentials for the data set d"):
         dataset_credentials(text, "d")
 
 

@@ -159,7 +159,7 @@ class Auditor:
             metrics.AUDIT_EXCLUSIVE.labels(namespace).set(trail.exclusive)
         metrics.AUDIT_LOCKED.labels(namespace).set(trail.locked)
         if appended.doubt:
-            self._warn(namespace, "doubt", f"the audit trail is not as the operator left it: {appended.doubt}")
+            self._warn(namespace, "doubt", f"the audit trail differs from what the operator wrote: {appended.doubt}")
         if trail.exclusive is False:
             self._warn(namespace, "fork", "the store ignores If-None-Match: exactly one operator may write the trail")
         if self._retention and not trail.locked:
@@ -231,7 +231,7 @@ class Auditor:
 
     def _failed(self, verb: str, error: ApiError) -> None:
         if not self._kube_fails:
-            log.warning("ConfigMap %s/%s cannot be %s, tried again: %s", self._namespace, CONFIG_MAP, verb, error)
+            log.warning("ConfigMap %s/%s cannot be %s, retrying: %s", self._namespace, CONFIG_MAP, verb, error)
         self._kube_fails = True
 
 

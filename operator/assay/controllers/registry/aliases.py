@@ -92,7 +92,7 @@ class _Alias:
             return
         remaining = self._calm(found, clock)
         if remaining:
-            raise Requeue(remaining, "the policies have just been changed")
+            raise Requeue(remaining, "the policies changed a moment ago")
         actor = audit_events.moved_by(self.body)
         await self._bind(candidate, actor, self.spec.reason or "", warnings=judged.warnings, judged_by=found)
 
@@ -184,7 +184,7 @@ class _Alias:
             await self._label(candidate)
             await self._check_unchanged()
             if judged_by is not None and await rules.read(self.context.kube, self.namespace) != judged_by:
-                raise Requeue(0.05, "the policies changed meanwhile")
+                raise Requeue(0.05, "the policies changed since they were read")
             at = bound.bound_at or move.at
             event = self._moved(replace(move, at=at), bound.bindings, back=back, judged_by=judged_by)
             await self.context.audit.record(event)
@@ -209,7 +209,7 @@ class _Alias:
         if found is None or found["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
             if found is not None:
                 self.context.ingest(found)
-            raise Requeue(0.05, "the alias changed meanwhile")
+            raise Requeue(0.05, "the alias changed since it was read")
 
     def _moved(self, move: Move, number: int, *, back: bool, judged_by: Rules | None) -> AuditEvent:
         before = None
@@ -234,10 +234,10 @@ class _Alias:
             written = await self.context.kube.merge_patch(MODEL_VERSIONS, self.namespace, metadata["name"], patch)
         except ApiError as error:
             if error.status == 409:
-                raise Requeue(0.05, "the version changed meanwhile") from None
+                raise Requeue(0.05, "the version changed since it was read") from None
             raise
         if written is None:
-            raise Requeue(0.05, "the version was just deleted")
+            raise Requeue(0.05, "the version was deleted")
         self.context.ingest(written)
 
     # Rollback
@@ -246,14 +246,14 @@ class _Alias:
         """Handle the request in ``assay.dev/rollback-requested``, and clear it."""
         request = read_rollback(asked)
         if request is None:
-            await self.decline(f"{names.ANNOTATION_ROLLBACK} cannot be read: it is '<version> <your username>'")
+            await self.decline(f"{names.ANNOTATION_ROLLBACK} is invalid: it must be '<version> <your username>'")
             return
         if request.version == self.status.bound_version and self._is_done(request):
             await self._clear_request()
             return
         candidate = await self._fresh(request.version)
         if candidate is None:
-            await self.decline(f"there is no {self.spec.model}.v{request.version} any more")
+            await self.decline(f"there is no {self.spec.model}.v{request.version}")
             return
         judged = judging.judge_rollback(self.view, candidate, self._view(candidate))
         if not judged.allowed:
@@ -305,7 +305,7 @@ class _Alias:
             written = await self.context.kube.merge_patch(MODEL_ALIASES, self.namespace, self.name, patch)
         except ApiError as error:
             if error.status == 409:
-                raise Requeue(0.05, "the alias changed meanwhile") from None
+                raise Requeue(0.05, "the alias changed since it was read") from None
             raise
         if written is not None:
             self.context.ingest(written)
@@ -387,6 +387,6 @@ class _Alias:
         new = binding.summarise(status, self.spec.version, followers, generation=self.generation, now=now())
         written = await statuses.write(self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.ingest)
         if written is None:
-            raise Requeue(1.0, "the alias was just deleted")
+            raise Requeue(1.0, "the alias was deleted")
         self.context.ingest(written)
         self.body = written

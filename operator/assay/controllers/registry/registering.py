@@ -115,7 +115,7 @@ async def _create(context: RegisterRunParts, body: Raw, run_uid: str) -> Raw | N
         return created
     found = await context.kube.get(MODEL_VERSIONS, namespace, name)
     if found is None:
-        raise Requeue(0.5, f"{name} was just deleted")
+        raise Requeue(0.5, f"{name} was deleted")
     return found if (found["spec"].get("run") or {}).get("uid") == run_uid else None
 
 
@@ -183,7 +183,7 @@ async def _claim(context: VersionParts, body: Raw, spec: ModelVersionSpec) -> No
     if owner != claimant:
         raise Refused(
             names.NAME_TAKEN,
-            f"the number {spec.version} of {spec.model} was given to {owner} before, and no number is used twice: "
+            f"the number {spec.version} of {spec.model} was given to {owner} before, and numbers are never reused: "
             f"choose a higher one",
         )
 
@@ -202,11 +202,12 @@ async def _origin(context: VersionParts, body: Raw, spec: ModelVersionSpec) -> O
             named = spec.run.name if spec.run else ""
             raise Refused(
                 names.SOURCE_MISSING,
-                f"there is no Run {named} with the UID of spec.run.uid: say in spec.artifact.uri where the bytes are",
+                f"there is no Run {named} with the UID in spec.run.uid: "
+                "set spec.artifact.uri to the location of the bytes",
             )
         await _check_entitled(context, body, spec.artifact.uri)
-        claimed = "no run of this cluster bears it out: metrics and parameters are what the manifest claims"
-        unknown = flag(False, names.CLAIMED, "no run of this cluster bears it out: its recipe is not known")
+        claimed = "no run in this cluster confirms the metrics and parameters of the manifest"
+        unknown = flag(False, names.CLAIMED, "no run in this cluster confirms it: its recipe is unknown")
         return Origin(spec.artifact.uri, identity, None, flag(False, names.CLAIMED, claimed), unknown)
     found = _agree(body, spec, run)
     provenance = None if found == body["spec"].get("provenance") else found
@@ -224,7 +225,7 @@ async def _named_run(context: VersionParts, body: Raw, spec: ModelVersionSpec) -
         return await _archived_run(context, namespace, spec.run) or await _recorded_run(context, body, spec)
     phase = (run.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed") and spec.artifact.uri is None:
-        raise Requeue(5.0, f"run {spec.run.name} goes on")
+        raise Requeue(5.0, f"run {spec.run.name} is still running")
     return run
 
 
@@ -272,12 +273,13 @@ def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
         or not (status.get("record") or {}).get("artifacts")
     ):
         raise Refused(
-            names.RUN_MISMATCH, f"run {name} has left no model: only a run that succeeded and names model.path has one"
+            names.RUN_MISMATCH,
+            f"run {name} produced no model: only a run that succeeded and sets spec.model.path has one",
         )
     if made["digest"] != spec.artifact.digest:
         raise Refused(
             names.DIGEST_MISMATCH,
-            f"expected the digest {spec.artifact.digest}, and run {name} has made {made['digest']}",
+            f"expected the digest {spec.artifact.digest}, but run {name} made {made['digest']}",
         )
     another = registration.another_experiment(spec.run.experiment if spec.run else None, run)
     if another:
@@ -285,7 +287,7 @@ def _agree(body: Raw, spec: ModelVersionSpec, run: Raw) -> Raw:
     found = registration.provenance_of(run)
     different = registration.disagreement(body["spec"].get("provenance"), found)
     if different:
-        raise Refused(names.RUN_MISMATCH, f"the manifest does not agree with run {name}: {different}")
+        raise Refused(names.RUN_MISMATCH, f"the manifest contradicts run {name}: {different}")
     return found
 
 
@@ -304,7 +306,7 @@ async def _check_entitled(context: VersionParts, body: Raw, uri: str) -> None:
     found = await context.kube.get(NAMESPACES, "", namespace) or {}
     allowed = (found.get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, "")
     if not registration.entitled(uri, namespace, context.settings.store.bucket, allowed):
-        raise Refused(names.NOT_ENTITLED, f"{uri} is outside of what this namespace may name")
+        raise Refused(names.NOT_ENTITLED, f"{uri} is outside the prefixes that this namespace may use")
     await _check_tenancy(context, body, uri)
 
 

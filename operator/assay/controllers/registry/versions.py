@@ -59,13 +59,13 @@ async def _settle(context: VersionParts, body: Raw) -> Raw:
     """Register the bytes, or refuse them permanently."""
     status, generation = status_of(body), body["metadata"]["generation"]
     if not status.conditions:
-        shown = versions.copying(status, "the bytes are being copied and verified", generation=generation, now=now())
+        shown = versions.copying(status, "copying and verifying the bytes", generation=generation, now=now())
         body = await _write(context, body, _summary(context, body, shown, archived=False))
     try:
         new = await registering.register(context, body, status_of(body))
     except (StoreError, RecordError) as error:
         waiting = versions.copying(
-            status_of(body), f"the store cannot be asked, it is tried again: {error}", generation=generation, now=now()
+            status_of(body), f"the store is unreachable, retrying: {error}", generation=generation, now=now()
         )
         await _write(context, body, _summary(context, body, waiting, archived=False))
         raise
@@ -199,7 +199,7 @@ async def _release(context: VersionParts, body: Raw) -> None:
             written = await context.kube.merge_patch(MODEL_VERSIONS, namespace, name, patch)
         except ApiError as error:
             if error.status == 409:
-                raise Requeue(0.05, "the version changed meanwhile") from None
+                raise Requeue(0.05, "the version changed since it was read") from None
             raise
         if written is not None:
             context.ingest(written)
@@ -280,6 +280,6 @@ async def _write(context: KnownModelParts, body: Raw, new: ModelVersionStatus) -
     """Write the status if it changed, and return the updated version."""
     written = await statuses.write(context.kube, MODEL_VERSIONS, body, new.to_dict(), context.ingest)
     if written is None:
-        raise Requeue(1.0, "the version was just deleted")
+        raise Requeue(1.0, "the version was deleted")
     context.ingest(written)
     return written

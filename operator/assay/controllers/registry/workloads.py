@@ -73,7 +73,7 @@ async def _serve(context: WorkloadParts, key: Key, body: Raw, asked: tuple[str, 
     found = rollout.judge(body, await _pods(context.kube, body), now(), began, _patience(body))
     _say(context, key, found, body)
     if found.state == "progressing":
-        raise Requeue(_LOOK_AGAIN, "the rollout goes on")
+        raise Requeue(_LOOK_AGAIN, "the rollout is still running")
 
 
 async def _wanted(context: WorkloadParts, key: Key, body: Raw, asked: tuple[str, str]) -> Served | None:
@@ -89,7 +89,12 @@ async def _wanted(context: WorkloadParts, key: Key, body: Raw, asked: tuple[str,
     version = context.models.versions.get(version_place(key.namespace, model, status.bound_version))
     artifact = versions.status_of(version).artifact if version else None
     if version is None or artifact is None or artifact.digest != status.bound_digest:
-        _tell(context, key, body, f"{model}.v{status.bound_version} is gone, or holds other bytes than were bound")
+        _tell(
+            context,
+            key,
+            body,
+            f"{model}.v{status.bound_version} is gone, or its bytes differ from those that were bound",
+        )
         return None
     return Served(
         model=model,
@@ -112,10 +117,10 @@ async def _apply(context: WorkloadParts, key: Key, body: Raw, served: Served | N
         written = await context.kube.apply(RESOURCES[key.kind], key.namespace, key.name, wanted)
     except ApiError as error:
         if error.status == 404:
-            raise Requeue(1.0, "the workload was just deleted") from None
+            raise Requeue(1.0, "the workload was deleted") from None
         if error.status == 409 or error.refused:
             await _see_again(context, key, body)
-            raise CannotServe(f"the API server refuses what is to be set: {error.message}") from None
+            raise CannotServe(f"the API server rejected the change: {error.message}") from None
         raise
     context.ingest(written)
     if served is not None:
@@ -132,7 +137,7 @@ async def _see_again(context: WorkloadParts, key: Key, body: Raw) -> None:
     if fresh is None or fresh["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
         if fresh is not None:
             context.ingest(fresh)
-        raise Requeue(1.0, "the workload changed meanwhile")
+        raise Requeue(1.0, "the workload changed since it was read")
 
 
 async def _pods(kube: ObjectApi, body: Raw) -> list[Raw]:

@@ -42,7 +42,7 @@ def stalled(body: Raw, error: BaseException, at: datetime) -> Raw:
     """Return the status of an object that cannot be reconciled because of this error. Pure."""
     status = body.get("status") or {}
     why = str(error).strip() or type(error).__name__
-    message = f"cannot be reconciled, and is tried again: {why}"[:_MAX_MESSAGE]
+    message = f"reconcile failed, retrying: {why}"[:_MAX_MESSAGE]
     known = [Condition.model_validate(each) for each in status.get("conditions") or []]
     new = Condition(
         type=names.STALLED,

@@ -59,7 +59,7 @@ SHOWN: Final[Mapping[str, Shown]] = {
         "Always 1; the labels show the live version of an alias.", ("namespace", "model", "alias", "version")
     ),
     "assay_alias_phase": Shown(
-        "1 for the current phase of an alias: Pending, Held, Bound or Degraded.",
+        "1 for the current phase of an alias: Pending, Held (blocked), Bound or Degraded.",
         ("namespace", "model", "alias", "phase"),
     ),
     "assay_approvals_pending": Shown("Aliases that are blocked by missing approvals.", ("namespace",)),

@@ -71,7 +71,7 @@ async def _write(
         # the Secret keep their copy until the kubelet syncs the new one.
         await kube.delete(SECRETS, namespace, name)
         if await kube.create(SECRETS, namespace, secret) is None:
-            raise Requeue(1.0, f"the Secret {name} is still being deleted: something holds it by a finalizer")
+            raise Requeue(1.0, f"the Secret {name} is still being deleted: a finalizer keeps it")
     expires = issued.expires.replace(microsecond=0) if issued.expires else None
     return CredentialsStatus(secret=name, expires=expires)
 

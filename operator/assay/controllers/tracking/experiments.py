@@ -39,7 +39,7 @@ async def reconcile(context: ExperimentParts, key: Key) -> None:
             raise
         before, plan = plan.launch, _plan(context, body, spec, old)
         if plan.launch and plan.launch[0] <= before[0]:
-            raise Requeue(1.0, "a run of that name is still being deleted")
+            raise Requeue(1.0, "a run with this name is still being deleted")
     await _write(context, body, old, await enrolment.of_experiment(context, body, spec, plan.status))
 
 
@@ -72,7 +72,7 @@ async def _launch(context: ExperimentParts, body: Raw, spec: ExperimentSpec, ind
     else:
         run = await context.kube.get(RUNS, namespace, name)
         if run is None:
-            raise Requeue(0.5, f"run {name} was just deleted")
+            raise Requeue(0.5, f"run {name} was deleted")
         if not belongs(run, body):
             why = f"a Run named {name} exists and does not belong to this experiment: delete it, or rename one of them"
             context.events.post(body, names.NAME_TAKEN, why, warning=True)

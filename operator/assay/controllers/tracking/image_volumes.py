@@ -38,7 +38,7 @@ async def relaunch(
     namespace, name = place(body)
     if not problem or not _shows_image(await context.kube.get(JOBS, namespace, name), job.uid):
         return
-    log.warning("run %s is launched again without the image of its training: %s", name, problem)
+    log.warning("run %s is launched again without the training image mounted: %s", name, problem)
     known = EnvironmentStatus(source="recorder", message=problem)
     new = status.model_copy(update={"job_uid": None, "environment": known})
     # Write the status first: otherwise the deletion of the Job would end the run.

@@ -89,7 +89,7 @@ async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: 
         raise
     if created is None:
         await _make_room(context.kube, body)
-        raise Requeue(0.5, "a Job of that name was just deleted")
+        raise Requeue(0.5, "a Job of that name was deleted")
     if not status.job_uid and (since := parse_time(body["metadata"].get("creationTimestamp"))):
         metrics.LAUNCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
     context.tracking.launched(body, created)
@@ -110,8 +110,8 @@ async def _make_room(kube: ObjectApi, body: Raw) -> None:
     uid = body["metadata"]["uid"]
     if (found["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID) != uid:
         if found["metadata"].get("deletionTimestamp") or controller_uid(found, names.RUN):
-            raise Requeue(1.0, "the Job of an earlier run of that name is being deleted")
-        raise NameTaken(f"a Job named {name} exists and is not this run's: delete it, or choose another name")
+            raise Requeue(1.0, "the Job of an earlier run with this name is being deleted")
+        raise NameTaken(f"a Job named {name} exists and does not belong to this run: delete it, or choose another name")
     log.warning("run %s/%s: its Job was not noted in its status, and is created again", namespace, name)
     await kube.delete(JOBS, namespace, name, found["metadata"]["uid"])
 

@@ -44,7 +44,7 @@ CHATTY_BYTES = 64 << 10
 _SMALL = 16 << 10
 
 _ROTATED = "the node rotated the log before it was read: lines may be missing"
-_BROKEN = "the node no longer had the last stored lines: lines may be missing or duplicated"
+_BROKEN = "the node no longer has the last stored lines: lines may be missing or duplicated"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ _PATIENCE, _SHORT_PATIENCE = 15.0, 4.0
 #: Maximum seconds that a run waits for its logs while the store is available.
 _LAST_PATIENCE = 120.0
 _RETRY_SECONDS = 1.0
-_GONE = "the pod was deleted before the end of its log was read"
+_GONE = "the pod was deleted before its log was read to the end"
 #: The kubelet's message for a container that its runtime has removed.
 _UNKNOWN = "unable to retrieve container logs"
 _LOST = "the node lost the container"
@@ -196,7 +196,7 @@ class LogReader:
                 raise result
         current = {LogName(pod.name, start.container, start.attempt) for start in pod.starts}
         for name in mine.streams.keys() - current:
-            await self._end(mine, mine.streams[name], "the container was restarted before the end of its log was read")
+            await self._end(mine, mine.streams[name], "the container was restarted before its log was read to the end")
         mine.complete = pod.finished and all(each.log.done for each in mine.streams.values())
 
     def _stream(self, run: Raw, pod: PodFacts, mine: _Pod, start: Start) -> _Stream:

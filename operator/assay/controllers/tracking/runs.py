@@ -63,7 +63,7 @@ async def _wait(context: RunParts, body: Raw, status: RunStatus, error: ApiError
     if isinstance(error, ApiError):
         if not error.refused:
             return
-        why, message = names.LAUNCH_REFUSED, f"the run cannot be launched, and is tried again: {error.message}"
+        why, message = names.LAUNCH_REFUSED, f"the run cannot be launched, retrying: {error.message}"
     else:
         why, message = names.STORE_UNREACHABLE, f"the run waits for the store: {error}"
     verdict = phases.Verdict("Pending", why, message[:2000])
@@ -145,7 +145,7 @@ async def _close(
             context.pods.logs.whole(body),
         )
     except StoreUnavailable as error:
-        waiting = phases.Verdict("Running", names.RECORDING, "the Job is over, the store cannot be reached")
+        waiting = phases.Verdict("Running", names.RECORDING, "the Job has ended, but the store is unreachable")
         new = outcome.follow(status, waiting, job, pods, generation=body["metadata"]["generation"], now=now())
         new = outcome.store_trouble(new, str(error), generation=body["metadata"]["generation"], now=now())
         await _write(context, body, status, new)

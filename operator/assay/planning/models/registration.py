@@ -83,9 +83,9 @@ def qualifies(register: Register, run: Raw) -> tuple[bool, str]:
     if phase != "Succeeded":
         return False, f"it has not succeeded: its phase is {phase}"
     if not (status.get("record") or {}).get("complete"):
-        return False, "its record is not complete"
+        return False, "its record is incomplete"
     if not (status.get("model") or {}).get("digest"):
-        return False, "it has left no model"
+        return False, "it produced no model"
     return _wanted(register, run)
 
 
@@ -127,17 +127,14 @@ def why_none(register: Register, objective: Objective | None, runs: Iterable[Raw
     nearest = best or min(facts, key=lambda run: (run.index, run.name))
     _, reason = qualifies(register, ended[nearest.name])
     if not reason and objective is not None:
-        reason = f"it has no value of {objective.metric}"
+        reason = f"it has no value for {objective.metric}"
     which = f"the best, {nearest.name}" if best else nearest.name
     return f"none of the runs that succeeded ({len(ended)}) qualifies; {which}: {reason}"
 
 
 def limit_reached(register: Register) -> str:
     """Return the message that the limit is reached and no more runs of an experiment are registered."""
-    return (
-        f"{register.limit} versions were registered (spec.register.limit), and no further run is: "
-        "register other runs by hand"
-    )
+    return f"{register.limit} versions were registered, which is spec.register.limit: register further runs by hand"
 
 
 # The Experiment's condition
@@ -195,7 +192,7 @@ def version_body(run: Raw, model: str, number: int) -> Raw:
     metadata, spec = run["metadata"], run.get("spec") or {}
     made = _only((run.get("status") or {}).get("model") or {}, _MODEL)
     if not made.get("digest"):
-        raise ValueError(f"run {metadata['name']} has left no model")
+        raise ValueError(f"run {metadata['name']} produced no model")
     experiment = _experiment(run)
     provenance = provenance_of(run)
     return {
@@ -340,7 +337,7 @@ def another_experiment(said: str | None, run: Raw) -> str:
     if said in (None, "", true):
         return ""
     name = run["metadata"]["name"]
-    belongs = f"belongs to the experiment {true}" if true else "belongs to no experiment"
+    belongs = f"belongs to the experiment {true}" if true else "does not belong to an experiment"
     return f"spec.run.experiment is {said}, and run {name} {belongs}"
 
 

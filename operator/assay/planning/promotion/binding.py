@@ -180,7 +180,7 @@ class _Facts:
         if self.aside is not None:
             parts.append(self.aside.message)
         elif self.is_held:
-            parts.append(f"v{self.wanted} is held: {unmet(self.status.requirements) or 'it has not been judged yet'}")
+            parts.append(f"v{self.wanted} is blocked: {unmet(self.status.requirements) or 'not judged yet'}")
         parts += [f"{each.kind} {each.name}: {each.message}" for each in self.troubled if each.message]
         return "; ".join(parts)
 

@@ -180,7 +180,7 @@ def parse_duration(text: str) -> timedelta:
     """Parse a duration such as ``1d12h``, limited to a thousand years. Raises ValueError if it is invalid."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text} is no duration such as 90m, 24h or 1d12h")
+        raise ValueError(f"{text} is not a duration such as 90m, 24h or 1d12h")
     seconds = sum(int(number) * timedelta(**{_UNITS[unit]: 1}).total_seconds() for number, unit in parts)
     return timedelta(seconds=min(seconds, LONGEST.total_seconds()))
 
@@ -230,4 +230,4 @@ def _freeze(spec: FreezeSpec) -> Once | Weekly:
     try:
         return Once(spec.name, spec.start.astimezone(UTC), spec.end.astimezone(UTC))
     except OverflowError:
-        raise ValueError(f"freeze {spec.name} is out of all bounds") from None
+        raise ValueError(f"freeze {spec.name} is out of range") from None

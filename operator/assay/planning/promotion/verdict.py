@@ -77,7 +77,7 @@ def evaluate_rollback(alias: AliasView, candidate: VersionView) -> Verdict:
     """
     requirements = [Requirement("", each.requirement, each.met, each.message) for each in _version(alias, candidate)]
     held = any(stretch.alias == alias.alias for stretch in candidate.held)
-    message = "" if held else f"{candidate.name} has never held {alias.alias}, so it is no rollback"
+    message = "" if held else f"{candidate.name} has never been live in {alias.alias}, so this is not a rollback"
     requirements.append(Requirement("", "rollback", held, message))
     return Verdict(all(each.met for each in requirements), tuple(requirements))
 
@@ -148,13 +148,13 @@ def gate_values(version: VersionView) -> dict[str, Any]:
 def _version(alias: AliasView, candidate: VersionView) -> Iterator[_Finding]:
     """Yield the reasons that block a version regardless of policies."""
     if candidate.model != alias.model:
-        yield _Finding("", "version/model", False, f"{candidate.name} is no version of {alias.model}")
+        yield _Finding("", "version/model", False, f"{candidate.name} is not a version of {alias.model}")
     if candidate.archived:
         yield _Finding("", "version/archived", False, f"{candidate.name} is archived")
     if candidate.deleting:
         yield _Finding("", "version/deleting", False, f"{candidate.name} is being deleted")
     if not candidate.digest:
-        yield _Finding("", "version/digest", False, f"{candidate.name} names no digest of its artifact")
+        yield _Finding("", "version/digest", False, f"{candidate.name} has no artifact digest")
 
 
 def _policy(policy: Policy, case: _Case) -> Iterator[_Finding]:
@@ -187,7 +187,7 @@ def _approvals(policy: str, rule: Approvals, case: _Case) -> _Finding:
     alias, version = case.alias.alias, case.candidate
     given = [approval for approval in version.approvals if approval.alias == alias and approval.approver]
     if rule.exclude_owner and not version.owner and rule.required:
-        message = f"{version.name} names no owner, so no approval can be told from the owner's own"
+        message = f"{version.name} has no owner, so approvals cannot be checked against the owner"
         return _Finding(policy, "approvals", False, message)
     judged = [(approval, _ignored(approval, rule, case)) for approval in given]
     valid = [approval for approval, reason in judged if not reason]
@@ -203,16 +203,16 @@ def _approvals(policy: str, rule: Approvals, case: _Case) -> _Finding:
 def _ignored(approval: Approval, rule: Approvals, case: _Case) -> str:
     """Return why the approval does not count; "" if it does."""
     if approval.digest != case.candidate.digest:
-        return f"that of {approval.approver} is for other bytes"
+        return f"{approval.approver}'s approval is for other bytes"
     if rule.exclude_owner and approval.approver == case.candidate.owner:
         return "the owner does not count"
     if rule.exclude_owner and approval.approver == case.candidate.run_owner:
-        return "the owner of its run does not count"
+        return "the run's owner does not count"
     if approval.lapsed:
-        return f"{approval.approver} does not hold the verb approve any more"
+        return f"{approval.approver} no longer holds the verb approve"
     end = _end(approval, rule)
     if end is not None and end <= case.now:
-        return f"that of {approval.approver} has expired at {_time(end)}"
+        return f"{approval.approver}'s approval expired at {_time(end)}"
     return ""
 
 
@@ -247,7 +247,8 @@ def _gate(policy: str, gate: Gate, case: _Case) -> _Finding:
         return _Finding(policy, name, True)
     if outcome.null == "current":
         reason = (
-            f"nothing is bound to {case.alias.alias} yet; a gate that is about changes begins with current == null ||"
+            f"nothing is bound to {case.alias.alias} yet; begin a gate that compares with the live version with "
+            "current == null ||"
         )
     elif outcome.value is None:
         reason = outcome.message
@@ -266,16 +267,16 @@ def _soak(policy: str, soak: Soak, case: _Case) -> _Finding:
     enough = [(end, stretch) for end, stretch in ends if stretch.until is None or end <= stretch.until]
     needed = format_span(soak.duration)
     if any(end <= case.now for end, _ in enough):
-        return _Finding(policy, "soak", True, f"has held {soak.alias} for {needed}")
-    message = f"has to hold {soak.alias} for {needed} without a break"
+        return _Finding(policy, "soak", True, f"has been live in {soak.alias} for {needed}")
+    message = f"must have been live in {soak.alias} for {needed} without interruption"
     if enough:
         end, stretch = min(enough, key=lambda each: each[0])
-        since = f"it has held it since {_time(stretch.since)}, that is enough at {_time(end)}"
+        since = f"live since {_time(stretch.since)}, long enough at {_time(end)}"
         return _Finding(policy, "soak", False, f"{message}: {since}", end)
     if not stretches:
-        return _Finding(policy, "soak", False, f"{message}: it never has")
+        return _Finding(policy, "soak", False, f"{message}: it has never been live there")
     longest = max(_length(stretch, case.now) for stretch in stretches)
-    most = f"it has for {format_span(longest)} at most, and does not hold it now"
+    most = f"its longest stretch was {format_span(longest)}, and it is not live there now"
     return _Finding(policy, "soak", False, f"{message}: {most}")
 
 
@@ -292,7 +293,7 @@ def _freeze(policy: str, window: Once | Weekly, now: datetime) -> _Finding:
         return _Finding(policy, name, False, f"freeze {window.name} cannot be read: {error}")
     if not state.frozen:
         return _Finding(policy, name, True, "", state.next_change)
-    until = f"until {_time(state.until)}" if state.until else "without an end"
+    until = f"until {_time(state.until)}" if state.until else "without end"
     return _Finding(policy, name, False, f"frozen by {window.name} {until}", state.next_change)
 
 

@@ -61,7 +61,7 @@ def policy_of(body: Raw) -> Policy:
         found = policy_view(metadata["name"], PromotionPolicySpec.model_validate(body["spec"]))
     except ValueError as error:
         words = " ".join(str(error).split())[:500]
-        found = Policy(metadata["name"], problem=f"its spec is not understood: {words}")
+        found = Policy(metadata["name"], problem=f"its spec is invalid: {words}")
     return replace(
         found,
         generation=metadata.get("generation") or 0,

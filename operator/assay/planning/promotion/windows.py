@@ -28,7 +28,7 @@ class UnknownZone(ValueError):
 class State:
     """Whether a window is active.
 
-    ``until`` is the end of the active freeze (None: no freeze, or one without an end); ``next_change`` is when this
+    ``until`` is the end of the active freeze (None: no freeze, or one without end); ``next_change`` is when this
     state may change.
     """
 
@@ -129,4 +129,4 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:
-        raise UnknownZone(f"there is no time zone {name}") from error
+        raise UnknownZone(f"unknown time zone {name}") from error

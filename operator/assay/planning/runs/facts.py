@@ -227,7 +227,7 @@ def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
     if terminated is None:
         return ("", "", None) if status.get("phase") != "Failed" else (names.POD_LOST, "the pod failed", None)
     if terminated.get("reason") == names.OOM_KILLED:
-        return names.OOM_KILLED, f"container {name} used more memory than its limit and was killed", exit_code
+        return names.OOM_KILLED, f"container {name} exceeded its memory limit and was killed", exit_code
     message = (terminated.get("message") or "").strip()
     if datasets.is_fetch(name) and message:
         return datasets.REASONS.get(exit_code or 0, names.DATASET_UNAVAILABLE), message, exit_code

@@ -231,7 +231,7 @@ def _check_own_pods(job: Raw) -> None:
     """Raise InvalidTemplate if the Job could count pods that it did not create, or if others write its status."""
     for field_name in ("manualSelector", "selector"):
         if job.get(field_name):
-            raise InvalidTemplate(f"spec.job.{field_name}: a run's pods are those that its Job has created: remove it")
+            raise InvalidTemplate(f"spec.job.{field_name}: the Job controller sets it for a run's pods: remove it")
     if job.get("managedBy") not in (None, "kubernetes.io/job-controller"):
         raise InvalidTemplate(
             f"spec.job.managedBy is {str(job['managedBy'])[:80]!r}: only Kubernetes' own Job controller can run it"
@@ -261,21 +261,21 @@ def _check_free(pod: Raw, *, with_data: bool) -> None:
     """Raise InvalidTemplate if the template uses a name or path that Assay needs."""
     for volume in pod.get("volumes") or []:
         if str(volume.get("name", "")).startswith("assay-"):
-            raise InvalidTemplate(f"volume {volume['name']!r}: names that begin with 'assay-' are Assay's own")
+            raise InvalidTemplate(f"volume {volume['name']!r}: names that begin with 'assay-' are reserved by Assay")
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
         if not isinstance(container.get("name"), str):
             raise InvalidTemplate("every container needs a name")
         if is_ours(container["name"]):
-            raise InvalidTemplate(f"container {container['name']!r}: this name is Assay's own")
+            raise InvalidTemplate(f"container {container['name']!r}: this name is reserved by Assay")
         for mount in container.get("volumeMounts") or []:
             if str(mount.get("name", "")).startswith("assay-"):
                 raise InvalidTemplate(
-                    f"container {container['name']!r} mounts {mount['name']!r}: this volume is Assay's own"
+                    f"container {container['name']!r} mounts {mount['name']!r}: this volume is reserved by Assay"
                 )
             path = str(mount.get("mountPath", "")).rstrip("/")
             own = (ASSAY_DIR, f"{ASSAY_DIR}/params.json", f"{ASSAY_DIR}/artifacts")
             if path in own or (with_data and datasets.covers(path)):
-                raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is Assay's own")
+                raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is reserved by Assay")
 
 
 def _volumes(run: Raw) -> list[Raw]:

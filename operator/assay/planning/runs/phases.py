@@ -68,7 +68,7 @@ def _active(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
     if any(pod.phase == "Running" for pod in alive):
         if any(pod.exit_code for pod in alive):
             return Verdict("Running", names.RETRYING, alive[0].failure_message[:_MAX_MESSAGE])
-        return Verdict("Running", names.RECORDING, "the training has ended; the recorder is uploading the rest")
+        return Verdict("Running", names.RECORDING, "training has ended; the recorder is uploading the rest")
     if alive:
         return Verdict("Pending", names.STARTING, _retries(pods) or f"pod {alive[0].name} is starting")
     if pods and pods[-1].phase == "Succeeded":

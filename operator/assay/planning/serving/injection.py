@@ -247,21 +247,21 @@ def _taken(workload: Raw) -> Iterator[str]:
     pod = workload["spec"]["template"]["spec"]
     for volume in pod.get("volumes") or []:
         if volume["name"] in _VOLUMES and not ours:
-            yield f"the volume {volume['name']} bears a name of Assay's own: give it another"
+            yield f"the volume {volume['name']} has a name reserved by Assay: rename it"
     yield from _taken_by_claims(workload)
     for part in ("initContainers", "containers"):
         for container in pod.get(part) or []:
             if container["name"] != names.FETCH_CONTAINER:
                 yield from _taken_in(container, ours=ours)
             elif part == "containers" or not ours:
-                yield f"a container is called {names.FETCH_CONTAINER}, a name of Assay's own: give it another"
+                yield f"a container is called {names.FETCH_CONTAINER}, a name reserved by Assay: rename it"
 
 
 def _taken_by_claims(workload: Raw) -> Iterator[str]:
     """Yield conflicts with volumeClaimTemplates: in a StatefulSet they replace pod volumes of the same name."""
     for claim in workload["spec"].get("volumeClaimTemplates") or []:
         if (name := (claim.get("metadata") or {}).get("name")) in _VOLUMES:
-            yield f"a volumeClaimTemplate is named {name}, a name of Assay's own: give it another"
+            yield f"a volumeClaimTemplate is named {name}, a name reserved by Assay: rename it"
 
 
 def _taken_in(container: Raw, *, ours: bool) -> Iterator[str]:
@@ -269,18 +269,19 @@ def _taken_in(container: Raw, *, ours: bool) -> Iterator[str]:
     for variable in container.get("env") or []:
         name = variable["name"]
         if name in names.MODEL_VARIABLES and not ours:
-            yield f"{who} sets {name}, which says what is served: take it away, or give it another name"
+            yield f"{who} sets {name}, which the operator sets: remove or rename it"
     for mount in container.get("volumeMounts") or []:
         volume, path = mount["name"], mount["mountPath"]
         if volume == names.MODEL_VOLUME and path == FOLDER and ours:
             continue
         if volume in _VOLUMES:
-            yield f"{who} mounts the volume {volume} at {path}, which is the operator's: take this mount away"
+            yield f"{who} mounts the volume {volume} at {path}, which belongs to the operator: remove this mount"
         elif _collides(path):
-            yield f"{who} mounts {volume} at {path}, and the model is at {FOLDER}: mount it elsewhere"
+            yield f"{who} mounts {volume} at {path}, but the model is mounted at {FOLDER}: mount it elsewhere"
     for device in container.get("volumeDevices") or []:
         if _collides(device["devicePath"]):
-            yield f"{who} has a device at {device['devicePath']}, and the model is at {FOLDER}: put it elsewhere"
+            path = device["devicePath"]
+            yield f"{who} has a device at {path}, but the model is mounted at {FOLDER}: put it elsewhere"
 
 
 def _collides(path: str) -> bool:

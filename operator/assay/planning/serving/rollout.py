@@ -81,13 +81,13 @@ def _state(
     count = f"{ready} of {wanted} pods ready"
     waits = _stateful_waits(workload) if workload["kind"] == "StatefulSet" else _deployment_waits(workload)
     if waits is None:
-        return "ready", count if wanted else "no pods are wanted"
+        return "ready", count if wanted else "the workload is scaled to zero"
     waiting = _waiting(workload, mine, others) or waits
     failure = next(_failures(mine, started), "")
     if failure:
         return "failed", failure
     if _deadline_exceeded(workload, started):
-        return "failed", f"{count} when the Deployment's progressDeadlineSeconds were over: {waiting}"
+        return "failed", f"{count} when the Deployment's progressDeadlineSeconds expired: {waiting}"
     if _standstill(workload):
         return "progressing", f"{count}; {_standstill(workload)}"
     if started is not None and now - started > patience:
@@ -107,12 +107,12 @@ def _deployment_waits(workload: Raw) -> str | None:
     """Return what a Deployment waits for; None if its rollout is complete."""
     status = workload.get("status") or {}
     if not _observed(workload):
-        return "the Deployment's new template has not been seen by its controller yet"
+        return "waiting for the Deployment controller to see the new template"
     updated, total = status.get("updatedReplicas") or 0, status.get("replicas") or 0
     if updated < _replicas(workload):
         return f"created so far: {updated}"
     if total > updated:
-        return f"pods of before that are being stopped: {total - updated}"
+        return f"pods of the previous revision still stopping: {total - updated}"
     if (status.get("availableReplicas") or 0) < updated:
         return "the last pods are not available yet"
     return None
@@ -122,14 +122,14 @@ def _stateful_waits(workload: Raw) -> str | None:
     """Return what a StatefulSet waits for; None if its rollout is complete."""
     status, wanted = workload.get("status") or {}, _replicas(workload)
     if not _observed(workload):
-        return "the StatefulSet's new template has not been seen by its controller yet"
+        return "waiting for the StatefulSet controller to see the new template"
     updated = status.get("updatedReplicas") or 0
     if (status.get("readyReplicas") or 0) < wanted:
         return f"created so far: {updated}"
     # kubectl compares the revisions instead, and reports a half-finished return to the current one as complete.
     partition = ((workload["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
     left = wanted - partition - updated
-    return f"pods of before: {left}" if left > 0 else None
+    return f"pods of the previous revision: {left}" if left > 0 else None
 
 
 def _observed(workload: Raw) -> bool:
@@ -146,9 +146,9 @@ def _standstill(workload: Raw) -> str:
     """Return which setting of the user halts the rollout; "" if none does. Such a rollout never times out."""
     spec = workload["spec"]
     if spec.get("paused"):
-        return "the Deployment is paused; `kubectl rollout resume` lets it go on"
+        return "the Deployment is paused; run `kubectl rollout resume`"
     if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
-        return "the update strategy is OnDelete: pods of before stay until somebody deletes them"
+        return "the update strategy is OnDelete: delete the pods of the previous revision"
     return ""
 
 
@@ -240,7 +240,7 @@ def _ending(container: Raw, ended: Raw) -> str:
     if name == names.FETCH_CONTAINER and said:
         return f"the model could not be fetched: {_quoted(said)}"
     if ended.get("reason") == names.OOM_KILLED:
-        text = f"container {name} used more memory than its limit and was killed"
+        text = f"container {name} exceeded its memory limit and was killed"
     else:
         reason = ended.get("reason") or ""
         text = f"container {name} ended with exit code {ended.get('exitCode')}"
@@ -266,7 +266,9 @@ def _waiting(workload: Raw, mine: list[Raw], others: list[Raw]) -> str:
         return f"no pod can be created: {refused.get('message') or refused.get('reason')}"
     for pod in _in_the_way(workload, others):
         name = pod["metadata"]["name"]
-        return f"pod {name} of before is not ready, and the StatefulSet replaces no pod until it is: delete that pod"
+        return (
+            f"pod {name} of the previous revision is not ready, which blocks the StatefulSet's rollout: delete that pod"
+        )
     return ""
 
 
@@ -301,21 +303,21 @@ def _container_waits(container: Raw) -> str:
     if ended and ended.get("exitCode") and reason in ("CrashLoopBackOff", *_IN_ORDER):
         return _ending(container, ended)
     if reason not in _IN_ORDER:
-        return f"container {container['name']} waits: {reason}: {waits.get('message') or 'no more is known'}"
+        return f"container {container['name']} waits: {reason}: {waits.get('message') or 'no further details'}"
     if "running" not in (container.get("state") or {}):
         return ""
     if container["name"] == names.FETCH_CONTAINER:
         return "the model is being fetched"
-    return f"container {container['name']} runs, but is not ready (its readiness probe has not succeeded)"
+    return f"container {container['name']} is running but not ready: its readiness probe has not succeeded"
 
 
 def _unstarted(pod: Raw) -> str:
     """Return the state of a pod whose containers have no problem."""
     if not (pod.get("spec") or {}).get("nodeName"):
-        return "it has not been scheduled yet"
+        return "not scheduled yet"
     if all(container.get("ready") for container in _containers(pod)) and _containers(pod):
-        return "its containers are ready, its readiness gates are not"
-    return "its volumes or containers are being prepared (`kubectl describe pod` shows the events)"
+        return "its containers are ready, but its readiness gates are not"
+    return "its volumes or containers are being prepared; see `kubectl describe pod`"
 
 
 def _waits(container: Raw) -> Raw:

@@ -46,17 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("namespace")
     common.add_argument("--from", dest="source", type=Path, metavar="PATH", help="an exported folder or file")
     common.add_argument("--json", action="store_true", help="answer in JSON")
-    found = commands.add_parser("verify", parents=[common], help="say what of a trail is not as it was written")
+    found = commands.add_parser("verify", parents=[common], help="report where a trail differs from what was written")
     found.add_argument("--expect", action="append", default=[], metavar="SEQUENCE:SHA256", help="or @FILE; repeatable")
     found.set_defaults(command=_verify)
     found = commands.add_parser("list", parents=[common], help="show the records")
-    found.add_argument("--last", type=int, metavar="N", help="the last N only")
-    found.add_argument("--object", default="", metavar="NAME", help="those of one object only")
+    found.add_argument("--last", type=int, metavar="N", help="last N records")
+    found.add_argument("--object", default="", metavar="NAME", help="records of one object")
     found.set_defaults(command=_list)
     found = commands.add_parser("export", parents=[common], help="write the records' bytes to a file (JSONL) or folder")
-    found.add_argument("--to", type=Path, required=True, metavar="PATH", help="a file, or a folder that is there")
+    found.add_argument("--to", type=Path, required=True, metavar="PATH", help="a file, or an existing folder")
     found.set_defaults(command=_export)
-    found = commands.add_parser("at", parents=[common], help="what was live at a time, and why")
+    found = commands.add_parser("at", parents=[common], help="show what was live at a time, and why")
     found.add_argument("alias", metavar="MODEL.ALIAS")
     found.add_argument("time", help="like 2026-11-21T14:05:00Z")
     found.set_defaults(command=_at)
@@ -84,7 +84,7 @@ def _tell(report: Report) -> None:
         _say(f"and {report.more} more")
     _say(f"audit trail of {report.namespace}: {report.word}, {report.records} records, head {report.head}")
     if report.intact and not report.proven:
-        _say("no fault was found; without --expect, a trail that was cut or written anew cannot be noticed")
+        _say("no fault found; without --expect, a trail that was truncated or rewritten cannot be detected")
 
 
 def _expected(text: str) -> Head:
@@ -119,7 +119,7 @@ def _at(chosen: argparse.Namespace) -> int:
         found = binding and asdict(binding) | {"approvals": [a._asdict() for a in binding.approvals]}
         _say(json.dumps(found))
     elif binding is None:
-        _say(f"{chosen.alias} held no version at {chosen.time}")
+        _say(f"{chosen.alias} had no live version at {chosen.time}")
     else:
         _say(f"{chosen.alias} held version {binding.version} ({binding.digest})")
         _say(f"  from {binding.since} to {binding.until or 'now'}, {binding.action} by {binding.by}: {binding.reason}")
@@ -139,7 +139,7 @@ def _records(chosen: argparse.Namespace) -> Iterator[AuditRecord]:
         try:
             yield AuditRecord.model_validate_json(file.data or b"")
         except pydantic.ValidationError:
-            _complain(f"left out: {file.name!r} is no record; verify the trail", 0)
+            _complain(f"left out: {file.name!r} is not a record; verify the trail", 0)
 
 
 def _store() -> ObjectStore:

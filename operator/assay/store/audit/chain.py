@@ -120,9 +120,9 @@ class _Chain:
     def add(self, file: Stored) -> None:
         number = file.sequence
         if number is None:
-            self.report.add(self._last, "foreign", f"{file.name!r} is not a record and lies in the trail")
+            self.report.add(self._last, "foreign", f"{file.name!r} is not a record but lies in the trail")
         elif number <= self._last:
-            self.report.add(number, "repeated", f"record {number} stands behind record {self._last}")
+            self.report.add(number, "repeated", f"record {number} is stored after record {self._last}")
         else:
             self._check_gap(number)
             self._check_record(number, file.data)
@@ -138,7 +138,7 @@ class _Chain:
     def _check_record(self, number: int, data: bytes | None) -> None:
         self.report.records += 1
         if data is None:
-            self.report.add(number, "unreadable", f"record {number} is gone, or larger than any record")
+            self.report.add(number, "unreadable", f"record {number} is missing, or larger than any record")
             self._last, self._previous = number, None
             return
         found = digest(data)
@@ -155,7 +155,7 @@ class _Chain:
         line, signature = signed.detach(data)
         if signature is None:
             if self.report.signed:
-                message = f"record {number} is not signed, and a record before it is: the operator did not write it"
+                message = f"record {number} is not signed although an earlier record is: the operator did not write it"
                 self.report.add(number, "unsigned", message)
         elif why := self._check(signature, line):
             self.report.add(number, "forged", f"record {number}: {why}")
@@ -168,17 +168,18 @@ class _Chain:
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part)[:80] for part in first["loc"])
-            self.report.add(number, "unreadable", f"record {number} is no audit record: {where}: {first['msg'][:200]}")
+            self.report.add(
+                number, "unreadable", f"record {number} is not an audit record: {where}: {first['msg'][:200]}"
+            )
             return
         if record.sequence != number:
-            self.report.add(number, "misplaced", f"record {record.sequence} stands in the place of record {number}")
+            self.report.add(number, "misplaced", f"record {record.sequence} is stored in the place of record {number}")
         if record.object.namespace != self.report.namespace:
             other = record.object.namespace
             self.report.add(number, "misplaced", f"record {number} belongs to the trail of namespace {other!r}")
         if self._previous is not None and record.previous != self._previous:
             message = (
-                f"record {number} does not continue the bytes before it: "
-                f"record {number} or record {number - 1} was changed"
+                f"record {number} does not continue the chain: record {number} or record {number - 1} was changed"
                 if number > 1
                 else "record 1 is not the first of a trail: it was changed, or the ones before it are missing"
             )
@@ -187,7 +188,9 @@ class _Chain:
     def end(self) -> None:
         for sequence in sorted(self._expected):
             if sequence > self._last:
-                message = f"the trail ends with record {self._last}, and record {sequence} had been written: it was cut"
+                message = (
+                    f"the trail ends with record {self._last}, but record {sequence} was written: it was truncated"
+                )
                 self.report.add(sequence, "cut", message)
 
 

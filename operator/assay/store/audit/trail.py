@@ -112,7 +112,7 @@ class AuditTrail:
                 if record := self._try(event):
                     return Appended(record, True, self._head, self._doubt)
                 if time.monotonic() > deadline:
-                    raise StoreUnavailable(f"{audit_prefix(self._namespace)}: other writers are always faster")
+                    raise StoreUnavailable(f"{audit_prefix(self._namespace)}: other writers keep winning")
                 self._catch_up()
 
     def _try(self, event: AuditEvent) -> AuditRecord | None:
@@ -201,7 +201,7 @@ class AuditTrail:
 
 def _doubt(hint: Head, found: Stored) -> str:
     if found.data is None:
-        return f"record {hint.sequence} was written and is not in the store any more"
+        return f"record {hint.sequence} was written but is no longer in the store"
     if digest(found.data) != hint.digest:
         return f"record {hint.sequence} was changed since it was written"
     return ""

@@ -169,7 +169,7 @@ def _aliases(found: Restored, namespace: str, history: History, stored: Mapping[
 
 
 def _pointed(record: AuditRecord) -> str:
-    return f"it pointed there from {record.time} on, {record.action} by {record.actor}"
+    return f"it pointed there from {record.time}, {record.action} by {record.actor}"
 
 
 def _manifest(kind: str, namespace: str, name: str, spec: Raw) -> Raw:
