@@ -16,9 +16,9 @@ from assay.api.modelalias import ModelAliasStatus, ServingStatus, SetAside
 from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus
 from assay.api.promotionpolicy import PromotionPolicyStatus
 from assay.api.run_status import RunStatus
-from assay.planning.conditions import conditions, flag
+from assay.planning.conditions import flag
 from assay.planning.models import registration, versions
-from assay.planning.promotion import binding, verdict, views
+from assay.planning.promotion import binding, report
 from assay.planning.promotion.binding import Move
 from assay.planning.promotion.policies import Requirement
 from assay.planning.runs import facts, outcome, phases, recipe
@@ -281,16 +281,11 @@ ALIASES: dict[str, Scene] = {
 
 
 def _policy(expression: str, generation: int = 1) -> Raw:
-    """Return a policy with one gate, and the status that ``controllers.policies`` gives it."""
+    """Return a policy with one gate, and the status that the operator gives it."""
     gates = [{"name": "not-worse", "expression": expression}]
     body = _object(names.PROMOTION_POLICY, "release", {"match": {"aliases": ["champion"]}, "gates": gates})
-    wrong = "; ".join(verdict.problems(views.policy_of(body)))
-    ready = flag(not wrong, names.CANNOT_BE_READ if wrong else names.COMPILED, wrong)
-    status = PromotionPolicyStatus(
-        observed_generation=1,
-        message=f"invalid policy; matching aliases stay blocked: {wrong}" if wrong else None,
-        conditions=conditions([], {names.READY: ready}, 1, NOW),
-    )
+    body["metadata"]["generation"] = 1
+    status = report.status(body, PromotionPolicyStatus(), NOW)
     return {**body, "metadata": {**body["metadata"], "generation": generation}, "status": status.to_dict()}
 
 

@@ -74,6 +74,8 @@ REFUSED: list[tuple[Raw, Change]] = [
     (POLICY, put("spec.freeze", [{**TIMES, "end": "2025-01-01T00:00:00Z"}])),
     (POLICY, put("spec.freeze", [{**TIMES, "end": "2026-01-02"}])),
     (POLICY, put("spec.freeze", [{"name": "a"}])),
+    (POLICY, put("spec.freeze", [{"name": None}])),
+    (ALIAS, put("spec.version", None)),
 ]
 ACCEPTED: list[tuple[Raw, Change]] = [
     (VERSION, put("spec.artifact.size", 0)),
@@ -88,6 +90,9 @@ ACCEPTED: list[tuple[Raw, Change]] = [
     (POLICY, put("spec.approvals", {"required": 0, "expireAfter": "1d12h"})),
     (POLICY, put("spec.match", None)),
     (POLICY, put("spec.gates", None)),
+    (POLICY, put("spec.mode", None)),
+    (POLICY, put("spec.approvals", {"required": None, "expireAfter": None})),
+    (ALIAS, put("spec.reason", None)),
     (POLICY, put("metadata", {"generateName": "policy-"})),
 ]
 

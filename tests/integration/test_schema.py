@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from assay.api import names
 from tests import operators, registry
 from tests.cluster.errors import ClusterError
 from tests.conftest import Cluster
@@ -439,16 +440,17 @@ def _without_defaults(wanted: Any, found: Any) -> Any:
     return found
 
 
-def test_defaults_are_filled_in(dry: Api) -> None:
-    small = {**EXPERIMENT, "spec": {"parameters": [{"name": "a", "values": [1]}], "template": {"job": JOB}}}
-    assert dry.try_out(small)["spec"] == {
-        "parameters": [{"name": "a", "values": [1], "distribution": "uniform"}],
-        "search": {"strategy": "grid", "seed": 0},
-        "parallelism": 1,
-        "suspend": False,
-        "template": {"datasets": [], "job": JOB},
-    }
-    assert dry.try_out({**RUN, "spec": {"job": JOB}})["spec"] == {"datasets": [], "parameters": {}, "job": JOB}
+def test_what_is_omitted_is_stored_as_omitted(dry: Api) -> None:
+    """A default that the API server stored would stay when its line is removed from Git."""
+    policy = {"apiVersion": names.API_VERSION, "kind": names.PROMOTION_POLICY, "metadata": {"name": "p"}}
+    weekly = {"name": "nights", "weekly": {"days": ["Mon"]}}
+    for body in (
+        {**EXPERIMENT, "spec": {"parameters": [{"name": "a", "values": [1]}], "template": {"job": JOB}}},
+        {**RUN, "spec": {"job": JOB}},
+        {**policy, "spec": {}},
+        {**policy, "spec": {"match": {}, "approvals": {}, "evidence": {}, "freeze": [weekly]}},
+    ):
+        assert dry.try_out(body)["spec"] == body["spec"]
 
 
 # What cannot be changed

@@ -41,6 +41,13 @@ Labels = Annotated[dict[str, LabelValue], Field(max_length=64)]
 Annotations = Annotated[dict[str, AnnotationValue], Field(max_length=64)]
 
 
+#: For the status of a kind: the API server stores no defaults, so that a line that is removed from Git leaves no trace.
+Omitted = Annotated[
+    list[Annotated[str, Field(max_length=256, description="A field and its value, e.g. approvals.required: 1.")]],
+    Field(max_length=100, description="Fields that the spec omits, with the values that count instead."),
+]
+
+
 def rule(expression: str, message: str, **more: str) -> dict[str, str]:
     """Return one CEL rule in the form of ``x-kubernetes-validations``."""
     return {"rule": expression, "message": message, **more}

@@ -13,7 +13,7 @@ from assay.api.modelversion import ModelVersionSpec, ModelVersionStatus
 from assay.api.promotionpolicy import PromotionPolicySpec, PromotionPolicyStatus
 from assay.api.run import RunSpec
 from assay.api.run_status import RunStatus
-from assay.api.schema import structural
+from assay.api.schema import structural, without_defaults
 
 _DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
@@ -89,7 +89,7 @@ class Kind:
                     "type": "object",
                     "properties": {"name": {"type": "string", "maxLength": 253, "description": "Name of the object."}},
                 },
-                "spec": structural(self.spec),
+                "spec": without_defaults(structural(self.spec)),
                 "status": structural(self.status),
             },
             "x-kubernetes-validations": [self.name_rule],
@@ -205,10 +205,10 @@ PROMOTION_POLICY = Kind(
     spec=PromotionPolicySpec,
     status=PromotionPolicyStatus,
     columns=(
-        _column("Mode", ".spec.mode", "string", "Enforce or Warn."),
-        _column("Models", ".spec.match.models", "string", "The models that the policy applies to."),
-        _column("Aliases", ".spec.match.aliases", "string", "The aliases that the policy applies to."),
-        _column("Approvals", ".spec.approvals.required", "integer", "Number of distinct approvers."),
+        _column("Mode", ".status.inForce.mode", "string", "Enforce or Warn."),
+        _column("Models", ".status.inForce.match.models", "string", "The models that the policy applies to."),
+        _column("Aliases", ".status.inForce.match.aliases", "string", "The aliases that the policy applies to."),
+        _column("Approvals", ".status.inForce.approvals.required", "integer", "Number of distinct approvers."),
         _column(
             "Ready",
             '.status.conditions[?(@.type=="Ready")].status',

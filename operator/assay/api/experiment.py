@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from assay.api.common import Conditions, LongText, Model, Name, Owner, Scalar, Timestamp, rule, rules
+from assay.api.common import Conditions, LongText, Model, Name, Omitted, Owner, Scalar, Timestamp, rule, rules
 from assay.api.modelversion import ModelName
 from assay.api.retention import Retention
 from assay.api.run import PARAMETER_NAME, PARAMETER_NAME_RULE, Objective, Parameters, RunTemplate
@@ -25,11 +25,11 @@ class Parameter(Model):
         json_schema_extra=rules(
             rule("!has(self.min) || !has(self.max) || self.min < self.max", "min must be less than max"),
             rule(
-                "!has(self.min) || self.distribution != 'logUniform' || self.min > 0.0",
+                "!has(self.min) || !has(self.distribution) || self.distribution != 'logUniform' || self.min > 0.0",
                 "min must be greater than 0 when the distribution is logUniform",
             ),
             rule(
-                "!has(self.min) || !has(self.max) || self.distribution != 'int' || "
+                "!has(self.min) || !has(self.max) || !has(self.distribution) || self.distribution != 'int' || "
                 "(self.min == double(int(self.min)) && self.max == double(int(self.max)))",
                 "min and max must be whole numbers when the distribution is int",
             ),
@@ -124,18 +124,21 @@ class ExperimentSpec(Model):
         populate_by_name=True,
         json_schema_extra=rules(
             rule(
-                "self.search.strategy != 'grid' || !has(self.parameters) || "
+                "(has(self.search) && has(self.search.strategy) && self.search.strategy != 'grid') || "
+                "!has(self.parameters) || "
                 "self.parameters.all(parameter, !has(parameter.min))",
                 "a grid search needs values for every parameter: use strategy random for a range",
             ),
             rule(
-                "self.search.strategy != 'random' || (has(self.maxRuns) && has(self.parameters) && "
+                "!has(self.search) || !has(self.search.strategy) || self.search.strategy != 'random' || "
+                "(has(self.maxRuns) && has(self.parameters) && "
                 "size(self.parameters) > 0)",
                 "a random search needs parameters and maxRuns, the number of draws",
             ),
             rule(
-                "self.search.strategy == 'list' ? has(self.search.list) && "
-                "(!has(self.parameters) || size(self.parameters) == 0) : !has(self.search.list)",
+                "has(self.search) && has(self.search.strategy) && self.search.strategy == 'list' ? "
+                "has(self.search.list) && (!has(self.parameters) || size(self.parameters) == 0) : "
+                "!has(self.search) || !has(self.search.list)",
                 "search.list goes with strategy list, and then parameters is left out",
             ),
             rule(
@@ -159,7 +162,8 @@ class ExperimentSpec(Model):
                 "register needs template.model.path, which says which artifact is the model",
             ),
             rule(
-                "!has(self.register) || self.register.pick != 'best' || has(self.objective)",
+                "!has(self.register) || has(self.objective) || "
+                "(has(self.register.pick) && self.register.pick != 'best')",
                 "register.pick best needs an objective; every needs none",
             ),
             rule(
@@ -167,7 +171,10 @@ class ExperimentSpec(Model):
                 "(!has(self.register) || self.register == oldSelf.register)",
                 "register cannot be changed: create a new Experiment, or a ModelVersion that names the run",
             ),
-            rule("self.search == oldSelf.search", "search cannot be changed: create a new Experiment"),
+            rule(
+                "has(self.search) == has(oldSelf.search) && (!has(self.search) || self.search == oldSelf.search)",
+                "search cannot be changed: create a new Experiment",
+            ),
             rule("self.template == oldSelf.template", "template cannot be changed: create a new Experiment"),
         ),
     )
@@ -296,4 +303,5 @@ class ExperimentStatus(Model):
     start_time: Annotated[Timestamp | None, Field(description="When the first run was launched.")] = None
     completion_time: Annotated[Timestamp | None, Field(description="When the last run ended.")] = None
     duration: Annotated[str | None, Field(max_length=32, description="Time from start to end, e.g. 1h2m3s.")] = None
+    omitted: Omitted | None = None
     conditions: Conditions = []

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
 from assay.api import evidence
-from assay.api.common import Conditions, Duration, LongText, Model, Name, Timestamp, rule, rules
+from assay.api.common import Conditions, Duration, LongText, Model, Name, Omitted, Timestamp, rule, rules
 from assay.api.modelversion import AliasName
 
 Glob = Annotated[
@@ -82,7 +82,12 @@ class Weekly(Model):
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
-        json_schema_extra=rules(rule("self.from != self.to", "from and to must differ")),
+        json_schema_extra=rules(
+            rule(
+                "(has(self.from) ? self.from : '00:00') != (has(self.to) ? self.to : '24:00')",
+                "from and to must differ",
+            )
+        ),
     )
 
     days: Annotated[
@@ -166,6 +171,15 @@ class PromotionPolicySpec(Model):
     ] = []
 
 
+class InForce(Model):
+    """What the operator requires, with the values of omitted fields."""
+
+    match: Annotated[Match, Field(description="The aliases that the policy applies to.")]
+    mode: Annotated[Literal["Enforce", "Warn"], Field(description="Enforce or Warn.")]
+    approvals: Annotated[Approvals, Field(description="Who must approve.")]
+    evidence: Annotated[Evidence, Field(description="Conditions that must be true of the version.")]
+
+
 class PromotionPolicyStatus(Model):
     """Observed state of a policy."""
 
@@ -173,4 +187,9 @@ class PromotionPolicyStatus(Model):
         int | None, Field(description="The metadata.generation that this status describes.")
     ] = None
     message: Annotated[LongText | None, Field(description="What is wrong with the policy.")] = None
+    in_force: Annotated[
+        InForce | None,
+        Field(description="What the operator requires, with the values of omitted fields. Absent if it is invalid."),
+    ] = None
+    omitted: Omitted | None = None
     conditions: Conditions = []

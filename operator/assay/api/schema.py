@@ -5,6 +5,7 @@ node, and uses ``nullable`` where JSON schema uses ``anyOf``. Source:
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,6 +20,24 @@ def structural(model: type[BaseModel]) -> Schema:
     """Return the structural schema of a model. Raises ValueError for anything that the dialect cannot express."""
     schema = model.model_json_schema(by_alias=True)
     return _convert(schema, schema.get("$defs", {}), model.__name__)
+
+
+def without_defaults(node: Schema) -> Schema:
+    """Return a structural schema in which each default is part of the description, so that the API server stores none.
+
+    A stored default has no field manager. A GitOps tool that compares by field managers takes its live value, so it
+    does not notice when a line is removed from Git: a policy would stay open. An absent field stays absent, and the
+    models here give it its value.
+    """
+    out = {key: value for key, value in node.items() if key != "default"}
+    if node.get("default") not in (None, {}, []):
+        out["description"] = f"{node['description']} If omitted: {json.dumps(node['default'])}."
+    for key in ("properties", "items", "additionalProperties"):
+        if key == "properties" and key in node:
+            out[key] = {name: without_defaults(value) for name, value in node[key].items()}
+        elif isinstance(node.get(key), dict):
+            out[key] = without_defaults(node[key])
+    return out
 
 
 def _convert(node: Schema, definitions: dict[str, Schema], path: str) -> Schema:

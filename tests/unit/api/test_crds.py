@@ -56,6 +56,11 @@ def test_the_files_are_written_the_same_every_time() -> None:
         assert yaml.safe_load(text)["kind"] == "CustomResourceDefinition"
 
 
+def test_no_field_of_a_spec_has_a_default_that_the_api_server_stores() -> None:
+    """It would belong to no field manager: Argo CD's server-side diff takes its live value, and a policy stays open."""
+    assert [path for path, node in all_nodes() if ".spec" in path and "default" in node] == []
+
+
 def test_every_node_has_a_description() -> None:
     silent = [path for path, node in all_nodes() if not node.get("description")]
     # The API server describes metadata, and refuses a CRD that does.

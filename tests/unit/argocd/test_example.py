@@ -1,7 +1,6 @@
 """examples/gitops and docs/gitops.md, as far as they can be held to something without a cluster."""
 
 import re
-from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 import yaml
 
 from assay.api import names
-from assay.api.crd import KINDS
 from assay.api.modelalias import ModelAliasSpec
 from assay.api.promotionpolicy import PromotionPolicySpec
 from assay.planning.promotion import verdict
@@ -104,23 +102,3 @@ def test_every_manifest_of_the_example_is_explained() -> None:
 def test_every_kind_is_in_the_table_of_healths() -> None:
     told = re.findall(r"^\| ([A-Z][A-Za-z]+) \|", DOCS, re.MULTILINE)
     assert sorted(told) == sorted(each.kind for each in customizations())
-
-
-def test_every_default_inside_a_list_is_named() -> None:
-    named = set(re.findall(r"`([a-zA-Z]+)`", DOCS.split("*inside a list*")[1].split("Write them out")[0]))
-    found = {path for kind in KINDS for path in _defaults_in_lists(_spec(kind.crd()), inside=False)}
-    assert named == found
-
-
-def _spec(crd: Raw) -> Raw:
-    found: Raw = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    return found
-
-
-def _defaults_in_lists(node: Raw, *, inside: bool) -> Iterator[str]:
-    for key, value in node.get("properties", {}).items():
-        if inside and "default" in value:
-            yield key
-        yield from _defaults_in_lists(value, inside=inside)
-    if "items" in node:
-        yield from _defaults_in_lists(node["items"], inside=True)

@@ -5,7 +5,6 @@ Supports the parts of apiextensions.k8s.io/v1 that the kinds of Assay use. Pure:
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -36,26 +35,24 @@ class Problem(NamedTuple):
     key: bool = False
 
 
-def with_defaults(schema: Schema, value: Any) -> Any:
-    """Return a value with the defaults of missing and null fields filled in."""
+def without_nulls(schema: Schema, value: Any) -> Any:
+    """Return a value without its null fields: the API server drops those that the schema describes."""
     if isinstance(value, dict):
-        found = dict(value)
-        for name, each in (schema.get("properties") or {}).items():
-            if "default" in each and found.get(name) is None:
-                found[name] = copy.deepcopy(each["default"])
-            if name in found:
-                found[name] = with_defaults(each, found[name])
-        values = schema.get("additionalProperties")
-        if isinstance(values, dict):
-            found = {name: with_defaults(values, each) for name, each in found.items()}
-        return found
+        known, others = schema.get("properties") or {}, schema.get("additionalProperties")
+        if isinstance(others, dict):
+            return {name: without_nulls(others, each) for name, each in value.items()}
+        return {
+            name: without_nulls(known.get(name) or {}, each)
+            for name, each in value.items()
+            if each is not None or name not in known
+        }
     if isinstance(value, list) and "items" in schema:
-        return [with_defaults(schema["items"], each) for each in value]
+        return [without_nulls(schema["items"], each) for each in value]
     return value
 
 
 def check(schema: Schema, value: Any, path: Path = ()) -> Iterator[Problem]:
-    """Yield the problems of a value with defaults filled in, except those of CEL rules."""
+    """Yield the problems of a value, except those of CEL rules."""
     kind = schema.get("type")
     if kind and not _TYPES[kind](value):
         yield Problem(path, f"{_shown(value)} is not {_NAMES[kind]}")

@@ -154,13 +154,13 @@ def _problems(body: Any) -> list[Problem]:
     if kind is None:
         return [wrong]
     schema = _schema(kind.kind)
-    filled = structure.with_defaults(schema, body)
+    body = structure.without_nulls(schema, body)
     # A schema may not describe metadata: the API server validates it itself.
-    found = [*structure.check(_without_metadata(kind.kind), filled), *_metadata(filled)]
+    found = [*structure.check(_without_metadata(kind.kind), body), *_metadata(body)]
     if not found:
-        found = list(_rules(schema, filled))
+        found = list(_rules(schema, body))
     if not found and kind.kind in _MEANING:
-        named = filled | {"metadata": {"name": "generated", **filled["metadata"]}}
+        named = body | {"metadata": {"name": "generated", **body["metadata"]}}
         found = list(_MEANING[kind.kind](named))
     return found
 

@@ -8,8 +8,7 @@ from assay.controllers.runtime import statuses
 from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.parts import PolicyParts
 from assay.controllers.runtime.queue import Key
-from assay.planning.conditions import conditions, flag
-from assay.planning.promotion import verdict, views
+from assay.planning.promotion import report
 
 
 async def reconcile(context: PolicyParts, key: Key) -> None:
@@ -21,20 +20,12 @@ async def reconcile(context: PolicyParts, key: Key) -> None:
     generation = body["metadata"]["generation"]
     if old.observed_generation != generation:
         await context.audit.record(audit_events.policy_changed(body))
-    wrong = "; ".join(verdict.problems(views.policy_of(body)))[:4000]
-    ready = flag(False, names.CANNOT_BE_READ, wrong) if wrong else flag(True, names.COMPILED, "")
-    new = old.model_copy(
-        update={
-            "observed_generation": generation,
-            "message": f"invalid policy; matching aliases stay blocked: {wrong}"[:4096] if wrong else None,
-            "conditions": conditions(old.conditions, {names.READY: ready}, generation, now()),
-        }
-    )
+    new = report.status(body, old, now())
     written = await statuses.write(context.kube, PROMOTION_POLICIES, body, new.to_dict(), context.ingest)
     if written is not None:
         context.ingest(written)
-        if wrong and (old.message or "") != (new.message or ""):
-            context.events.post(body, names.CANNOT_BE_READ, wrong, warning=True)
+        if new.message and old.message != new.message:
+            context.events.post(body, names.CANNOT_BE_READ, new.message, warning=True)
 
 
 async def forget(context: PolicyParts, key: Key) -> None:

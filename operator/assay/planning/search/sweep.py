@@ -9,6 +9,7 @@ from assay.api.common import Condition
 from assay.api.experiment import ArchivedRuns, BestRun, ExperimentSpec, ExperimentStatus, RunCounts
 from assay.api.run import Objective
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value
+from assay.planning.defaults import omitted
 from assay.planning.runs.facts import RunFacts
 from assay.planning.search import space
 
@@ -74,6 +75,7 @@ def plan(
             "message": str(error),
             "conditions": _conditions(status, flags, generation, now),
             "observed_generation": generation,
+            "omitted": omitted(spec) or None,
         }
         return Plan((), status.model_copy(update=invalid))
     counts = count(runs, total, status.archived)
@@ -180,6 +182,7 @@ def _status(
             "start_time": started,
             "completion_time": completed,
             "duration": format_duration(started, completed),
+            "omitted": omitted(spec) or None,
             "conditions": _conditions(old, flags, generation, now),
         }
     )
