@@ -266,6 +266,11 @@ class ArchivedRuns(Model):
     succeeded: Annotated[int, Field(description="Number of archived runs that succeeded.")] = 0
     failed: Annotated[int, Field(description="Number of archived runs that failed.")] = 0
     best: Annotated[ArchivedBest | None, Field(description="The best of the archived runs.")] = None
+    with_objective: Annotated[int, Field(description="Number of archived runs with a value of the objective.")] = 0
+    without_objective: Annotated[int, Field(description="Number of archived runs that recorded no such value.")] = 0
+    objective_problem: Annotated[
+        str | None, Field(max_length=1024, description="Why one of them recorded no value of the objective.")
+    ] = None
     removing: Annotated[
         list[Annotated[str, Field(max_length=64, description="UID of a Run.")]],
         Field(

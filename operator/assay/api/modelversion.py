@@ -11,8 +11,9 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
 from assay.api.common import Conditions, Digest, LongText, Model, Name, Owner, Timestamp, rule, rules
+from assay.api.numbers import Number, Step
 from assay.api.run import Dataset, MetricName, Seed, Source
-from assay.api.run_status import CredentialsStatus, Images
+from assay.api.run_status import BEST, LAST, CredentialsStatus, Images
 
 #: Excludes dots, so ``digits.champion`` can be the name of an alias and never that of a model.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -74,11 +75,11 @@ class Artifact(Model):
 class MetricRecord(Model):
     """A summary of one of the run's metrics at the time of registration."""
 
-    last: Annotated[float, Field(description="The latest value.")]
-    min: Annotated[float | None, Field(description="The smallest value.")] = None
-    max: Annotated[float | None, Field(description="The largest value.")] = None
-    best: Annotated[float | None, Field(description="The best value; only for the objective's metric.")] = None
-    step: Annotated[int | None, Field(description="The step of the latest value.")] = None
+    last: Annotated[Number, Field(description=LAST)]
+    min: Annotated[float | None, Field(description="The smallest finite value.")] = None
+    max: Annotated[float | None, Field(description="The largest finite value.")] = None
+    best: Annotated[float | None, Field(description=BEST)] = None
+    step: Annotated[Step | None, Field(description="The step of the latest value.")] = None
 
 
 #: Like the parameters of a Run, but without a check of the scalars: they are only displayed, never launched.
@@ -102,6 +103,9 @@ class Provenance(Model):
     metrics: Annotated[
         dict[MetricName, MetricRecord], Field(max_length=100, description="Summary of the run's metrics, by name.")
     ] = {}
+    metrics_omitted: Annotated[
+        int | None, Field(ge=0, description="Number of metrics of the run for which there was no room here.")
+    ] = None
     source: Annotated[Source | None, Field(description="The training code.")] = None
     datasets: Annotated[
         list[Dataset],

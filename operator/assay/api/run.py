@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
+from assay.api.collect import Collect
 from assay.api.common import (
     Annotations,
     Digest,
@@ -33,6 +34,13 @@ class Objective(Model):
     direction: Annotated[
         Literal["maximize", "minimize"], Field(description="Whether higher or lower values are better.")
     ]
+    value: Annotated[
+        Literal["best", "last"],
+        Field(
+            description="The value of a run that counts: its best one, or its last one. A run whose last value is not "
+            "a finite number has none."
+        ),
+    ] = "best"
     target: Annotated[
         float | None,
         Field(description="When a successful run reaches this value, no further run is launched."),
@@ -218,6 +226,10 @@ class Recipe(Model):
     ] = []
     model: Annotated[ModelOutput | None, Field(description="The artifact that is the model.")] = None
     seed: Seed | None = None
+    collect: Annotated[
+        Collect | None,
+        Field(description="Where the metrics come from. By default, every source that needs no settings is read."),
+    ] = None
     job: Annotated[JobSpec, Field()]
 
 

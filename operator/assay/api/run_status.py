@@ -1,24 +1,47 @@
 """The observed state of a Run: its phase, pods, metrics and the address of its record. The store has the evidence."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
+from pydantic.json_schema import WithJsonSchema
 
 from assay.api.common import Conditions, Digest, LongText, Model, Name, Timestamp
+from assay.api.numbers import Number, Step
 
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
 TERMINAL: frozenset[str] = frozenset({"Succeeded", "Failed"})
 
 
+LAST = 'The latest value: a number, "NaN", "Infinity" or "-Infinity".'
+BEST = (
+    "The value by which runs are compared; only for the objective's metric. It is the smallest or the largest "
+    "value, or the latest one if objective.value is last. Absent if the latest value is not finite."
+)
+
+
 class MetricStatus(Model):
     """Summary of one metric. The object store has all points."""
 
-    last: Annotated[float, Field(description="The latest value.")]
-    min: Annotated[float, Field(description="The smallest value.")]
-    max: Annotated[float, Field(description="The largest value.")]
-    best: Annotated[float | None, Field(description="The best value; only for the objective's metric.")] = None
-    step: Annotated[int, Field(description="The step of the latest value.")]
+    last: Annotated[Number, Field(description=LAST)]
+    min: Annotated[float | None, Field(description="The smallest finite value.")] = None
+    max: Annotated[float | None, Field(description="The largest finite value.")] = None
+    best: Annotated[float | None, Field(description=BEST)] = None
+    step: Annotated[Step, Field(description="The step of the latest value.")]
     count: Annotated[int, Field(description="Number of points recorded.")] = 0
+
+
+#: CEL cannot access this map, because its values have no single type.
+LoggedParameters = Annotated[
+    dict[str, SkipValidation[Any]],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "maxProperties": 100,
+            "description": "Parameters by name: numbers, booleans or strings of up to 250 characters.",
+        }
+    ),
+]
 
 
 class RecorderStatus(Model):
@@ -125,6 +148,17 @@ class UsageStatus(Model):
     message: Annotated[LongText | None, Field(description="Why there are no samples.")] = None
 
 
+class Logged(Model):
+    """Parameters and tags that the training code has logged, for example with MLflow. The record has all of them."""
+
+    parameters: LoggedParameters = {}
+    tags: Annotated[
+        dict[str, Annotated[str, Field(max_length=250, description="Value of the tag.")]],
+        Field(max_length=50, description="Tags by name."),
+    ] = {}
+    omitted: Annotated[int | None, Field(description="Number of parameters and tags that had no room here.")] = None
+
+
 class Attempt(Model):
     """One pod of the run."""
 
@@ -166,9 +200,15 @@ class RunStatus(Model):
         dict[str, MetricStatus] | None,
         Field(
             max_length=100,
-            description="Summaries by metric: the objective, then other metrics in order of their names.",
+            description="Summaries by metric: the objective and what an expression needs, then other metrics in "
+            "order of their names.",
         ),
     ] = None
+    metrics_omitted: Annotated[
+        int | None,
+        Field(description="Number of summarised metrics for which there was no room here. The record has them."),
+    ] = None
+    logged: Annotated[Logged | None, Field(description="What the training code itself has logged.")] = None
     recorder: Annotated[RecorderStatus | None, Field(description="The latest report of the recorder.")] = None
     record: Annotated[RecordStatus | None, Field(description="The run's record in the store.")] = None
     model: Annotated[ModelStatus | None, Field(description="The model that the run made.")] = None

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from assay.api.common import Condition
+from assay.api.numbers import to_json
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -66,4 +67,5 @@ def format_duration(start: datetime | None, end: datetime | None) -> str | None:
 
 def format_value(value: float) -> str:
     """Return a metric's value for a table: six significant digits."""
-    return f"{value:.6g}"
+    named = to_json(value)
+    return named if isinstance(named, str) else f"{value:.6g}"

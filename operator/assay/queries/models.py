@@ -41,7 +41,7 @@ class Version(TypedDict):
     wantedBy: list[str]
     objective: str | None
     result: float | None
-    metrics: dict[str, float]
+    metrics: dict[str, float | str]
     parameters: dict[str, Any]
     run: str | None
     experiment: str | None

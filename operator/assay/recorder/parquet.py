@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 MEMORY_LIMIT = "128MB"
-_COLUMNS = "{metric: 'VARCHAR', step: 'BIGINT', time: 'DOUBLE', value: 'DOUBLE'}"
+_COLUMNS = "{metric: 'VARCHAR', step: 'DOUBLE', time: 'DOUBLE', value: 'DOUBLE'}"
 
 
 class ParquetError(Exception):
@@ -39,7 +39,7 @@ def write_parquet(parts: list[Path], points: int, target: Path, scratch: Path) -
 def _query(parts: list[Path]) -> str:
     if not parts:
         return (
-            "SELECT NULL::VARCHAR AS metric, NULL::BIGINT AS step, NULL::DOUBLE AS time, NULL::DOUBLE AS value "
+            "SELECT NULL::VARCHAR AS metric, NULL::DOUBLE AS step, NULL::DOUBLE AS time, NULL::DOUBLE AS value "
             "WHERE false"
         )
     files = ", ".join(_text(part) for part in parts)

@@ -18,6 +18,7 @@ from typing import Any
 
 from assay.recorder import records
 from assay.recorder.artifacts import Artifacts
+from assay.recorder.collectors import table
 from assay.recorder.connection import Connection, GaveUp
 from assay.recorder.environment import Environment
 from assay.recorder.ledger import Ledger
@@ -26,7 +27,7 @@ from assay.recorder.parquet import ParquetError, write_parquet
 from assay.recorder.settings import Settings
 from assay.recorder.shipper import Shipper, dump
 from assay.recorder.spool import Spool
-from assay.recorder.stream import FILE, MetricsStream
+from assay.recorder.stream import Recording
 from assay.store import layout
 from assay.store.errors import StoreError, UploadLost
 from assay.store.limits import MAX_DATASETS_BYTES
@@ -73,7 +74,8 @@ class Session:
         settings = self._settings
         folder = settings.directory / layout.ARTIFACTS
         self._make_folder(str(folder))
-        self._stream = MetricsStream(settings.directory / FILE, self._spool, settings.part_bytes)
+        sources = table.opened(settings.collect, settings.directory, settings.spool, time.time)
+        self._stream = Recording(self._spool, sources, settings.part_bytes, settings.metrics)
         self._state = self._stream.state
         with suppress(OSError):  # a full disk; the first commit reports it
             self._spool.save(self._state)
@@ -216,14 +218,15 @@ class Session:
         self._write_records(files, missing)
 
     def _read_rest(self) -> records.Missing:
-        """Read metrics.jsonl to its end. Return what is missing from it."""
+        """Read the sources to their end. Return what is missing from them."""
         stream = self._stream
         while stream.poll(final=True) and self._failure is None:
             pass
         if not stream.commit() or stream.blocked:
-            raise OSError("the recorder's disk is full: the rest of metrics.jsonl cannot be recorded")
+            raise OSError("the recorder's disk is full: the rest of the metrics cannot be recorded")
+        missing = stream.problems
         stream.close()
-        return [(FILE, stream.problem)] if stream.problem else []
+        return missing
 
     def _compact(self) -> tuple[records.Files, records.Missing]:
         """Write and upload metrics.parquet. The parts hold the same points, so a record without it is complete."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from assay.store import layout
 from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
@@ -28,6 +30,10 @@ class Settings:
     image: Path = Path("/image")
     training: str = ""
     node: str = ""
+    #: `spec.collect` of the Run: which sources are read besides the default ones.
+    collect: Mapping[str, Any] = field(default_factory=dict)
+    #: The metrics that an objective or an expression needs. They are summarised in any case.
+    metrics: tuple[str, ...] = ()
     flush_seconds: float = 3.0
     part_bytes: int = 4 << 20
     settle_seconds: float = 5.0
@@ -58,6 +64,8 @@ class Settings:
             image=Path(env.get("ASSAY_IMAGE_FOLDER") or "/image"),
             training=env.get("ASSAY_TRAINING", ""),
             node=env.get("ASSAY_NODE", ""),
+            collect=_json(env, "ASSAY_COLLECT", {}),
+            metrics=tuple(_json(env, "ASSAY_METRICS", [])),
             flush_seconds=_number(env, "ASSAY_FLUSH_SECONDS", 3.0, 0.05, 3600),
             part_bytes=int(_number(env, "ASSAY_PART_BYTES", 4 << 20, 1024, 64 << 20)),
             settle_seconds=_number(env, "ASSAY_SETTLE_SECONDS", 5.0, 0.05, 3600),
@@ -72,6 +80,19 @@ def _required(env: Mapping[str, str], name: str) -> str:
     if not value:
         raise SettingsError(f"{name} is not set")
     return value
+
+
+def _json(env: Mapping[str, str], name: str, default: Any) -> Any:
+    """Return a value in JSON of the same type as the default."""
+    try:
+        found = json.loads(env.get(name) or "null")
+    except ValueError:
+        found = ...
+    if found is None:
+        return default
+    if not isinstance(found, type(default)):
+        raise SettingsError(f"{name} is not a JSON {'object' if isinstance(default, dict) else 'list'}")
+    return found
 
 
 def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

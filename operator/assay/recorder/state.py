@@ -5,52 +5,49 @@ The state is the commit point: data that it counts is in a part, and data that i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Any
 
-from assay.store.limits import MAX_METRICS, MAX_TEXT_CHARS, MAX_WARNINGS
+from assay.store.limits import MAX_METRIC_NAME_CHARS, MAX_METRICS, MAX_REFUSED, MAX_TEXT_CHARS, MAX_WARNINGS
 
-_RESERVED_FOR_EVENTS = 5  # warnings that a flood of invalid lines cannot displace
-
-
-@dataclass
-class Position:
-    """The position up to which metrics.jsonl was consumed.
-
-    A truncated or replaced file begins a new generation. `offset` (bytes) is always at the end of a line; `crc` is the
-    CRC-32 of all bytes before it, which identifies unchanged content.
-    """
-
-    generation: int = 0
-    inode: int = 0
-    offset: int = 0
-    crc: int = 0
-    lines: int = 0
+#: JSON has no literals for these. DuckDB and pydantic read the strings as doubles.
+NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_RESERVED_FOR_EVENTS = 8  # warnings that a flood of invalid lines cannot displace
 
 
 class Series:
-    """The running summary of one metric. Points are added in order."""
+    """The running summary of one metric. Points are added in order.
+
+    `min` and `max` are those of the finite values. Without one they are inf and -inf, which `to_dict` leaves out.
+    """
 
     __slots__ = ("count", "last", "max", "max_step", "min", "min_step", "step")
 
-    def __init__(self, value: float, step: int) -> None:
-        self.last = self.min = self.max = value
-        self.step = self.min_step = self.max_step = step
-        self.count = 1
+    def __init__(self, value: float, step: float) -> None:
+        self.min, self.max = inf, -inf
+        self.min_step = self.max_step = step
+        self.count = 0
+        self.add(value, step)
 
-    def add(self, value: float, step: int) -> None:
+    def add(self, value: float, step: float) -> None:
         """Count one more point."""
         self.last = value
         self.step = step
         self.count += 1
-        if value < self.min:
+        if -inf < value < self.min:
             self.min, self.min_step = value, step
-        elif value > self.max:
+        if self.max < value < inf:
             self.max, self.max_step = value, step
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of a MetricSummary."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        found = {name: getattr(self, name) for name in self.__slots__}
+        if self.min > self.max:
+            found |= dict.fromkeys(("min", "max", "min_step", "max_step"))
+        if not isfinite(self.last):
+            found["last"] = NOT_FINITE[repr(self.last)]
+        return found
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Series:
@@ -58,18 +55,29 @@ class Series:
         series = cls.__new__(cls)
         for name in cls.__slots__:
             setattr(series, name, values[name])
+        series.last = float(series.last)
+        if series.min is None:
+            series.min, series.max = inf, -inf
+            series.min_step = series.max_step = series.step
         return series
 
 
 @dataclass
 class Totals:
-    """Totals of the lines read so far. `accepted` counts lines with at least one point; the rest is as in a Summary."""
+    """Totals of what was recorded so far, as in a Summary.
 
-    accepted: int = 0
+    `refused` has the first value of a metric that was not a number; `parameters` and `tags` are those that the training
+    code logged. `kinds` are the kinds of `events`.
+    """
+
     points: int = 0
     rejected: int = 0
     warnings: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Series] = field(default_factory=dict)
 
     def reject(self, warning: str) -> None:
@@ -78,11 +86,17 @@ class Totals:
         if len(self.warnings) < MAX_WARNINGS - _RESERVED_FOR_EVENTS:
             self.warnings.append(warning[:MAX_TEXT_CHARS])
 
-    def event(self, warning: str) -> None:
-        """Record a warning that does not concern a single line. Duplicates are dropped."""
+    def event(self, warning: str, kind: str = "") -> None:
+        """Record a warning that does not concern a single line. Of each kind, only the first one is recorded."""
         warning = warning[:MAX_TEXT_CHARS]
-        if warning not in self.events and len(self.events) < _RESERVED_FOR_EVENTS:
+        if (kind or warning) not in self.kinds and len(self.events) < _RESERVED_FOR_EVENTS:
+            self.kinds.append(kind or warning)
             self.events.append(warning)
+
+    def refuse(self, name: str, complaint: str) -> None:
+        """Remember why the first value of a metric was refused."""
+        if 0 < len(name) <= MAX_METRIC_NAME_CHARS and name.isprintable() and len(self.refused) < MAX_REFUSED:
+            self.refused.setdefault(name, complaint[:MAX_TEXT_CHARS])
 
     @property
     def full(self) -> bool:
@@ -104,7 +118,8 @@ class State:
 
     pod: str
     started: str
-    position: Position = field(default_factory=Position)
+    #: The position of each collector, by the name of its source.
+    positions: dict[str, dict[str, Any]] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
     parts: list[Part] = field(default_factory=list)
     uploaded: int = 0
@@ -117,7 +132,7 @@ class State:
             "version": 1,
             "pod": self.pod,
             "started": self.started,
-            "position": asdict(self.position),
+            "positions": self.positions,
             "totals": totals,
             "parts": [[part.size, part.sha256] for part in self.parts],
             "uploaded": self.uploaded,
@@ -132,7 +147,7 @@ class State:
         return cls(
             pod=data["pod"],
             started=data["started"],
-            position=Position(**data["position"]),
+            positions=data["positions"],
             totals=totals,
             parts=[Part(size, sha256) for size, sha256 in data["parts"]],
             uploaded=data["uploaded"],

@@ -1,4 +1,4 @@
-"""Reads the metrics of a pod from metrics.jsonl, parses them and writes parts. No store, no threads.
+"""Polls the collectors and writes what they add as parts. No store, no threads.
 
 Data that is not committed yet is in memory only. If it is lost, it is read again.
 """
@@ -7,46 +7,51 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
-from assay.recorder.metrics import Parser, quote
+from assay.recorder.collectors.protocol import Collector, Position
+from assay.recorder.record import Record
 from assay.recorder.spool import Spool
 from assay.recorder.state import State
-from assay.recorder.tail import CHUNK_BYTES, MAX_LINE_BYTES, Batch, Tail
 
-FILE = "metrics.jsonl"
 _SLICE_SECONDS = 0.5  # the duration of one `poll`
 _SPACE = (errno.ENOSPC, errno.EDQUOT)
-_FULL = "the recorder's disk is full: metrics wait in metrics.jsonl until there is room"
+_FULL = "the recorder's disk is full: metrics wait in their files until there is room"
 
 
-class MetricsStream:
-    """Reads new lines and commits them in parts. Not thread-safe."""
+@dataclass
+class _Source:
+    name: str
+    collector: Collector
+    failed: str = ""  # why it is not polled any more
+
+
+class Recording:
+    """Reads from all sources and commits what they add in parts. Not thread-safe."""
 
     def __init__(
         self,
-        path: Path,
         spool: Spool,
+        sources: Mapping[str, Callable[[Position], Collector]],
         part_bytes: int,
-        clock: Callable[[], float] = time.time,
-        chunk_bytes: int = CHUNK_BYTES,
+        wanted: Collection[str] = (),
     ) -> None:
+        """`sources` open the collectors by name; `wanted` are the metrics that are summarised in any case."""
         self.spool = spool
         self.state: State = spool.load()
-        self._tail = Tail(path, self.state.position, chunk_bytes)
-        self._parser = Parser(self.state.totals)
+        self.record = Record(self.state.totals, wanted)
+        positions = self.state.positions
+        self._sources = [_Source(name, opened(positions.get(name, {}))) for name, opened in sources.items()]
         self._part_bytes = part_bytes
-        self._clock = clock
-        self._rows: list[str] = []
-        self._bytes = 0
         self._dirty = False
         self.blocked = False  # the spool is full: nothing is read until a commit succeeds
 
     @property
-    def problem(self) -> str:
-        """Why metrics.jsonl cannot be read; "" if it can be read or does not exist."""
-        return self._tail.problem
+    def problems(self) -> list[tuple[str, str]]:
+        """Name and problem of each source that cannot be read. They form a sentence."""
+        found = ((each.name, each.failed or each.collector.problem) for each in self._sources)
+        return [(name, problem) for name, problem in found if problem]
 
     @property
     def pending(self) -> bool:
@@ -57,15 +62,15 @@ class MetricsStream:
         """Read for a limited time and commit full parts. True if more data may be available now."""
         if self.blocked and not self.commit():
             return False
-        if not self._tail.refresh(final):
-            self._take_events()
-            return False
         deadline = time.monotonic() + _SLICE_SECONDS
-        more = self._step(final)
-        while more and not self.blocked and time.monotonic() < deadline:
-            more = self._step(final)
-        self._take_events()
-        return more and not self.blocked
+        busy = [each for each in self._sources if not each.failed]
+        while busy and not self.blocked:
+            busy = [each for each in busy if self._step(each, final)]
+            if time.monotonic() >= deadline:
+                break
+        for name, problem in self.problems:
+            self._event(f"{name} {problem}")
+        return bool(busy) and not self.blocked
 
     def commit(self) -> bool:
         """Commit the data that was read. False if the spool is full."""
@@ -79,43 +84,44 @@ class MetricsStream:
             self.state.totals.event(_FULL)
             self.blocked = True
             return False
-        self._rows, self._bytes, self._dirty, self.blocked = [], 0, False, False
+        self.record.taken()
+        self._dirty = self.blocked = False
         return True
 
     def close(self) -> None:
-        """Close the file."""
-        self._tail.close()
+        """Close the sources."""
+        for each in self._sources:
+            each.collector.close()
 
-    def _step(self, final: bool) -> bool:
-        batch = self._tail.read(final)
-        if batch is None:
+    def _step(self, source: _Source, final: bool) -> bool:
+        """Poll one source. True if it may have more."""
+        if self.blocked:
+            return True
+        warnings = len(self.state.totals.events)
+        try:
+            more = source.collector.poll(self.record, final=final)
+        except Exception as error:
+            # The other sources do not depend on this one.
+            source.failed = f"cannot be read: {type(error).__name__}: {error}"[:300]
+            source.collector.close()
+            self._dirty = True
             return False
-        self._take(batch)
-        if self._bytes >= self._part_bytes:
+        self._dirty = self._dirty or more or len(self.state.totals.events) > warnings
+        if self.record.bytes >= self._part_bytes:
             self.commit()
-        return True
+        return more
 
-    def _take(self, batch: Batch) -> None:
-        for number, head in batch.oversized:
-            self.state.totals.reject(f"line {number}: longer than {MAX_LINE_BYTES} bytes: {quote(head)}")
-        rows = self._parser.parse(batch.lines, round(self._clock(), 3), batch.first_line)
-        self._rows += rows
-        self._bytes += sum(map(len, rows))
-        self._dirty = True
-
-    def _take_events(self) -> None:
-        events, self._tail.events = self._tail.events, []
-        if self.problem:
-            events.append(f"metrics.jsonl {self.problem}")
-        for event in events:
-            known = len(self.state.totals.events)
-            self.state.totals.event(event)
-            self._dirty = self._dirty or len(self.state.totals.events) > known
+    def _event(self, text: str) -> None:
+        known = len(self.state.totals.events)
+        self.state.totals.event(text)
+        self._dirty = self._dirty or len(self.state.totals.events) > known
 
     def _commit(self) -> None:
+        # A source that failed keeps its last position: what it added until then is in the rows.
+        self.state.positions |= {each.name: each.collector.position() for each in self._sources}
         try:
-            self.spool.commit(self.state, self._rows)
+            self.spool.commit(self.state, self.record.rows)
         except OSError as error:
             if error.errno not in _SPACE or not self.spool.evict(self.state):
                 raise
-            self.spool.commit(self.state, self._rows)
+            self.spool.commit(self.state, self.record.rows)

@@ -31,9 +31,9 @@ _OWN = "_"
 class RecordedRun:
     """One run of the archive. Times are RFC 3339 texts, "" if unknown.
 
-    `experiment` is "" for a run without one; `metrics` has the summaries by name; `archived` is the time when its
-    object was removed; `expired` is true if its artifacts are deleted. If the record cannot be read, `problem` is the
-    reason and the other fields are empty.
+    `experiment` is "" for a run without one; `metrics` has the summaries by name and `logged` the parameters
+    that the code logged; `archived` is the time when its object was removed; `expired` is true if its artifacts are
+    deleted. If the record cannot be read, `problem` is the reason and the other fields are empty.
     """
 
     namespace: str
@@ -44,6 +44,7 @@ class RecordedRun:
     owner: str = ""
     parameters: Raw | None = None
     metrics: Raw | None = None
+    logged: Raw | None = None
     objective: Raw | None = None
     outcome: str = ""
     reason: str = ""
@@ -151,6 +152,7 @@ def _filled(here: RecordedRun, run: Raw, archived: str, *, expired: bool) -> Rec
         owner=spec.get("owner") or "",
         parameters=spec.get("parameters") or {},
         metrics=status.get("metrics") or {},
+        logged=(status.get("logged") or {}).get("parameters") or {},
         objective=spec.get("objective"),
         outcome=status.get("phase") or "",
         reason=status.get("reason") or "",

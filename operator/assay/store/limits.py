@@ -1,7 +1,11 @@
 """The limits of records, shared by the code that writes them and the code that reads them. Imports nothing."""
 
 MAX_METRICS = 1000  # in a summary; more metrics are recorded, but not summarised
+MAX_WANTED_METRICS = 200  # that are summarised in addition, because a gate or an objective needs them
 MAX_METRIC_NAME_CHARS = 200
+MAX_REFUSED = 50  # metrics of which a value was not a number, in a summary
+MAX_LOGGED = 500  # parameters, and as many tags, that the training code logged
+MAX_LOGGED_CHARS = 1000  # of one of their values
 MAX_WARNINGS = 20
 MAX_TEXT_CHARS = 500  # a warning, a reason
 MAX_KEY_BYTES = 1024  # limit of S3

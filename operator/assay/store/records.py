@@ -6,34 +6,41 @@ string and list is bounded, numbers are finite, and unknown fields are ignored. 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from assay.api import numbers
 from assay.store.limits import (
     MAX_DATASETS,
     MAX_FILES,
     MAX_KEY_BYTES,
+    MAX_LOGGED,
+    MAX_LOGGED_CHARS,
     MAX_METRIC_NAME_CHARS,
     MAX_METRICS,
     MAX_MISSING,
     MAX_PACKAGES,
     MAX_PODS,
     MAX_PREFIXES,
+    MAX_REFUSED,
     MAX_TEXT_CHARS,
     MAX_VARIABLES,
+    MAX_WANTED_METRICS,
     MAX_WARNINGS,
 )
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 ShortText = Annotated[str, Field(max_length=250)]
+LoggedText = Annotated[str, Field(max_length=MAX_LOGGED_CHARS)]
 Path = Annotated[str, Field(min_length=1, max_length=MAX_KEY_BYTES)]
 Name = Annotated[str, Field(max_length=253)]
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_CHARS)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Step = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+#: JSON has the strings "NaN", "Infinity" and "-Infinity" for values that are not finite.
+AnyNumber = Annotated[float, PlainSerializer(numbers.to_json, return_type=Any, when_used="json")]
 Timestamp = Annotated[str, Field(max_length=40)]
 
 
@@ -50,17 +57,18 @@ class Record(BaseModel):
 class MetricSummary(Record):
     """The summary of one metric. "Last" and "first" refer to the order in which points were written.
 
-    `step` is the step of the last point; `min_step` and `max_step` are the steps at which the smallest and
-    the largest value were first reached.
+    `last` may be NaN or infinite. `min` and `max` are those of the finite values, None without one. `step` is the step
+    of the last point; `min_step` and `max_step` are those at which the smallest and the largest value were first
+    reached. Steps may be fractional.
     """
 
-    last: Finite
-    min: Finite
-    max: Finite
-    step: Step
+    last: AnyNumber
+    min: Finite | None = None
+    max: Finite | None = None
+    step: Finite
     count: Count
-    min_step: Step
-    max_step: Step
+    min_step: Finite | None = None
+    max_step: Finite | None = None
 
 
 class ArtifactCount(Record):
@@ -77,7 +85,12 @@ class Summary(Record):
     pod: Name
     updated: Timestamp
     points: Count = 0
-    metrics: Annotated[dict[MetricName, MetricSummary], Field(max_length=MAX_METRICS)] = {}
+    metrics: Annotated[dict[MetricName, MetricSummary], Field(max_length=MAX_METRICS + MAX_WANTED_METRICS)] = {}
+    #: Metrics without a point, and why their first value was refused.
+    refused: Annotated[dict[MetricName, Text], Field(max_length=MAX_REFUSED)] = {}
+    #: What the training code itself has logged.
+    parameters: Annotated[dict[MetricName, LoggedText], Field(max_length=MAX_LOGGED)] = {}
+    tags: Annotated[dict[MetricName, LoggedText], Field(max_length=MAX_LOGGED)] = {}
     rejected: Count = 0
     warnings: Annotated[list[Text], Field(max_length=MAX_WARNINGS)] = []
     artifacts: ArtifactCount = ArtifactCount()

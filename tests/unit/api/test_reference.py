@@ -63,7 +63,7 @@ API = Page(
     "docs/api.md",
     (crd.EXPERIMENT, crd.RUN),
     (
-        *(f"planning/runs/{name}.py" for name in ("facts", "outcome", "phases", "refusals")),
+        *(f"planning/runs/{name}.py" for name in ("facts", "logged", "outcome", "phases", "refusals")),
         *(f"planning/runs/{name}.py" for name in ("recipe", "reproduction", "datasets")),
         *("planning/search/sweep.py", "planning/models/registration.py", "controllers/registry/enrolment.py"),
         *(f"controllers/tracking/{name}.py" for name in ("runs", "jobs", "datasets")),
@@ -72,6 +72,7 @@ API = Page(
     frozenset(
         {
             *("COMPLETE", "FAILED", "SUSPENDED", "STARTED", "RECORDED", "REGISTERED"),
+            *("OBJECTIVE_RECORDED", "PARAMETERS_MATCH"),
             *("REPRODUCIBLE", "REPRODUCED", "SIGNED"),
         }
     ),

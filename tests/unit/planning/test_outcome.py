@@ -46,6 +46,9 @@ class Summary:
     warnings: list[str] = field(default_factory=list)
     store_error: str = ""
     metrics: dict[str, Metric] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def follow(verdict: Verdict, old: RunStatus | None = None, *, seconds: int = 0, over: bool = False) -> RunStatus:

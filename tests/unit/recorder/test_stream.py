@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from assay.recorder import spool as spool_module
 from assay.recorder import stream as stream_module
-from assay.recorder import tail as tail_module
+from assay.recorder.collectors import tail as tail_module
+from assay.recorder.collectors.json_lines import FILE, JsonLines
+from assay.recorder.collectors.protocol import Position, Surroundings
 from assay.recorder.spool import Spool
 from assay.recorder.state import State
-from assay.recorder.stream import MetricsStream
+from assay.recorder.stream import Recording
 from tests.unit.recorder.plain import Point, plain_parse
 
 pytestmark = pytest.mark.unit
@@ -45,7 +47,11 @@ class Pod:
     def start(self) -> None:
         self.kill_after = -1
         spool = Spool(self.spool, "pod", self._checkpoint)
-        self.stream = MetricsStream(self.file, spool, self.part_bytes, lambda: NOW, self.chunk_bytes)
+        self.stream = Recording(spool, {FILE: self._open}, self.part_bytes)
+
+    def _open(self, position: Position) -> JsonLines:
+        around = Surroundings(self.file.parent, self.spool / "collectors", {}, lambda: NOW)
+        return JsonLines(around, position, self.chunk_bytes)
 
     def _checkpoint(self, _: str) -> None:
         if self.kill_after == 0:
@@ -84,7 +90,7 @@ class Pod:
         spool = Spool(self.spool, "pod")
         rows = b"".join(gzip.decompress(part.read_bytes()) for part in spool.part_files(spool.load()))
         records = [json.loads(row) for row in rows.splitlines()]
-        return [(row["metric"], row["step"], row["time"], row["value"]) for row in records]
+        return [(row["metric"], row["step"], row["time"], float(row["value"])) for row in records]
 
 
 @contextmanager
@@ -108,10 +114,16 @@ def pod() -> Iterator[Pod]:
         yield made
 
 
+def shown(point: Point) -> tuple[str, float, float, str]:
+    """A point that can be compared, also if its value is NaN."""
+    return (*point[:3], repr(point[3]))
+
+
 line = st.sampled_from(
     [
         b'{"a": 1}',
         b'{"step": 5, "a": 2, "b": -1.5}',
+        b'{"step": 5.5, "a": 4}',
         b"bad",
         b"",
         b'{"a": NaN, "b": 3}',
@@ -140,7 +152,7 @@ def test_every_point_once_whatever_happens(text: bytes, data: st.DataObject) -> 
         pod.kill_after = -1
         state = pod.end()
         expected = plain_parse(text, NOW)
-        assert pod.points() == expected
+        assert list(map(shown, pod.points())) == list(map(shown, expected))
         assert state.totals.points == len(expected)
         assert {name: series.count for name, series in state.totals.metrics.items()} == {
             name: sum(point[0] == name for point in expected) for name in {point[0] for point in expected}
@@ -188,7 +200,7 @@ def test_a_file_that_appears_late(pod: Pod) -> None:
 
 def test_no_file_at_all_is_an_empty_record(pod: Pod) -> None:
     state = pod.end()
-    assert (state.parts, state.totals.points, pod.stream.problem) == ([], 0, "")
+    assert (state.parts, state.totals.points, pod.stream.problems) == ([], 0, [])
 
 
 def test_a_truncated_file_begins_a_new_generation(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +214,7 @@ def test_a_truncated_file_begins_a_new_generation(pod: Pod, monkeypatch: pytest.
     state = pod.end()
     assert [point[3] for point in pod.points()] == [1.0, 2.0, 3.0]
     assert state.totals.events == ["metrics.jsonl was truncated: its new content is recorded after the old"]
-    assert state.position.generation == 1
+    assert state.positions[FILE]["file"]["generation"] == 1
 
 
 def test_a_fully_rewritten_file_duplicates_no_points(pod: Pod) -> None:
@@ -307,7 +319,7 @@ def test_anything_but_a_regular_file_is_refused_without_blocking(
 ) -> None:
     make(pod.file)
     state = pod.end()
-    assert pod.stream.problem == problem
+    assert pod.stream.problems == [("metrics.jsonl", problem)]
     assert state.totals.events == [f"metrics.jsonl {problem}"]
     assert pod.points() == []
 
@@ -341,7 +353,7 @@ def test_a_full_spool_makes_room_and_then_waits(pod: Pod, monkeypatch: pytest.Mo
     pod.work()
     assert pod.stream.blocked
     assert pod.stream.state.totals.events == [
-        "the recorder's disk is full: metrics wait in metrics.jsonl until there is room"
+        "the recorder's disk is full: metrics wait in their files until there is room"
     ]
     pod.write(b'{"a": 3}\n')
     pod.work()

@@ -32,10 +32,14 @@ def test_a_newer_writer_may_add_fields() -> None:
     "change",
     [
         {"metrics": {"m" * 201: METRIC}},
-        {"metrics": {f"m{i}": METRIC for i in range(1001)}},
-        {"metrics": {"m": METRIC | {"last": "NaN"}}},
-        {"metrics": {"m": METRIC | {"last": float("inf")}}},
-        {"metrics": {"m": METRIC | {"step": 2**63}}},
+        {"metrics": {f"m{i}": METRIC for i in range(1201)}},
+        {"metrics": {"m": METRIC | {"last": "unknown"}}},
+        {"metrics": {"m": METRIC | {"min": "NaN"}}},
+        {"metrics": {"m": METRIC | {"max": float("inf")}}},
+        {"metrics": {"m": METRIC | {"step": "NaN"}}},
+        {"refused": {f"m{i}": "not a number" for i in range(51)}},
+        {"parameters": {"p": "v" * 1001}},
+        {"tags": {f"t{i}": "v" for i in range(501)}},
         {"warnings": ["w"] * 21},
         {"warnings": ["w" * 501]},
         {"store_error": "e" * 501},
@@ -48,6 +52,15 @@ def test_a_summary_out_of_bounds_is_refused(change: dict[str, object]) -> None:
     Summary.model_validate_json(json.dumps(SUMMARY))
     with pytest.raises(pydantic.ValidationError):
         Summary.model_validate_json(json.dumps(SUMMARY | change))
+
+
+@pytest.mark.parametrize("last", ["NaN", "Infinity", "-Infinity"])
+def test_a_last_value_that_is_not_finite_survives(last: str) -> None:
+    metric = {"last": last, "step": 0.5, "count": 1}
+    found = Summary.model_validate_json(json.dumps(SUMMARY | {"metrics": {"m": metric}}))
+    again = Summary.model_validate_json(found.to_json())
+    assert repr(again.metrics["m"].last) == repr(float(last))
+    assert (again.metrics["m"].min, again.metrics["m"].step) == (None, 0.5)
 
 
 @pytest.mark.parametrize(

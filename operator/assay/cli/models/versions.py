@@ -52,7 +52,7 @@ def _version_row(each: Version) -> tuple[object, ...]:
         metrics = f"{each['objective']}={printing.number(each['result'])}"
     else:
         first = sorted(each["metrics"].items())[:_SHOWN_METRICS]
-        metrics = ", ".join(f"{name}={printing.number(value)}" for name, value in first)
+        metrics = ", ".join(f"{name}={printing.cell(value)}" for name, value in first)
     return (
         each["name"],
         each["phase"],

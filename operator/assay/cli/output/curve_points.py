@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NotRequired
+from typing import TYPE_CHECKING, NotRequired
 
 from typing_extensions import TypedDict
 
+from assay.api.numbers import to_json
 from assay.api.objects import Raw
 from assay.cli.output import printing
 from assay.queries.curves.reading import Curve
 from assay.queries.curves.shapes import smoothed
 
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Floats = NDArray[numpy.float64]
+
 
 class CurvePoints(TypedDict):
     """One item of `assay curves -o json`: arrays of the same length. ``time`` is in unix seconds.
+
+    Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity".
 
     ``parameters`` are those of the run.
     """
@@ -27,12 +37,12 @@ class CurvePoints(TypedDict):
     parameters: Raw
     metric: str
     pod: str
-    x: list[float]
-    step: list[int]
+    x: list[float | str]
+    step: list[float]
     time: list[float]
-    value: list[float]
+    value: list[float | str]
     #: Only with --smooth.
-    smoothed: NotRequired[list[float]]
+    smoothed: NotRequired[list[float | str]]
 
 
 def write(curves: Sequence[Curve], smooth: float, kind: str) -> None:
@@ -52,14 +62,23 @@ def document(curve: Curve, smooth: float = 0.0) -> CurvePoints:
         parameters=curve.parameters,
         metric=curve.metric,
         pod=curve.pod,
-        x=curve.x.tolist(),
-        step=curve.step.tolist(),
+        x=_plain(curve.x),
+        step=curve.step.tolist() if _fractional(curve) else list(map(int, curve.step.tolist())),
         time=curve.time.tolist(),
-        value=curve.value.tolist(),
+        value=_plain(curve.value),
     )
     if smooth:
-        found["smoothed"] = smoothed(curve.value, smooth).tolist()
+        found["smoothed"] = _plain(smoothed(curve.value, smooth))
     return found
+
+
+def _plain(values: Floats) -> list[float | str]:
+    """Return the values for JSON, which has no NaN."""
+    return [value if math.isfinite(value) else to_json(value) for value in values.tolist()]
+
+
+def _fractional(curve: Curve) -> bool:
+    return any(not float(step).is_integer() for step in curve.step.tolist())
 
 
 _COLUMNS = ("run", "metric", "pod", "x", "step", "time", "value")
@@ -67,8 +86,9 @@ _COLUMNS = ("run", "metric", "pod", "x", "step", "time", "value")
 
 def _rows(curves: Sequence[Curve], smooth: float) -> Iterator[tuple[object, ...]]:
     for curve in curves:
-        columns = [each.tolist() for each in (curve.x, curve.step, curve.time, curve.value)]
-        columns += [smoothed(curve.value, smooth).tolist()] if smooth else []
+        found = document(curve, smooth)
+        columns: list[Sequence[object]] = [found["x"], found["step"], found["time"], found["value"]]
+        columns += [found["smoothed"]] if smooth else []
         yield from ((curve.run, curve.metric, curve.pod, *row) for row in zip(*columns, strict=True))
 
 

@@ -40,7 +40,7 @@ td, th {{ padding: .2em 1em .2em 0; text-align: left; }}
 
 @dataclass(frozen=True)
 class Line:
-    """One line and its label. The arrays have the same length, at least 1; logarithmic axes need positive values."""
+    """One line and its label. The arrays have the same length and finite values, positive ones on logarithmic axes."""
 
     label: str
     x: Floats
@@ -61,6 +61,9 @@ def as_text(lines: Sequence[Line], axes: Axes, width: int, height: int, *, colou
     """Return the lines as text that fits a terminal. Without colours each line is drawn with a letter of its own."""
     import plotext
 
+    lines = [line for line in lines if len(line.x)]
+    if not lines:
+        return ""
     figure = plotext.figure
     figure.clear.all()
     figure.plot_size(width, height)
@@ -139,7 +142,7 @@ def _picture(lines: Sequence[Line], axes: Axes, kind: str) -> bytes:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "assay", "text.parse_math": False}):
         figure = Figure(figsize=(10, 6), layout="constrained")
         drawing = figure.add_subplot()
-        for line in lines:
+        for line in (each for each in lines if len(each.x)):
             visible = thinned(line.x, line.y, 2000, log=axes.log_x)
             drawing.plot(line.x[visible], line.y[visible], label=line.label, marker="." if len(visible) == 1 else None)
         drawing.set_xscale("log" if axes.log_x else "linear")

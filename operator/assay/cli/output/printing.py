@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from assay.planning.conditions import format_value
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -98,8 +100,8 @@ def cell(value: object) -> str:
 
 
 def number(value: float) -> str:
-    """Format a number with six significant digits."""
-    return f"{value:.6g}"
+    """Format a number with six significant digits; NaN and infinities by name."""
+    return format_value(value)
 
 
 _ANSI = {"green": "32", "red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}

@@ -114,15 +114,20 @@ def _check_legend(curves: Sequence[Curve], legend: Sequence[str]) -> None:
 
 def _lines(curves: Sequence[Curve], request: Request) -> list[Line]:
     """Return the lines to draw: smoothed, and without points that a logarithmic axis cannot show."""
+    import numpy
+
     lines = []
     for curve in curves:
         label, x, y = _label(curve, curves, request.legend), curve.x, smoothed(curve.value, request.smooth)
-        good = ((x > 0) | (not request.log_x)) & ((y > 0) | (not request.log_y))
-        if not good.any():
+        finite = numpy.isfinite(x) & numpy.isfinite(y)
+        good = finite & ((x > 0) | (not request.log_x)) & ((y > 0) | (not request.log_y))
+        if not finite.all():
+            printing.note(f"{label}: {len(x) - finite.sum()} points are not drawn: they are not finite")
+        if finite.any() and not good.any():
             hint = "a logarithm needs values greater than 0: omit --log-x or --log-y"
             raise CliError(f"{label} has no point for a logarithmic axis", hint=hint, code=USAGE)
-        if not good.all():
-            printing.note(f"{label}: omitted {len(x) - good.sum()} points: 0 or less has no logarithm")
+        if not good[finite].all():
+            printing.note(f"{label}: omitted {finite.sum() - good.sum()} points: 0 or less has no logarithm")
         lines.append(Line(label, x[good], y[good]))
     return lines
 
@@ -154,9 +159,13 @@ _HEADS = ("CURVE", "POINTS", "FIRST", "LAST", "MIN", "MAX")
 
 def _rows(curves: Sequence[Curve], lines: Sequence[Line]) -> list[list[str]]:
     """Return a row for each curve, with the recorded values: not smoothed."""
+    import numpy
+
     found = []
     for curve, line in zip(curves, lines, strict=True):
-        values = (curve.value[0], curve.value[-1], curve.value.min(), curve.value.max())
+        finite = curve.value[numpy.isfinite(curve.value)]
+        extremes = (finite.min(), finite.max()) if len(finite) else (numpy.nan, numpy.nan)
+        values = (curve.value[0], curve.value[-1], *extremes)
         found.append([line.label, str(len(curve.value)), *(printing.number(float(value)) for value in values)])
     return found
 

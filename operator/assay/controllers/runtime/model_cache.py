@@ -67,6 +67,7 @@ class ModelCache:
         self._seen = SeenVersions()
         kinds = (names.MODEL_VERSION, names.MODEL_ALIAS, names.PROMOTION_POLICY, *WORKLOADS)
         self._objects: dict[str, dict[Place, Raw]] = {kind: {} for kind in kinds}
+        self._policies = self._objects.setdefault(names.PROMOTION_POLICY, {})
         #: The relevant annotations of each namespace.
         self.namespaces: dict[str, dict[str, str]] = {}
         #: Deleted versions and policies by UID, until the deletion is recorded.
@@ -129,6 +130,10 @@ class ModelCache:
             for (where, _), body in self.aliases.items()
             if where == namespace and model in ("", body["spec"]["model"])
         ]
+
+    def policies_of(self, namespace: str) -> list[Raw]:
+        """Return the PromotionPolicies of a namespace."""
+        return [body for (where, _), body in self._policies.items() if where == namespace]
 
     def versions_of(self, namespace: str, model: str) -> list[Raw]:
         """Return the versions of a model."""

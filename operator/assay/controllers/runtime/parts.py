@@ -288,7 +288,7 @@ class ExperimentParts(
     """For Experiments."""
 
 
-class JobParts(_Kube, _Store, _Settings, _Tracking, _Pods, Protocol):
+class JobParts(_Kube, _Store, _Settings, _Tracking, _Models, _Pods, Protocol):
     """For the Jobs of runs."""
 
 

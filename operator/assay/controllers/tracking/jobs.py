@@ -16,7 +16,7 @@ from assay.controllers.tracking import credentials, datasets, image_volumes, rec
 from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
-from assay.planning.runs import pod_security
+from assay.planning.runs import pod_security, wanted
 from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
 from assay.planning.runs.job import InvalidTemplate, build_job
 from assay.store import layout
@@ -71,18 +71,19 @@ async def _find_job(context: JobParts, body: Raw) -> bool:
 async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
     namespace, _ = place(body)
     await _check_pod_security(context, body)
-    wanted = build_job(
+    job = build_job(
         body,
         layout.prefix_of(body),
         context.settings.job,
         suspended_by=names.EXPERIMENT if held else "",
         unseen=image_volumes.unseen(context, status),
+        metrics=wanted.metrics(body, context.tracking.experiment_of(body), context.models.policies_of(namespace)),
     )
     await datasets.check(context, body)
-    if not wanted["spec"].get("suspend"):
+    if not job["spec"].get("suspend"):
         await ensure_credentials(context, body, status)
     try:
-        created = await context.kube.create(JOBS, namespace, wanted)
+        created = await context.kube.create(JOBS, namespace, job)
     except ApiError as error:
         if error.permanent:
             raise InvalidTemplate(error.message) from None

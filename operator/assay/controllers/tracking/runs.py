@@ -19,7 +19,7 @@ from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, image_volumes, jobs, provenance, records, refusals, reruns
 from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
-from assay.planning.runs import outcome, phases, retention
+from assay.planning.runs import logged, outcome, phases, retention, wanted
 from assay.planning.runs.facts import JobFacts, PodFacts
 from assay.planning.runs.job import InvalidTemplate
 from assay.store import layout
@@ -106,13 +106,23 @@ async def _observe(context: RunParts, body: Raw, status: RunStatus, pods: list[P
         context.tracking.record_report(body, pod, None, now())
         return outcome.store_trouble(status, str(error), generation=body["metadata"]["generation"], now=now())
     context.tracking.record_report(body, pod, records.said_at(summary), now())
-    return _with_summary(body, status, summary)
+    return _with_summary(context, body, status, summary)
 
 
-def _with_summary(body: Raw, status: RunStatus, summary: Summary | None) -> RunStatus:
+def _with_summary(context: RunParts, body: Raw, status: RunStatus, summary: Summary | None) -> RunStatus:
     if summary is None:
         return status
-    return outcome.with_summary(status, body["spec"].get("objective"), summary)
+    policies = context.models.policies_of(body["metadata"]["namespace"])
+    needed = wanted.metrics(body, context.tracking.experiment_of(body), policies)
+    new = outcome.with_summary(status, body["spec"].get("objective"), summary, needed)
+    found = logged.contradiction(body["spec"].get("parameters") or {}, summary)
+    return _with_flag(body, new, names.PARAMETERS_MATCH, found, now())
+
+
+def _with_flag(body: Raw, status: RunStatus, kind: str, found: logged.Flag | None, at: datetime) -> RunStatus:
+    if found is None:
+        return status
+    return outcome.with_condition(status, kind, found, generation=body["metadata"]["generation"], now=at)
 
 
 async def _close(
@@ -126,7 +136,7 @@ async def _close(
     """Verify the record after the Job has ended. Only then does the Run end."""
     succeeded = [pod.name for pod in sorted(pods, key=lambda p: (p.index, p.created)) if pod.phase == "Succeeded"]
     last = pods[-1].name if pods else (status.attempts[-1].pod if status.attempts else "")
-    wanted: records.Outcome = "Succeeded" if verdict.phase == "Succeeded" else "Failed"
+    result: records.Outcome = "Succeeded" if verdict.phase == "Succeeded" else "Failed"
     try:
         if not context.pods.logs.finished(body, pods):
             return  # the log reader requeues the run
@@ -137,7 +147,7 @@ async def _close(
             records.close_record,
             context.store.blocking,
             body,
-            wanted,
+            result,
             verdict.reason,
             succeeded,
             last,
@@ -169,8 +179,11 @@ def _ended(
     """Return the status of a run whose record is closed or about to be closed."""
     generation = body["metadata"]["generation"]
     ended = outcome.follow(status, verdict, job, pods, generation=generation, now=at)
-    ended = _with_summary(body, ended, closed.summary)
+    ended = _with_summary(context, body, ended, closed.summary)
     ended = outcome.end(ended, _record(context, body, closed), job, generation=generation, now=at)
+    if closed.summary is not None:
+        found = logged.objective(body["spec"].get("objective"), closed.summary)
+        ended = _with_flag(body, ended, names.OBJECTIVE_RECORDED, found, at)
     return reruns.concluded(body, ended, original, at)
 
 

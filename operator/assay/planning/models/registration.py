@@ -12,10 +12,11 @@ from typing import Any
 
 from assay.api import names
 from assay.api.experiment import ExperimentStatus, Register
+from assay.api.numbers import of_json
 from assay.api.objects import Raw
 from assay.api.run import Objective
 from assay.planning.conditions import Status, conditions, flag
-from assay.planning.promotion import expression_cost, expressions
+from assay.planning.promotion import expression_cost, expressions, verdict
 from assay.planning.runs.facts import run_facts
 from assay.planning.search import sweep
 
@@ -54,7 +55,7 @@ def run_values(run: Raw) -> Raw:
         "owner": spec.get("owner") or "",
         "parameters": spec.get("parameters") or {},
         "metrics": {
-            metric: {key: expression_cost.to_float(value) for key, value in summary.items()}
+            metric: {key: of_json(value) for key, value in summary.items()}
             for metric, summary in _metrics(status).items()
         },
         "source": {key: source.get(key) or "" for key in _SOURCE if key != "dirty"},
@@ -101,7 +102,12 @@ def _wanted(register: Register, run: Raw) -> tuple[bool, str]:
     outcome = expression.evaluate(values)
     if outcome.value:
         return True, ""
-    why = outcome.message if outcome.value is None else expression.shown(values) or f"{register.when} is false"
+    omitted = (run.get("status") or {}).get("metricsOmitted") or 0
+    why = (
+        verdict.cut(outcome, omitted)
+        if outcome.value is None
+        else expression.shown(values) or f"{register.when} is false"
+    )
     return False, f"spec.register.when is not true: {why}"
 
 
@@ -241,7 +247,7 @@ def provenance_of(run: Raw) -> Raw:
         "datasets": _datasets(spec, status),
         "images": [_only(each, _IMAGE) for each in status.get("images") or []],
     }
-    seed = _only(spec, ("seed",))
+    seed = _only(spec, ("seed",)) | ({"metricsOmitted": omitted} if (omitted := status.get("metricsOmitted")) else {})
     return {key: value for key, value in found.items() if value} | seed
 
 
@@ -254,10 +260,10 @@ def _datasets(spec: Raw, status: Raw) -> list[Raw]:
     ]
 
 
-def _metrics(status: Raw) -> dict[str, dict[str, float]]:
-    """Return the summaries of a Run's metrics without values that are not numbers."""
+def _metrics(status: Raw) -> dict[str, Raw]:
+    """Return the summaries of a Run's metrics as they are in JSON, without values that are not numbers."""
     return {
-        metric: {key: summary[key] for key in _SUMMARY if _is_number(summary.get(key))}
+        metric: {key: summary[key] for key in _SUMMARY if of_json(summary.get(key)) is not None}
         for metric, summary in (status.get("metrics") or {}).items()
     }
 

@@ -5,6 +5,7 @@ bounded time. An expression can read only the values passed to it. This module m
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from assay.planning.conditions import format_value
 from assay.planning.promotion import expression_cost, expression_tree
 from assay.planning.promotion.expression_cost import Extent
 from assay.planning.promotion.expression_tree import Path
@@ -50,11 +52,13 @@ class Outcome:
     """The result of an evaluation. ``value`` is None when the evaluation failed; ``message`` says why.
 
     ``null`` is the null variable or field that the expression tried to read from, as ``current`` or ``run.source``.
+    ``lacks_metric`` is true if it read a metric that is not there.
     """
 
     value: bool | None
     message: str = ""
     null: str = ""
+    lacks_metric: bool = False
 
 
 class Values:
@@ -120,7 +124,22 @@ class Expression:
             share = units / expression_cost.BUDGET
             return Outcome(None, f"the expression could take too long: its cost is up to {share:.3g} times the limit")
         outcome = self._outcome(values.activation, values)
-        return self._with_doubles(values, outcome) if _mixes_numbers(outcome) else outcome
+        outcome = self._with_doubles(values, outcome) if _mixes_numbers(outcome) else outcome
+        if outcome.value and (unknown := self._not_a_number(values)):
+            # Comparisons with NaN are false, so their negation would be true.
+            return Outcome(None, f"{unknown} is NaN")
+        return outcome
+
+    def _not_a_number(self, values: Values) -> str:
+        """Return the first field that the expression reads and that is NaN; "" if there is none."""
+        for path in (each for each in self.paths if len(each) > 1):
+            try:
+                value = values.get(path)
+            except (KeyError, TypeError):
+                continue
+            if isinstance(value, float) and math.isnan(value):
+                return ".".join(path)
+        return ""
 
     def evaluate_freely(self, values: dict[str, Any]) -> Outcome:
         """Evaluate the expression without the cost budget; much faster, but unbounded in time and memory.
@@ -181,7 +200,7 @@ class Expression:
                     null = ".".join(path[:end])
                     return Outcome(None, f"{null} is null, so {'.'.join(path)} cannot be read", null)
                 if missing and isinstance(above, dict) and path[end] == missing[1] and path[end] not in above:
-                    return Outcome(None, _lack(path[:end], path[end]))
+                    return Outcome(None, _lack(path[:end], path[end]), lacks_metric=path[end - 1] == "metrics")
         return Outcome(None, _words(error))
 
 
@@ -275,7 +294,7 @@ def _text(value: bool | int | float | str) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value[:100], ensure_ascii=False)  # quotes make an empty string visible
-    return f"{value:.6g}" if isinstance(value, float) else str(value)[:100]
+    return format_value(value) if isinstance(value, float) else str(value)[:100]
 
 
 def _words(error: str) -> str:

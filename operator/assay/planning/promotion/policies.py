@@ -60,6 +60,8 @@ class VersionView:
     digest: str
     owner: str
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    #: Number of metrics of the run that ``metrics`` lacks, because there was no room for them.
+    metrics_omitted: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
     approvals: tuple[Approval, ...] = ()
     #: The kinds of evidence that the version has, by their names in `assay.api.evidence`.

@@ -14,7 +14,8 @@ from typing import Any
 
 from assay.api import evidence
 from assay.api.evidence import EvidenceKind
-from assay.planning.promotion import expression_cost, expressions, windows
+from assay.api.numbers import of_json
+from assay.planning.promotion import expressions, windows
 from assay.planning.promotion.policies import (
     AliasView,
     Approval,
@@ -138,7 +139,7 @@ def gate_values(version: VersionView) -> dict[str, Any]:
         "digest": version.digest,
         "owner": version.owner,
         "metrics": {
-            metric: {key: expression_cost.to_float(value) for key, value in summary.items() if value is not None}
+            metric: {key: of_json(value) for key, value in summary.items() if value is not None}
             for metric, summary in version.metrics.items()
         },
         "parameters": version.parameters,
@@ -251,10 +252,17 @@ def _gate(policy: str, gate: Gate, case: _Case) -> _Finding:
             "current == null ||"
         )
     elif outcome.value is None:
-        reason = outcome.message
+        reason = cut(outcome, case.candidate.metrics_omitted)
     else:
         reason = expression.shown(case.values) or f"{gate.expression} is false"
     return _Finding(policy, name, False, f"{gate.message or f'gate {gate.name} is not met'}: {reason}")
+
+
+def cut(outcome: expressions.Outcome, omitted: int) -> str:
+    """Return the message of a failed evaluation, which says that not all metrics of the run are known here."""
+    if omitted and outcome.lacks_metric:
+        return f"{outcome.message}; {omitted} more metrics are in the run's record only, not in its status"
+    return outcome.message
 
 
 # Time

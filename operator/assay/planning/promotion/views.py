@@ -30,6 +30,7 @@ def version_view(body: Raw, held: list[HeldStatus]) -> VersionView:
         owner=spec.owner or "",
         run_owner=status.run_owner or "",
         metrics=metrics,
+        metrics_omitted=(provenance.metrics_omitted or 0) if provenance else 0,
         parameters=provenance.parameters if provenance else {},
         approvals=_approvals(metadata.get("annotations") or {}, status.approvals),
         evidence=frozenset(kind.name for kind in evidence.KINDS if kind.condition in true),

@@ -110,7 +110,7 @@ def _facts(side: Side) -> dict[Path, Any]:
         spec["datasets"] = datasets_of(spec, status)
     if (spec.get("source") or {}).get("dirty") is False:
         spec["source"] = {key: value for key, value in spec["source"].items() if key != "dirty"}
-    known = {key: status[key] for key in ("phase", "reason", "metrics") if key in status}
+    known = {key: status[key] for key in ("phase", "reason", "metrics", "logged") if key in status}
     model = {key: value for key, value in (status.get("model") or {}).items() if key != "path"}
     images = [{"name": name, "digest": digest} for name, digest in digests_of(status).items()]
     parts = {"spec": spec, "status": {**known, "model": model, "images": images}, "environment": side.environment}
@@ -168,7 +168,7 @@ def _kind(path: Path) -> Kind:
     if root == "environment":
         return _ENVIRONMENT.get(first, "environment")
     if root == "status":
-        kinds: dict[str, Kind] = {"metrics": "metrics", "model": "model", "images": "images"}
+        kinds: dict[str, Kind] = {"metrics": "metrics", "logged": "parameters", "model": "model", "images": "images"}
         return kinds.get(first, "outcome")
     if path[1:4] == ("job", "template", "spec") and path[4:5] in (("containers",), ("initContainers",)):
         return _CONTAINER.get(path[6] if len(path) > 6 else "", "job")

@@ -4,6 +4,7 @@ The operator caches these instead of the objects; ten thousand of them take a fe
 """
 
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -81,6 +82,8 @@ class RunFacts:
     name: str
     phase: str
     value: float | None
+    #: Why an ended run has no value of its objective; "" if it has one or there is no objective.
+    objective_problem: str = ""
 
     @property
     def active(self) -> bool:
@@ -251,4 +254,13 @@ def run_facts(run: Raw) -> RunFacts:
         name=metadata["name"],
         phase=status.get("phase") or "Pending",
         value=summary.get("best"),
+        objective_problem=_objective_problem(status),
     )
+
+
+def _objective_problem(status: Raw) -> str:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == names.OBJECTIVE_RECORDED and condition.get("status") == "False":
+            # Usually all runs of an experiment have the same message.
+            return sys.intern(str(condition.get("message") or "")[:_MAX_TEXT])
+    return ""

@@ -8,6 +8,7 @@ is an error and is never overwritten.
 import copy
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,12 +64,14 @@ def build_job(
     *,
     suspended_by: str = "",
     unseen: str = capture.NOT_ASKED,
+    metrics: Collection[str] = (),
 ) -> Raw:
     """Return the Job of a Run.
 
     ``run`` is the raw object; ``record_prefix`` is the run's prefix in the store without a trailing slash.
     ``suspended_by`` names what suspends the Job; "" if nothing does. ``unseen`` says why the training container's image
-    cannot be mounted for the recorder; "" if it can. Raises InvalidTemplate with a message of one sentence for users.
+    cannot be mounted for the recorder; "" if it can. ``metrics`` are summarised in any case. Raises
+    InvalidTemplate with a message of one sentence for users.
     """
     metadata, spec = run["metadata"], run["spec"]
     _check_shape(spec["job"]["template"])
@@ -81,6 +84,8 @@ def build_job(
     fetched = _fetched(run)
     _decorate(job_spec["template"], run, record_prefix, settings, fetched)
     _show_image(job_spec["template"]["spec"], unseen)
+    _tell_recorder(job_spec["template"]["spec"], "ASSAY_METRICS", list(metrics))
+    _tell_recorder(job_spec["template"]["spec"], "ASSAY_COLLECT", spec.get("collect"))
     datasets.fail_fast(job_spec, fetched)
     annotations = {names.ANNOTATION_SUSPENDED_BY: suspended_by} if suspended_by else {}
     return {
@@ -203,6 +208,14 @@ def _show_image(pod: Raw, unseen: str) -> None:
     if volumes:
         pod["volumes"] += volumes
         recorder["volumeMounts"].append(capture.mount())
+
+
+def _tell_recorder(pod: Raw, variable: str, value: Any) -> None:
+    """Pass a value to the recorder as JSON, unless it is empty."""
+    if value:
+        # Kubernetes expands $(NAME) in the values of variables.
+        text = json.dumps(value, ensure_ascii=False).replace("$", "$$")
+        pod["initContainers"][0]["env"].append({"name": variable, "value": text})
 
 
 def _check_shape(template: Raw) -> None:

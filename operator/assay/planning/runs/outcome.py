@@ -1,6 +1,7 @@
 """The status of a Run: while it is running, the recorder's summary, and the final status."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,10 +20,13 @@ from assay.api.run_status import (
 )
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value, parse_time
 from assay.planning.runs.facts import JobFacts, PodFacts
+from assay.planning.runs.logged import logged
 from assay.planning.runs.phases import Verdict, attempts
 
 MAX_METRICS = 100
 MAX_IMAGES = 32
+#: Conditions that the recorder's live summary decides. They stay until the next summary.
+_LIVE = (names.PARAMETERS_MATCH,)
 
 
 class MetricLike(Protocol):
@@ -31,11 +35,11 @@ class MetricLike(Protocol):
     @property
     def last(self) -> float: ...  # noqa: D102
     @property
-    def min(self) -> float: ...  # noqa: D102
+    def min(self) -> float | None: ...  # noqa: D102
     @property
-    def max(self) -> float: ...  # noqa: D102
+    def max(self) -> float | None: ...  # noqa: D102
     @property
-    def step(self) -> int: ...  # noqa: D102
+    def step(self) -> float: ...  # noqa: D102
     @property
     def count(self) -> int: ...  # noqa: D102
 
@@ -53,6 +57,12 @@ class SummaryLike(Protocol):
     def store_error(self) -> str: ...  # noqa: D102
     @property
     def metrics(self) -> Mapping[str, MetricLike]: ...  # noqa: D102
+    @property
+    def refused(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def parameters(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def tags(self) -> Mapping[str, str]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,10 @@ def follow(
             "job_uid": job.uid if job else old.job_uid,
             "attempts": attempts(old.attempts, pods),
             "images": images(old.images, pods),
-            "conditions": conditions(old.conditions, flags, generation, now),
+            "conditions": [
+                *conditions(old.conditions, flags, generation, now),
+                *(each for each in old.conditions if each.type in _LIVE),
+            ],
         }
     )
 
@@ -127,19 +140,27 @@ def images(known: Sequence[Image], pods: Sequence[PodFacts]) -> list[Image]:
     ]
 
 
-def with_summary(status: RunStatus, objective: Mapping[str, Any] | None, summary: SummaryLike) -> RunStatus:
-    """Return the status with the recorder's summary. ``objective`` is the raw field of the Run's spec."""
+def with_summary(
+    status: RunStatus, objective: Mapping[str, Any] | None, summary: SummaryLike, wanted: Collection[str] = ()
+) -> RunStatus:
+    """Return the status with the recorder's summary. ``objective`` is the raw field of the Run's spec.
+
+    ``wanted`` are the metrics that come first, because somebody needs them.
+    """
     metric = (objective or {}).get("metric", "")
-    selected = sorted(summary.metrics, key=lambda name: (name != metric, name))[:MAX_METRICS]
+    order = {name: at for at, name in enumerate([metric, *wanted])}
+    selected = sorted(summary.metrics, key=lambda name: (order.get(name, len(order)), name))[:MAX_METRICS]
     metrics = {name: _metric(summary.metrics[name]) for name in selected}
     shown = None
     if metric in metrics:
         mine = metrics[metric]
-        mine.best = mine.max if (objective or {}).get("direction") == "maximize" else mine.min
-        shown = format_value(mine.best)
+        mine.best = _value(mine, objective or {})
+        shown = format_value(mine.last if mine.best is None else mine.best)
     return status.model_copy(
         update={
             "metrics": metrics or None,
+            "metrics_omitted": len(summary.metrics) - len(metrics) or None,
+            "logged": logged(summary),
             "objective": shown,
             "recorder": RecorderStatus(
                 points=summary.points,
@@ -149,6 +170,15 @@ def with_summary(status: RunStatus, objective: Mapping[str, Any] | None, summary
             ),
         }
     )
+
+
+def _value(found: MetricStatus, objective: Mapping[str, Any]) -> float | None:
+    """Return the value by which runs are compared; None if the run has diverged."""
+    if not math.isfinite(found.last):
+        return None
+    if objective.get("value") == "last":
+        return found.last
+    return found.max if objective.get("direction") == "maximize" else found.min
 
 
 def _metric(found: MetricLike) -> MetricStatus:
@@ -200,7 +230,10 @@ def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, gener
             "datasets": list(record.datasets) if record else [],
             "environment": record.environment if record else None,
             "usage": record.usage if record else None,
-            "conditions": conditions(status.conditions, flags, generation, now),
+            "conditions": [
+                *conditions(status.conditions, flags, generation, now),
+                *(each for each in status.conditions if each.type in _LIVE),
+            ],
         }
     )
 

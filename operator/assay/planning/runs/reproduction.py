@@ -5,9 +5,11 @@ reports whether the models are identical; without metrics, the models decide.
 """
 
 import json
+import math
 from collections.abc import Iterator
 
 from assay.api import names
+from assay.api.numbers import of_json, to_json
 from assay.api.objects import Raw
 from assay.api.run import RerunOf
 from assay.api.run_status import TERMINAL
@@ -89,12 +91,20 @@ def _metrics(reference: RerunOf, before: Raw, now: Raw) -> Iterator[str]:
 
 def _summary(name: str, before: Raw, now: Raw, tolerance: float) -> Iterator[str]:
     for key in _VALUES:
-        a, b = float(before[key]), float(now[key])
+        a, b = of_json(before.get(key)), of_json(now.get(key))
+        if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
+            if repr(a) != repr(b):
+                yield f"{name}.{key} is {_shown(b)}, was {_shown(a)}"
+            continue
         off = _relative(a, b)
         if off > tolerance:
             yield f"{name}.{key} is {b!r}, was {a!r} (off by {off:.2g}, tolerance {tolerance:g})"
     if before["step"] != now["step"]:
         yield f"{name}.step is {now['step']}, was {before['step']}"
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else str(to_json(value))
 
 
 def _relative(a: float, b: float) -> float:

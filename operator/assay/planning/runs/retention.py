@@ -246,7 +246,11 @@ def remember(objective: Objective | None, known: ArchivedRuns, runs: Mapping[str
     best = sweep.best_run(objective, [*sweep.archived_best(known), *runs.values()])
     phases = [run.phase for run in runs.values()]
     shown = ArchivedBest(run=best.name, index=best.index, value=best.value) if best and best.value is not None else None
+    objectives = sweep.objective_counts(runs.values() if objective else (), known)
     return ArchivedRuns(
+        with_objective=objectives.found,
+        without_objective=objectives.missing,
+        objective_problem=objectives.problem or None,
         succeeded=known.succeeded + phases.count("Succeeded"),
         failed=known.failed + phases.count("Failed"),
         best=shown,

@@ -165,11 +165,13 @@ def _status(
         phase = "Suspended"
     elif counts.running or finished or active or launching:
         phase = "Running"
-    flags = {
+    flags: dict[str, tuple[Status, str, str]] = {
         names.COMPLETE: flag(over and not failed, reason or names.RUNS_ACTIVE, message),
         names.FAILED: flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
         names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
     }
+    if spec.objective and (recorded := _objective_recorded(spec.objective, objective_counts(runs, old.archived))):
+        flags[names.OBJECTIVE_RECORDED] = recorded
     return old.model_copy(
         update={
             "observed_generation": generation,
@@ -186,6 +188,35 @@ def _status(
             "conditions": _conditions(old, flags, generation, now),
         }
     )
+
+
+@dataclass(frozen=True)
+class ObjectiveCounts:
+    """How many ended runs have a value of the objective and how many have none, and why one of those has none."""
+
+    found: int
+    missing: int
+    problem: str
+
+
+def objective_counts(runs: Collection[RunFacts], archived: ArchivedRuns | None) -> ObjectiveCounts:
+    """Return the counts, the archived runs included."""
+    gone = archived or ArchivedRuns()
+    problems = [run.objective_problem for run in runs if not run.active and run.objective_problem]
+    found = sum(not run.active and run.value is not None and not run.objective_problem for run in runs)
+    example = min([*problems, *([gone.objective_problem] if gone.objective_problem else [])], default="")
+    return ObjectiveCounts(found + gone.with_objective, len(problems) + gone.without_objective, example)
+
+
+def _objective_recorded(objective: Objective, counts: ObjectiveCounts) -> tuple[Status, str, str] | None:
+    """Return the condition ObjectiveRecorded; None before the first run has ended."""
+    ended = counts.found + counts.missing
+    if not ended:
+        return None
+    if not counts.missing:
+        return flag(True, names.OBJECTIVE_FOUND, "")
+    message = f"{counts.missing} of {ended} runs recorded no value of {objective.metric}: {counts.problem}"
+    return flag(False, names.OBJECTIVE_MISSING, message)
 
 
 def _conditions(

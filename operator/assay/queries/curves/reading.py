@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[numpy.float64]
-    Integers = NDArray[numpy.int64]
 
 STEP, TIME = "step", "time"
 _WORKERS = 8
 _PART = re.compile(r"part-[0-9]{5,9}\.jsonl\.gz")
-_COLUMNS = "{metric: 'VARCHAR', step: 'BIGINT', time: 'DOUBLE', value: 'DOUBLE'}"
+_COLUMNS = "{metric: 'VARCHAR', step: 'DOUBLE', time: 'DOUBLE', value: 'DOUBLE'}"
 #: The maximum of one curve, which takes 1.6 GB of memory.
 _MAX_POINTS = 50_000_000
 
@@ -46,7 +45,8 @@ class Curve:
     """One metric of one pod of a run, in the order in which it was written: arrays of the same length.
 
     ``x`` is the requested axis: the step, seconds since the run's first point of the metric, or another metric's value
-    at the same step. ``time`` is in unix seconds. ``parameters`` are those of the run.
+    at the same step. ``time`` is in unix seconds. Values may be NaN or infinite, steps may be
+    fractional. ``parameters`` are those of the run.
     """
 
     run: str
@@ -54,7 +54,7 @@ class Curve:
     metric: str
     pod: str
     x: Floats
-    step: Integers
+    step: Floats
     time: Floats
     value: Floats
 
@@ -76,8 +76,8 @@ class Points:
         self._parameters: Raw = run["spec"].get("parameters") or {}
         # JSON is parsed once into a table; reading a Parquet file again is faster than a copy of it.
         kind = "VIEW" if source.startswith("read_parquet") else "TABLE"
-        good = "metric IS NOT NULL AND step IS NOT NULL AND isfinite(time) AND isfinite(value)"
-        numbered = f"SELECT metric, step, time, value, row_number() OVER () AS n FROM {source}"
+        good = "metric IS NOT NULL AND isfinite(step) AND isfinite(time) AND value IS NOT NULL"
+        numbered = f"SELECT metric, CAST(step AS DOUBLE) AS step, time, value, row_number() OVER () AS n FROM {source}"
         self._query(f"CREATE {kind} points AS SELECT * FROM ({numbered}) WHERE {good}")
 
     def metrics(self) -> list[str]:
@@ -173,7 +173,7 @@ def _copy(store: ObjectStore, pod: str, folder: Path) -> str:
     except NotFound:
         files = list(ordered(partial(_download, store, folder), parts, _WORKERS))
     if not files:
-        return "(SELECT NULL::VARCHAR AS metric, 0::BIGINT AS step, 0::DOUBLE AS time, 0::DOUBLE AS value WHERE false)"
+        return "(SELECT NULL::VARCHAR AS metric, 0::DOUBLE AS step, 0::DOUBLE AS time, 0::DOUBLE AS value WHERE false)"
     names = ", ".join(_text(file) for file in files)
     return f"read_json([{names}], format = 'newline_delimited', compression = 'gzip', columns = {_COLUMNS})"
 

@@ -17,9 +17,15 @@ def smoothed(values: Floats, weight: float) -> Floats:
     """Return the exponential moving average of TensorBoard (``resmoothDataset``), without its initial bias.
 
     Each value counts ``weight`` (at least 0, less than 1) times as much as the one after it; 0 changes nothing.
+    Values that are not finite stay as they are and do not count.
     """
     import numpy
 
+    good = numpy.isfinite(values)
+    if not good.all():
+        found: Floats = values.copy()
+        found[good] = smoothed(values[good], weight)
+        return found
     sums = accumulate(values.tolist(), lambda before, value: before * weight + (1 - weight) * value, initial=0.0)
     averages = numpy.fromiter(sums, dtype=numpy.float64, count=len(values) + 1)[1:]
     weights: Floats = 1 - numpy.power(weight, numpy.arange(1, len(values) + 1, dtype=numpy.float64))
@@ -29,7 +35,8 @@ def smoothed(values: Floats, weight: float) -> Floats:
 def thinned(x: Floats, y: Floats, buckets: int, *, log: bool = False) -> Indexes:
     """Return the ascending indexes of points that draw the same line at a width of ``buckets`` columns.
 
-    Each column keeps its first, last, lowest and highest point (M4: Jugel et al., VLDB 2014), so no spike is lost.
+    Each column keeps its first, last, lowest and highest point (M4: Jugel et al., VLDB 2014), so no spike is lost, and
+    its first point that is not finite.
     Columns are equally wide on the axis, which is logarithmic with ``log``; if ``x`` is not ascending, they have equal
     numbers of points.
     """
@@ -41,10 +48,21 @@ def thinned(x: Floats, y: Floats, buckets: int, *, log: bool = False) -> Indexes
     starts = numpy.flatnonzero(numpy.diff(column, prepend=column[0] - 1))
     lengths = numpy.diff(starts, append=len(x))
     indexes = [starts, starts + lengths - 1]
-    for extreme in (numpy.minimum, numpy.maximum):
-        hits = numpy.flatnonzero(y == numpy.repeat(extreme.reduceat(y, starts), lengths))
-        indexes.append(hits[numpy.unique(column[hits], return_index=True)[1]])
+    finite = numpy.isfinite(y)
+    for extreme, limit in ((numpy.minimum, numpy.inf), (numpy.maximum, -numpy.inf)):
+        known = numpy.where(finite, y, limit)
+        hits = numpy.flatnonzero(finite & (known == numpy.repeat(extreme.reduceat(known, starts), lengths)))
+        indexes.append(_firsts(column, hits))
+    indexes.append(_firsts(column, numpy.flatnonzero(~finite)))
     return numpy.unique(numpy.concatenate(indexes))
+
+
+def _firsts(column: Indexes, hits: Indexes) -> Indexes:
+    """Return the first hit in each column."""
+    import numpy
+
+    first: Indexes = hits[numpy.unique(column[hits], return_index=True)[1]]
+    return first
 
 
 def _columns(x: Floats, buckets: int) -> Indexes:

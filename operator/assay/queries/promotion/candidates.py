@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
 from assay.api import evidence
+from assay.api.numbers import of_json
 from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.kube.errors import ApiError
@@ -20,12 +22,15 @@ Direction = Literal["maximize", "minimize"]
 
 
 class Metric(TypedDict):
-    """The best value of the objective, or the latest of another metric. ``better``: None if unknown."""
+    """The best value of the objective, or the latest of another metric. ``better``: None if unknown.
+
+    Values that are not finite are the strings "NaN", "Infinity" and "-Infinity".
+    """
 
     name: str
     value: Literal["best", "last"]
-    candidate: float | None
-    live: float | None
+    candidate: float | str | None
+    live: float | str | None
     change: float | None
     better: bool | None
 
@@ -103,7 +108,9 @@ def objective_of_summary(metrics: Raw) -> tuple[str, Direction] | None:
     summary = metrics[name] if name else {}
     if name is None or summary.get("min") == summary.get("max"):
         return None
-    return (name, "maximize" if summary["best"] == summary.get("max") else "minimize")
+    directions: dict[Any, Direction] = {summary.get("min"): "minimize", summary.get("max"): "maximize"}
+    direction = directions.get(summary["best"])  # none for an objective that counts the last value
+    return (name, direction) if direction else None
 
 
 def metrics(body: Raw, live: Raw | None, objective: tuple[str, Direction] | None) -> list[Metric]:
@@ -115,10 +122,17 @@ def metrics(body: Raw, live: Raw | None, objective: tuple[str, Direction] | None
     for name in sorted({*ours, *theirs}, key=lambda name: (name != first, name)):
         value: Literal["best", "last"] = "best" if _is_best(name, first, ours) else "last"
         a, b = (ours.get(name) or {}).get(value), (theirs.get(name) or {}).get(value)
-        change = None if a is None or b is None else a - b
+        change = _change(of_json(a), of_json(b))
         better = None if not change or name != first or direction is None else (change > 0) == (direction == "maximize")
         found.append({"name": name, "value": value, "candidate": a, "live": b, "change": change, "better": better})
     return found
+
+
+def _change(a: float | None, b: float | None) -> float | None:
+    """Return the difference of two finite values; None for others."""
+    if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
+        return None
+    return a - b
 
 
 def _is_best(name: str, objective: str, metrics: Raw) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from typing_extensions import TypedDict
 
+from assay.api.numbers import of_json
 from assay.queries.runs.filters import ALIASES, unknown
 from assay.queries.runs.rows import RunRow
 
@@ -19,7 +20,7 @@ Path = tuple[str, ...]
 
 SUMMARY: Final = ("last", "min", "max", "best", "step", "count")
 #: Fields that are maps, so a name needs a key in them.
-_MAPS: Final = ("parameters", "metrics", "labels", "datasets", "source", "model", "objective")
+_MAPS: Final = ("parameters", "metrics", "logged", "labels", "datasets", "source", "model", "objective")
 _PLAIN: Final = tuple(name for name in RunRow.__annotations__ if name not in _MAPS)
 _TIMES: Final = frozenset({"created", "started", "completed", "age"})
 _MORE: Final = ("experiment", "reason", "owner", "seed")
@@ -133,7 +134,8 @@ def metric(name: str, *, optional: bool = False) -> Field:
         summary = row["metrics"].get(name) or {}
         best = summary.get("best")
         found = summary.get("last") if best is None else best
-        return float(found) if isinstance(found, int) else found
+        number = of_json(found)
+        return found if number is None else number
 
     return Field(name, ("metrics", name), value, optional)
 
@@ -173,7 +175,7 @@ def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False
     others: list[RunRow] = []
     for row in sorted(rows, key=lambda row: row["name"]):
         value = field.value(row)
-        if value is None or value == "":
+        if value is None or value == "" or value != value:
             others.append(row)
         else:
             known.append((value, row))

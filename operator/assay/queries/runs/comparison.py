@@ -75,6 +75,7 @@ def _fields(run: Raw) -> Iterator[tuple[_Key, Any]]:
     for name, value in sorted((spec.get("parameters") or {}).items()):
         yield ("parameter", f"params.{name}"), value
     yield ("parameter", "seed"), spec.get("seed")
+    yield from _logged(status)
     yield from _metrics(spec, status)
     for name in _STATUS:
         yield ("outcome", name), status.get(name)
@@ -93,6 +94,13 @@ def _fields(run: Raw) -> Iterator[tuple[_Key, Any]]:
         yield ("model", f"model.{part}"), (status.get("model") or {}).get(part)
     for part in ("cpuSeconds", "maxMemoryBytes"):
         yield ("usage", f"usage.{part}"), (status.get("usage") or {}).get(part)
+
+
+def _logged(status: Raw) -> Iterator[tuple[_Key, Any]]:
+    """Yield the parameters and tags that the training code has logged."""
+    for part, title in (("parameters", "logged"), ("tags", "loggedTags")):
+        for name, value in sorted(((status.get("logged") or {}).get(part) or {}).items()):
+            yield ("parameter", f"{title}.{name}"), value
 
 
 def _metrics(spec: Raw, status: Raw) -> Iterator[tuple[_Key, Any]]:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from assay.api.errors import InvalidRequest
+from assay.api.numbers import of_json
 from assay.planning.promotion import expressions
-from assay.planning.promotion.expression_cost import to_float
 from assay.queries.references import near
 from assay.queries.runs.rows import RunRow
 
@@ -106,7 +106,8 @@ def _floats(value: Any) -> Any:
     """Convert the numbers of a value to floats, as for the gates of policies."""
     if isinstance(value, dict):
         return {key: _floats(each) for key, each in value.items()}
-    return to_float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    number = of_json(value)
+    return value if number is None else number
 
 
 def _near_variable(message: str) -> str:

@@ -21,7 +21,8 @@ class RunRow(TypedDict):
     """One run, as `assay runs -o json` prints it.
 
     Times are RFC 3339 strings, "" if unknown. ``duration`` is in seconds, until now for a running run. ``metrics`` and
-    ``datasets`` are by name. ``archived`` runs no longer have an object in the cluster.
+    ``datasets`` are by name. ``logged`` are the parameters that the training code has logged. ``archived``
+    runs no longer have an object in the cluster.
     """
 
     name: str
@@ -37,6 +38,7 @@ class RunRow(TypedDict):
     seed: int | None
     parameters: Raw
     metrics: Raw
+    logged: Raw
     objective: Raw | None
     datasets: Raw
     source: Raw
@@ -63,6 +65,7 @@ def of_run(run: Raw, *, archived: bool = False) -> RunRow:
         "seed": spec.get("seed"),
         "parameters": spec.get("parameters") or {},
         "metrics": status.get("metrics") or {},
+        "logged": (status.get("logged") or {}).get("parameters") or {},
         "objective": spec.get("objective"),
         "datasets": {each["name"]: each for each in datasets_of(spec, status)},
         "source": spec.get("source") or {},
@@ -88,6 +91,7 @@ def of_record(record: RecordedRun) -> RunRow:
         "seed": None,
         "parameters": record.parameters or {},
         "metrics": record.metrics or {},
+        "logged": record.logged or {},
         "objective": record.objective,
         "datasets": {},
         "source": {},

@@ -1,4 +1,4 @@
-"""Reads metrics.jsonl line by line as it grows, in bounded memory, whatever the writer does to the file.
+"""Reads a file line by line as it grows, in bounded memory, whatever the writer does to the file.
 
 The file belongs to an untrusted container: symlinks, FIFOs and devices are refused. A truncated or replaced file begins
 a new generation, unless it still begins with exactly the consumed bytes (some writers rewrite the whole file each
@@ -15,13 +15,26 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.recorder.state import Position
-
 MAX_LINE_BYTES = 1 << 20
 CHUNK_BYTES = 256 << 10
 _HEAD_BYTES = 400  # of an oversized line
 _MARK_BYTES = 64
 _REWRITE_SECONDS = 2.0  # a file that became shorter may be in the middle of a rewrite
+
+
+@dataclass
+class Position:
+    """The position up to which a file was consumed.
+
+    A truncated or replaced file begins a new generation. `offset` (bytes) is always at the end of a line; `crc` is the
+    CRC-32 of all bytes before it, which identifies unchanged content.
+    """
+
+    generation: int = 0
+    inode: int = 0
+    offset: int = 0
+    crc: int = 0
+    lines: int = 0
 
 
 @dataclass
@@ -72,6 +85,11 @@ class Tail:
         self._more = batch is not None
         return batch
 
+    def take_events(self) -> list[str]:
+        """Return the truncations and replacements since the last call."""
+        events, self.events = self.events, []
+        return events
+
     def close(self) -> None:
         """Close the descriptors."""
         for fd in (self._fd, self._next):
@@ -116,7 +134,7 @@ class Tail:
 
     def _begin(self, why: str) -> None:
         """Start the current file from the beginning, as a new generation."""
-        self.events.append(f"metrics.jsonl {why}: its new content is recorded after the old")
+        self.events.append(f"{self._path.name} {why}: its new content is recorded after the old")
         self.position.generation += 1
         self.position.offset = self.position.crc = self.position.lines = 0
         self._scanned, self._short_since = 0, None
