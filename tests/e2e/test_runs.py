@@ -76,8 +76,9 @@ def test_bad_metric_lines_are_counted_quoted_and_skipped(objects: Objects) -> No
     objects.apply(run("sloppy", script))
     ended = objects.wait_phase("run", "sloppy", "Succeeded", "Failed")
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
-    assert objects.points(ended) == [("score", 0, 0.5), ("score", 2, 0.7)]
-    assert ended["status"]["recorder"]["rejected"] == 3
+    points = [(name, step, repr(value)) for name, step, value in objects.points(ended)]
+    assert points == [("score", 0, "0.5"), ("score", 1, "nan"), ("score", 2, "0.7")]
+    assert ended["status"]["recorder"]["rejected"] == 2
     assert any("epoch 1: loss 0.3" in text for text in ended["status"]["recorder"]["warnings"])
 
 
