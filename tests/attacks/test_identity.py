@@ -120,4 +120,4 @@ def test_e07_read_the_operator_s_metrics() -> None:
     for header in ("", "Basic cml0YTpyaXRh", "Bearer ", "Bearer"):
         answer = asyncio.run(Scrapers().judge(header))
         assert answer.status == 401
-        assert "a bearer token of the cluster is needed" in answer.why
+        assert "a bearer token of the cluster is required" in answer.why
