@@ -410,7 +410,7 @@ class Story:
         metadata = {"namespace": self.namespace, "uid": f"uid-{made['metadata']['name']}", "generation": 1}
         return made | {"metadata": made["metadata"] | metadata | {"annotations": annotations}}
 
-    def version(self, number: int) -> Raw:
+    def version(self, number: int, approval_changes: int = 0) -> Raw:
         datasets = [{"name": "digits", "uri": "s3://datasets/digits/", "digest": registry.digest("d")}]
         provenance = {"parameters": {"lr": number / 10}, "datasets": datasets}
         run = {"name": f"sweep-{number}", "uid": f"run-{number}", "experiment": "sweep"}
@@ -419,7 +419,8 @@ class Story:
         )
         made["spec"]["artifact"]["digest"] = registry.digest(str(number))
         value = f"{registry.digest(str(number))} rita\nfine"
-        return self.body(made, **{"champion.approval.assay.dev/rita-1": value})
+        status = {"status": {"approvalChanges": approval_changes}}
+        return self.body(made, **{"champion.approval.assay.dev/rita-1": value}) | status
 
     def alias(self, wanted: int, **status: Any) -> Raw:
         made = self.body(registry.model_alias("digits", "champion", wanted), **{names.ANNOTATION_MOVED_BY: "walter"})
@@ -457,8 +458,8 @@ async def _live_through(story: Story) -> None:
     await story.tell(audit_events.alias_bound(story.alias(1), None, pointed(1), "walter", "release", 1), 11)
     # Taken back, and given again in the same words: that is another approval.
     await story.tell(audit_events.approval_given(story.version(2), story.approval(12)), 12)
-    await story.tell(audit_events.approval_revoked(story.version(2), story.approval(12)), 13)
-    await story.tell(audit_events.approval_given(story.version(2), story.approval(14)), 14)
+    await story.tell(audit_events.approval_revoked(story.version(2, 1), story.approval(12)), 13)
+    await story.tell(audit_events.approval_given(story.version(2, 2), story.approval(14)), 14)
     moved = story.alias(2, boundVersion=1, bindings=1)
     await story.tell(audit_events.alias_bound(moved, pointed(1), pointed(2), "walter", "better", 2), 15)
     failing = story.alias(2, boundVersion=2, boundDigest=registry.digest("2"), bindings=2)
