@@ -64,6 +64,48 @@ def test_a_template_that_the_operator_does_not_launch_ends_the_run_in_words(
     assert not objects.all("jobs")
 
 
+def test_a_field_that_no_job_has_ends_the_run_and_its_experiment(objects: Objects) -> None:
+    manifest = registry.run("misspelled", owner="dora")
+    pod = manifest["spec"]["job"]["template"]["spec"]
+    pod["initContainers"] = [{"name": "prepare", "image": "a", "comand": ["true"]}]
+    pod["containers"][0]["resouces"] = {"limits": {"cpu": 1}}
+    create(objects, manifest)
+    why, said = reason(objects, "misspelled")
+    assert why == "InvalidTemplate"
+    assert 'unknown field "spec.job.template.spec.initContainers[0].comand"' in said
+    assert 'unknown field "spec.job.template.spec.containers[0].resouces"' in said
+    assert not objects.all("jobs")
+    experiment = {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "Experiment",
+        "metadata": {"name": "sweep"},
+        "spec": {
+            "owner": "dora",
+            "parameters": [{"name": "a", "values": [1, 2, 3, 4, 5, 6]}],
+            "template": {"job": manifest["spec"]["job"]},
+        },
+    }
+    create(objects, experiment)
+    found = objects.wait_phase("experiment", "sweep", "Failed", "Succeeded", seconds=60)["status"]
+    assert found["message"].endswith("cannot start, and every run has the same template")
+    assert found["runs"]["failed"] <= found["runs"]["total"] // 2
+
+
+def test_a_mistake_in_the_template_ends_the_experiment_without_a_run(objects: Objects) -> None:
+    job = registry.run("one")["spec"]["job"]
+    job["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "lots"}}
+    experiment = {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "Experiment",
+        "metadata": {"name": "sweep"},
+        "spec": {"owner": "dora", "parameters": [{"name": "a", "values": [1, 2]}], "template": {"job": job}},
+    }
+    create(objects, experiment)
+    found = objects.wait_phase("experiment", "sweep", "Failed", "Succeeded", seconds=60)["status"]
+    assert "resources.requests.cpu: 'lots' is not an amount such as 2 or 500m" in found["message"]
+    assert not objects.all("run")
+
+
 def test_an_object_that_cannot_be_reconciled_says_so_and_goes_on_once_it_can(objects: Objects) -> None:
     """A status that no operator of this version can have written, as after a downgrade or by a hand on etcd."""
     manifest = registry.run("broken", owner="dora")

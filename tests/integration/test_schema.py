@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from assay.api import names
-from tests import operators, registry
+from assay.cli.manifests import jobs
+from tests import job_schema, operators, registry
 from tests.cluster.errors import ClusterError
+from tests.cluster.local import LocalCluster
 from tests.conftest import Cluster
 
 pytestmark = pytest.mark.integration
@@ -19,7 +21,8 @@ pytestmark = pytest.mark.integration
 Raw = dict[str, Any]
 Change = Callable[[Raw], Any]
 
-JOB: Raw = {"backoffLimit": 1, "template": {"spec": {"containers": [{"name": "train", "image": "train:1"}]}}}
+_POD: Raw = {"restartPolicy": "Never", "containers": [{"name": "train", "image": "train:1"}]}
+JOB: Raw = {"backoffLimit": 1, "template": {"spec": _POD}}
 EXPERIMENT: Raw = {
     "apiVersion": "assay.dev/v1alpha1",
     "kind": "Experiment",
@@ -755,3 +758,8 @@ def test_explain_has_a_word_on_every_field(dry: Api) -> None:
             assert fields
             silent = [field.split("\t")[0] for field in fields if len(field.splitlines()) < 2]
             assert not silent, f"{kind}.{part}: nothing is said of {silent}"
+
+
+def test_the_schema_of_jobs_is_the_api_servers(local_cluster: LocalCluster) -> None:
+    document = json.loads(local_cluster.kubectl("get", "--raw", "/openapi/v3/apis/batch/v1"))
+    assert job_schema.written(document) == jobs.FILE.read_text(), "run `python -m tests.job_schema`"

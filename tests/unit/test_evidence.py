@@ -34,6 +34,8 @@ OF_TEMPLATES = {
     "managedBy": "a run's template",
     "podFailurePolicy": "a run's template",
     "podReplacementPolicy": "a run's template",
+    "limits": "a run's template",
+    "requests": "a run's template",
     "resources": "a run's template",
     "restartPolicy": "a run's template",
     "rules": "a run's template",

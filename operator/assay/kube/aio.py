@@ -111,10 +111,11 @@ class Kube:
             if not token:
                 return
 
-    async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw | None:
-        """Create an object; None if one with that name exists. Raises ApiError."""
+    async def create(self, resource: Resource, namespace: str, body: Raw, *, strict: bool = False) -> Raw | None:
+        """Create an object; None if one with that name exists. Raises ApiError, with ``strict`` for unknown fields."""
+        query = {"fieldValidation": "Strict" if strict else ""}
         try:
-            return await self._request("POST", _path(resource, namespace), body)
+            return await self._request("POST", _path(resource, namespace), body, query=query)
         except ApiError as error:
             if error.reason == "AlreadyExists":
                 return None

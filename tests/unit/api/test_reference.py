@@ -15,7 +15,7 @@ from assay.api.experiment import Register
 from assay.api.run import Objective
 from assay.api.schema import structural
 from assay.planning.models import registration
-from assay.planning.runs import job
+from assay.planning.runs import job, template
 from assay.planning.runs.job import InvalidTemplate, JobSettings
 from assay.planning.search import space
 from assay.planning.search.space import InvalidSearch
@@ -251,7 +251,19 @@ def _mounting(volume: str, path: str) -> str:
     return str(caught.value)
 
 
+def _mistaken(**fields: Any) -> str:
+    pod = job_spec()["template"]["spec"]
+    pod = pod | {"restartPolicy": fields.pop("restartPolicy", "Never")}
+    pod["containers"] = [{"name": "train", "image": "a", **fields}]
+    return template.first({"template": {"spec": pod}}, with_data=False)
+
+
 OPERATOR = [
+    _mistaken(restartPolicy=None),
+    _mistaken(command="true"),
+    _mistaken(resources={"limits": {"memory": "4GB"}}),
+    _mistaken(resources={"requests": {"cpu": 2}, "limits": {"cpu": 1}}),
+    _mistaken(volumeMounts=[{"name": "cache", "mountPath": "/cache"}]),
     _searched(parameters=[{"name": "a", "values": [*range(1000)]}, {"name": "b", "values": [*range(101)]}]),
     _searched(search={"strategy": "list", "list": [{}, {"a b": 1}]}),
     _searched(parameters=[{"name": "lr", "values": [1, []]}]),

@@ -3,12 +3,15 @@
 import json
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from assay.api.crd import KINDS
+from assay.cli.manifests import patterns
 from assay.cli.manifests.validate import Complaint, check
 from tests import registry
 from tests.integration.test_schema import ACCEPTED, EXPERIMENT, REFUSED, RUN, Change, changed, put
@@ -161,7 +164,8 @@ def test_numbers_are_parsed_like_kubectl(number: str) -> None:
     text = (
         "apiVersion: assay.dev/v1alpha1\nkind: Run\nmetadata: {name: a}\nspec: {rerunOf: {name: r, uid: u, tolerances: "
     )
-    text += f"{{m: {number}}}}}, job: {{template: {{spec: {{containers: [{{name: c}}]}}}}}}}}"
+    job = "{template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}"
+    text += f"{{m: {number}}}}}, job: {job}}}"
     found = check("f", text).complaints
     assert [each.message for each in found] == (["-1500.0 is less than 0"] if number.startswith("-") else [])
 
@@ -184,7 +188,8 @@ def test_strings_are_parsed_like_kubectl(words: str) -> None:
         (changed(EXPERIMENT, put("spec.parameters", [{"name": f"p{n}", "values": list(range(100))} for n in range(4)])),
          "spec.parameters"),
         (changed(EXPERIMENT, put("spec.register", {"model": "digits", "when": "run.x >"})), "spec.register.when"),
-        (changed(EXPERIMENT, put("spec.template.job.template.spec.containers.0.name", ...)), "spec.template.job"),
+        (changed(EXPERIMENT, put("spec.template.job.template.spec.containers.0.name", ...)),
+         "spec.template.job.template.spec.containers[0]"),
         (changed(RUN, put("spec.parameters", {"a b": 1})), "spec.job"),
         (changed(RUN, put("spec.job.template.spec.containers.0.name", "assay-recorder")), "spec.job"),
     ],
@@ -192,6 +197,97 @@ def test_strings_are_parsed_like_kubectl(words: str) -> None:
 def test_what_the_operator_would_reject_is_reported(manifest: Raw, place: str) -> None:
     (found,) = complaints(manifest)
     assert found.path == place
+
+
+POD = "spec.job.template.spec"
+CONTAINER = f"{POD}.containers.0"
+#: A mistake in a Job: the field, its value, the path that is named, and what is said.
+MISTAKES: list[tuple[str, Any, str, str]] = [
+    ("spec.job.backofLimit", 0, "spec.job.backofLimit", "unknown field: did you mean backoffLimit"),
+    ("spec.job.template.metdata", {}, "spec.job.template.metdata", "unknown field: did you mean metadata?"),
+    (f"{POD}.tolerations", [{"kye": "gpu"}], f"{POD}.tolerations[0].kye", "unknown field: did you mean key?"),
+    (f"{CONTAINER}.resouces", {}, f"{POD}.containers[0].resouces", "unknown field: did you mean resources?"),
+    (f"{CONTAINER}.comand", ["a"], f"{POD}.containers[0].comand", "unknown field: did you mean command?"),
+    (f"{CONTAINER}.resources", {"limit": {}}, f"{POD}.containers[0].resources.limit", "did you mean limits?"),
+    (f"{CONTAINER}.env", [{"name": "A", "value": 1}], f"{POD}.containers[0].env[0].value", "1 is not a string"),
+    (f"{CONTAINER}.command", "true", f"{POD}.containers[0].command", "must be a list of strings: ['true']"),
+    (f"{CONTAINER}.args", "a b", f"{POD}.containers[0].args", "must be a list of strings: ['a b']"),
+    (f"{CONTAINER}.image", ..., f"{POD}.containers[0]", "image is missing"),
+    (f"{POD}.restartPolicy", ..., POD, "restartPolicy is missing: use Never or OnFailure"),
+    (f"{POD}.restartPolicy", "Always", f"{POD}.restartPolicy", "restartPolicy is Always: use Never or OnFailure"),
+    (
+        f"{CONTAINER}.volumeMounts",
+        [{"name": "cache", "mountPath": "/cache"}],
+        f"{POD}.containers[0].volumeMounts[0]",
+        "the pod has no volume 'cache'",
+    ),
+]
+AMOUNTS: list[tuple[Raw, str, str]] = [
+    ({"requests": {"cpu": "lots"}}, "requests.cpu", "'lots' is not an amount such as 2 or 500m"),
+    ({"limits": {"memory": "4GB"}}, "limits.memory", "'4GB' is not an amount such as 4Gi or 500M: use G or Gi for GB"),
+    ({"limits": {"memory": "4 Gi"}}, "limits.memory", "'4 Gi' is not an amount such as 4Gi or 500M"),
+    ({"requests": {"cpu": "-1"}}, "requests.cpu", "-1 is negative"),
+    ({"limits": {"gpu": 1}}, "limits.gpu", "unknown resource gpu: use nvidia.com/gpu or your vendor's name"),
+    ({"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}, "requests.cpu", "2 is more than the limit 1500m"),
+    (
+        {"requests": {"memory": "1Gi"}, "limits": {"memory": "1G"}},
+        "requests.memory",
+        "1Gi is more than the limit 1G",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "path", "message"), MISTAKES, ids=[f"{each[0]}-{n}" for n, each in enumerate(MISTAKES)]
+)
+def test_mistakes_in_a_job_are_found(field: str, value: Any, path: str, message: str) -> None:
+    (found,) = complaints(changed(RUN, put(field, value)))
+    assert found.path == path
+    assert message in found.message
+    experiment = changed(EXPERIMENT, put(field.replace("spec.job", "spec.template.job"), value))
+    assert [each.path for each in complaints(experiment)] == [path.replace("spec.job", "spec.template.job")]
+
+
+@pytest.mark.parametrize(("resources", "field", "message"), AMOUNTS, ids=[each[2] for each in AMOUNTS])
+def test_mistakes_in_amounts_are_found(resources: Raw, field: str, message: str) -> None:
+    (found,) = complaints(changed(RUN, put(f"{CONTAINER}.resources", resources)))
+    assert (found.path, found.message) == (f"{POD}.containers[0].resources.{field}", message)
+
+
+@pytest.mark.parametrize("amount", ["1", 1, 0.5, "500m", "1.5", ".5", "1e3", "1E3", "2E", "1Ei", "100n", "+1", "0"])
+def test_amounts_are_what_kubernetes_takes(amount: Any) -> None:
+    assert complaints(changed(RUN, put(f"{CONTAINER}.resources", {"requests": {"cpu": amount}}))) == []
+
+
+def test_a_mistake_has_its_line() -> None:
+    text = (
+        "apiVersion: assay.dev/v1alpha1\nkind: Run\nmetadata: {name: a}\nspec:\n  job:\n    backofLimit: 0\n"
+        "    template:\n      spec:\n        restartPolicy: Never\n        containers:\n"
+        "        - name: train\n          image: a\n          resouces: {}\n"
+    )
+    assert [(each.line, each.column) for each in check("f", text).complaints] == [(6, 5), (13, 11)]
+
+
+def _patterns(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from (value for key, value in node.items() if key == "pattern" and isinstance(value, str))
+        yield from (each for value in node.values() for each in _patterns(value))
+    elif isinstance(node, list):
+        yield from (each for value in node for each in _patterns(value))
+
+
+def test_no_pattern_of_a_spec_is_shown_to_users() -> None:
+    schemas = [kind.crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for kind in KINDS]
+    found = {pattern for schema in schemas for pattern in _patterns(schema["properties"]["spec"])}
+    assert {pattern for pattern in found if pattern in patterns.in_words(pattern)} == set()
+    assert len(found) > 5
+
+
+def test_a_parameters_name_is_refused_in_words() -> None:
+    (found,) = complaints(changed(EXPERIMENT, put("spec.parameters.0.name", "lr/decay")))
+    assert found.path == "spec.parameters[0].name"
+    assert found.message.startswith("a parameter's name has at most 63 letters, digits, '_', '-' and '.'")
+    assert complaints(changed(EXPERIMENT, put("spec.parameters.0.name", "model.learning-rate"))) == []
 
 
 def policy(**spec: Any) -> Raw:

@@ -91,8 +91,8 @@ class FakeApi:
             if kind == resource and namespace in ("", place):
                 yield copy.deepcopy(body)
 
-    async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw | None:
-        """Create an object; None if one with that name exists."""
+    async def create(self, resource: Resource, namespace: str, body: Raw, *, strict: bool = False) -> Raw | None:
+        """Create an object; None if one with that name exists. With ``strict``, no unknown field is allowed."""
         self._admit("create", resource)
         name = body["metadata"]["name"]
         if (resource, namespace, name) in self._objects:

@@ -60,7 +60,7 @@ pods = st.builds(
     lambda pod, main: {**pod, "containers": main},
     optional(
         restartPolicy=st.sampled_from(["Never", "OnFailure"]),
-        terminationGracePeriodSeconds=st.integers(0, 600),
+        terminationGracePeriodSeconds=st.integers(10, 600),
         nodeSelector=st.dictionaries(names, names, max_size=2),
         initContainers=containers,
         volumes=st.lists(names.map(lambda name: {"name": name, "emptyDir": {}}), max_size=2),
@@ -328,7 +328,7 @@ def test_the_recorder_runs_as_the_user_of_the_training(pod: Any, containers: lis
     assert recorder_of(build(spec))["securityContext"]["runAsUser"] == expected
 
 
-@pytest.mark.parametrize(("written", "expected"), [(None, 120), (40, 40), (0, 0)])
+@pytest.mark.parametrize(("written", "expected"), [(None, 120), (40, 40), (10, 10), (1, 10), (0, 10)])
 def test_the_grace_period_is_the_users_or_ours(written: int | None, expected: int) -> None:
     built = build(job_spec(terminationGracePeriodSeconds=written))
     assert pod_of(built)["terminationGracePeriodSeconds"] == expected
@@ -456,7 +456,7 @@ def with_container(**container: Any) -> Raw:
         ),
         (with_container(image="x"), "every container needs a name"),
         (mounting("/assay"), "container 'train' mounts /assay: this path is reserved by Assay"),
-        (mounting("/assay/"), "container 'train' mounts /assay: this path is reserved by Assay"),
+        (mounting("/assay/"), "container 'train' mounts /assay/: this path is reserved by Assay"),
         (mounting("/assay/params.json"), "container 'train' mounts /assay/params.json: this path is reserved by Assay"),
         (mounting("/assay/artifacts"), "container 'train' mounts /assay/artifacts: this path is reserved by Assay"),
         (mounting("/mine", "assay-store"), "container 'train' mounts 'assay-store': this volume is reserved by Assay"),
@@ -476,7 +476,29 @@ def test_a_template_that_leaves_no_room_is_refused(spec: Raw, message: str) -> N
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("path", ["/assay-data", "/data/assay", "/assay/cache"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "//assay",
+            "/assay/.",
+            "/./assay/",
+            "assay",
+            "/data/../assay",
+            "/",
+            "/assay/artifacts/",
+            "/assay/artifacts/model",
+        ),
+        *("/assay/./artifacts", "//assay//artifacts/x/../y", "/assay/metrics.jsonl", "assay/metrics.jsonl"),
+        *("/assay/x/../metrics.jsonl/", "/assay/params.json/."),
+    ],
+)
+def test_no_spelling_hides_what_is_recorded(path: str) -> None:
+    with pytest.raises(InvalidTemplate, match="this path is reserved by Assay"):
+        build(mounting(path))
+
+
+@pytest.mark.parametrize("path", ["/assay-data", "/data/assay", "/assay/cache", "/assay/artifacts-old", "/assay/data"])
 def test_other_paths_are_the_users(path: str) -> None:
     assert build(mounting(path))
 

@@ -280,6 +280,26 @@ def test_a_search_that_is_too_large_fails_the_experiment_until_it_is_mended() ->
     assert mended.status.message is None
 
 
+def test_a_template_that_no_job_can_have_launches_nothing() -> None:
+    found = plan(spec(template={"job": {"template": {"spec": {"containers": [{"name": "a", "image": "b"}]}}}}))
+    assert (found.launch, found.status.phase) == ((), "Failed")
+    assert condition(found.status, names.FAILED)[1] == names.INVALID_TEMPLATE
+    assert found.status.message == ("spec.template.job.template.spec: restartPolicy is missing: use Never or OnFailure")
+
+
+def test_after_one_run_with_an_invalid_template_no_other_is_launched() -> None:
+    refused = RunFacts(0, "sweep-0", "Failed", None, names.INVALID_TEMPLATE)
+    assert plan(spec(10, parallelism=1), refused).launch == ()
+    assert plan(spec(10, parallelism=2), refused, fact(1)).launch == ()
+    over = plan(spec(10, parallelism=1), refused).status
+    assert condition(over, names.FAILED) == (
+        "True",
+        names.INVALID_TEMPLATE,
+        "sweep-0 cannot start, and every run has the same template",
+    )
+    assert plan(spec(10, parallelism=1), fact(0, "Failed")).launch == (1,)
+
+
 def test_times_are_those_of_the_first_launch_and_the_last_end() -> None:
     of = spec(1)
     first = plan(of, seconds=0).status

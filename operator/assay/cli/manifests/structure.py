@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
+from assay.cli.manifests import patterns
 from assay.cli.manifests.reading import Path
 from assay.queries import references
 
@@ -138,7 +139,7 @@ def _enum(allowed: list[Any], value: Any) -> str:
 def _pattern(pattern: str, value: Any) -> str:
     # In Go `$` matches only the end of the text, not before a final newline.
     ok = isinstance(value, str) and re.search(pattern, value) and not value.endswith("\n")
-    return "" if ok else f"{_shown(value)} does not match {pattern}"
+    return "" if ok else f"{_shown(value)} is not valid: use {patterns.in_words(pattern)}"
 
 
 def _date(_: str, value: Any) -> str:

@@ -21,7 +21,7 @@ from assay.api.crd import KINDS, Kind
 from assay.api.experiment import ExperimentSpec
 from assay.api.objects import Raw
 from assay.cli.errors import NO, USAGE, CliError
-from assay.cli.manifests import reading, structure
+from assay.cli.manifests import jobs, reading, structure
 from assay.cli.manifests.reading import Manifest, Path, Unreadable
 from assay.cli.manifests.structure import Problem
 from assay.cli.output import printing
@@ -247,6 +247,10 @@ def _run(body: Raw) -> Iterator[Problem]:
 def _job(spec: Raw, path: Path) -> Iterator[Problem]:
     metadata = {"name": "run", "namespace": "default", "uid": "0"}
     run = {"apiVersion": names.API_VERSION, "kind": names.RUN, "metadata": metadata, "spec": spec}
+    found = list(jobs.problems(spec["job"], path, with_data=bool(spec.get("datasets"))))
+    yield from found
+    if found:
+        return
     try:
         job.build_job(run, "runs/default/_/run/0", job.JobSettings(image="recorder"))
     except job.InvalidTemplate as error:

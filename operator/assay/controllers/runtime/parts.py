@@ -43,8 +43,8 @@ class ObjectApi(Protocol):
     ) -> AsyncIterator[Raw]:
         """Yield the objects of a kind."""
 
-    async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw | None:
-        """Create an object; None if one with that name exists."""
+    async def create(self, resource: Resource, namespace: str, body: Raw, *, strict: bool = False) -> Raw | None:
+        """Create an object; None if one with that name exists. With ``strict``, no unknown field is allowed."""
 
     async def post_part(self, resource: Resource, namespace: str, name: str, part: str, body: Raw) -> Raw:
         """Create a subresource."""

@@ -16,7 +16,7 @@ from assay.controllers.tracking import credentials, datasets, image_volumes, rec
 from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
-from assay.planning.runs import pod_security, wanted
+from assay.planning.runs import pod_security, template, wanted
 from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
 from assay.planning.runs.job import InvalidTemplate, build_job
 from assay.store import layout
@@ -71,6 +71,8 @@ async def _find_job(context: JobParts, body: Raw) -> bool:
 async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: bool) -> JobFacts:
     namespace, _ = place(body)
     await _check_pod_security(context, body)
+    if fault := template.first(body["spec"]["job"], with_data=bool(body["spec"].get("datasets"))):
+        raise InvalidTemplate(fault)
     job = build_job(
         body,
         layout.prefix_of(body),
@@ -83,7 +85,7 @@ async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: 
     if not job["spec"].get("suspend"):
         await ensure_credentials(context, body, status)
     try:
-        created = await context.kube.create(JOBS, namespace, job)
+        created = await _create(context.kube, namespace, job)
     except ApiError as error:
         if error.permanent:
             raise InvalidTemplate(error.message) from None
@@ -95,6 +97,16 @@ async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: 
         metrics.LAUNCH_SECONDS.observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
     context.tracking.launched(body, created)
     return job_facts(created)
+
+
+async def _create(kube: ObjectApi, namespace: str, job: Raw) -> Raw | None:
+    """Create the Job. Raises InvalidTemplate for fields that no Job has."""
+    try:
+        return await kube.create(JOBS, namespace, job, strict=True)
+    except ApiError as error:
+        if unknown := template.unknown_fields(error.message, job):
+            raise InvalidTemplate(unknown) from None
+        raise
 
 
 async def _make_room(kube: ObjectApi, body: Raw) -> None:

@@ -84,6 +84,8 @@ class RunFacts:
     value: float | None
     #: Why an ended run has no value of its objective; "" if it has one or there is no objective.
     objective_problem: str = ""
+    #: Why it is in this phase.
+    reason: str = ""
 
     @property
     def active(self) -> bool:
@@ -255,6 +257,7 @@ def run_facts(run: Raw) -> RunFacts:
         phase=status.get("phase") or "Pending",
         value=summary.get("best"),
         objective_problem=_objective_problem(status),
+        reason=status.get("reason") or "",
     )
 
 

@@ -16,18 +16,21 @@ from assay.api import names
 from assay.api.common import Scalar
 from assay.api.objects import Raw
 from assay.planning.runs import capture, datasets
+from assay.planning.runs import template as templates
 from assay.planning.runs.datasets import StoreAddress
+from assay.planning.runs.template import ASSAY_DIR
 from assay.planning.search.space import check_names
 
 RECORDER = "assay-recorder"
 _VOLUME_RUN, _VOLUME_SPOOL = "assay-run", "assay-recorder"
 _VOLUME_PARAMETERS, _VOLUME_STORE, _VOLUME_NO_TOKEN = "assay-params", "assay-store", "assay-no-token"
-ASSAY_DIR = "/assay"
 _SPOOL = "/var/lib/assay"
 _CREDENTIALS = "/var/run/assay/store"
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 — a path, not a secret
 CREDENTIALS_KEY = "credentials.json"
 NONROOT = 65532
+#: A shorter grace period in the template is raised to this.
+MIN_GRACE_SECONDS = 10
 DEFAULT_RESOURCES: Raw = {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 
 
@@ -185,9 +188,10 @@ def _decorate(
     }
     pod = template["spec"]
     _check_free(pod, with_data=bool(fetched))
-    if pod.get("terminationGracePeriodSeconds") is None:
-        pod["terminationGracePeriodSeconds"] = settings.grace_seconds
-    grace = pod["terminationGracePeriodSeconds"]
+    written = pod.get("terminationGracePeriodSeconds")
+    # Without any time the recorder could not finish, and a pod that was killed at once would have no record.
+    grace = settings.grace_seconds if written is None else max(written, MIN_GRACE_SECONDS)
+    pod["terminationGracePeriodSeconds"] = grace
     pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run), *datasets.volumes(fetched, secret_name(run))]
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
         _equip(container, run, parameters)
@@ -285,9 +289,8 @@ def _check_free(pod: Raw, *, with_data: bool) -> None:
                 raise InvalidTemplate(
                     f"container {container['name']!r} mounts {mount['name']!r}: this volume is reserved by Assay"
                 )
-            path = str(mount.get("mountPath", "")).rstrip("/")
-            own = (ASSAY_DIR, f"{ASSAY_DIR}/params.json", f"{ASSAY_DIR}/artifacts")
-            if path in own or (with_data and datasets.covers(path)):
+            path = str(mount.get("mountPath") or "")
+            if templates.is_reserved(path, with_data=with_data):
                 raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is reserved by Assay")
 
 

@@ -10,6 +10,7 @@ from assay.api.experiment import ArchivedRuns, BestRun, ExperimentSpec, Experime
 from assay.api.run import Objective
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value
 from assay.planning.defaults import omitted
+from assay.planning.runs import template
 from assay.planning.runs.facts import RunFacts
 from assay.planning.search import space
 
@@ -65,22 +66,15 @@ def plan(
     try:
         total = space.size(spec)
     except space.InvalidSearch as error:
-        flags = {
-            names.COMPLETE: flag(False, names.INVALID_SEARCH, ""),
-            names.FAILED: flag(True, names.INVALID_SEARCH, str(error)),
-            names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
-        }
-        invalid = {
-            "phase": "Failed",
-            "message": str(error),
-            "conditions": _conditions(status, flags, generation, now),
-            "observed_generation": generation,
-            "omitted": omitted(spec) or None,
-        }
-        return Plan((), status.model_copy(update=invalid))
+        return _invalid(spec, status, names.INVALID_SEARCH, str(error), generation, now)
+    if not status.launched and not runs:
+        fault = template.first(spec.template.job, with_data=bool(spec.template.datasets))
+        if fault:
+            message = fault.replace("spec.job", "spec.template.job", 1)
+            return _invalid(spec, status, names.INVALID_TEMPLATE, message, generation, now)
     counts = count(runs, total, status.archived)
     best = best_run(spec.objective, [*archived_best(status.archived), *runs])
-    stop = _stop(spec, counts, best)
+    stop = _stop(spec, counts, best, runs)
     existing = {run.index for run in runs}
     launched = status.launched or 0
     while launched in existing:
@@ -88,6 +82,25 @@ def plan(
     launch = () if stop[0] or spec.suspend else _next(launched, total, existing, spec.parallelism, runs)
     new = _status(spec, status, runs, counts, best, stop, launched, bool(launch), generation, now)
     return Plan(launch, new)
+
+
+def _invalid(
+    spec: ExperimentSpec, status: ExperimentStatus, reason: str, message: str, generation: int, now: datetime
+) -> Plan:
+    """Return the plan for a spec that launches nothing."""
+    flags = {
+        names.COMPLETE: flag(False, reason, ""),
+        names.FAILED: flag(True, reason, message),
+        names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
+    }
+    invalid = {
+        "phase": "Failed",
+        "message": message,
+        "conditions": _conditions(status, flags, generation, now),
+        "observed_generation": generation,
+        "omitted": omitted(spec) or None,
+    }
+    return Plan((), status.model_copy(update=invalid))
 
 
 def count(runs: Collection[RunFacts], total: int, archived: ArchivedRuns | None = None) -> RunCounts:
@@ -116,8 +129,13 @@ def _next(
     return tuple(chosen)
 
 
-def _stop(spec: ExperimentSpec, counts: RunCounts, best: RunFacts | None) -> tuple[str, str]:
+def _stop(
+    spec: ExperimentSpec, counts: RunCounts, best: RunFacts | None, runs: Collection[RunFacts]
+) -> tuple[str, str]:
     """Return (reason, message) when no further runs may be launched; ("", "") otherwise."""
+    unlaunched = next((run for run in runs if run.reason == names.INVALID_TEMPLATE), None)
+    if unlaunched:
+        return names.INVALID_TEMPLATE, f"{unlaunched.name} cannot start, and every run has the same template"
     if spec.max_failed_runs is not None and counts.failed > spec.max_failed_runs:
         return (
             names.TOO_MANY_FAILED_RUNS,
@@ -151,7 +169,7 @@ def _status(
     exhausted = launched >= counts.total and not launching
     reason, message = stop
     over = not active and (exhausted or bool(reason))
-    failed = reason == names.TOO_MANY_FAILED_RUNS
+    failed = reason in (names.TOO_MANY_FAILED_RUNS, names.INVALID_TEMPLATE)
     finished = counts.succeeded + counts.failed
     if over and not reason:
         reason, message = names.ALL_RUNS_FINISHED, f"{counts.succeeded} of {finished} runs succeeded"
