@@ -288,7 +288,7 @@ def test_a_template_that_no_job_can_have_launches_nothing() -> None:
 
 
 def test_after_one_run_with_an_invalid_template_no_other_is_launched() -> None:
-    refused = RunFacts(0, "sweep-0", "Failed", None, names.INVALID_TEMPLATE)
+    refused = RunFacts(0, "sweep-0", "Failed", None, reason=names.INVALID_TEMPLATE)
     assert plan(spec(10, parallelism=1), refused).launch == ()
     assert plan(spec(10, parallelism=2), refused, fact(1)).launch == ()
     over = plan(spec(10, parallelism=1), refused).status

@@ -9,6 +9,7 @@ WORDS: Final = {
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": f"{_NAME}, '-' and '.', beginning and ending with a letter or digit",
     r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$": f"{_NAME}, '-', '_' and '.', beginning and ending with a letter or digit",
     r"^([0-9]{1,6}[smhdw])+$": "a duration such as 90m, 24h, 7d or 1d12h",
+    r"^/[^\s#]*$": "an absolute path without spaces and '#'",
     r"^sha256:[0-9a-f]{64}$": "sha256: and 64 hexadecimal digits",
     r"^[-a-z0-9*?]+$": f"{_NAME}, '-', and the wildcards '*' and '?'",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$": "a time of day from 00:00 to 24:00",
