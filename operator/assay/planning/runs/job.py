@@ -15,7 +15,7 @@ from typing import Any
 from assay.api import names
 from assay.api.common import Scalar
 from assay.api.objects import Raw
-from assay.planning.runs import capture, datasets
+from assay.planning.runs import capture, collecting, datasets
 from assay.planning.runs import template as templates
 from assay.planning.runs.datasets import StoreAddress
 from assay.planning.runs.template import ASSAY_DIR
@@ -89,6 +89,8 @@ def build_job(
     _show_image(job_spec["template"]["spec"], unseen)
     _tell_recorder(job_spec["template"]["spec"], "ASSAY_METRICS", list(metrics))
     _tell_recorder(job_spec["template"]["spec"], "ASSAY_COLLECT", spec.get("collect"))
+    if folder := collecting.folder_of(run):
+        collecting.share_folder(job_spec["template"]["spec"], folder, ASSAY_DIR)
     datasets.fail_fast(job_spec, fetched)
     annotations = {names.ANNOTATION_SUSPENDED_BY: suspended_by} if suspended_by else {}
     return {

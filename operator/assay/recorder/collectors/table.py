@@ -23,7 +23,16 @@ class Source(NamedTuple):
     opener: Callable[[], Opener]
 
 
-SOURCES = (Source(json_lines.FILE, "", True, lambda: json_lines.JsonLines),)
+def _tensorboard() -> Opener:
+    from assay.recorder.collectors import tensorboard
+
+    return tensorboard.TensorBoard
+
+
+SOURCES = (
+    Source(json_lines.FILE, "", True, lambda: json_lines.JsonLines),
+    Source("tensorboard", "tensorboard", True, _tensorboard),
+)
 
 
 def opened(
