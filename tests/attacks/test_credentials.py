@@ -152,10 +152,11 @@ def test_k12_put_other_keys_into_the_secret(realm: Realm, field: str) -> None:
     stopped("K12", realm.act(EDITOR, "patch", "secret", name, "--type=merge", f"--patch={json.dumps(patch)}"))
 
 
+@pytest.mark.parametrize("container", ["assay-recorder", "assay-recorder-standby"])
 @pytest.mark.parametrize("how", ["exec", "attach"])
-def test_k13_get_into_the_recorder(realm: Realm, how: str) -> None:
-    pod = realm.training_pod(f"k13-{how}")
-    query = "container=assay-recorder&stdout=true" + ("&command=cat&command=/proc/1/environ" if how == "exec" else "")
+def test_k13_get_into_the_recorder(realm: Realm, how: str, container: str) -> None:
+    pod = realm.training_pod(f"k13-{how}-{len(container)}")
+    query = f"container={container}&stdout=true" + ("&command=cat&command=/proc/1/environ" if how == "exec" else "")
     path = f"/api/v1/namespaces/{realm.namespace}/pods/{pod}/{how}?{query}"
     stopped("K13", realm.act(EDITOR, "create", f"--raw={path}", "--filename=-", stdin={}))
 

@@ -73,6 +73,34 @@ def test_recorder_killed_loses_and_doubles_no_point(objects: Objects, installed:
     assert objects.points(ended) == [("score", step, step / 2) for step in range(600)]
 
 
+def test_a_recorder_killed_after_the_training_has_ended_fails_no_good_run(
+    objects: Objects, installed: LocalCluster
+) -> None:
+    script = """
+        for step in range(100):
+            log(step=step, score=step / 2)
+        time.sleep(15)
+        log(step=100, score=50)
+        artifacts.joinpath('model').write_text('late')
+    """
+    manifest = run("bereaved", script, model={"path": "model"})
+    manifest["spec"]["job"]["template"]["spec"]["terminationGracePeriodSeconds"] = 120
+    objects.apply(manifest)
+    started = objects.wait_phase("run", "bereaved", "Running")
+    pod = started["status"]["attempts"][-1]["pod"]
+    installed.stop_component("minio")  # so that the recorder cannot finish before it is killed
+    try:
+        wait_for("the training ends", lambda: _trained(objects, "bereaved"), seconds=60)
+        installed.kill(installed.container_pid(objects.namespace, pod, "assay-recorder"))
+    finally:
+        installed.start_component("minio")
+    ended = objects.wait_phase("run", "bereaved", "Succeeded", "Failed")
+    assert ended["status"]["phase"] == "Succeeded", ended["status"]
+    assert objects.points(ended) == [("score", step, step / 2) for step in range(101)]
+    assert ended["status"]["model"]["size"] == len("late")
+    assert "the standby completed it" in str(ended["status"]["recorder"]["warnings"])
+
+
 def _recorder(objects: Objects, pod: str) -> dict:
     statuses = objects.get("pod", pod)["status"].get("initContainerStatuses", [])
     return next(s for s in statuses if s["name"] == "assay-recorder")
@@ -95,7 +123,7 @@ def test_store_down_for_thirty_seconds_costs_nothing(objects: Objects, installed
     try:
         down_until = time.monotonic() + 30
         # The training ends while the store is away, and is not slowed by it.
-        wait_for("the training ends", lambda: _trained(objects), seconds=25)
+        wait_for("the training ends", lambda: _trained(objects, "patient"), seconds=25)
         seen = objects.wait(
             "run",
             "patient",
@@ -112,8 +140,8 @@ def test_store_down_for_thirty_seconds_costs_nothing(objects: Objects, installed
     assert objects.points(ended) == [("score", step, float(step)) for step in range(40)]
 
 
-def _trained(objects: Objects) -> bool:
-    pods = objects.all("pods", "assay.dev/run=patient")
+def _trained(objects: Objects, name: str) -> bool:
+    pods = objects.all("pods", f"assay.dev/run={name}")
     return any("terminated" in c["state"] for pod in pods for c in pod["status"].get("containerStatuses", []))
 
 

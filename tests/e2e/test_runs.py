@@ -54,6 +54,9 @@ def test_retried_run_keeps_both_attempts_apart(objects: Objects) -> None:
     assert objects.points(ended, second) == [("score", 0, 0.1), ("score", 1, 0.9)]
     assert ended["status"]["metrics"]["score"]["last"] == 0.9
     assert second in ended["status"]["record"]["artifacts"]
+    recorded = condition(ended, "Recorded")["message"]
+    assert f"metrics and curves show pod {second} only" in recorded
+    assert recorded.endswith(f"{first} (points: 1)")
 
 
 def test_run_that_leaves_no_model_has_failed(objects: Objects) -> None:

@@ -52,6 +52,9 @@ ANNOTATION_RUN_ACCOUNTS: Final = f"{GROUP}/run-service-accounts"
 # On a Deployment or StatefulSet: `<model>.<alias>`. The operator then adds parts with the names below.
 ANNOTATION_SERVE: Final = f"{GROUP}/serve"
 SERVED_PREFIX: Final = f"{GROUP}/served-"
+RECORDER_CONTAINER: Final = "assay-recorder"
+#: Completes the record if the recorder is killed when the kubelet does not restart it any more.
+STANDBY_CONTAINER: Final = "assay-recorder-standby"
 FETCH_CONTAINER: Final = "assay-fetch-model"
 MODEL_VOLUME: Final = "assay-model"
 MODEL_CREDENTIALS_VOLUME: Final = "assay-model-credentials"

@@ -6,8 +6,10 @@ files one by one in parallel parts, so that memory stays bounded.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +37,10 @@ class Store(Protocol):
         ...
 
 
+class _TooLate(Exception):
+    """The time for uploads at the end is over."""
+
+
 class Artifacts:
     """The artifacts of one pod. Call `sweep` and `finish` from one thread, `counts` and `files` from any."""
 
@@ -55,6 +61,9 @@ class Artifacts:
         self._store = store
         self._lock = threading.Lock()
         self._last = Listing()
+        self._over = False
+        self._until = math.inf
+        self._in_time = self._late = 0  # files that were and were not uploaded at the end
         self._failed: dict[str, tuple[Signature, str]] = {}  # refused files: their signature, and the reason
 
     def sweep(self) -> None:
@@ -64,9 +73,12 @@ class Artifacts:
         self._last = listing
         self._upload_all(self._within_limits(unchanged))
 
-    def finish(self) -> None:
-        """Upload every file whose current content is not in the store."""
+    def finish(self, until: float = math.inf) -> None:
+        """Upload every file whose current content is not in the store, until a time of the monotonic clock."""
         self._failed.clear()
+        self._over = True
+        self._until = until
+        self._late = self._in_time = 0
         for _ in range(_TRIES):
             self._last = scan(self._folder, MAX_FILES)
             outdated = [path for path, _ in self._outdated(self._last)]
@@ -75,25 +87,38 @@ class Artifacts:
             self._upload_all(self._within_limits(outdated))
 
     def counts(self) -> tuple[int, int]:
-        """Return the number of artifacts in the store, and their bytes."""
+        """Return the number of artifacts in the store, and their bytes. After the end, of those in the folder."""
         with self._lock:
-            sizes = [recorded.signature.size for recorded in self._ledger.recorded.values()]
+            sizes = [found.signature.size for path, found in self._ledger.recorded.items() if self._present(path)]
         return len(sizes), sum(sizes)
 
     def files(self) -> list[tuple[str, int, str]]:
-        """Return path relative to the pod's prefix, size and sha256 of each artifact in the store."""
+        """Return path below the pod's prefix, size and sha256 of each artifact that is in the folder at the end."""
+        return [entry for path, entry in self._entries() if self._present(path)]
+
+    def history(self) -> list[tuple[str, int, str]]:
+        """Return the same of each artifact that is in the store and was deleted from the folder before the end."""
+        return [entry for path, entry in self._entries() if not self._present(path)]
+
+    def _present(self, path: str) -> bool:
+        return not self._over or self._last.covers(path)
+
+    def _entries(self) -> list[tuple[str, tuple[str, int, str]]]:
         with self._lock:
             recorded = sorted(self._ledger.recorded.items())
-        return [(layout.artifact_path(path), found.signature.size, found.sha256) for path, found in recorded]
+        return [(path, (layout.artifact_path(path), found.signature.size, found.sha256)) for path, found in recorded]
 
     def missing(self) -> list[tuple[str, str]]:
         """Return path and reason of each file that could not be recorded, as of the last scan."""
         reasons = dict(self._last.refused)
-        for path in self._ledger.uncertain:
-            gone = path not in self._last.files
-            reasons[path] = "was deleted while it was uploaded" if gone else "kept changing while it was read"
+        for path in self._ledger.uncertain & self._last.files.keys():
+            reasons[path] = "kept changing while it was read"
         reasons |= {path: reason for path, (_, reason) in self._failed.items() if path in self._last.files}
         return sorted((f"{layout.ARTIFACTS}/{path}".rstrip("/"), reason) for path, reason in reasons.items())
+
+    def skipped(self) -> list[tuple[str, str]]:
+        """Return path and reason of each entry that is no file and leads to none, as of the last scan."""
+        return sorted((f"{layout.ARTIFACTS}/{path}".rstrip("/"), why) for path, why in self._last.skipped.items())
 
     def _outdated(self, listing: Listing) -> Iterable[tuple[str, Signature]]:
         for path, found in listing.files.items():
@@ -130,12 +155,21 @@ class Artifacts:
             if self._last.files[path].size > SMALL_BYTES:
                 self._upload(path)
 
+    @property
+    def late(self) -> tuple[int, int]:
+        """How many files were not uploaded in time at the end, and how many were."""
+        return self._late, self._in_time
+
     def _upload(self, path: str) -> None:
         """Upload one file, or remember why it cannot be uploaded."""
         signature = self._last.files[path]
         try:
             key = layout.key(self._prefix, layout.artifact_path(path))
             self._record(path, key)
+            self._in_time += 1
+        except _TooLate:
+            self._late += 1
+            self._failed[path] = signature, "was not uploaded within the pod's grace period"
         except FileNotFoundError:
             pass  # deleted since the scan; what was recorded of it stays
         except GaveUp:
@@ -147,15 +181,20 @@ class Artifacts:
         except StoreError as error:
             self._failed[path] = (signature, f"the store refuses it: {error}")
 
+    def _attempt(self, request: Callable[[Any], T]) -> T:
+        if time.monotonic() > self._until:
+            raise _TooLate
+        return self._store.attempt(request)
+
     def _record(self, path: str, key: str) -> None:
         from assay.store.upload import upload  # not needed until there is an artifact
 
-        fd = open_file(self._folder, path)
+        fd = open_file(self._folder, self._last.targets.get(path, path))
         with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 (a descriptor has no path)
             before = Signature.of(os.fstat(fd))
             with self._lock:
                 self._ledger.begin(path)
-            _, sha256 = upload(self._store.attempt, key, file, before.size)
+            _, sha256 = upload(self._attempt, key, file, before.size)
             if Signature.of(os.fstat(fd)) == before:
                 with self._lock:
                     self._ledger.end(path, before, sha256)

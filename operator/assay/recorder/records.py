@@ -37,17 +37,25 @@ def summary(state: State, artifacts: tuple[int, int], store_error: str) -> dict[
     }
 
 
-def manifest(state: State, files: Files, missing: Missing, final: dict[str, Any]) -> dict[str, Any]:
+def manifest(
+    state: State, files: Files, missing: Missing, final: dict[str, Any], history: Files | None = None
+) -> dict[str, Any]:
     """The fields of a PodManifest."""
+    room = max(0, MAX_FILES - len(files))
     return {
         "version": 1,
         "pod": state.pod,
         "started": state.started,
         "finished": now(),
-        "files": [{"path": path, "size": size, "sha256": sha256} for path, size, sha256 in files],
+        "files": _entries(files),
+        "history": _entries((history or [])[:room]),
         "missing": list(_missing(missing, len(files))),
         "summary": final,
     }
+
+
+def _entries(files: Files) -> list[dict[str, Any]]:
+    return [{"path": path, "size": size, "sha256": sha256} for path, size, sha256 in files]
 
 
 def _missing(missing: Missing, files: int) -> Iterable[dict[str, str]]:
@@ -55,11 +63,11 @@ def _missing(missing: Missing, files: int) -> Iterable[dict[str, str]]:
         raise ValueError(f"a manifest lists at most {MAX_FILES} files, but there are {files}")
     shown = missing if len(missing) <= MAX_MISSING else missing[: MAX_MISSING - 1]
     for path, reason in shown:
-        yield {"path": _readable(path)[:MAX_KEY_BYTES], "reason": _readable(reason)[:MAX_TEXT_CHARS]}
+        yield {"path": readable(path)[:MAX_KEY_BYTES], "reason": readable(reason)[:MAX_TEXT_CHARS]}
     if len(shown) < len(missing):
         yield {"path": "…", "reason": f"and {len(missing) - len(shown)} more"}
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """Valid UTF-8 for a record. File names may contain other bytes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -8,6 +8,7 @@ everything else is in the store.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 import time
@@ -46,8 +47,15 @@ class Session:
     """One process of the recorder."""
 
     def __init__(
-        self, settings: Settings, log: Log, ended: Callable[[float], bool], leave: Callable[[int], object]
+        self,
+        settings: Settings,
+        log: Log,
+        ended: Callable[[float], bool],
+        leave: Callable[[int], object],
+        warning: str = "",
     ) -> None:
+        """``warning`` is for the record, unless it is complete already."""
+        self._warning = warning
         self._settings = settings
         self._log = log
         self._ended = ended
@@ -61,12 +69,16 @@ class Session:
 
     def run(self) -> int:
         """Record until the end. Return 0 if the manifest is in the store, else 1."""
-        if self._spool.finished:
-            self._log.info("the record is complete already")
-            return 0
-        self._prepare()
-        self._watch()
-        return self._finish()
+        with self._spool.locked():
+            if self._spool.finished:
+                self._log.info("the record is complete already")
+                return 0
+            self._prepare()
+            if self._warning:
+                self._log.warning(self._warning)
+                self._state.totals.event(self._warning)
+            self._watch()
+            return self._finish()
 
     # During the training.
 
@@ -164,7 +176,7 @@ class Session:
             began = time.thread_time()
             self._artifacts.sweep()
             pause = max(self._settings.settle_seconds, _SCAN_SHARE * (time.thread_time() - began))
-        self._artifacts.finish()
+        self._artifacts.finish(self._uploads_end)
 
     def _look_around(self) -> None:
         """Main function of the environment thread. It may fail or hang; the end does not depend on it."""
@@ -186,8 +198,11 @@ class Session:
         watchdog = threading.Timer(self._settings.finish_seconds, self._too_late)
         watchdog.daemon = True
         watchdog.start()
+        self._uploads_end = began + self._settings.upload_seconds
         self._connection.end_at(deadline)
         self._ending.set()
+        with suppress(OSError):  # a full disk: the standby then waits for the whole grace period
+            self._spool.mark_ending()
         self._log.info("the training containers have ended; finishing the record")
         try:
             self._complete()
@@ -212,10 +227,33 @@ class Session:
             thread.join()
         if self._failure is not None:
             raise self._failure
-        missing += problems + self._artifacts.missing()
+        missing += problems + self._late() + self._artifacts.missing()
+        self._warn_of_skipped()
         files += [*self._datasets(), *self._describe()]
         self._stage = "writing the manifest"
         self._write_records(files, missing)
+
+    def _late(self) -> records.Missing:
+        """Return what to do about files that could not be uploaded in time, as the first thing that is missing."""
+        late, in_time = self._artifacts.late
+        if not late:
+            return []
+        settings = self._settings
+        needed = (late + in_time) / in_time * settings.upload_seconds if in_time else 2 * settings.grace_seconds
+        wanted = 30 * math.ceil(1.25 * (settings.grace_seconds + needed - settings.upload_seconds) / 30)
+        reason = (
+            f"the pod's grace period of {settings.grace_seconds:g} s is over, and {late} files of {late + in_time} are "
+            f"left: set terminationGracePeriodSeconds to {wanted} in the template"
+        )
+        return [(layout.ARTIFACTS, reason)]
+
+    def _warn_of_skipped(self) -> None:
+        """Add a warning to the record if entries of the folder are no files."""
+        skipped = self._artifacts.skipped()
+        if skipped:
+            path, reason = skipped[0]
+            more = f"; {len(skipped) - 1} more entries are left out" if len(skipped) > 1 else ""
+            self._state.totals.event(f"{records.readable(path)} {reason} and is left out{more}")
 
     def _read_rest(self) -> records.Missing:
         """Read the sources to their end. Return what is missing from them."""
@@ -281,7 +319,7 @@ class Session:
             *self._artifacts.files(),
             (layout.SUMMARY, len(data), hashlib.sha256(data).hexdigest()),
         ]
-        manifest = dump(records.manifest(self._state, sorted(files), missing, final))
+        manifest = dump(records.manifest(self._state, sorted(files), missing, final, self._artifacts.history()))
         self._shipper.put(layout.MANIFEST, manifest, "application/json")
         with suppress(OSError):  # a restart would only write the same objects again
             self._spool.mark_finished()
@@ -289,7 +327,10 @@ class Session:
     def _too_late(self) -> None:
         fault = self._connection.fault
         why = f"the store does not take it: {fault}" if fault else f"still {self._stage}"
-        self._incomplete(f"not finished within {self._settings.finish_seconds:g} s: {why}")
+        self._incomplete(
+            f"not finished within {self._settings.finish_seconds:g} s of the pod's grace period of "
+            f"{self._settings.grace_seconds:g} s: {why}: set terminationGracePeriodSeconds higher in the template"
+        )
         self._leave(1)
 
     def _incomplete(self, reason: str) -> None:

@@ -38,6 +38,8 @@ class Settings:
     part_bytes: int = 4 << 20
     settle_seconds: float = 5.0
     grace_seconds: float = 30.0
+    #: The seconds that are left of the grace period, for the standby; None: all of it.
+    left_seconds: float | None = None
     #: Maximum number and total bytes of recorded artifacts.
     max_files: int = MAX_RUN_FILES
     max_bytes: int = MAX_RUN_BYTES
@@ -45,7 +47,13 @@ class Settings:
     @property
     def finish_seconds(self) -> float:
         """Time limit for the end: the pod's grace period minus a margin to report that it was too short."""
-        return self.grace_seconds - min(5.0, max(0.5, 0.1 * self.grace_seconds))
+        left = self.grace_seconds if self.left_seconds is None else self.left_seconds
+        return left - min(5.0, max(0.5, 0.1 * left))
+
+    @property
+    def upload_seconds(self) -> float:
+        """Time limit for artifacts at the end: enough is left to write a manifest that names what is missing."""
+        return self.finish_seconds - min(5.0, 0.25 * self.finish_seconds)
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Settings:

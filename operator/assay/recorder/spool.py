@@ -7,12 +7,14 @@ count is ignored.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from assay.recorder.state import Part, State
@@ -20,11 +22,23 @@ from assay.store.clock import now
 
 _LEVEL = 3  # a third of the CPU time of gzip's default, and 10 % more bytes
 
+_ENDING = "ending"
+_LEAST_SECONDS = 2.0  # the kubelet gives every sidecar this time, also after the grace period
+
 Checkpoint = Callable[[str], None]
 
 
 def _no_checkpoint(_: str) -> None:
     """Do nothing. Tests stop the recorder here."""
+
+
+def remaining(folder: Path, grace: float) -> float:
+    """The seconds that are left of the pod's grace period, which all its containers share."""
+    try:
+        began = float((folder / _ENDING).read_text())
+    except (OSError, ValueError):
+        return grace
+    return max(_LEAST_SECONDS, min(grace, grace - (time.time() - began)))
 
 
 class Spool:
@@ -45,6 +59,18 @@ class Spool:
     def mark_finished(self) -> None:
         """Record that the manifest is in the store."""
         (self.folder / "finished").touch()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait until no other process records this pod, and keep others waiting. A lock ends with its process."""
+        with (self.folder / "lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def mark_ending(self) -> None:
+        """Record when the end began, for the standby. It has the same clock."""
+        if not (self.folder / _ENDING).exists():
+            (self.folder / _ENDING).write_text(str(time.time()))
 
     def load(self) -> State:
         """The state of the last commit, or a new state."""

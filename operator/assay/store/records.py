@@ -129,13 +129,18 @@ class Datasets(Record):
 
 
 class PodManifest(Record):
-    """`pods/<pod>/manifest.json`: written last by the recorder, so its presence means a complete record."""
+    """`pods/<pod>/manifest.json`: written last by the recorder, so its presence means a complete record.
+
+    `files` is what the pod left. `history` has artifacts that are in the store and were deleted from the folder before
+    the end; nothing that is deleted counts as a model, and no check reads it.
+    """
 
     version: Literal[1] = 1
     pod: Name
     started: Timestamp
     finished: Timestamp
     files: Annotated[list[FileEntry], Field(max_length=MAX_FILES)]
+    history: Annotated[list[FileEntry], Field(max_length=MAX_FILES)] = []
     missing: Annotated[list[MissingEntry], Field(max_length=MAX_MISSING)] = []
     summary: Summary
 

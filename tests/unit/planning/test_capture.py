@@ -63,7 +63,7 @@ def built(unseen: str = "", container: Raw | None = None, **template: Any) -> Ra
 
 
 def told(spec: Raw) -> Raw:
-    recorder = spec["initContainers"][0]
+    recorder = spec["initContainers"][1]
     found: Raw = json.loads(next(each["value"] for each in recorder["env"] if each["name"] == "ASSAY_TRAINING"))
     return found
 
@@ -110,12 +110,12 @@ def test_of_variables_only_the_names_are_told() -> None:
     spec = built(container={"env": env, "envFrom": sources})
     assert told(spec)["variables"] == ["PARAM_lr", "ASSAY_RUN", "ASSAY_RUN_UID", "ASSAY_EXPERIMENT", "TOKEN", "KEY"]
     assert told(spec)["variables_from"] == ["secret/keys", "configMap/flags"]
-    assert "hidden" not in json.dumps(spec["initContainers"][0])
+    assert "hidden" not in json.dumps(spec["initContainers"][1])
 
 
 def test_nothing_that_the_kubelet_would_replace_is_told() -> None:
     spec = built(container={"env": [{"name": "$(ASSAY_CREDENTIALS)", "value": "x"}], "image": "$(HOME)/x"})
-    value = next(each["value"] for each in spec["initContainers"][0]["env"] if each["name"] == "ASSAY_TRAINING")
+    value = next(each["value"] for each in spec["initContainers"][1]["env"] if each["name"] == "ASSAY_TRAINING")
     assert "$" not in value
     assert "$(ASSAY_CREDENTIALS)" in told(spec)["variables"]
 
@@ -141,7 +141,7 @@ def test_what_is_told_fits_into_one_variable_of_linux() -> None:
     env = [{"name": f"N{number}" + "ä" * 240, "value": "v"} for number in range(5000)]
     sources = [{"secretRef": {"name": f"s{number}" + "x" * 240}} for number in range(5000)]
     spec = built(container={"env": env, "envFrom": sources, "image": "i" * 5000})
-    value = next(each["value"] for each in spec["initContainers"][0]["env"] if each["name"] == "ASSAY_TRAINING")
+    value = next(each["value"] for each in spec["initContainers"][1]["env"] if each["name"] == "ASSAY_TRAINING")
     assert len(value) < 100_000
     assert told(spec)["variables"][-1].startswith("N")
 

@@ -48,7 +48,14 @@ def test_without_data_sets_nothing_is_added() -> None:
 def test_they_are_fetched_after_the_recorder_has_begun_and_before_everything_of_the_user() -> None:
     spec = job_spec(initContainers=[{"name": "mine"}])
     order = [each["name"] for each in pod_of(build(KEYED, OWN, WEB, KEYED_TOO, job=spec))["initContainers"]]
-    assert order == ["assay-recorder", "assay-fetch-data", "assay-fetch-data-1", "assay-fetch-data-2", "mine"]
+    assert order == [
+        "assay-recorder-standby",
+        "assay-recorder",
+        "assay-fetch-data",
+        "assay-fetch-data-1",
+        "assay-fetch-data-2",
+        "mine",
+    ]
     assert [name for name in order if is_ours(name)] == order[:-1]
 
 
@@ -82,6 +89,7 @@ def test_each_container_sees_its_own_credentials_and_no_other_sees_any() -> None
         mounted[each["name"]] = names
     assert mounted == {
         "assay-recorder": {"assay-store"},
+        "assay-recorder-standby": {"assay-store"},
         "assay-fetch-data": {"assay-data-credentials"},
         "assay-fetch-data-1": {"a-keys"},
         "assay-fetch-data-2": {"b-keys"},
@@ -119,8 +127,8 @@ def test_whoever_trains_can_read_the_data_and_not_write_it() -> None:
 
 
 def test_fetching_keeps_to_the_restricted_standard_and_has_no_token() -> None:
-    built = build(OWN)
-    [found], ours = fetches(built).values(), pod_of(built)["initContainers"][0]
+    built = build(OWN, job=job_spec(securityContext={"runAsNonRoot": True}))
+    [found], ours = fetches(built).values(), pod_of(built)["initContainers"][1]
     assert found["securityContext"] == ours["securityContext"]
     assert found["command"] == ["python", "-m", "assay.fetch"]
     assert "restartPolicy" not in found

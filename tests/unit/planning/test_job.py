@@ -123,7 +123,7 @@ def pod_of(built: Raw) -> Raw:
 
 
 def recorder_of(built: Raw) -> Raw:
-    found: Raw = pod_of(built)["initContainers"][0]
+    found: Raw = next(each for each in pod_of(built)["initContainers"] if each["name"] == "assay-recorder")
     return found
 
 
@@ -147,7 +147,7 @@ def test_what_the_user_wrote_is_in_the_job_unchanged(spec: Raw, parameters: Raw)
 @settings(max_examples=50, deadline=None)
 def test_every_container_of_the_user_has_parameters_and_the_volume(spec: Raw, parameters: Raw) -> None:
     pod = pod_of(build(spec, parameters=parameters))
-    for container in [*pod["initContainers"][1:], *pod["containers"]]:
+    for container in [*pod["initContainers"][2:], *pod["containers"]]:
         found = [variable["name"] for variable in container["env"]]
         assert len(found) == len(set(found)), "a variable is there twice"
         assert {f"PARAM_{name}" for name in parameters} <= set(found)
@@ -275,16 +275,27 @@ def test_a_run_of_its_own_names_no_experiment() -> None:
 def test_the_recorder_comes_first_and_is_a_sidecar() -> None:
     fetch = {"name": "fetch", "image": "fetch:1"}
     pod = pod_of(build(job_spec(initContainers=[fetch])))
-    assert [c["name"] for c in pod["initContainers"]] == ["assay-recorder", "fetch"]
-    recorder = pod["initContainers"][0]
+    assert [c["name"] for c in pod["initContainers"]] == ["assay-recorder-standby", "assay-recorder", "fetch"]
+    recorder = pod["initContainers"][1]
     assert (recorder["restartPolicy"], recorder["image"], recorder["imagePullPolicy"]) == (
         "Always", "localhost/assay:dev", "Never",
     )  # fmt: skip
     assert recorder["command"] == ["python", "-m", "assay.recorder"]
 
 
+def test_the_standby_is_the_recorder_that_sleeps_and_asks_for_little() -> None:
+    standby, recorder = pod_of(build())["initContainers"][:2]
+    assert standby["command"] == ["python", "-m", "assay.recorder.standby"]
+    assert "lifecycle" not in standby
+    assert standby["resources"] == {"requests": {"cpu": "1m", "memory": "16Mi"}, "limits": {"memory": "512Mi"}}
+    for part in ("restartPolicy", "image", "imagePullPolicy", "securityContext", "volumeMounts"):
+        assert standby[part] == recorder[part]
+    env, own = ({v["name"]: v for v in each["env"]} for each in (standby, recorder))
+    assert {name for name in env if env[name] != own[name]} <= {"ASSAY_TRAINING"}
+
+
 def test_the_recorder_keeps_to_the_restricted_standard_and_has_no_token() -> None:
-    recorder = recorder_of(build())
+    recorder = recorder_of(build(job_spec(securityContext={"runAsNonRoot": True})))
     assert recorder["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 65532,
@@ -309,23 +320,35 @@ def test_the_recorder_knows_where_to_write() -> None:
 @pytest.mark.parametrize(
     ("pod", "containers", "expected"),
     [
-        (None, [None], 65532),
+        (None, [None], 0),
         (1000, [None], 1000),
         (None, [1000], 1000),
         (1000, [1000, None], 1000),
-        (1000, [2000], 65532),
-        (0, [None], 65532),
-        (None, [0, 1000], 1000),
-        ("1000", [None], 65532),
+        (1000, [2000], 2000),
+        (1000, [2000, 1000], 0),
+        (0, [None], 0),
+        (0, [1000], 1000),
+        (None, [0, 1000], 0),
+        (None, [1000, None], 0),
+        ("1000", [None], 0),
     ],
 )
-def test_the_recorder_runs_as_the_user_of_the_training(pod: Any, containers: list[Any], expected: int) -> None:
+def test_the_recorder_can_read_what_the_user_of_the_training_writes(
+    pod: Any, containers: list[Any], expected: int
+) -> None:
     spec = job_spec(securityContext={"runAsUser": pod} if pod is not None else {})
     spec["template"]["spec"]["containers"] = [
         {"name": f"c{index}", **({"securityContext": {"runAsUser": user}} if user is not None else {})}
         for index, user in enumerate(containers)
     ]
-    assert recorder_of(build(spec))["securityContext"]["runAsUser"] == expected
+    security = recorder_of(build(spec))["securityContext"]
+    assert security["runAsUser"] == expected
+    assert security["capabilities"].get("add") == (None if expected else ["DAC_OVERRIDE"])
+    assert security.get("runAsNonRoot", False) == bool(expected)
+    spec["template"]["spec"].setdefault("securityContext", {})["runAsNonRoot"] = True
+    security = recorder_of(build(spec))["securityContext"]
+    assert security["runAsUser"] == (expected or 65532)
+    assert security["capabilities"] == {"drop": ["ALL"]}
 
 
 @pytest.mark.parametrize(("written", "expected"), [(None, 120), (40, 40), (10, 10), (1, 10), (0, 10)])

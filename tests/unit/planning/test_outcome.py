@@ -357,3 +357,12 @@ def test_one_condition_more_leaves_the_others_and_its_own_time_alone() -> None:
         "Reproducible": ("False", "RecipeIncomplete")
     }
     assert [(c.message, c.last_transition_time) for c in again.conditions if c.type == "Reproducible"] == [("b", NOW)]
+
+
+def test_a_run_of_two_attempts_names_the_pod_that_has_the_other_points() -> None:
+    record = replace(RECORD, pod="sweep-0-b", elsewhere=(("sweep-0-a", 40),))
+    [message] = [c.message for c in end(follow(SUCCEEDED), record).conditions if c.type == "Recorded"]
+    assert message.endswith(
+        "metrics and curves show pod sweep-0-b only: other attempts or workers recorded points too: "
+        "sweep-0-a (points: 40)"
+    )

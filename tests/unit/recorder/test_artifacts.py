@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -134,8 +135,11 @@ def make_socket(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: path.symlink_to("/etc/passwd"), "is a symlink, not a regular file"),
-        (lambda path: path.symlink_to("/etc"), "is a symlink, not a regular file"),
+        (lambda path: path.symlink_to("/etc/passwd"), "is a symlink that leads out of the folder"),
+        (lambda path: path.symlink_to("/etc"), "is a symlink that leads out of the folder"),
+        (lambda path: path.symlink_to("../secret"), "is a symlink that leads out of the folder"),
+        (lambda path: path.symlink_to("epoch-1.ckpt"), "is a symlink to nothing"),
+        (lambda path: path.symlink_to("x"), "is a symlink that leads to itself"),
         (os.mkfifo, "is a FIFO, not a regular file"),
         (make_socket, "is a socket, not a regular file"),
     ],
@@ -148,7 +152,62 @@ def test_what_is_no_file_is_never_opened(
     trainer.sweep(2)
     trainer.artifacts.finish()
     assert trainer.stored() == {}
-    assert trainer.artifacts.missing() == [("artifacts/x", reason)]
+    assert trainer.artifacts.missing() == []
+    assert trainer.artifacts.skipped() == [("artifacts/x", reason)]
+
+
+@pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
+def test_a_symlink_in_the_folder_is_what_it_leads_to(trainer: Trainer, absolute: bool) -> None:
+    def link(path: str, target: str) -> None:
+        above = "../" * path.count("/")
+        (trainer.folder / path).symlink_to(f"{trainer.folder}/{target}" if absolute else f"{above}{target}")
+
+    trainer.write("epoch-1/weights", b"1")
+    trainer.write("epoch-2/weights", b"22")
+    link("last", "epoch-1")
+    link("last.ckpt", "epoch-2/weights")
+    link("epoch-1/next", "last.ckpt")
+    trainer.sweep(2)
+    (trainer.folder / "last").unlink()
+    link("last", "epoch-2")
+    trainer.artifacts.finish()
+    assert trainer.stored() == {
+        "epoch-1/weights": b"1",
+        "epoch-1/next": b"22",
+        "epoch-2/weights": b"22",
+        "last.ckpt": b"22",
+        "last/weights": b"22",
+        "last/next": b"22",
+    }
+    assert trainer.listed().keys() == trainer.stored().keys() - {"last/next"}
+    assert (trainer.artifacts.missing(), trainer.artifacts.skipped()) == ([], [])
+
+
+def test_symlinks_between_folders_end(trainer: Trainer) -> None:
+    trainer.write("a/x", b"x")
+    trainer.write("b/y", b"y")
+    (trainer.folder / "a/b").symlink_to("../b")
+    (trainer.folder / "b/a").symlink_to("../a")
+    (trainer.folder / "self").symlink_to(".")
+    trainer.artifacts.finish()
+    assert trainer.artifacts.missing() == []
+    assert sorted(trainer.stored()) == ["a/b/y", "a/x", "b/a/x", "b/y"]
+    assert dict(trainer.artifacts.skipped()) == {
+        "artifacts/self": "is a symlink to a folder above it",
+        "artifacts/a/b/a": "is a symlink to a folder above it",
+        "artifacts/b/a/b": "is a symlink to a folder above it",
+    }
+
+
+def test_symlinks_do_not_take_the_room_of_files(trainer: Trainer) -> None:
+    for number in range(4):
+        trainer.write(f"d/{number}", b"")
+    for number in range(4):
+        (trainer.folder / f"link-{number}").symlink_to("d")
+    listing = scan(str(trainer.folder), 7)
+    assert {path for path in listing.files if path.startswith("d/")} == {f"d/{number}" for number in range(4)}
+    assert listing.refused == {}
+    assert listing.skipped == {"": "has more than 7 files"}
 
 
 def test_the_folder_itself_may_be_a_symlink_or_not_be_there(trainer: Trainer, tmp_path: Path) -> None:
@@ -226,18 +285,43 @@ def test_a_file_that_never_stands_still_is_missing(trainer: Trainer) -> None:
     assert trainer.artifacts.missing() == [("artifacts/a", "kept changing while it was read")]
 
 
-def test_a_deleted_checkpoint_stays_recorded(trainer: Trainer) -> None:
+def test_a_deleted_checkpoint_is_history(trainer: Trainer) -> None:
     target = trainer.write("checkpoint-1", b"1")
     trainer.sweep(2)
     target.unlink()
     trainer.write("checkpoint-2", b"2")
     trainer.artifacts.finish()
-    assert sorted(trainer.listed()) == ["checkpoint-1", "checkpoint-2"]
-    trainer.check()
+    assert sorted(trainer.listed()) == ["checkpoint-2"]
+    assert trainer.artifacts.history() == [("artifacts/checkpoint-1", 1, hashlib.sha256(b"1").hexdigest())]
+    assert trainer.artifacts.counts() == (1, 1)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same recorder", "a restarted recorder"])
+def test_what_is_removed_and_written_again_is_recorded_as_it_is_at_the_end(trainer: Trainer, restarted: bool) -> None:
+    trainer.write("model/c/w", b"old")
+    trainer.sweep(2)
+    shutil.rmtree(trainer.folder / "model")
+    trainer.write("model/w", b"new")
+    if restarted:
+        trainer.start()
+    trainer.artifacts.finish()
+    assert trainer.listed() == {"model/w": hashlib.sha256(b"new").hexdigest()}
+    assert [path for path, _, _ in trainer.artifacts.history()] == ["artifacts/model/c/w"]
+    assert trainer.artifacts.missing() == []
+
+
+def test_files_for_which_no_time_is_left_are_missing_with_the_reason(trainer: Trainer) -> None:
+    trainer.write("first", b"1")
+    trainer.sweep(2)
+    trainer.write("second", b"2")
+    trainer.artifacts.finish(until=0)
+    assert list(trainer.listed()) == ["first"]
+    assert trainer.artifacts.missing() == [("artifacts/second", "was not uploaded within the pod's grace period")]
+    assert trainer.artifacts.late == (1, 0)
 
 
 @pytest.mark.parametrize("earlier", [True, False], ids=["a newer version", "a new file"])
-def test_a_file_that_was_deleted_while_the_recorder_was_killed_in_its_upload_is_missing(
+def test_a_file_that_was_deleted_while_the_recorder_was_killed_in_its_upload_is_not_claimed(
     trainer: Trainer, earlier: bool
 ) -> None:
     """What lies in the store may be the old version, the new one or none: it is not claimed to be any of them."""
@@ -261,7 +345,7 @@ def test_a_file_that_was_deleted_while_the_recorder_was_killed_in_its_upload_is_
     trainer.start()
     trainer.artifacts.finish()
     assert trainer.listed() == {}
-    assert trainer.artifacts.missing() == [("artifacts/a", "was deleted while it was uploaded")]
+    assert (trainer.artifacts.missing(), trainer.artifacts.history()) == ([], [])
 
 
 def test_what_the_store_refuses_is_missing_and_not_tried_for_ever(trainer: Trainer) -> None:

@@ -5,7 +5,7 @@ These functions block; call them through ``AsyncStore.run``. Closing a record ag
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -52,6 +52,8 @@ class Closed:
     #: Missing parts of the logs, as far as known.
     missing: tuple[MissingEntry, ...] = ()
     captured: Captured = field(default_factory=Captured)
+    #: The other pods that recorded points, with their number, oldest first.
+    elsewhere: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass
@@ -101,20 +103,22 @@ def close_record(
     last: str,
     final: Callable[[Closed], RunStatus] | None = None,
     logs_read: Collection[LogName] | None = None,
+    died: Mapping[str, str] | None = None,
 ) -> Closed:
     """Verify the record of a run whose Job has ended, and write its manifest.
 
     ``succeeded`` contains the succeeded pods in order of completion index; ``last`` is the newest pod. ``final``
     returns the run's final status. The record contains that status, so the status cannot contain the manifest's
-    digest. ``logs_read`` contains the logs that were read to their end; None if unknown. If the Job succeeded but the
-    record is incomplete, the outcome is Failed. Raises StoreError.
+    digest. ``logs_read`` contains the logs that were read to their end; None if unknown. ``died`` says how recorders
+    ended, by pod, to explain an incomplete record. If the Job succeeded but the record is incomplete, the outcome is
+    Failed. Raises StoreError.
     """
     prefix = prefix_of(run)
     # From here on, read only what the run's credentials cannot write.
     sealing.seal(store, prefix)
     pods = _read_pods(store, prefix, {*succeeded, *([last] if last else [])})
     # If no pod was seen to succeed (it may be gone already), the newest pod must have left its record.
-    problem = _problem(pods, succeeded or [name for name in [last] if name])
+    problem = _problem(pods, succeeded or [name for name in [last] if name], died or {})
     counts = _pod_that_counts(pods, succeeded, last)
     digest, size, missing = _model(run, pods.whole.get(counts)) if outcome == "Succeeded" else ("", 0, None)
     if outcome == "Succeeded":
@@ -126,6 +130,7 @@ def close_record(
     logs = _logs(store, run, pods, logs_read)
     seen = captured.read(store, prefix, counts, pods.whole.get(counts))
     closed = Closed(outcome, problem, "", 0, 0, counts, summary, digest, size, datasets, tuple(logs.missing), seen)
+    closed = replace(closed, elsewhere=_elsewhere(store, prefix, pods, counts))
     if final is not None:
         store.put_bytes(f"{prefix}/{layout.STATUS}", _recorded_status(final(closed)), "application/json")
     manifest = _manifest(store, run, outcome, reason, pods, logs, seen)
@@ -193,6 +198,17 @@ def _summary(store: ObjectStore, prefix: str, pod: str) -> Summary | None:
         return None
 
 
+def _elsewhere(store: ObjectStore, prefix: str, pods: _Pods, counts: str) -> tuple[tuple[str, int], ...]:
+    """Return the other pods that recorded points: attempts before the one that counts, or workers beside it."""
+    found = []
+    for name in pods.names:
+        if name != counts:
+            summary = pods.whole[name].summary if name in pods.whole else _summary(store, prefix, name)
+            if summary is not None and summary.points:
+                found.append((summary.updated, name, summary.points))
+    return tuple((name, points) for _, name, points in sorted(found))
+
+
 def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
     """Verify the manifest of every pod that left something in the store or should have."""
     start = layout.pods_prefix(prefix) + "/"
@@ -216,13 +232,14 @@ def _read_pods(store: ObjectStore, prefix: str, expected: set[str]) -> _Pods:
     return pods
 
 
-def _problem(pods: _Pods, counting: Sequence[str]) -> tuple[str, str] | None:
+def _problem(pods: _Pods, counting: Sequence[str], died: Mapping[str, str]) -> tuple[str, str] | None:
     """Return why the record of the pods that count is incomplete; None if it is complete."""
     if not counting and not pods.whole:
         return names.MANIFEST_MISSING, "no pod has left a complete record in the store"
     for name in counting:
         if name in pods.broken:
-            return names.MANIFEST_MISSING, f"the record of pod {name} is not complete: {pods.broken[name]}"
+            why = died.get(name) or pods.broken[name]
+            return names.MANIFEST_MISSING, f"the record of pod {name} is not complete: {why}"
         lost = pods.whole[name].missing
         if lost:
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""

@@ -153,6 +153,7 @@ async def _close(
             last,
             ended,
             context.pods.logs.whole(body),
+            {pod.name: pod.recorder_end for pod in pods},
         )
     except StoreUnavailable as error:
         waiting = phases.Verdict("Running", names.RECORDING, "the Job has ended, but the store is unreachable")
@@ -201,6 +202,7 @@ def _record(context: RunParts, body: Raw, closed: records.Closed) -> outcome.Rec
         model_path=(body["spec"].get("model") or {}).get("path", ""),
         model_digest=closed.model_digest,
         model_size=closed.model_size,
+        elsewhere=closed.elsewhere,
         missing=tuple(f"{each.path}: {each.reason}" for each in closed.missing),
         datasets=tuple(
             DatasetStatus(name=each.name, digest=each.digest, bytes=each.bytes, files=each.files)

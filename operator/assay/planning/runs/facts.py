@@ -11,7 +11,8 @@ from functools import lru_cache
 from assay.api import names
 from assay.api.objects import Raw
 from assay.planning.runs import datasets
-from assay.planning.runs.job import RECORDER, is_ours
+from assay.planning.runs.job import RECORDER, STANDBY, is_ours
+from assay.planning.runs.recorder_end import recorder_end
 from assay.planning.runs.starts import Start, starts
 
 _MAX_TEXT = 1024
@@ -65,6 +66,8 @@ class PodFacts:
     running: bool
     #: (container, image in the spec, pulled digest) of the user's containers; the digest is "" while unknown.
     images: tuple[tuple[str, str, str], ...] = ()
+    #: Why the recorder may have left no complete record; "" when it ended as it should. Explains, and decides nothing.
+    recorder_end: str = field(default="", compare=False)
     #: The container starts that have logs. Excluded from comparison: a change here alone triggers no reconcile.
     starts: tuple[Start, ...] = field(default=(), compare=False)
 
@@ -145,6 +148,7 @@ def pod_facts(pod: Raw) -> PodFacts:
         exit_code=exit_code,
         running=any("running" in (c.get("state") or {}) for c in containers),
         images=_images(pod.get("spec") or {}, status),
+        recorder_end=recorder_end(pod),
         starts=starts(pod),
     )
 
@@ -242,7 +246,7 @@ def _failure(status: Raw, containers: list[Raw]) -> tuple[str, str, int | None]:
 
 def _failed_init(container: Raw) -> Raw | None:
     terminated: Raw | None = (container.get("state") or {}).get("terminated")
-    ours = container["name"] == RECORDER
+    ours = container["name"] in (RECORDER, STANDBY)
     return terminated if terminated and terminated.get("exitCode") != 0 and not ours else None
 
 

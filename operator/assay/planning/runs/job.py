@@ -21,7 +21,7 @@ from assay.planning.runs.datasets import StoreAddress
 from assay.planning.runs.template import ASSAY_DIR
 from assay.planning.search.space import check_names
 
-RECORDER = "assay-recorder"
+RECORDER, STANDBY = names.RECORDER_CONTAINER, names.STANDBY_CONTAINER
 _VOLUME_RUN, _VOLUME_SPOOL = "assay-run", "assay-recorder"
 _VOLUME_PARAMETERS, _VOLUME_STORE, _VOLUME_NO_TOKEN = "assay-params", "assay-store", "assay-no-token"
 _SPOOL = "/var/lib/assay"
@@ -48,6 +48,8 @@ class JobSettings:
     grace_seconds: int = 120
     #: Resources of the recorder.
     resources: Raw = field(default_factory=lambda: copy.deepcopy(DEFAULT_RESOURCES))
+    #: What the recorder's standby requests while it sleeps. It has the recorder's limits.
+    standby_requests: Raw = field(default_factory=lambda: {"cpu": "1m", "memory": "16Mi"})
     store: StoreAddress = field(default_factory=StoreAddress)
     #: Maximum number and total bytes of recorded artifacts per pod; 0: the recorder's default.
     max_files: int = 0
@@ -162,7 +164,7 @@ def _parameters_file(parameters: dict[str, Scalar]) -> str:
 
 def is_ours(container: str) -> bool:
     """Whether a container of a training pod was added by Assay."""
-    return container == RECORDER or datasets.is_fetch(container)
+    return container in (RECORDER, STANDBY) or datasets.is_fetch(container)
 
 
 def _fetched(run: Raw) -> list[datasets.Group]:
@@ -201,14 +203,17 @@ def _decorate(
             container["volumeMounts"].append(datasets.mount())
     frame = _frame(pod, settings)
     recorder = _recorder(frame, record_prefix, grace, settings)
+    recorder["securityContext"] = _as_reader(frame["securityContext"], pod)
     fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
-    # The recorder comes first, so that a pod whose data fails verification also has a record.
-    pod["initContainers"] = [recorder, *fetches, *(pod.get("initContainers") or [])]
+    # The recorder comes before the fetches, so that a pod whose data fails verification also has a record. The standby
+    # comes before the recorder, because the kubelet stops sidecars in reverse order.
+    pod["initContainers"] = [_standby(recorder, settings), recorder, *fetches, *(pod.get("initContainers") or [])]
 
 
 def _show_image(pod: Raw, unseen: str) -> None:
     """Describe the training container to the recorder, and mount its image there unless ``unseen`` is set."""
-    recorder = pod["initContainers"][0]
+    standby, recorder = pod["initContainers"][:2]
+    standby["env"] += capture.variables(pod, unseen or "the recorder was killed before it had read the image")
     recorder["env"] += capture.variables(pod, unseen)
     volumes = [] if unseen else capture.volumes(pod)
     if volumes:
@@ -350,7 +355,7 @@ def _frame(pod: Raw, settings: JobSettings) -> Raw:
         "resources": settings.resources,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _recorder_user(pod),
+            "runAsUser": _user(pod) or NONROOT,
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
@@ -394,12 +399,42 @@ def _recorder(frame: Raw, record_prefix: str, grace: int, settings: JobSettings)
     }
 
 
-def _recorder_user(pod: Raw) -> int:
-    """Return the recorder's user ID: the training's if the template sets exactly one, else NONROOT.
+def _standby(recorder: Raw, settings: JobSettings) -> Raw:
+    """Return the recorder's standby: the same container, which sleeps until the recorder has ended."""
+    asked = {"requests": settings.standby_requests, "limits": settings.resources.get("limits")}
+    return {
+        **{key: value for key, value in copy.deepcopy(recorder).items() if key != "lifecycle"},
+        "name": STANDBY,
+        "command": ["python", "-m", "assay.recorder.standby"],
+        "resources": {key: value for key, value in asked.items() if value},
+    }
 
-    With the same user, the recorder can also read files that are private to the training (mode 0600).
+
+def _user(pod: Raw) -> int | None:
+    """Return the user ID that all of the template's containers run as; None if it is not known, or differs."""
+    everywhere = (pod.get("securityContext") or {}).get("runAsUser")
+    users = {(c.get("securityContext") or {}).get("runAsUser", everywhere) for c in pod["containers"]}
+    user = users.pop() if len(users) == 1 else None
+    return user if isinstance(user, int) and not isinstance(user, bool) else None
+
+
+def _may_be_root(pod: Raw) -> bool:
+    """Whether the template lets a container run as root."""
+    contexts = [pod, *pod["containers"], *(pod.get("initContainers") or [])]
+    return not any((each.get("securityContext") or {}).get("runAsNonRoot") for each in contexts)
+
+
+def _as_reader(security: Raw, pod: Raw) -> Raw:
+    """Return the recorder's security context: it must read files that are private to the training (mode 0600).
+
+    It runs as the user of the training. If the template does not tell which that is, because the image does, it runs as
+    root with the one capability to read any file of its volumes. Pod security "baseline" allows this; a template for
+    "restricted" has runAsNonRoot.
     """
-    declared = [(pod.get("securityContext") or {}).get("runAsUser")]
-    declared += [(c.get("securityContext") or {}).get("runAsUser") for c in pod["containers"]]
-    users = {user for user in declared if isinstance(user, int) and user > 0}
-    return users.pop() if len(users) == 1 else NONROOT
+    if _user(pod) or not _may_be_root(pod):
+        return security
+    return {
+        **{name: value for name, value in security.items() if name != "runAsNonRoot"},
+        "runAsUser": 0,
+        "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]},
+    }

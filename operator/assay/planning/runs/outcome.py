@@ -84,6 +84,8 @@ class Record:
     datasets: tuple[DatasetStatus, ...] = ()
     #: What could not be captured, and why. Missing captures do not make a record incomplete.
     missing: tuple[str, ...] = ()
+    #: Other pods that recorded points, and how many.
+    elsewhere: tuple[tuple[str, int], ...] = ()
     environment: EnvironmentStatus | None = None
     usage: UsageStatus | None = None
 
@@ -247,6 +249,13 @@ def _recorded(record: Record | None) -> tuple[Status, str, str]:
     if record.missing:
         more = f", and {len(record.missing) - 1} more" if len(record.missing) > 1 else ""
         message += f"; not captured: {record.missing[0]}{more}"
+    if record.elsewhere:
+        pods = ", ".join(f"{pod} (points: {points})" for pod, points in record.elsewhere[:3])
+        more = f" and {len(record.elsewhere) - 3} more" if len(record.elsewhere) > 3 else ""
+        message += (
+            f"; metrics and curves show pod {record.pod} only: other attempts or workers recorded points too: "
+            f"{pods}{more}"
+        )
     return "True", names.VERIFIED, message[:4000]
 
 

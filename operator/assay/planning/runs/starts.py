@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from assay.api import names
 from assay.api.objects import Raw
 
 
@@ -28,9 +29,17 @@ def starts(pod: Raw) -> tuple[Start, ...]:
     by_name = {each["name"]: each for each in reported}
     found: list[Start] = []
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
-        if container["name"] in by_name:
+        if container["name"] in by_name and not _slept(container["name"], by_name):
             found += _of(by_name[container["name"]], _restartable(spec, container))
     return tuple(found)
+
+
+def _slept(container: str, statuses: dict[str, Raw]) -> bool:
+    """Whether a container is the recorder's standby and has had nothing to do yet, so that it has no log."""
+    if container != names.STANDBY_CONTAINER:
+        return False
+    state = (statuses.get(names.RECORDER_CONTAINER) or {}).get("state") or {}
+    return (state.get("terminated") or {}).get("exitCode") == 0 or "terminated" not in state
 
 
 def _restartable(spec: Raw, container: Raw) -> bool:
