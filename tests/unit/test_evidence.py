@@ -22,7 +22,18 @@ NOT_OF_OBJECTS = {
 }
 #: Kubernetes' own words that every kind has, and values that are compared.
 COMMON = {"metadata", "spec", "status", "kind", "apiVersion", "items", "continue", "name", "namespace", "uid"}
-VALUES = {"@", "@sha256:", "Image", "Job", "Pod", names.RUN, names.MODEL_ALIAS, names.MODEL_VERSION, names.EXPERIMENT}
+VALUES = {
+    "@",
+    "@sha256:",
+    "Image",
+    "Job",
+    "Pod",
+    names.RECORDER_CONTAINER,
+    names.RUN,
+    names.MODEL_ALIAS,
+    names.MODEL_VERSION,
+    names.EXPERIMENT,
+}
 CONDITIONS = {names.ARTIFACT_VERIFIED, names.PROVENANCE_VERIFIED, names.REPRODUCIBLE, names.SIGNED}
 #: What is read of the templates that our kinds carry, and of what the operator is about to write.
 OF_TEMPLATES = {
@@ -39,6 +50,7 @@ OF_TEMPLATES = {
     "resources": "a run's template",
     "restartPolicy": "a run's template",
     "rules": "a run's template",
+    "runAsNonRoot": "a run's template",
     "runAsUser": "a run's template",
     "securityContext": "a run's template",
     "terminationGracePeriodSeconds": "a run's template",
