@@ -21,7 +21,7 @@ def pod(collect: Raw | None, **template: Any) -> Raw:
 
 
 def told(found: Raw, name: str) -> str | None:
-    return next((each["value"] for each in found["initContainers"][0]["env"] if each["name"] == name), None)
+    return next((each["value"] for each in found["initContainers"][1]["env"] if each["name"] == name), None)
 
 
 def mounts(container: Raw) -> dict[str, Raw]:
@@ -43,7 +43,7 @@ def test_a_folder_for_event_files_is_shared() -> None:
     found = pod({"tensorboard": {"path": "/logs/"}})
     assert {"name": "assay-tensorboard", "emptyDir": {}} in found["volumes"]
     assert mounts(found["containers"][0])["/logs"]["name"] == "assay-tensorboard"
-    recorder = found["initContainers"][0]
+    recorder = found["initContainers"][1]
     assert mounts(recorder)["/tensorboard"] == {
         "name": "assay-tensorboard", "mountPath": "/tensorboard", "readOnly": True,
     }  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_volume_that_the_template_mounts_there_is_used() -> None:
         "volumeMounts": [{"name": "scratch", "mountPath": "/data", "subPath": "s"}],
     }
     found = pod({"tensorboard": {"path": "/data/tb/runs"}}, containers=[container], volumes=[volume])
-    assert mounts(found["initContainers"][0])["/tensorboard"] == {
+    assert mounts(found["initContainers"][1])["/tensorboard"] == {
         "name": "scratch", "subPath": "s", "mountPath": "/tensorboard", "readOnly": True,
     }  # fmt: skip
     assert told(found, "ASSAY_TENSORBOARD") == "/tensorboard/tb/runs"
@@ -68,4 +68,4 @@ def test_a_volume_that_the_template_mounts_there_is_used() -> None:
 def test_a_folder_below_assay_needs_no_volume() -> None:
     found = pod({"tensorboard": {"path": "/assay/tb"}})
     assert told(found, "ASSAY_TENSORBOARD") == "/assay/tb"
-    assert "/tensorboard" not in mounts(found["initContainers"][0])
+    assert "/tensorboard" not in mounts(found["initContainers"][1])

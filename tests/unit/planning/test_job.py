@@ -284,7 +284,8 @@ def test_the_recorder_comes_first_and_is_a_sidecar() -> None:
 
 
 def test_the_standby_is_the_recorder_that_sleeps_and_asks_for_little() -> None:
-    standby, recorder = pod_of(build())["initContainers"][:2]
+    collect = {"tensorboard": {"path": "/logs"}}
+    standby, recorder = pod_of(build(collect=collect))["initContainers"][:2]
     assert standby["command"] == ["python", "-m", "assay.recorder.standby"]
     assert "lifecycle" not in standby
     assert standby["resources"] == {"requests": {"cpu": "1m", "memory": "16Mi"}, "limits": {"memory": "512Mi"}}
@@ -292,6 +293,7 @@ def test_the_standby_is_the_recorder_that_sleeps_and_asks_for_little() -> None:
         assert standby[part] == recorder[part]
     env, own = ({v["name"]: v for v in each["env"]} for each in (standby, recorder))
     assert {name for name in env if env[name] != own[name]} <= {"ASSAY_TRAINING"}
+    assert env.keys() == own.keys()
 
 
 def test_the_recorder_keeps_to_the_restricted_standard_and_has_no_token() -> None:

@@ -17,12 +17,12 @@ def folder_of(run: Raw) -> str:
 
 
 def share_folder(pod: Raw, folder: str, shared: str) -> None:
-    """Let the recorder, the first init container, read a folder of the training containers.
+    """Let the recorder and its standby, the first two init containers, read a folder of the training containers.
 
     ``shared`` is a folder that all of them have at the same path. If a container mounts a volume at or above the
     folder, that volume is used; otherwise every training container gets a new one there.
     """
-    recorder = pod["initContainers"][0]
+    recorders = pod["initContainers"][:2]
     inside = folder
     if folder != shared and not folder.startswith(f"{shared}/"):
         mount = _mount_of(pod, folder)
@@ -32,9 +32,11 @@ def share_folder(pod: Raw, folder: str, shared: str) -> None:
             for container in pod["containers"]:
                 container["volumeMounts"].append({"name": VOLUME, "mountPath": folder})
         kept: Raw = {key: mount[key] for key in ("name", "subPath") if key in mount}
-        recorder["volumeMounts"].append({**kept, "mountPath": FOLDER, "readOnly": True})
+        for container in recorders:
+            container["volumeMounts"].append({**kept, "mountPath": FOLDER, "readOnly": True})
         inside = FOLDER + folder.removeprefix(str(mount["mountPath"]).rstrip("/"))
-    recorder["env"].append({"name": VARIABLE, "value": inside})
+    for container in recorders:
+        container["env"].append({"name": VARIABLE, "value": inside})
 
 
 def _mount_of(pod: Raw, folder: str) -> dict[str, Any] | None:

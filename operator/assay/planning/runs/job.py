@@ -222,11 +222,12 @@ def _show_image(pod: Raw, unseen: str) -> None:
 
 
 def _tell_recorder(pod: Raw, variable: str, value: Any) -> None:
-    """Pass a value to the recorder as JSON, unless it is empty."""
+    """Pass a value to the recorder and its standby as JSON, unless it is empty."""
     if value:
         # Kubernetes expands $(NAME) in the values of variables.
         text = json.dumps(value, ensure_ascii=False).replace("$", "$$")
-        pod["initContainers"][0]["env"].append({"name": variable, "value": text})
+        for container in pod["initContainers"][:2]:  # the recorder and its standby
+            container["env"].append({"name": variable, "value": text})
 
 
 def _check_shape(template: Raw) -> None:
