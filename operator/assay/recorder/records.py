@@ -26,6 +26,7 @@ def summary(state: State, artifacts: tuple[int, int], store_error: str) -> dict[
         "pod": state.pod,
         "updated": now(),
         "points": totals.points,
+        "children": totals.children,
         "metrics": {name: series.to_dict() for name, series in totals.metrics.items()},
         "refused": {name: why for name, why in totals.refused.items() if name not in totals.metrics},
         "parameters": totals.parameters,

@@ -63,6 +63,7 @@ class Session:
         self._stage = "reading the spool"
         self._spool = Spool(settings.spool, settings.pod)
         self._ending = threading.Event()
+        self._collected = threading.Event()  # the sources have ended: no more artifacts come
         self._connection = Connection(settings.credentials, log, self._ending)
         self._offered: dict[str, Any] = {}
         self._failure: BaseException | None = None
@@ -176,6 +177,8 @@ class Session:
             began = time.thread_time()
             self._artifacts.sweep()
             pause = max(self._settings.settle_seconds, _SCAN_SHARE * (time.thread_time() - began))
+        # Sources write their last files when they end.
+        self._collected.wait()
         self._artifacts.finish(self._uploads_end)
 
     def _look_around(self) -> None:
@@ -217,7 +220,10 @@ class Session:
     def _complete(self) -> None:
         """Do all remaining work and write the manifest last."""
         self._stage = "reading the rest of the metrics"
-        missing = self._read_rest()
+        try:
+            missing = self._read_rest()
+        finally:
+            self._collected.set()
         self._shipper.offer(None)
         self._stage = "writing metrics.parquet"
         files, problems = self._compact()

@@ -67,10 +67,11 @@ class Totals:
     """Totals of what was recorded so far, as in a Summary.
 
     `refused` has the first value of a metric that was not a number; `parameters` and `tags` are those that the training
-    code logged. `kinds` are the kinds of `events`.
+    code logged; `children` counts child runs. `kinds` are the kinds of `events`.
     """
 
     points: int = 0
+    children: int = 0
     rejected: int = 0
     warnings: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)

@@ -85,6 +85,8 @@ class Summary(Record):
     pod: Name
     updated: Timestamp
     points: Count = 0
+    #: Child runs that the training code started, as in MLflow.
+    children: Count = 0
     metrics: Annotated[dict[MetricName, MetricSummary], Field(max_length=MAX_METRICS + MAX_WANTED_METRICS)] = {}
     #: Metrics without a point, and why their first value was refused.
     refused: Annotated[dict[MetricName, Text], Field(max_length=MAX_REFUSED)] = {}

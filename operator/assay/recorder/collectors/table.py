@@ -29,9 +29,16 @@ def _tensorboard() -> Opener:
     return tensorboard.TensorBoard
 
 
+def _mlflow() -> Opener:
+    from assay.recorder.collectors.mlflow import collector
+
+    return collector.opened
+
+
 SOURCES = (
     Source(json_lines.FILE, "", True, lambda: json_lines.JsonLines),
     Source("tensorboard", "tensorboard", True, _tensorboard),
+    Source("the MLflow endpoint", "mlflow", True, _mlflow),
 )
 
 

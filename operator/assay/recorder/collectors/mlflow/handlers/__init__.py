@@ -1,0 +1,1 @@
+"""The handlers of the endpoint, one module a resource. Each module has `ROUTES`."""
