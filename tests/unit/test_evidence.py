@@ -52,6 +52,7 @@ OF_TEMPLATES = {
     "rules": "a run's template",
     "runAsNonRoot": "a run's template",
     "runAsUser": "a run's template",
+    "hostNetwork": "a run's template",
     "securityContext": "a run's template",
     "terminationGracePeriodSeconds": "a run's template",
     "valueFrom": "a run's template",

@@ -48,6 +48,9 @@ class RecorderStatus(Model):
     """The latest report of the newest pod's recorder."""
 
     points: Annotated[int, Field(description="Metric points recorded.")] = 0
+    child_runs: Annotated[
+        int | None, Field(description="Child runs that the training code started, as MLflow's nested runs.")
+    ] = None
     rejected: Annotated[
         int, Field(description="Lines and values that were not recorded because they are not metrics.")
     ] = 0

@@ -108,7 +108,9 @@ def test_of_variables_only_the_names_are_told() -> None:
     ]
     sources = [{"secretRef": {"name": "keys"}}, {"configMapRef": {"name": "flags"}, "prefix": "P_"}]
     spec = built(container={"env": env, "envFrom": sources})
-    assert told(spec)["variables"] == ["PARAM_lr", "ASSAY_RUN", "ASSAY_RUN_UID", "ASSAY_EXPERIMENT", "TOKEN", "KEY"]
+    ours = ["PARAM_lr", "ASSAY_RUN", "ASSAY_RUN_UID", "ASSAY_EXPERIMENT"]
+    mlflow = ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"]
+    assert told(spec)["variables"] == [*ours, *mlflow, "TOKEN", "KEY"]
     assert told(spec)["variables_from"] == ["secret/keys", "configMap/flags"]
     assert "hidden" not in json.dumps(spec["initContainers"][1])
 

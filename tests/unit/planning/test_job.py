@@ -366,8 +366,8 @@ def test_parameters_come_before_the_users_variables_which_may_use_or_replace_the
         {"name": "OPTIONS", "value": "--lr=$(PARAM_lr)"},
         {"name": "PARAM_depth", "value": "mine"},
     ]
-    env = pod_of(build(spec, parameters={"lr": 0.1, "depth": 3}))["containers"][0]["env"]
-    assert env == [
+    built = build(spec, parameters={"lr": 0.1, "depth": 3}, collect={"mlflow": False})
+    assert pod_of(built)["containers"][0]["env"] == [
         {"name": "PARAM_lr", "value": "0.1"},
         {"name": "ASSAY_RUN", "value": "sweep-0"},
         {"name": "ASSAY_RUN_UID", "value": "uid-sweep-0"},
@@ -375,6 +375,47 @@ def test_parameters_come_before_the_users_variables_which_may_use_or_replace_the
         {"name": "OPTIONS", "value": "--lr=$(PARAM_lr)"},
         {"name": "PARAM_depth", "value": "mine"},
     ]
+
+
+def variables_of(container: Raw) -> Raw:
+    return {variable["name"]: variable.get("value") for variable in container.get("env") or []}
+
+
+def training(**pod: Any) -> Raw:
+    return variables_of(pod_of(build(job_spec(**pod)))["containers"][0])
+
+
+def test_mlflow_clients_find_the_recorder_and_the_run() -> None:
+    pod = pod_of(build(job_spec(initContainers=[{"name": "prepare", "image": "x"}]), metadata={"uid": "0a-0b-1"}))
+    for container in (pod["containers"][0], pod["initContainers"][-1]):
+        found = {k: v for k, v in variables_of(container).items() if k.startswith("MLFLOW_")}
+        assert found == {
+            "MLFLOW_TRACKING_URI": "http://127.0.0.1:16577",
+            "MLFLOW_RUN_ID": "0a0b1",
+            "MLFLOW_EXPERIMENT_ID": "1",
+        }
+    assert variables_of(pod["initContainers"][0])["ASSAY_MLFLOW_PORT"] == "16577"
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"])
+def test_a_template_that_logs_elsewhere_keeps_its_variables(name: str) -> None:
+    own = [{"name": name, "value": "theirs"}]
+    found = training(containers=[{"name": "train", "image": "x", "env": own}])
+    assert {k: v for k, v in found.items() if k.startswith("MLFLOW_")} == {name: "theirs"}
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"])
+def test_an_experiment_that_the_template_names_stays(name: str) -> None:
+    own = [{"name": name, "value": "theirs"}]
+    found = training(containers=[{"name": "train", "image": "x", "env": own}])
+    assert found[name] == "theirs"
+    assert "MLFLOW_TRACKING_URI" in found
+    assert len([each for each in found if each.startswith("MLFLOW_EXPERIMENT")]) == 1
+
+
+@pytest.mark.parametrize(("spec", "pod"), [({"collect": {"mlflow": False}}, {}), ({}, {"hostNetwork": True})])
+def test_without_the_endpoint_no_client_is_told_of_it(spec: Raw, pod: Raw) -> None:
+    assert "MLFLOW" not in json.dumps(build(job_spec(**pod), **spec))
 
 
 def test_a_seed_reaches_every_container() -> None:

@@ -42,6 +42,7 @@ class Metric:
 @dataclass
 class Summary:
     points: int = 20
+    children: int = 0
     rejected: int = 0
     warnings: list[str] = field(default_factory=list)
     store_error: str = ""
@@ -321,10 +322,10 @@ def test_of_many_metrics_the_objective_is_kept() -> None:
 
 
 def test_warnings_and_troubles_of_the_recorder_reach_the_status_bounded() -> None:
-    summary = Summary(rejected=3, warnings=["w" * 5000] * 50, store_error="e" * 5000)
+    summary = Summary(rejected=3, children=2, warnings=["w" * 5000] * 50, store_error="e" * 5000)
     status = outcome.with_summary(RunStatus(), None, summary)
     assert status.recorder is not None
-    assert (status.recorder.points, status.recorder.rejected) == (20, 3)
+    assert (status.recorder.points, status.recorder.rejected, status.recorder.child_runs) == (20, 3, 2)
     assert [len(w) for w in status.recorder.warnings] == [600] * 20
     assert len(status.recorder.store_error or "") == 1024
     RunStatus.model_validate(status.to_dict())

@@ -15,7 +15,7 @@ from typing import Any
 from assay.api import names
 from assay.api.common import Scalar
 from assay.api.objects import Raw
-from assay.planning.runs import capture, collecting, datasets
+from assay.planning.runs import capture, collecting, datasets, mlflow
 from assay.planning.runs import template as templates
 from assay.planning.runs.datasets import StoreAddress
 from assay.planning.runs.template import ASSAY_DIR
@@ -197,13 +197,15 @@ def _decorate(
     grace = settings.grace_seconds if written is None else max(written, MIN_GRACE_SECONDS)
     pod["terminationGracePeriodSeconds"] = grace
     pod["volumes"] = [*(pod.get("volumes") or []), *_volumes(run), *datasets.volumes(fetched, secret_name(run))]
+    with_mlflow = mlflow.served(run, pod)
     for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
-        _equip(container, run, parameters)
+        _equip(container, run, parameters, with_mlflow)
         if fetched:
             container["volumeMounts"].append(datasets.mount())
     frame = _frame(pod, settings)
     recorder = _recorder(frame, record_prefix, grace, settings)
     recorder["securityContext"] = _as_reader(frame["securityContext"], pod)
+    recorder["env"] += mlflow.recorder_variables() if with_mlflow else []
     fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
     # The recorder comes before the fetches, so that a pod whose data fails verification also has a record. The standby
     # comes before the recorder, because the kubelet stops sidecars in reverse order.
@@ -320,7 +322,7 @@ def _volumes(run: Raw) -> list[Raw]:
     ]
 
 
-def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
+def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar], with_mlflow: bool) -> None:
     """Add the /assay volume and the parameters to a user's container. Its own variables come last and win."""
     metadata = run["metadata"]
     # Kubernetes expands $(…) in values, and $$ to $.
@@ -335,6 +337,8 @@ def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar]) -> None:
         env.append({"name": "ASSAY_SEED", "value": str(run["spec"]["seed"])})
     own = container.get("env") or []
     taken = {variable.get("name") for variable in own}
+    if with_mlflow and not taken & mlflow.OWN:
+        env += mlflow.variables(run, taken)
     container["env"] = [variable for variable in env if variable["name"] not in taken] + own
     container["volumeMounts"] = [
         *(container.get("volumeMounts") or []),

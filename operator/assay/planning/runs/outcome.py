@@ -50,6 +50,8 @@ class SummaryLike(Protocol):
     @property
     def points(self) -> int: ...  # noqa: D102
     @property
+    def children(self) -> int: ...  # noqa: D102
+    @property
     def rejected(self) -> int: ...  # noqa: D102
     @property
     def warnings(self) -> list[str]: ...  # noqa: D102
@@ -166,6 +168,7 @@ def with_summary(
             "objective": shown,
             "recorder": RecorderStatus(
                 points=summary.points,
+                child_runs=summary.children or None,
                 rejected=summary.rejected,
                 warnings=[text[:600] for text in summary.warnings[:20]],
                 store_error=summary.store_error[:1024] or None,
