@@ -11,6 +11,9 @@ CLUSTER ?= local
 WORKERS ?= 3
 # What the benchmark compares with. It has an environment of its own.
 MLFLOW := mlflow>=3.17,<4
+# The clients that the recorder's MLflow endpoint is tested with, and what they log models of.
+MLFLOW_CLIENTS := 2.9 2.22 3.6 3.17
+MLFLOW_FLAVORS := pandas<3 scikit-learn skops matplotlib pillow xgboost-cpu lightgbm setuptools<81
 
 .PHONY: help setup lock cluster cluster-down demo demo-down test test-fast bench lint format crds docs clean
 
@@ -32,6 +35,10 @@ lock: ## resolve the dependencies of pyproject.toml anew, with hashes
 	  --custom-compile-command "make lock" pyproject.toml --extra cli --extra server --extra plot --extra otel --group dev -c .locks/runtime.txt -o .locks/dev.txt
 	echo '$(MLFLOW)' | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o .locks/mlflow.txt
+	for version in $(MLFLOW_CLIENTS); do \
+	  printf '%s\n' "mlflow-skinny==$$version.*" "numpy$$([ $$version = 2.9 ] && echo '<2')" $(foreach each,$(MLFLOW_FLAVORS),'$(each)') | uv pip compile -q --universal \
+	    --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	    - -o .locks/mlflow-$$version.txt || exit 1; done
 
 cluster: setup ## a real Kubernetes on this machine, left running
 	$(PYTHON) -m tests.cluster up

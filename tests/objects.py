@@ -145,7 +145,11 @@ class Objects:
 
     def read_json(self, run: Raw, path: str) -> Any:
         """Return a JSON file of a Run's record."""
-        return json.loads(self.store.get_bytes(f"{self.prefix(run)}/{path}", 10 << 20))
+        return json.loads(self.read(run, path))
+
+    def read(self, run: Raw, path: str) -> bytes:
+        """Return a file of a Run's record."""
+        return self.store.get_bytes(f"{self.prefix(run)}/{path}", 10 << 20)
 
     def points(self, run: Raw, pod: str = "") -> list[tuple[str, int, float]]:
         """Return the points (metric, step, value) of a pod's metrics.parquet; of the only or newest pod by default."""

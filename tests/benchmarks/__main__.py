@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import beside_mlflow, binding, command_line, launch, policies, runs, startup, verdict
+from tests.benchmarks import beside_mlflow, binding, collectors, command_line, launch, policies, runs, startup, verdict
 
 BENCHMARKS = {
     "launch": launch.measure,
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "help": command_line.measure,
     "runs": runs.measure,
     "mlflow": beside_mlflow.measure,
+    "collectors": collectors.measure,
 }
 
 

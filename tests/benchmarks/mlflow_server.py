@@ -24,9 +24,9 @@ CLIENT = Path(__file__).with_name("mlflow_client.py")
 _FILL_SECONDS = 1800
 
 
-def python() -> Path:
+def python(lock: Path = LOCK) -> Path:
     """Return the interpreter of MLflow's environment, which is made if need be. Raises ClusterError."""
-    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = paths.tools() / f"mlflow-{digest}"
     if not folder.exists():
         print(f"# installing MLflow into {folder.name}", flush=True)
@@ -35,7 +35,7 @@ def python() -> Path:
             made = Path(draft) / "made"
             run("uv", "venv", "--quiet", "--relocatable", "--python", sys.executable, made)
             interpreter = made / "bin/python"
-            run("uv", "pip", "install", "--quiet", "--python", interpreter, "--require-hashes", "-r", LOCK, timeout=900)
+            run("uv", "pip", "install", "--quiet", "--python", interpreter, "--require-hashes", "-r", lock, timeout=900)
             with contextlib.suppress(OSError):  # another process was faster
                 made.rename(folder)
     return folder / "bin/python"

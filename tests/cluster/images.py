@@ -75,6 +75,13 @@ QUICKSTART = Image(
 )
 
 
+MLFLOW = Image(
+    "assay-mlflow",
+    REPOSITORY / "examples" / "mlflow",
+    ("Dockerfile", ".dockerignore", "requirements.txt", "train.py", "grid_search.py"),
+)
+
+
 def assay_image(engine: str = "auto") -> Path:
     """Archive of `localhost/assay:dev`: the operator and the recorder."""
     return build(ASSAY, engine)
@@ -83,6 +90,11 @@ def assay_image(engine: str = "auto") -> Path:
 def quickstart_image(engine: str = "auto") -> Path:
     """Archive of `localhost/assay-quickstart:dev`: the training script and the server of examples/quickstart."""
     return build(QUICKSTART, engine)
+
+
+def mlflow_image(engine: str = "auto") -> Path:
+    """Archive of `localhost/assay-mlflow:dev`: the scripts of examples/mlflow with MLflow's client."""
+    return build(MLFLOW, engine)
 
 
 def build(image: Image, engine: str = "auto") -> Path:
@@ -318,7 +330,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the named images (default: all) and print where their archives are."""
-    known = {image.name: image for image in (ASSAY, QUICKSTART)}
+    known = {image.name: image for image in (ASSAY, QUICKSTART, MLFLOW)}
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.images", description="build the images")
     parser.add_argument("names", nargs="*", choices=[*known, []], metavar="name", help=f"of: {', '.join(known)}")
     parser.add_argument("--engine", choices=["auto", "buildah", "docker"], default="auto")

@@ -1,0 +1,1 @@
+"""The recorder's MLflow endpoint, tested with MLflow's own clients."""
