@@ -5,18 +5,29 @@ so this module decodes the wire format (https://protobuf.dev/programming-guides/
 It makes no decisions: ``expression_cost`` computes costs, and the library evaluates.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_NULL_CONSTANT, _BOOL_CONSTANT, _INT_CONSTANT, _DOUBLE_CONSTANT = 1, 2, 3, 5
 _STRING_CONSTANT, _BYTES_CONSTANT = 6, 7
+
+
+class _Other:
+    """The value of a literal that is neither null, boolean, integer, double nor string."""
+
+
+OTHER: Final = _Other()
 
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A literal. ``text`` is None unless it is a string or bytes."""
+    """A literal. ``text`` is None unless it is a string or bytes; ``value`` is OTHER for bytes and unsigned numbers."""
 
     text: str | None
+    value: bool | int | float | str | _Other | None = OTHER
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +145,18 @@ def _node(data: bytes) -> Node:
 
 def _constant(data: bytes) -> Node:
     for number, value in _fields(data):
-        if number in (_STRING_CONSTANT, _BYTES_CONSTANT) and isinstance(value, bytes):
-            return Constant(value.decode(errors="replace"))
+        if isinstance(value, bytes):
+            if number in (_STRING_CONSTANT, _BYTES_CONSTANT):
+                text = value.decode(errors="replace")
+                return Constant(text, text if number == _STRING_CONSTANT else OTHER)
+            if number == _DOUBLE_CONSTANT:
+                return Constant(None, float(struct.unpack("<d", value)[0]))
+        elif number == _BOOL_CONSTANT:
+            return Constant(None, bool(value))
+        elif number == _INT_CONSTANT:
+            return Constant(None, value - (1 << 64) if value >> 63 else value)
+        elif number == _NULL_CONSTANT:
+            return Constant(None, None)
     return Constant(None)
 
 

@@ -108,18 +108,18 @@ class Expression:
         self.variables = variables
         self._compiled = _compile(text, variables)
         try:
-            self._tree = expression_tree.decode(self._compiled.serialize())
+            self.tree = expression_tree.decode(self._compiled.serialize())
         except (ValueError, RecursionError, IndexError) as error:
             raise ExpressionError("the expression is too complex") from error
-        _check_patterns(self._tree, variables)
-        self.paths = [path for path in expression_tree.paths(self._tree) if path[0] in variables]
+        _check_patterns(self.tree, variables)
+        self.paths = [path for path in expression_tree.paths(self.tree) if path[0] in variables]
 
     def evaluate(self, values: Values | Mapping[str, Any]) -> Outcome:
         """Evaluate the expression over the values, within the cost budget. Never raises."""
         values = values if isinstance(values, Values) else Values(values)
         if values.problem:
             return Outcome(None, values.problem)
-        units = expression_cost.cost(self._tree, tuple((path, values.extent(path)) for path in self.paths))
+        units = expression_cost.cost(self.tree, tuple((path, values.extent(path)) for path in self.paths))
         if units > expression_cost.BUDGET:
             share = units / expression_cost.BUDGET
             return Outcome(None, f"the expression could take too long: its cost is up to {share:.3g} times the limit")

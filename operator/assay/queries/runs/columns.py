@@ -20,8 +20,8 @@ Path = tuple[str, ...]
 
 SUMMARY: Final = ("last", "min", "max", "best", "step", "count")
 #: Fields that are maps, so a name needs a key in them.
-_MAPS: Final = ("parameters", "metrics", "logged", "labels", "datasets", "source", "model", "objective")
-_PLAIN: Final = tuple(name for name in RunRow.__annotations__ if name not in _MAPS)
+MAPS: Final = ("parameters", "metrics", "logged", "labels", "datasets", "source", "model", "objective")
+_PLAIN: Final = tuple(name for name in RunRow.__annotations__ if name not in MAPS)
 _TIMES: Final = frozenset({"created", "started", "completed", "age"})
 _MORE: Final = ("experiment", "reason", "owner", "seed")
 _Get = Callable[[RunRow], Any]
@@ -68,7 +68,7 @@ class Names:
         """Return the names without the runs."""
         return self._summary or {
             "runs": self.count,
-            "keys": {name: self._keys(name) for name in _MAPS},
+            "keys": {name: self._keys(name) for name in MAPS},
             "differing": self.differing(),
             "objectives": dict(self.objectives),
             "directions": self._directions,
@@ -102,7 +102,7 @@ class Names:
             return _plain(name)
         first, _, rest = name.partition(".")
         first = ALIASES.get(first, first)
-        if rest and first in _MAPS:
+        if rest and first in MAPS:
             return self._within(name, first, rest)
         if name in self.metrics:
             return metric(name)
@@ -168,9 +168,7 @@ def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False
 
     A leading minus, or `reverse`, reverses the order. Runs with equal values are sorted by name.
     """
-    reverse ^= by.startswith("-")
-    field = names.field(by.removeprefix("-"))
-    descending = field.path[0] in _TIMES or (field.path[0] == "metrics" and not names.minimized(field.path[1]))
+    field, descending = order(by, names, reverse=reverse)
     known: list[tuple[Any, RunRow]] = []
     others: list[RunRow] = []
     for row in sorted(rows, key=lambda row: row["name"]):
@@ -179,8 +177,15 @@ def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False
             others.append(row)
         else:
             known.append((value, row))
-    known.sort(key=lambda each: _rank(each[0]), reverse=descending ^ reverse)
+    known.sort(key=lambda each: _rank(each[0]), reverse=descending)
     return [row for _, row in known] + others
+
+
+def order(by: str, names: Names, *, reverse: bool = False) -> tuple[Field, bool]:
+    """Return the field to sort by, and whether its values descend. Raises AssayError if no run has it."""
+    field = names.field(by.removeprefix("-"))
+    descending = field.path[0] in _TIMES or (field.path[0] == "metrics" and not names.minimized(field.path[1]))
+    return field, descending ^ reverse ^ by.startswith("-")
 
 
 def _rank(value: Any) -> tuple[int, Any]:

@@ -31,12 +31,13 @@ class Filter:
     def __init__(self, text: str) -> None:
         """Compile the expression. Raises AssayError with the position of an error."""
         try:
-            self._expression = expressions.compile(text, VARIABLES)
+            self.expression = expressions.compile(text, VARIABLES)
         except expressions.ExpressionError as error:
             hint = _near_variable(error.message) or "docs/cli.md lists the variables"
             raise InvalidRequest(f"invalid --where: {error}", hint=hint) from None
-        self._paths = _longest(self._expression.paths)
-        self._unseen = {path for path in self._paths if len(path) > 1}
+        #: The fields that the expression reads.
+        self.paths = _longest(self.expression.paths)
+        self._unseen = {path for path in self.paths if len(path) > 1}
         self._keys: dict[Path, set[str]] = {}
         self.undecided, self.why = 0, ""
 
@@ -48,14 +49,21 @@ class Filter:
     def matches(self, row: RunRow) -> bool:
         """Return whether the run matches the expression."""
         values, lacks = self._values(row)
-        outcome = self._expression.evaluate_freely(values)
+        outcome = self.expression.evaluate_freely(values)
         if outcome.value is None and not lacks:
             # The slower evaluation supports what the library does not, such as integers of more than 64 bits.
-            outcome = self._expression.evaluate(values)
+            outcome = self.expression.evaluate(values)
         if outcome.value is None and not lacks:
             self.undecided += 1
             self.why = self.why or outcome.message
         return bool(outcome.value)
+
+    def note(self, path: Path, known: Iterable[str] | None = None) -> None:
+        """Note that some run has a field, or with ``known`` which keys the map has that lacks it."""
+        if known is None:
+            self._unseen.discard(path)
+        else:
+            self._keys.setdefault(path, set()).update(known)
 
     def check(self) -> None:
         """Call this after all runs: raises AssayError if no run has a field that the expression reads."""
@@ -68,7 +76,7 @@ class Filter:
         """Return the values of a row that the expression reads, and whether any is missing."""
         found: dict[str, Any] = {}
         lacks = False
-        for path in self._paths:
+        for path in self.paths:
             value: Any = row[ALIASES.get(path[0], path[0])]  # type: ignore[literal-required]
             into: dict[str, Any] = found
             for depth, key in enumerate(path[1:], 1):

@@ -1,0 +1,272 @@
+"""Searches a table: filter, order and page, with the answers that `assay runs` gives on the same rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from assay.planning.promotion.expression_tree import Path
+from assay.queries.runs import columns as run_columns
+from assay.queries.runs.columns import MAPS, Names, Summary
+from assay.queries.runs.filters import ALIASES, Filter
+from assay.queries.runs.rows import RunRow, timed
+from assay.server.index.columns import (
+    BIG,
+    BOOL,
+    DOUBLE,
+    LIST,
+    MAP,
+    MISSING,
+    NULL,
+    STRING,
+    UNKNOWN,
+    Strings,
+    Vector,
+    ranked,
+)
+from assay.server.index.evaluation import evaluate
+from assay.server.index.table import TIMES, Mask, Rows, Table
+
+#: Fields that a column of another name stands for.
+_OTHERS: Final[dict[Path, Path]] = {("age",): ("created",)}
+
+
+class Found(NamedTuple):
+    """The numbers of the matching rows in their order, and what is known about the filter."""
+
+    rows: Rows
+    seen: int
+    undecided: int
+    why: str
+
+
+class View:
+    """A table at a moment: what expressions and orders read."""
+
+    def __init__(self, table: Table, now: datetime | None = None) -> None:
+        self.table, self.now = table, now or datetime.now(UTC)
+        self._known: dict[Path, Vector] = {}
+
+    @property
+    def strings(self) -> Strings:
+        """The table of strings."""
+        return self.table.columns.strings
+
+    @property
+    def size(self) -> int:
+        """The number of rows that vectors have."""
+        return self.table.size
+
+    def vector(self, path: Path) -> Vector:
+        """Return the values of a field."""
+        path = _OTHERS.get(path, (ALIASES.get(path[0], path[0]), *path[1:]))
+        found = self._known.get(path)
+        if found is None:
+            found = self._durations() if path == ("duration",) else self.table.columns.vector(path, self.size)
+            self._known[path] = found
+        return found
+
+    def rows(self, numbers: Sequence[int]) -> list[RunRow]:
+        """Return rows, with their durations."""
+        return timed((self.table.row(number) for number in numbers), self.now)
+
+    def _durations(self) -> Vector:
+        started, completed = self.vector(("#started",)), self.vector(("#completed",))
+        running = self.is_text(("phase",), "Running")
+        ended = completed.kind == DOUBLE
+        known = (started.kind == DOUBLE) & (ended | running)
+        end = numpy.where(ended, completed.number, self.now.timestamp())
+        kind = numpy.where(self.vector(("name",)).kind == MISSING, MISSING, numpy.where(known, DOUBLE, NULL))
+        return Vector(kind.astype(numpy.uint8), numpy.where(known, end - started.number, 0.0))
+
+    def is_text(self, path: Path, text: str) -> Mask:
+        """Return which rows have a string at a path."""
+        found = self.vector(path)
+        mask: Mask = (found.kind == STRING) & (found.number == self.strings.known(text))
+        return mask
+
+
+def search(view: View, experiment: str = "", where: str = "") -> Found:
+    """Return the rows that match, sorted by name. Raises AssayError for what is wrong with the filter."""
+    rows = view.table.ordered()
+    if experiment:
+        rows = rows[view.is_text(("experiment",), experiment)[rows]]
+    if not where:
+        return Found(rows, len(rows), 0, "")
+    condition = Filter(where)
+    if not len(rows):
+        return Found(rows, 0, 0, "")
+    outcome = evaluate(condition.expression.tree, view)
+    kind = outcome.kind[rows]
+    matched = (kind == BOOL) & (outcome.number[rows] > 0)
+    lacking = _lacking(view, condition, rows)
+    _note_names(view, condition, rows)
+    left = numpy.flatnonzero(kind == UNKNOWN)
+    undecided = numpy.flatnonzero((kind != BOOL) & (kind != UNKNOWN) & ~lacking)
+    # The library decides what columns cannot, and says why the first row cannot be decided.
+    for at in sorted({*left.tolist(), *undecided[:1].tolist()}):
+        matched[at] = condition.matches(view.rows([int(rows[at])])[0])
+    condition.undecided += max(0, len(undecided) - 1)
+    condition.check()
+    return Found(rows[matched], len(rows), condition.undecided, condition.why)
+
+
+def _lacking(view: View, condition: Filter, rows: Rows) -> Mask:
+    """Return which rows lack a field that the expression reads: those do not match, whatever it says."""
+    found = numpy.zeros(len(rows), dtype=bool)
+    for path in condition.paths:
+        found |= view.vector(path).kind[rows] == MISSING
+    return found
+
+
+def _note_names(view: View, condition: Filter, rows: Rows) -> None:
+    """Tell the filter which of its fields some row has, and which keys there are instead."""
+    for path in condition.paths:
+        if (view.vector(path).kind[rows] != MISSING).any():
+            condition.note(path)
+            continue
+        for end in range(len(path) - 1, 0, -1):
+            is_map = view.vector(path[:end]).kind[rows] == MAP
+            without = rows[is_map & (view.vector(path[: end + 1]).kind[rows] == MISSING)]
+            if len(without):
+                above = (ALIASES.get(path[0], path[0]), *path[1:end])
+                known = [key for key in view.table.columns.below(above) if _present(view, (*above, key), without)]
+                condition.note(path[:end], known)
+                break
+
+
+def _present(view: View, path: Path, rows: Rows) -> bool:
+    column = view.table.columns.by_path.get(path)
+    if column is None or not column.present:
+        return False
+    return bool((view.vector(path).kind[rows] != MISSING).any())
+
+
+class FoundNames(Names):
+    """The names of all values of the rows that were found, read from columns when they are asked for."""
+
+    def __init__(self, view: View, rows: Rows) -> None:
+        self._view, self._found, self._summary = view, rows, None
+        self.count = len(rows)
+        self._lists: dict[str, list[str]] = {}
+
+    @cached_property
+    def parameters(self) -> list[str]:  # type: ignore[override]
+        """The parameters, sorted."""
+        return self._keys("parameters")
+
+    @cached_property
+    def metrics(self) -> list[str]:  # type: ignore[override]
+        """The metrics, sorted."""
+        return self._keys("metrics")
+
+    @cached_property
+    def objectives(self) -> Counter[str]:  # type: ignore[override]
+        """How many runs have which objective, in the order of the runs."""
+        return Counter(dict(zip(*self._objectives[:2], strict=True)))
+
+    @cached_property
+    def _directions(self) -> dict[str, str]:  # type: ignore[override]
+        return dict(zip(self._objectives[0], self._objectives[2], strict=True))
+
+    @cached_property
+    def _objectives(self) -> tuple[list[str], list[int], list[str]]:
+        """Return the metrics of objectives in the order of their first runs, how many have each, the last direction."""
+        metric, direction = (self._view.vector(("objective", name)) for name in ("metric", "direction"))
+        rows = self._found[metric.kind[self._found] == STRING]
+        codes, first, counts = numpy.unique(metric.number[rows], return_index=True, return_counts=True)
+        order = numpy.argsort(first)
+        texts = self._view.strings.texts
+        last = _last(metric.number[rows], rows)
+        metrics = [texts[int(codes[at])] for at in order]
+        directions = [texts[int(direction.number[last[float(codes[at])]])] for at in order]
+        return metrics, [int(counts[at]) for at in order], directions
+
+    def differing(self) -> list[str]:
+        """The parameters in which the runs differ; for a single run, all of them."""
+        if self.count < 2:
+            return list(self.parameters)
+        return [name for name in self.parameters if self._differs(("parameters", name))]
+
+    def _differs(self, path: Path) -> bool:
+        found = self._view.vector(path)
+        kind, number = found.kind[self._found], found.number[self._found]
+        kind = numpy.where(kind == MISSING, NULL, kind)
+        if (kind[0] != kind).any():
+            return True
+        if kind[0] in (MAP, LIST, BIG):
+            last = path[-1]
+            return len({repr(row["parameters"].get(last)) for row in self._view.rows(self._found.tolist())}) > 1
+        return bool((number[0] != number).any())
+
+    def _keys(self, name: str) -> list[str]:
+        if name not in self._lists:
+            below = self._view.table.columns.below((name,))
+            self._lists[name] = sorted(key for key in below if _present(self._view, (name, key), self._found))
+        return self._lists[name]
+
+    def summary(self) -> Summary:
+        """Return the names without the runs."""
+        return {
+            "runs": self.count,
+            "keys": {name: self._keys(name) for name in MAPS},
+            "differing": self.differing(),
+            "objectives": dict(self.objectives),
+            "directions": self._directions,
+        }
+
+
+def _last(codes: NDArray[numpy.float64], rows: Rows) -> dict[float, int]:
+    backwards, at = numpy.unique(codes[::-1], return_index=True)
+    return {float(code): int(rows[len(rows) - 1 - index]) for code, index in zip(backwards, at, strict=True)}
+
+
+# Order
+
+
+def ordered(view: View, rows: Rows, by: str, names: Names, *, reverse: bool = False) -> Rows | None:
+    """Return rows, which are sorted by name, in another order; None if only Python can compare the values.
+
+    Raises AssayError for a field that no row has.
+    """
+    field, descending = run_columns.order(by, names, reverse=reverse)
+    if field.path == ("name",):
+        return rows[::-1] if descending else rows
+    if field.path == ("uid",):
+        return None
+    kind, number = _sortable(view, field.path, rows)
+    if numpy.isin(kind, (MAP, LIST, BIG)).any():
+        return None
+    known = (kind != MISSING) & (kind != NULL) & ~((kind == STRING) & (number == 0))
+    texts = known & (kind == STRING)
+    number = number.copy()
+    if texts.any():
+        number[texts] = ranked(number[texts].astype(numpy.int64), view.strings.texts.__getitem__)
+    group = texts[known].astype(numpy.int8)
+    keys = (-number[known], -group) if descending else (number[known], group)
+    return numpy.concatenate((rows[known][numpy.lexsort(keys)], rows[~known]))
+
+
+def _sortable(view: View, path: Path, rows: Rows) -> tuple[NDArray[numpy.uint8], NDArray[numpy.float64]]:
+    if path[0] == "metrics" and len(path) == 2:
+        best, last = (view.vector((*path, name)) for name in ("best", "last"))
+        use = (best.kind[rows] != MISSING) & (best.kind[rows] != NULL)
+        return (
+            numpy.where(use, best.kind[rows], last.kind[rows]),
+            numpy.where(use, best.number[rows], last.number[rows]),
+        )
+    plain = _OTHERS.get(path, path)
+    if len(plain) == 1 and plain[0] in TIMES:
+        found, seconds = view.vector(plain), view.vector((f"#{plain[0]}",))
+        text = (found.kind[rows] == STRING) & (found.number[rows] != 0)
+        # Whole seconds in UTC, as the API server writes them, have the order of their texts.
+        if (seconds.kind[rows][text] == DOUBLE).all() and (seconds.number[rows] % 1 == 0).all():
+            return numpy.where(text, DOUBLE, MISSING).astype(numpy.uint8), seconds.number[rows]
+    found = view.vector(plain)
+    return found.kind[rows], found.number[rows]

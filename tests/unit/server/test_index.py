@@ -1,0 +1,223 @@
+"""The index answers as the filter and the order of `assay runs` do, row by row: on random rows and expressions."""
+
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.api.errors import AssayError
+from assay.queries.runs import columns as run_columns
+from assay.queries.runs.columns import Names
+from assay.queries.runs.filters import Filter
+from assay.queries.runs.rows import RunRow, of_run, timed
+from assay.server.index.columns import UNKNOWN
+from assay.server.index.evaluation import evaluate
+from assay.server.index.searching import FoundNames, View, ordered, search
+from assay.server.index.table import Table
+
+pytestmark = pytest.mark.unit
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SCALARS: list[Any] = [
+    *(None, True, False, 0, 1, 2, -1, 3, 2**53 + 1, 2**70, 0.0, 1.0, 1.5, -2.0, 1e300),
+    *("", "a", "b", "ab", "1", "é", "\U00010000", "\uffff"),
+]
+TIMES = ["", "2026-01-01T10:00:00Z", "2026-01-01T11:30:00Z", "2026-01-01T11:30:00.5Z"]
+value = st.sampled_from([*SCALARS, {}, {"x": 1}, {"x": {"y": {"z": {"w": 1}}}}, [], [1], ["a"]])
+
+
+def some(values: Any, keys: str = "abc") -> Any:
+    return st.dictionaries(st.sampled_from(keys), values, max_size=3)
+
+
+number = st.sampled_from([0, 1, 2, 0.5, -1.5, 2.0])
+rows_of = st.builds(
+    lambda name, **more: {**of_run({"metadata": {"name": name, "uid": f"u-{name}"}}), **more},
+    st.sampled_from([f"r-{n}" for n in range(12)]),
+    experiment=st.sampled_from(["", "e", "f"]),
+    phase=st.sampled_from(["Running", "Succeeded", "Pending"]),
+    owner=st.sampled_from(["", "nina", "olaf"]),
+    created=st.sampled_from(TIMES),
+    started=st.sampled_from(TIMES),
+    completed=st.sampled_from(TIMES),
+    seed=st.sampled_from([None, 0, 1, 7]),
+    parameters=some(value),
+    metrics=some(st.dictionaries(st.sampled_from(["last", "best", "min"]), number, max_size=3)),
+    objective=st.sampled_from(
+        [None, {"metric": "a", "direction": "maximize"}, {"metric": "b", "direction": "minimize"}]
+    ),
+    labels=some(st.sampled_from(["", "a", "b"])),
+)
+
+PATHS = [
+    *("params.a", "params.b", "parameters.c", "params['a']", "params.a.x", "params.a.x.y.z", "params.b.x.y.z.w"),
+    *("metrics.a.last", "metrics.a.best", "metrics.b.min", "metrics.c", "params", "metrics"),
+    *("phase", "owner", "seed", "duration", "created", "labels.a", "tags.b", "objective", "objective.metric"),
+    *("archived", "experiment"),
+]
+LITERALS = [
+    *("null", "true", "false", "0", "1", "-1", "2", "1.0", "0.5", "-1.5", "''", "'a'", "'b'", "'zz'", "'Running'"),
+    *("9007199254740993", "{}", "[1]", "b'a'", "1u", "{'x': 1}"),
+]
+path, literal = st.sampled_from(PATHS), st.sampled_from(LITERALS)
+terms = st.recursive(
+    path | literal,
+    lambda term: (
+        st.builds(lambda a, op, b: f"({a} {op} {b})", term, st.sampled_from("+-*/%"), term)
+        | st.builds(lambda a: f"-({a})", term)
+    ),
+    max_leaves=3,
+)
+atoms = st.one_of(
+    st.builds(lambda a, op, b: f"{a} {op} {b}", terms, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), terms),
+    st.builds(lambda a, b: f"{a} in [{', '.join(b)}]", terms, st.lists(literal, max_size=3)),
+    st.builds(lambda a, b: f"{a} in {b}", literal, path),
+    st.builds(lambda a, f, b: f"{a}.{f}({b})", path, st.sampled_from(["startsWith", "endsWith", "contains"]), literal),
+    st.builds(lambda a, b: f"{a}.matches('{b}')", path, st.sampled_from(["a", "^b$", "[ab]+", "", "."])),
+    st.builds(lambda a, k: f"has({a}.{k})", path, st.sampled_from("abx")),
+    st.builds(lambda a: f"size({a}) > 1", path),
+    st.builds(lambda a: f"labels.exists(k, k == {a})", literal),
+    path,
+)
+expressions = st.recursive(
+    atoms,
+    lambda inner: (
+        st.builds(lambda a, op, b: f"({a} {op} {b})", inner, st.sampled_from(["&&", "||"]), inner)
+        | st.builds(lambda a: f"!({a})", inner)
+        | st.builds(lambda a, b, c: f"({a} ? {b} : {c})", inner, inner, inner)
+    ),
+    max_leaves=5,
+)
+
+
+def table_of(rows: list[RunRow]) -> Table:
+    table = Table()
+    table.put(list(enumerate(rows)))
+    return table
+
+
+def by_row(rows: list[RunRow], where: str) -> Any:
+    """Return what the filter finds row by row, or its error."""
+    try:
+        condition = Filter(where)
+        known = timed(sorted(rows, key=lambda row: row["name"]), NOW)
+        found = [row["name"] for row in known if condition.matches(row)]
+        if known:
+            condition.check()
+    except AssayError as error:
+        return error.message, error.hint
+    return found, condition.undecided, condition.why
+
+
+def by_columns(table: Table, where: str) -> Any:
+    """Return what the index finds, or its error."""
+    view = View(table, NOW)
+    try:
+        found = search(view, "", where)
+    except AssayError as error:
+        return error.message, error.hint
+    return [row["name"] for row in view.rows(found.rows.tolist())], found.undecided, found.why
+
+
+def unique(rows: list[RunRow]) -> list[RunRow]:
+    return list({row["name"]: row for row in rows}.values())
+
+
+@settings(max_examples=150)
+@given(st.lists(rows_of, max_size=8).map(unique), expressions)
+def test_columns_and_library_agree(rows: list[RunRow], where: str) -> None:
+    assert by_columns(table_of(rows), where) == by_row(rows, where)
+
+
+SORTS = ["name", "created", "-created", "duration", "seed", "a", "-a", "params.b", "owner", "phase", "metrics.a.min",
+         "age", "uid", "labels.a", "experiment", "objective.metric", "nothing"]  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.lists(rows_of, max_size=8).map(unique), st.sampled_from(SORTS), st.booleans())
+def test_orders_agree(rows: list[RunRow], by: str, reverse: bool) -> None:
+    known = timed(sorted(rows, key=lambda row: row["name"]), NOW)
+    view = View(table_of(rows), NOW)
+    found = search(view).rows
+
+    def wanted() -> list[str]:
+        return [row["name"] for row in run_columns.sort(known, by, Names(known), reverse=reverse)]
+
+    def got() -> list[str] | None:
+        order = ordered(view, found, by, FoundNames(view, found), reverse=reverse)
+        return None if order is None else [row["name"] for row in view.rows(order.tolist())]
+
+    outcome = _outcome(got)
+    assert outcome is None or outcome == _outcome(wanted)
+
+
+def _outcome(answer: Callable[[], Any]) -> Any:
+    """Return an answer, or its error."""
+    try:
+        return answer()
+    except AssayError as error:
+        return error.message, error.hint
+
+
+@settings(max_examples=40)
+@given(st.lists(rows_of, max_size=8).map(unique))
+def test_names_agree(rows: list[RunRow]) -> None:
+    known = sorted(rows, key=lambda row: row["name"])
+    view = View(table_of(rows), NOW)
+    found, wanted = FoundNames(view, search(view).rows).summary(), Names(known).summary()
+    assert json.dumps(found) == json.dumps(wanted) or found == wanted
+    assert list(found["objectives"]) == list(wanted["objectives"])
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(rows_of, st.booleans()), max_size=60), st.randoms())
+def test_a_changed_table_is_like_a_new_one(changes: list[tuple[RunRow, bool]], chance: random.Random) -> None:
+    table, rows = Table(), {}
+    for at, (row, deleted) in enumerate(changes):
+        if deleted:
+            table.remove(row["name"])
+            rows.pop(row["name"], None)
+        else:
+            table.put([(at, row)])
+            rows[row["name"]] = row
+    left = list(rows.values())
+    where = chance.choice(["has(params.a) && params.a == 1", "labels.a == 'a'", "phase == 'Running'", "seed > 0"])
+    assert len(table) == len(left)
+    assert by_columns(table, where) == by_row(left, where)
+    view = View(table, NOW)
+    assert view.rows(search(view).rows.tolist()) == timed(sorted(left, key=lambda row: row["name"]), NOW)
+
+
+def test_many_rows_become_dense_columns_and_agree() -> None:
+    """Few rows are kept in dictionaries, many in arrays: both are read, and grow."""
+    chance = random.Random(7)
+    rows: list[RunRow] = []
+    for number in range(3000):
+        body = {
+            "metadata": {"name": f"r-{number:05}", "uid": str(number)},
+            "spec": {"parameters": {"depth": number % 7}},
+        }
+        if number % 50 == 0:
+            body["spec"]["parameters"]["rare"] = chance.random()  # type: ignore[index]
+        rows.append(of_run(body))
+    table = Table()
+    for start in range(0, len(rows), 500):
+        table.put([(start, row) for row in rows[start : start + 500]])
+    for where in ("params.depth in [2, 3]", "has(params.rare) && params.rare > 0.5", "params.rare <= 0.5"):
+        assert by_columns(table, where) == by_row(rows, where)
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["metrics.a.best > 0.5 && params.b == 1", "phase == 'Running' || labels.a in ['a', 'b']", "has(params.a)",
+     "owner.startsWith('n') && !(seed == 1)", "duration < 60.0", "params.a.matches('^a')", "seed * 2 + 1 > 3"],
+)  # fmt: skip
+def test_everyday_filters_need_no_library(where: str) -> None:
+    rows = [{**of_run({"metadata": {"name": "r", "uid": "u"}}), "parameters": {"a": "a", "b": 1}, "seed": 3}]
+    rows[0] |= {"metrics": {"a": {"best": 1}}, "labels": {"a": "a"}}
+    assert UNKNOWN not in evaluate(Filter(where).expression.tree, View(table_of(rows), NOW)).kind.tolist()  # type: ignore[arg-type]
