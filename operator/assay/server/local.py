@@ -12,6 +12,10 @@ from assay.kube.sync import Kube
 from assay.server.app import Parts, create
 from assay.server.entrance.local import LocalEntrance
 from assay.server.guard.guard import LOOPBACK
+from assay.server.index.feed import NamespaceFeeds
+from assay.server.index.runs import RunsOfIndex
+from assay.server.rights import Rights
+from assay.server.state import State
 
 ADDRESS = "127.0.0.1"
 
@@ -24,7 +28,8 @@ def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None]
     with _listening(port) as listener:
         chosen = listener.getsockname()[1]
         entrance = LocalEntrance(kube, namespace, chosen, lambda path: announce(_address(chosen, path)))
-        server = uvicorn.Server(configured(Parts(entrance, LOOPBACK)))
+        state = State(RunsOfIndex(NamespaceFeeds(kube), Rights()))
+        server = uvicorn.Server(configured(Parts(entrance, LOOPBACK, state)))
         announce(_address(chosen, entrance.path))
         server.run(sockets=[listener])
 

@@ -16,6 +16,9 @@ from assay.queries.runs.filters import Filter
 from assay.queries.runs.rows import RunRow
 from assay.server.person import Person
 
+#: What the evaluation of one filter may take, run by run.
+SECONDS = 10.0
+
 
 class RunQuery(TypedDict):
     """Which runs, in which order. ``sort`` as for `assay runs`; ``fresh`` is "live", "now" or a resource version."""
@@ -28,6 +31,7 @@ class RunQuery(TypedDict):
     limit: int
     archived: bool
     fresh: str
+    names: bool
 
 
 class Freshness(TypedDict):
@@ -46,7 +50,7 @@ class RunsFound(TypedDict):
 
     items: list[RunRow]
     total: int
-    names: Summary
+    names: Summary | None
     undecided: int
     why: str
     freshness: Freshness
@@ -69,21 +73,26 @@ class RunsOfApiServer:
         rows = [row for page in pages for row in page]
         if not rows:
             check_experiment(person, query["experiment"])
-        where = Filter(query["where"]) if query["where"] else None
+        where = Filter(query["where"], SECONDS) if query["where"] else None
         found = [row for row in rows if where is None or where.matches(row)]
         if where is not None and rows:
             where.check()
         names = Names(found)
-        ordered = run_columns.sort(found, query["sort"] or "created", names, reverse=query["reverse"])
         return {
-            "items": ordered[query["offset"] : query["offset"] + query["limit"]],
+            "items": chosen(found, names, query),
             "total": len(found),
-            "names": names.summary(),
+            "names": names.summary() if query["names"] else None,
             "undecided": where.undecided if where else 0,
             "why": where.why if where else "",
             "freshness": {"source": "apiserver", "asOf": "", "age": 0.0},
             "notes": person.notes,
         }
+
+
+def chosen(rows: list[RunRow], names: Names, query: RunQuery) -> list[RunRow]:
+    """Return one page of rows that are sorted by name."""
+    ordered = run_columns.sort(rows, query["sort"] or "created", names, reverse=query["reverse"])
+    return ordered[query["offset"] : query["offset"] + query["limit"]]
 
 
 def check_experiment(person: Person, experiment: str) -> None:

@@ -35,7 +35,7 @@ def some(values: Any, keys: str = "abc") -> Any:
     return st.dictionaries(st.sampled_from(keys), values, max_size=3)
 
 
-number = st.sampled_from([0, 1, 2, 0.5, -1.5, 2.0])
+number = st.sampled_from([0, 1, 2, 0.5, -1.5, 2.0, "NaN", "Infinity", "-Infinity"])
 rows_of = st.builds(
     lambda name, **more: {**of_run({"metadata": {"name": name, "uid": f"u-{name}"}}), **more},
     st.sampled_from([f"r-{n}" for n in range(12)]),

@@ -6,12 +6,14 @@ suggests similar names.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from assay.api.errors import InvalidRequest
 from assay.api.numbers import of_json
 from assay.planning.promotion import expressions
+from assay.planning.promotion.expressions import Outcome
 from assay.queries.references import near
 from assay.queries.runs.rows import RunRow
 
@@ -28,8 +30,13 @@ _FEW = 12
 class Filter:
     """A compiled filter. ``undecided`` counts the runs that it failed for, ``why`` is the first reason."""
 
-    def __init__(self, text: str) -> None:
-        """Compile the expression. Raises AssayError with the position of an error."""
+    def __init__(self, text: str, seconds: float | None = None) -> None:
+        """Compile the expression. Raises AssayError with the position of an error.
+
+        With ``seconds``, each evaluation stays within the cost budget and all of them within this time: for a process
+        that others use too.
+        """
+        self._seconds, self._until = seconds, 0.0
         try:
             self.expression = expressions.compile(text, VARIABLES)
         except expressions.ExpressionError as error:
@@ -49,7 +56,7 @@ class Filter:
     def matches(self, row: RunRow) -> bool:
         """Return whether the run matches the expression."""
         values, lacks = self._values(row)
-        outcome = self.expression.evaluate_freely(values)
+        outcome = self._bounded(values) if self._seconds else self.expression.evaluate_freely(values)
         if outcome.value is None and not lacks:
             # The slower evaluation supports what the library does not, such as integers of more than 64 bits.
             outcome = self.expression.evaluate(values)
@@ -57,6 +64,16 @@ class Filter:
             self.undecided += 1
             self.why = self.why or outcome.message
         return bool(outcome.value)
+
+    def _bounded(self, values: dict[str, Any]) -> Outcome:
+        now = time.monotonic()
+        self._until = self._until or now + (self._seconds or 0.0)
+        if now > self._until:
+            raise InvalidRequest(
+                f"the filter takes longer than {self._seconds:g} s",
+                hint="begin it with a plain comparison that few runs meet: phase == 'Failed' && …",
+            )
+        return self.expression.evaluate(values)
 
     def note(self, path: Path, known: Iterable[str] | None = None) -> None:
         """Note that some run has a field, or with ``known`` which keys the map has that lacks it."""
@@ -90,7 +107,7 @@ class Filter:
                 value = below
             else:
                 self._unseen.discard(path)
-                into[path[-1]] = _floats(value) if path[0] in ("metrics", "duration") else value
+                into[path[-1]] = floats(value) if path[0] in ("metrics", "duration") else value
         return found, lacks
 
 
@@ -110,10 +127,10 @@ def _longest(paths: list[Path]) -> list[Path]:
     return [path for path in paths if not any(path[: len(other)] == other for other in paths if other != path)]
 
 
-def _floats(value: Any) -> Any:
+def floats(value: Any) -> Any:
     """Convert the numbers of a value to floats, as for the gates of policies."""
     if isinstance(value, dict):
-        return {key: _floats(each) for key, each in value.items()}
+        return {key: floats(each) for key, each in value.items()}
     number = of_json(value)
     return value if number is None else number
 

@@ -128,10 +128,10 @@ def _cached(kube: Kube, namespace: str, cache: RunCache) -> tuple[CachedRuns, Ca
     Reads the file and the versions at the same time: both take equally long.
     """
     with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(_versions, kube, namespace)
+        future = executor.submit(versions, kube, namespace)
         before = cache.load()
-        versions = future.result()
-    return before, _renewed(kube, namespace, before, versions) if before and versions is not None else None
+        known, at = future.result()
+    return before, _renewed(kube, namespace, before, known) if before and at else None
 
 
 def _renewed(kube: Kube, namespace: str, before: CachedRuns, versions: dict[str, str]) -> CachedRuns | None:
@@ -154,8 +154,11 @@ def _same_cluster(kube: Kube, namespace: str, before: CachedRuns, same: set[str]
     return found is not None and found["metadata"]["uid"] == before[name][1]["uid"]
 
 
-def _versions(kube: Kube, namespace: str) -> dict[str, str] | None:
-    """Return the resource version of every run by name; None if the API server's table does not have them."""
+def versions(kube: Kube, namespace: str) -> tuple[dict[str, str], str]:
+    """Return the resource version of every run by name, and that of the whole list.
+
+    Both are empty if the API server's table does not have them.
+    """
     found: dict[str, str] = {}
     token = ""
     while True:
@@ -164,12 +167,13 @@ def _versions(kube: Kube, namespace: str) -> dict[str, str] | None:
             table = json.loads(answer.read())
         titles = [column["name"] for column in table.get("columnDefinitions") or []]
         if not {"Name", "Resource-Version"} <= set(titles):
-            return None
+            return {}, ""
         name, version = titles.index("Name"), titles.index("Resource-Version")
         found.update((row["cells"][name], row["cells"][version]) for row in table.get("rows") or [])
-        token = (table.get("metadata") or {}).get("continue") or ""
+        metadata = table.get("metadata") or {}
+        token = metadata.get("continue") or ""
         if not token:
-            return found
+            return found, str(metadata.get("resourceVersion") or "")
 
 
 def _one(kube: Kube, namespace: str, name: str) -> Raw | None:

@@ -29,6 +29,7 @@ class RunsQuery(Query):
     offset: int = Field(0, ge=0, description="Runs to skip.")
     limit: int = Field(100, ge=0, le=MOST, description="Runs in one answer.")
     archived: bool = Field(False, description="Include runs that only the store has.")
+    names: bool = Field(True, description="Include what the matching runs have in common and where they differ.")
     fresh: str = Field(
         "live", pattern=r"^(live|now|[0-9]{1,20})$", description="live, now, or a resource version to wait for."
     )
@@ -70,6 +71,7 @@ def found(call: Call, query: RunsQuery) -> RunsFound:
             "limit": query.limit,
             "archived": query.archived,
             "fresh": query.fresh,
+            "names": query.names,
         },
     )
 

@@ -137,30 +137,84 @@ class Column:
                 self._number = numpy.concatenate((self._number, numpy.zeros(more)))
 
 
+class Node:
+    """One path, with the values that are not yet in its column."""
+
+    __slots__ = ("children", "kinds", "numbers", "path", "rows")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.children: dict[str, Node] = {}
+        self.rows: list[int] = []
+        self.kinds: list[int] = []
+        self.numbers: list[float] = []
+
+    def child(self, key: str) -> Node:
+        """Return the node of a key."""
+        found = self.children.get(key)
+        if found is None:
+            found = self.children[key] = Node((*self.path, key))
+        return found
+
+    def add(self, row: int, kind: int, number: float) -> None:
+        """Note the value of a row."""
+        self.rows.append(row)
+        self.kinds.append(kind)
+        self.numbers.append(number)
+
+
 class Columns:
-    """All columns, by path, and the paths of each map."""
+    """All columns, by path, and the tree of their paths."""
 
     def __init__(self) -> None:
         self.strings = Strings()
         self.by_path: dict[Path, Column] = {}
-        self._below: dict[Path, list[str]] = {}
+        self.root = Node(())
 
-    def put(self, cells: Iterable[tuple[int, Path, int, float]], size: int) -> None:
-        """Set the values of rows without any: row, path, kind and number."""
-        found: dict[Path, tuple[list[int], list[int], list[float]]] = {}
-        for row, path, kind, number in cells:
-            into = found.get(path)
-            if into is None:
-                into = found[path] = ([], [], [])
-            into[0].append(row)
-            into[1].append(kind)
-            into[2].append(number)
-        for path, (rows, kinds, numbers) in found.items():
-            column = self.by_path.get(path)
+    def put(self, row: int, value: Any, node: Node) -> None:
+        """Note a value of a row, and everything in it, for the next ``flush``. The row must have none there."""
+        if isinstance(value, str):
+            node.add(row, STRING, self.strings.code(value))
+        elif isinstance(value, float):
+            node.add(row, DOUBLE, value)
+        elif value is None:
+            node.add(row, NULL, 0.0)
+        elif isinstance(value, bool):
+            node.add(row, BOOL, float(value))
+        elif isinstance(value, int):
+            node.add(
+                row, INT if -_EXACT <= value <= _EXACT else BIG, float(value) if -_EXACT <= value <= _EXACT else 0.0
+            )
+        elif isinstance(value, dict):
+            if len(node.path) > _DEPTH:
+                node.add(row, BIG, 0.0)
+                return
+            node.add(row, MAP, 0.0)
+            for key, each in value.items():
+                self.put(row, each, node.child(key))
+        else:
+            node.add(row, LIST, 0.0)
+
+    def flush(self, size: int) -> None:
+        """Write what was noted into the columns. ``size`` is the number of rows that there is room for."""
+        pending = [self.root]
+        while pending:
+            node = pending.pop()
+            pending += node.children.values()
+            if not node.rows:
+                continue
+            column = self.by_path.get(node.path)
             if column is None:
-                column = self.by_path[path] = Column()
-                self._below.setdefault(path[:-1], []).append(path[-1])
-            column.put(rows, kinds, numbers, size)
+                column = self.by_path[node.path] = Column()
+            column.put(node.rows, node.kinds, node.numbers, size)
+            node.rows, node.kinds, node.numbers = [], [], []
+
+    def paths(self, value: Any, node: Node) -> Iterator[Path]:
+        """Yield the paths that a value has, which was put at a node."""
+        yield node.path
+        if isinstance(value, dict) and len(node.path) <= _DEPTH:
+            for key, each in value.items():
+                yield from self.paths(each, node.child(key))
 
     def remove(self, row: int, paths: Iterable[Path]) -> None:
         """Remove the values of a row at paths."""
@@ -177,26 +231,9 @@ class Columns:
 
     def below(self, path: Path) -> list[str]:
         """Return the keys that maps at a path ever had."""
-        return self._below.get(path, [])
-
-    def cells(self, row: int, value: Any, path: Path) -> Iterator[tuple[int, Path, int, float]]:
-        """Yield the value at a path of a row and everything in it."""
-        if isinstance(value, str):
-            yield row, path, STRING, self.strings.code(value)
-        elif isinstance(value, float):
-            yield row, path, DOUBLE, value
-        elif value is None:
-            yield row, path, NULL, 0.0
-        elif isinstance(value, bool):
-            yield row, path, BOOL, float(value)
-        elif isinstance(value, int):
-            yield row, path, *((INT, float(value)) if -_EXACT <= value <= _EXACT else (BIG, 0.0))
-        elif isinstance(value, dict):
-            if len(path) > _DEPTH:
-                yield row, path, BIG, 0.0
-                return
-            yield row, path, MAP, 0.0
-            for key, each in value.items():
-                yield from self.cells(row, each, (*path, key))
-        else:
-            yield row, path, LIST, 0.0
+        node = self.root
+        for key in path:
+            if key not in node.children:
+                return []
+            node = node.children[key]
+        return list(node.children)

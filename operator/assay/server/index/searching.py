@@ -33,6 +33,8 @@ from assay.server.index.columns import (
 from assay.server.index.evaluation import evaluate
 from assay.server.index.table import TIMES, Mask, Rows, Table
 
+#: What the library may take for the rows that columns do not decide.
+SECONDS: Final = 10.0
 #: Fields that a column of another name stands for.
 _OTHERS: Final[dict[Path, Path]] = {("age",): ("created",)}
 
@@ -99,7 +101,7 @@ def search(view: View, experiment: str = "", where: str = "") -> Found:
         rows = rows[view.is_text(("experiment",), experiment)[rows]]
     if not where:
         return Found(rows, len(rows), 0, "")
-    condition = Filter(where)
+    condition = Filter(where, SECONDS)
     if not len(rows):
         return Found(rows, 0, 0, "")
     outcome = evaluate(condition.expression.tree, view)
@@ -241,9 +243,10 @@ def ordered(view: View, rows: Rows, by: str, names: Names, *, reverse: bool = Fa
     if field.path == ("uid",):
         return None
     kind, number = _sortable(view, field.path, rows)
-    if numpy.isin(kind, (MAP, LIST, BIG)).any():
+    finite = numpy.isfinite(number)
+    if numpy.isin(kind, (MAP, LIST, BIG)).any() or (len(field.path) > 2 and not finite.all()):
         return None
-    known = (kind != MISSING) & (kind != NULL) & ~((kind == STRING) & (number == 0))
+    known = (kind != MISSING) & (kind != NULL) & ~((kind == STRING) & (number == 0)) & ~numpy.isnan(number)
     texts = known & (kind == STRING)
     number = number.copy()
     if texts.any():

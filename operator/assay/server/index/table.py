@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy
 from numpy.typing import NDArray
 
 from assay.planning.conditions import parse_time
-from assay.planning.promotion.expression_cost import to_float
-from assay.planning.promotion.expression_tree import Path
+from assay.queries.runs.filters import floats
 from assay.queries.runs.rows import RunRow
-from assay.server.index.columns import DOUBLE, NULL, Columns
+from assay.server.index.columns import Columns
 
 #: Not searched: unique for each run, and no variable of filters.
 _LEFT_OUT: Final = ("uid", "duration")
@@ -41,6 +40,7 @@ class Table:
         self._packed: list[bytes] = []
         self._free: list[int] = []
         self._order: list[int] = []
+        self._ordered: Rows = numpy.zeros(0, dtype=numpy.int64)
         self._unordered = False
         self._room = 0
         self._sample = b""
@@ -65,13 +65,13 @@ class Table:
     def put(self, rows: Sequence[tuple[int, RunRow]]) -> None:
         """Add or replace runs: each with its resource version. The durations of the rows are ignored."""
         self.changes += 1
-        cells: list[tuple[int, Path, int, float]] = []
         for version, row in {row["name"]: (version, row) for version, row in rows}.values():
             number = self._place(row["name"])
             self._versions[number] = version
             self._packed[number] = self._pack(row)
-            cells += self._cells(number, row)
-        self.columns.put(cells, self._room)
+            for key, value in _searched(row):
+                self.columns.put(number, value, self.columns.root.child(key))
+        self.columns.flush(self._room)
 
     def remove(self, name: str) -> None:
         """Remove a run, if there is one."""
@@ -90,7 +90,7 @@ class Table:
         return found
 
     def ordered(self) -> Rows:
-        """Return the numbers of all rows, sorted by name."""
+        """Return the numbers of all rows, sorted by name. The array must not be changed."""
         if self._unordered:
             alive = set(self._numbers.values())
             # A number may be that of a deleted run and of a new one.
@@ -98,7 +98,8 @@ class Table:
             # Almost sorted already, which the sort makes use of.
             self._order = sorted(known, key=self._names.__getitem__)
             self._unordered = False
-        return numpy.asarray(self._order, dtype=numpy.int64)
+            self._ordered = numpy.asarray(self._order, dtype=numpy.int64)
+        return self._ordered
 
     def _place(self, name: str) -> int:
         number = self._numbers.get(name)
@@ -122,19 +123,8 @@ class Table:
 
     def _clear(self, number: int) -> None:
         """Remove all values of a row from the columns."""
-        row = self.row(number)
-        self.columns.remove(number, {path for _, path, _, _ in self._cells(number, row)})
-
-    def _cells(self, number: int, row: RunRow) -> Iterator[tuple[int, Path, int, float]]:
-        for key, value in row.items():
-            if key == "metrics":
-                yield from self.columns.cells(number, _floats(value), ("metrics",))
-            elif key not in _LEFT_OUT:
-                yield from self.columns.cells(number, value, (key,))
-        for key in TIMES:
-            moment = parse_time(row[key])  # type: ignore[literal-required]
-            kind, seconds = (DOUBLE, moment.timestamp()) if moment else (NULL, 0.0)
-            yield number, (f"#{key}",), kind, seconds
+        for key, value in _searched(self.row(number)):
+            self.columns.remove(number, self.columns.paths(value, self.columns.root.child(key)))
 
     # Rows, packed
 
@@ -160,8 +150,11 @@ def packed(rows: Iterable[tuple[int, RunRow]], table: Table, batch: int = 500) -
     table.put(pending)
 
 
-def _floats(value: object) -> object:
-    """Convert the numbers of metrics to floats, as filters do."""
-    if isinstance(value, dict):
-        return {key: _floats(each) for key, each in value.items()}
-    return to_float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _searched(row: RunRow) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that have columns: those of the row, and its times in seconds."""
+    for key, value in row.items():
+        if key not in _LEFT_OUT:
+            yield key, floats(value) if key == "metrics" else value
+    for key in TIMES:
+        moment = parse_time(row[key])  # type: ignore[literal-required]
+        yield f"#{key}", moment.timestamp() if moment else None

@@ -1,0 +1,223 @@
+"""Keeps tables of runs current: lists page by page, then watches.
+
+One thread reads; it resumes a watch that ends, and lists anew after a gap. A list changes only what differs: it needs
+no second copy in memory. While it goes on, ``synced`` is false and nothing is answered from the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import urllib3
+
+from assay.api import resources
+from assay.api.objects import Raw
+from assay.api.resources import RUNS
+from assay.kube.errors import ApiError
+from assay.kube.sync import Kube
+from assay.kube.watches import lines
+from assay.queries.runs.rows import RunRow, of_run
+from assay.server.index.table import Table
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 1000
+#: How long one watch lasts. Bookmarks arrive about every minute, so a longer silence means a dead connection.
+_LIFE_SECONDS, _SILENCE_SECONDS = 300, 90
+_TIMEOUT = urllib3.Timeout(connect=10, read=_SILENCE_SECONDS)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+_GONE = 410
+
+
+class Feed:
+    """The runs of one namespace, or of all if it is "". Use the tables only within ``reading``."""
+
+    def __init__(self, kube: Kube, namespace: str = "") -> None:
+        self._kube, self._namespace = kube, namespace
+        self._changed = threading.Condition(threading.RLock())
+        self._tables: dict[str, Table] = {}
+        self._stopped = threading.Event()
+        self._watch: urllib3.BaseHTTPResponse | None = None
+        #: Whether the tables are complete, the highest resource version that they include, and why they are not.
+        self.synced, self.version, self.problem = False, 0, "the index is being built"
+        self._confirmed = time.monotonic()
+        #: How often all runs were listed.
+        self.lists = 0
+
+    def start(self) -> None:
+        """Begin to read, in a thread of its own."""
+        threading.Thread(target=self._read, name="index", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._stopped.set()
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Break the watch, as a network would."""
+        if self._watch is not None:
+            # Closing would wait for the thread that reads.
+            with suppress(OSError, ValueError, RuntimeError):
+                self._watch.shutdown()
+
+    @property
+    def age(self) -> float:
+        """The seconds since the API server last confirmed that the tables are current."""
+        return time.monotonic() - self._confirmed
+
+    @contextmanager
+    def reading(self, namespace: str) -> Iterator[Table]:
+        """The table of a namespace, unchanged for as long as the block lasts."""
+        with self._changed:
+            yield self._tables.get(namespace) or Table()
+
+    def wait(self, version: int, seconds: float) -> bool:
+        """Wait until the tables include a resource version of a run. Returns whether they do in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.synced and self.version >= version, seconds)
+
+    def wait_for_all(self, namespace: str, versions: dict[str, int], at: int, seconds: float) -> bool:
+        """Wait until the tables include what a consistent list has: versions by name, at its resource version."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.synced and self._includes(namespace, versions, at), seconds)
+
+    def _includes(self, namespace: str, versions: dict[str, int], at: int) -> bool:
+        # Events come in the order of their versions. In a quiet namespace none comes that is as new as the list.
+        if self.version >= at:
+            return True
+        table = self._tables.get(namespace) or Table()
+        mine = table.versions()
+        if any(mine.get(name, -1) < version for name, version in versions.items()):
+            return False
+        return all(name in versions or version > at for name, version in mine.items())
+
+    # Reading
+
+    def _read(self) -> None:
+        version, pause = "", _FIRST_PAUSE
+        while not self._stopped.is_set():
+            try:
+                version = version or self._list()
+                for event in self._events(version):
+                    version, pause = self._apply(event), _FIRST_PAUSE
+            except ApiError as error:
+                if error.status == _GONE:
+                    version = self._unsynced("the watch has a gap")
+                    continue
+                self._pause(error.message, pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except (ValueError, LookupError, TypeError, AttributeError, OSError, urllib3.exceptions.HTTPError) as error:
+                # Something arrived that is no event, so others may be lost.
+                version = self._unsynced(f"the watch broke: {error}")
+                self._pause(str(error), pause)
+
+    def _unsynced(self, why: str) -> str:
+        with self._changed:
+            self.synced, self.problem = False, f"{why}; runs are listed again"
+        return ""
+
+    def _pause(self, why: str, seconds: float) -> None:
+        logger.warning("the index cannot be kept current: %s; retrying", why)
+        with self._changed:
+            self.problem = why
+        self._stopped.wait(seconds)
+
+    def _list(self) -> str:
+        """Make the tables what the API server has, and return the resource version to watch from."""
+        path, seen = resources.path(RUNS, self._namespace), set()
+        query = {"limit": str(_PAGE)}
+        while True:
+            page = self._kube.request("GET", path, query=query)
+            found: dict[str, list[tuple[int, RunRow]]] = {}
+            for body in page.get("items") or []:
+                namespace, name, version = _identity(body)
+                seen.add((namespace, name))
+                if self._known(namespace, name) != version:
+                    found.setdefault(namespace, []).append((version, of_run(body)))
+            with self._changed:
+                for namespace, rows in found.items():
+                    self._table(namespace).put(rows)
+            metadata = page["metadata"]
+            if not metadata.get("continue"):
+                self._finish(seen, int(metadata["resourceVersion"]))
+                return str(metadata["resourceVersion"])
+            query["continue"] = metadata["continue"]
+
+    def _known(self, namespace: str, name: str) -> int | None:
+        table = self._tables.get(namespace)
+        return table.version(name) if table else None
+
+    def _finish(self, seen: set[tuple[str, str]], version: int) -> None:
+        with self._changed:
+            for namespace, table in self._tables.items():
+                for name in [name for name in table.versions() if (namespace, name) not in seen]:
+                    table.remove(name)
+            self.synced, self.problem = True, ""
+            self.lists += 1
+            self._confirm(version)
+
+    def _events(self, version: str) -> Iterator[Raw]:
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_LIFE_SECONDS),
+            "resourceVersion": version,
+        }
+        path = resources.path(RUNS, self._namespace)
+        with self._kube.stream("GET", path, query=query, timeout=_TIMEOUT) as self._watch:
+            for line in lines(self._watch):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise ApiError(status.get("code") or 0, status.get("reason") or "", status.get("message") or "")
+                yield event
+
+    def _apply(self, event: Raw) -> str:
+        """Apply an event, and return its resource version."""
+        body: Raw = event["object"]
+        version = str(body["metadata"]["resourceVersion"])
+        rows = [] if event["type"] in ("BOOKMARK", "DELETED") else [(int(version), of_run(body))]
+        with self._changed:
+            if event["type"] == "DELETED":
+                namespace, name, _ = _identity(body)
+                self._table(namespace).remove(name)
+            elif rows:
+                self._table(body["metadata"]["namespace"]).put(rows)
+            self._confirm(int(version))
+        return version
+
+    def _confirm(self, version: int) -> None:
+        self.version = max(self.version, version)
+        self._confirmed = time.monotonic()
+        self._changed.notify_all()
+
+    def _table(self, namespace: str) -> Table:
+        return self._tables.setdefault(namespace, Table())
+
+
+def _identity(body: Raw) -> tuple[str, str, int]:
+    metadata = body["metadata"]
+    return metadata["namespace"], metadata["name"], int(metadata["resourceVersion"])
+
+
+class NamespaceFeeds:
+    """A feed for each namespace that is asked about, with one user's own rights: for `assay ui`."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._feeds: dict[str, Feed] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, namespace: str) -> Feed:
+        """Return the feed of a namespace, and start it when it is new."""
+        with self._lock:
+            feed = self._feeds.get(namespace)
+            if feed is None:
+                feed = self._feeds[namespace] = Feed(self._kube, namespace)
+                feed.start()
+            return feed

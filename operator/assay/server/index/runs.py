@@ -1,0 +1,85 @@
+"""Runs from the index: the rights first, then how fresh the answer has to be, then the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from assay.api.errors import Unreachable
+from assay.api.resources import RUNS
+from assay.queries.runs import reading
+from assay.server.index.feed import Feed
+from assay.server.index.searching import Found, FoundNames, View, ordered, search
+from assay.server.person import Person
+from assay.server.rights import Rights
+from assay.server.runs import Freshness, RunQuery, RunsFound, RunsOfApiServer, check_experiment, chosen
+
+#: How long an answer waits for the index to include what it has to.
+PATIENCE_SECONDS: Final = 10.0
+
+
+class RunsOfIndex:
+    """Answers from the feed of a namespace. While that is not complete, the API server is read instead."""
+
+    def __init__(self, feed_of: Callable[[str], Feed], rights: Rights) -> None:
+        self._feed_of, self._rights = feed_of, rights
+        self._directly = RunsOfApiServer()
+
+    def find(self, person: Person, query: RunQuery) -> RunsFound:
+        """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
+        self._rights.require_list(person, RUNS)
+        feed = self._feed_of(person.namespace)
+        if not feed.synced or query["archived"]:
+            return self._directly.find(person, query)
+        if not self._catch_up(feed, person, query["fresh"]):
+            return self._directly.find(person, query)
+        with feed.reading(person.namespace) as table:
+            freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
+            view = View(table)
+            found = search(view, query["experiment"], query["where"])
+            answer = self._page(view, found, query)
+        if not found.seen:
+            check_experiment(person, query["experiment"])
+        return {**answer, "freshness": freshness, "notes": person.notes}
+
+    def _page(self, view: View, found: Found, query: RunQuery) -> RunsFound:
+        names = FoundNames(view, found.rows)
+        order = ordered(view, found.rows, query["sort"] or "created", names, reverse=query["reverse"])
+        if order is None:
+            rows = view.rows(found.rows.tolist())
+            items = chosen(rows, names, query)
+        else:
+            items = view.rows(order[query["offset"] : query["offset"] + query["limit"]].tolist())
+        return {
+            "items": items,
+            "total": len(found.rows),
+            "names": names.summary() if query["names"] else None,
+            "undecided": found.undecided,
+            "why": found.why,
+            "freshness": {"source": "index", "asOf": "", "age": 0.0},
+            "notes": [],
+        }
+
+    def _catch_up(self, feed: Feed, person: Person, fresh: str) -> bool:
+        """Wait until the index is as fresh as requested. Returns whether it can be.
+
+        Raises Unreachable if that takes too long.
+        """
+        if fresh == "live":
+            return True
+        if fresh == "now":
+            versions, at = reading.versions(person.kube, person.namespace)
+            if not at:
+                return False
+            numbers = {name: int(version) for name, version in versions.items()}
+            fine = feed.wait_for_all(person.namespace, numbers, int(at), PATIENCE_SECONDS)
+            what = "the runs as they are now"
+        else:
+            fine = feed.wait(int(fresh), PATIENCE_SECONDS)
+            what = f"resource version {fresh}"
+        if not fine:
+            raise Unreachable(
+                f"the index does not include {what} after {PATIENCE_SECONDS:g} s",
+                hint="a resource version must be that of a run; fresh=live answers at once",
+            )
+        return True

@@ -1,0 +1,181 @@
+"""The index in front of a real API server: the same answers, and as fresh as it was asked for."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from assay.kube.bearer import ApiServer
+from assay.kube.sync import Kube
+from assay.server.app import Parts, create
+from assay.server.entrance.bearer import BearerEntrance
+from assay.server.index.feed import Feed
+from assay.server.index.runs import RunsOfIndex
+from assay.server.rights import Rights
+from assay.server.state import State
+from tests import generated, registry
+from tests.cluster.waiting import wait_for
+from tests.server.conftest import Team
+
+pytestmark = pytest.mark.integration
+
+ROWS = list(generated.rows(80, seed=1))
+#: How often what was written is asked for at once.
+WRITES = 200
+
+
+@pytest.fixture(scope="module")
+def filled(team: Team) -> Team:
+    """The team with 80 runs."""
+    asyncio.run(generated.write(team.cluster, team.namespace, ROWS))
+    return team
+
+
+@pytest.fixture
+def feed(filled: Team) -> Iterator[Feed]:
+    """The index of the cluster, complete."""
+    found = Feed(Kube(str(filled.cluster.kubeconfig)))
+    found.start()
+    wait_for("the index to be complete", lambda: found.synced, seconds=60, saw=lambda: found.problem)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def client(filled: Team, feed: Feed) -> Iterator[Callable[..., Any]]:
+    """Ask for runs as one of the people: through the index, which the API server's answer is compared with."""
+    server = ApiServer(str(filled.cluster.kubeconfig))
+    indexed = create(Parts(BearerEntrance(server), state=State(RunsOfIndex(lambda _: feed, Rights(kept=2.0)))))
+    with TestClient(indexed, base_url="http://127.0.0.1") as found:
+
+        def ask(person: str = "dora", **query: Any) -> Any:
+            headers = {"Authorization": f"Bearer {filled.tokens[person]}"}
+            return found.get(f"/api/v1/namespaces/{filled.namespace}/runs", params=query, headers=headers)
+
+        yield ask
+
+
+def status(team: Team, name: str, message: str) -> str:
+    """Write a run's status as the operator does, and return the resource version."""
+    found = team.objects.set_status("run.assay.dev", name, {"reason": message})
+    return str(found["metadata"]["resourceVersion"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"sort": "val_f1", "limit": 5, "offset": 3},
+        {"sort": "-duration", "where": "duration > 100.0"},
+        {"where": 'datasets.digits.version == "2.1" && metrics.val_f1.best > 0.5', "sort": "loss", "reverse": True},
+        {"where": "labels.exists(k, k == 'team')", "sort": "name"},
+        {"where": "phase == 'Running' || params.depth in [2, 3]", "experiment": ROWS[0].experiment},
+        {"where": "metrics.val_f2.best > 1"},
+        {"sort": "nothing"},
+        {"experiment": "nothing"},
+        {"archived": True, "limit": 1000},
+    ],
+    ids=str,
+)
+def test_the_index_answers_as_the_api_server_does(
+    as_user: Any, client: Callable[..., Any], filled: Team, query: dict[str, Any]
+) -> None:
+    direct = as_user("dora").get(f"/api/v1/namespaces/{filled.namespace}/runs", params=query)
+    indexed = client(**query)
+    assert indexed.status_code == direct.status_code
+    found, wanted = indexed.json(), direct.json()
+    if direct.status_code == 200:
+        assert found.pop("freshness")["source"] == ("apiserver" if query.get("archived") else "index")
+        wanted.pop("freshness")
+        for row in [*found["items"], *wanted["items"]]:
+            if row["phase"] == "Running":
+                row.pop("duration")
+    assert found == wanted
+
+
+def test_a_person_without_rights_gets_nothing_from_the_index(client: Callable[..., Any], filled: Team) -> None:
+    for _ in range(2):
+        answer = client("nobody")
+        assert answer.status_code == 403
+        assert f'User "{filled.user("nobody")}" cannot list resource "runs"' in answer.json()["error"]["message"]
+
+
+def test_rights_that_are_taken_away_end_within_seconds(client: Callable[..., Any], filled: Team) -> None:
+    assert client("keyless").status_code == 200
+    filled.objects.kubectl("delete", "rolebinding", "keyless")
+    wait_for("the index to be closed", lambda: client("keyless").status_code == 403, seconds=15)
+
+
+def test_what_was_written_is_read(client: Callable[..., Any], filled: Team) -> None:
+    """Read your writes: each answer that waits for a write has it."""
+    name = ROWS[0].name
+    for number in range(WRITES):
+        version = status(filled, name, f"write {number}")
+        found = client(where=f"name == '{name}'", fresh=version, names=False).json()
+        assert found["items"][0]["reason"] == f"write {number}"
+        assert int(found["freshness"]["asOf"]) >= int(version)
+
+
+def test_now_has_every_write_and_deletion_before_it(client: Callable[..., Any], filled: Team) -> None:
+    for number in range(20):
+        name = f"now-{number}"
+        filled.objects.create(registry.run(name))
+        assert client(where=f"name == '{name}'", fresh="now").json()["total"] == 1
+        if number % 2:
+            filled.objects.remove("run.assay.dev", name)
+            assert client(where=f"name == '{name}'", fresh="now").json()["total"] == 0
+
+
+def test_a_version_from_the_future_is_not_waited_for_for_ever(
+    client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.server.index.runs.PATIENCE_SECONDS", 0.2)
+    answer = client(fresh="99999999999999")
+    assert answer.status_code == 503
+    assert "must be that of a run" in answer.json()["error"]["hint"]
+
+
+def test_a_broken_watch_loses_nothing(client: Callable[..., Any], feed: Feed, filled: Team) -> None:
+    """The connection is cut again and again while somebody writes."""
+    done = threading.Event()
+
+    def cut() -> None:
+        while not done.wait(0.05):
+            feed.interrupt()
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    try:
+        for number in range(40):
+            name = ROWS[number % len(ROWS)].name
+            version = status(filled, name, f"cut {number}")
+            found = client(where=f"name == '{name}'", fresh=version, names=False)
+            assert found.json()["items"][0]["reason"] == f"cut {number}"
+    finally:
+        done.set()
+        thread.join()
+    assert _same_as_the_api_server(client, filled)
+
+
+def test_a_gap_means_a_new_list(client: Callable[..., Any], feed: Feed, filled: Team) -> None:
+    """The resource version has expired: nothing is answered from the tables until all runs were listed again."""
+    before = feed.lists
+    feed._unsynced("a test")
+    assert client(limit=1).json()["freshness"]["source"] == "apiserver"
+    feed._tables[filled.namespace].remove(ROWS[0].name)
+    feed._tables[filled.namespace].put([(1, {**feed._tables[filled.namespace].row(1), "name": "gone"})])
+    feed._list()
+    assert feed.lists > before
+    assert client(limit=1).json()["freshness"]["source"] == "index"
+    assert _same_as_the_api_server(client, filled)
+
+
+def _same_as_the_api_server(client: Callable[..., Any], team: Team) -> bool:
+    there = json.loads(team.objects.kubectl("get", "runs.assay.dev", "-o", "json"))["items"]
+    wanted = {each["metadata"]["name"]: (each.get("status") or {}).get("reason", "") for each in there}
+    found = client(limit=1000, fresh="now").json()["items"]
+    return {each["name"]: each["reason"] for each in found} == wanted
