@@ -117,6 +117,15 @@ class Expression:
     def evaluate(self, values: Values | Mapping[str, Any]) -> Outcome:
         """Evaluate the expression over the values, within the cost budget. Never raises."""
         values = values if isinstance(values, Values) else Values(values)
+        outcome = self.evaluate_plainly(values)
+        if outcome.value and (unknown := self._not_a_number(values)):
+            # Comparisons with NaN are false, so their negation would be true.
+            return Outcome(None, f"{unknown} is NaN")
+        return outcome
+
+    def evaluate_plainly(self, values: Values | Mapping[str, Any]) -> Outcome:
+        """Evaluate like ``evaluate``, with NaN as any other number. Never raises."""
+        values = values if isinstance(values, Values) else Values(values)
         if values.problem:
             return Outcome(None, values.problem)
         units = expression_cost.cost(self.tree, tuple((path, values.extent(path)) for path in self.paths))
@@ -124,11 +133,7 @@ class Expression:
             share = units / expression_cost.BUDGET
             return Outcome(None, f"the expression could take too long: its cost is up to {share:.3g} times the limit")
         outcome = self._outcome(values.activation, values)
-        outcome = self._with_doubles(values, outcome) if _mixes_numbers(outcome) else outcome
-        if outcome.value and (unknown := self._not_a_number(values)):
-            # Comparisons with NaN are false, so their negation would be true.
-            return Outcome(None, f"{unknown} is NaN")
-        return outcome
+        return self._with_doubles(values, outcome) if _mixes_numbers(outcome) else outcome
 
     def _not_a_number(self, values: Values) -> str:
         """Return the first field that the expression reads and that is NaN; "" if there is none."""

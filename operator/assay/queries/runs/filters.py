@@ -59,7 +59,7 @@ class Filter:
         outcome = self._bounded(values) if self._seconds else self.expression.evaluate_freely(values)
         if outcome.value is None and not lacks:
             # The slower evaluation supports what the library does not, such as integers of more than 64 bits.
-            outcome = self.expression.evaluate(values)
+            outcome = self.expression.evaluate_plainly(values)
         if outcome.value is None and not lacks:
             self.undecided += 1
             self.why = self.why or outcome.message
@@ -73,7 +73,7 @@ class Filter:
                 f"the filter takes longer than {self._seconds:g} s",
                 hint="begin it with a plain comparison that few runs meet: phase == 'Failed' && …",
             )
-        return self.expression.evaluate(values)
+        return self.expression.evaluate_plainly(values)
 
     def note(self, path: Path, known: Iterable[str] | None = None) -> None:
         """Note that some run has a field, or with ``known`` which keys the map has that lacks it."""

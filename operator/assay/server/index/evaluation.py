@@ -268,10 +268,11 @@ def _arithmetic(function: str, left: Vector, right: Vector) -> Vector:
     doubles, integers = (a == DOUBLE) & (b == DOUBLE), (a == INT) & (b == INT)
     with numpy.errstate(all="ignore"):
         number = _ARITHMETIC[function](left.number, right.number)
-    # Integers divide with a remainder, and overflow; sums of strings and lists are the library's.
+    # Integers divide with a remainder, and overflow; sums of strings and lists are the library's, and so are integers
+    # among doubles, which change how the rest of the expression is evaluated.
     exact = integers & (abs(left.number) <= _SMALL) & (abs(right.number) <= _SMALL)
     exact &= function != "_/_"
-    unknown = (a == UNKNOWN) | (b == UNKNOWN) | (integers & ~exact)
+    unknown = (a == UNKNOWN) | (b == UNKNOWN) | (integers & ~exact) | (_is_number(a) & _is_number(b) & (a != b))
     if function == "_+_":
         unknown |= (a == b) & ((a == STRING) | (a == LIST))
     kind = numpy.where(doubles, DOUBLE, numpy.where(exact, INT, numpy.where(unknown, UNKNOWN, ERROR)))
