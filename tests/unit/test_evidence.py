@@ -42,6 +42,7 @@ OF_TEMPLATES = {
     "data": "a volume of the operator's own",
     "envFrom": "a run's template",
     "imagePullPolicy": "a run's template",
+    "imagePullSecrets": "a run's template",
     "managedBy": "a run's template",
     "podFailurePolicy": "a run's template",
     "podReplacementPolicy": "a run's template",

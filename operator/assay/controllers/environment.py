@@ -10,11 +10,13 @@ import socket
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from assay.api import names
-from assay.planning.runs.job import DEFAULT_RESOURCES
+from assay.planning.injected import Injected
+from assay.planning.runs.job import DEFAULT_RESOURCES, STANDBY_REQUESTS
 from assay.store.errors import ConfigError
 from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
 
@@ -22,6 +24,30 @@ PREFIX = "ASSAY_"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class InjectedValues(BaseModel):
+    """The chart's values ``recorder`` or ``fetch``."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    resources: dict[str, object] | None = None
+    run_as_user: Annotated[int, Field(ge=0)] | Literal["auto", "unset"] = "auto"
+    security_context: dict[str, object] = {}
+    image_pull_secrets: tuple[str, ...] = ()
+    pod_labels: dict[str, str] = {}
+    pod_annotations: dict[str, str] = {}
+
+    def settings(self) -> Injected:
+        """Return them as settings for the pods."""
+        return Injected(
+            resources=self.resources or None,
+            run_as_user=self.run_as_user,
+            security_context=self.security_context,
+            pull_secrets=self.image_pull_secrets,
+            pod_labels=self.pod_labels,
+            pod_annotations=self.pod_annotations,
+        )
 
 
 class OperatorEnvironment(BaseSettings):
@@ -34,7 +60,10 @@ class OperatorEnvironment(BaseSettings):
     grace_seconds: int = Field(default=120, ge=1, le=2**31 - 1)
     run_max_files: int = Field(default=MAX_RUN_FILES, ge=1, le=MAX_FILES)
     run_max_bytes: int = Field(default=MAX_RUN_BYTES, ge=1, le=1 << 60)
+    recorder: Annotated[InjectedValues, NoDecode] = InjectedValues()
     recorder_resources: Annotated[dict[str, object], NoDecode] = DEFAULT_RESOURCES
+    recorder_standby_requests: Annotated[dict[str, object], NoDecode] = STANDBY_REQUESTS
+    fetch: Annotated[InjectedValues, NoDecode] = InjectedValues()
     namespaces: Annotated[tuple[str, ...], NoDecode] = ()
     metrics_port: Port = 9095
     metrics_authentication: bool = False
@@ -59,14 +88,14 @@ class OperatorEnvironment(BaseSettings):
     def _names(cls, text: object) -> object:
         return tuple(text.replace(",", " ").split()) if isinstance(text, str) else text
 
-    @field_validator("recorder_resources", mode="before")
+    @field_validator("recorder", "recorder_resources", "recorder_standby_requests", "fetch", mode="before")
     @classmethod
     def _object(cls, text: object) -> object:
         try:
             found = json.loads(text) if isinstance(text, str) else text
         except ValueError:
             found = None
-        if not isinstance(found, dict):
+        if not isinstance(found, dict | InjectedValues):
             # TRY004: pydantic turns a ValueError into its own error, and a TypeError it does not.
             raise ValueError('it must be JSON such as {"limits": {"memory": "512Mi"}}')  # noqa: TRY004
         return found

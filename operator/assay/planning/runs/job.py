@@ -15,6 +15,7 @@ from typing import Any
 from assay.api import names
 from assay.api.common import Scalar
 from assay.api.objects import Raw
+from assay.planning.injected import Injected
 from assay.planning.runs import capture, collecting, datasets, mlflow
 from assay.planning.runs import template as templates
 from assay.planning.runs.datasets import StoreAddress
@@ -32,6 +33,7 @@ NONROOT = 65532
 #: A shorter grace period in the template is raised to this.
 MIN_GRACE_SECONDS = 10
 DEFAULT_RESOURCES: Raw = {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
+STANDBY_REQUESTS: Raw = {"cpu": "1m", "memory": "16Mi"}
 
 
 class InvalidTemplate(ValueError):
@@ -46,10 +48,12 @@ class JobSettings:
     pull_policy: str = "IfNotPresent"
     #: Grace period in seconds for the rest of the recorder's upload if the template sets none.
     grace_seconds: int = 120
-    #: Resources of the recorder.
+    #: What the recorder and the fetches of data sets request, unless ``recorder`` and ``fetch`` say otherwise.
     resources: Raw = field(default_factory=lambda: copy.deepcopy(DEFAULT_RESOURCES))
+    recorder: Injected = field(default_factory=Injected)
+    fetch: Injected = field(default_factory=Injected)
     #: What the recorder's standby requests while it sleeps. It has the recorder's limits.
-    standby_requests: Raw = field(default_factory=lambda: {"cpu": "1m", "memory": "16Mi"})
+    standby_requests: Raw = field(default_factory=lambda: copy.deepcopy(STANDBY_REQUESTS))
     store: StoreAddress = field(default_factory=StoreAddress)
     #: Maximum number and total bytes of recorded artifacts per pod; 0: the recorder's default.
     max_files: int = 0
@@ -202,11 +206,15 @@ def _decorate(
         _equip(container, run, parameters, with_mlflow)
         if fetched:
             container["volumeMounts"].append(datasets.mount())
-    frame = _frame(pod, settings)
-    recorder = _recorder(frame, record_prefix, grace, settings)
-    recorder["securityContext"] = _as_reader(frame["securityContext"], pod)
+    recorder = _recorder(_frame(pod, settings, settings.recorder), record_prefix, grace, settings)
+    if settings.recorder.run_as_user == "auto" and not settings.recorder.security_context:
+        recorder["securityContext"] = _as_reader(recorder["securityContext"], pod)
     recorder["env"] += mlflow.recorder_variables() if with_mlflow else []
+    frame = _frame(pod, settings, settings.fetch)
     fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
+    settings.recorder.dress(template)
+    if fetches:
+        settings.fetch.dress(template)
     # The recorder comes before the fetches, so that a pod whose data fails verification also has a record. The standby
     # comes before the recorder, because the kubelet stops sidecars in reverse order.
     pod["initContainers"] = [_standby(recorder, settings), recorder, *fetches, *(pod.get("initContainers") or [])]
@@ -352,20 +360,21 @@ def _equip(container: Raw, run: Raw, parameters: dict[str, Scalar], with_mlflow:
     ]
 
 
-def _frame(pod: Raw, settings: JobSettings) -> Raw:
+def _frame(pod: Raw, settings: JobSettings, injected: Injected) -> Raw:
     """Return what all of Assay's containers in a pod have in common."""
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": _user(pod) or NONROOT,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     return {
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
-        "resources": settings.resources,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _user(pod) or NONROOT,
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "resources": settings.resources if injected.resources is None else injected.resources,
+        "securityContext": injected.secured(security),
         # An empty volume covers the mount path of the service account token: these containers get no token.
         "volumeMounts": [{"name": _VOLUME_NO_TOKEN, "mountPath": _TOKEN, "readOnly": True}],
     }
@@ -406,7 +415,7 @@ def _recorder(frame: Raw, record_prefix: str, grace: int, settings: JobSettings)
 
 def _standby(recorder: Raw, settings: JobSettings) -> Raw:
     """Return the recorder's standby: the same container, which sleeps until the recorder has ended."""
-    asked = {"requests": settings.standby_requests, "limits": settings.resources.get("limits")}
+    asked = {"requests": settings.standby_requests, "limits": recorder["resources"].get("limits")}
     return {
         **{key: value for key, value in copy.deepcopy(recorder).items() if key != "lifecycle"},
         "name": STANDBY,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from assay.api import names
 from assay.api.objects import Raw
+from assay.planning.injected import Injected
 from assay.planning.runs.job import CREDENTIALS_KEY, NONROOT
 from assay.planning.serving import ownership
 
@@ -60,6 +61,7 @@ class ServingSettings:
     resources: Raw = field(
         default_factory=lambda: {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
     )
+    fetch: Injected = field(default_factory=Injected)
 
 
 def follows(workload: Raw) -> tuple[str, str] | None:
@@ -95,9 +97,27 @@ def applied(workload: Raw, served: Served | None, settings: ServingSettings) -> 
     if served is not None:
         for problem in _taken(workload):
             raise CannotServe(f"{_where(workload)}: {problem}")
-        template = {"metadata": {"annotations": _annotations(served)}, "spec": _pod(workload, served, settings)}
+        template: Raw = {"metadata": {"annotations": _annotations(served)}, "spec": _pod(workload, served, settings)}
+        settings.fetch.dress(template)
+        _keep_own(template["metadata"], workload)
         body["spec"] = {"template": template}
     return body
+
+
+def _keep_own(metadata: Raw, workload: Raw) -> None:
+    """Leave out labels and annotations that the workload's own template has with another value."""
+    own = workload["spec"]["template"].get("metadata") or {}
+    for part in ("labels", "annotations"):
+        theirs = own.get(part) or {}
+        kept = {
+            key: value
+            for key, value in metadata[part].items()
+            if key.startswith(names.SERVED_PREFIX) or theirs.get(key, value) == value
+        }
+        if kept:
+            metadata[part] = kept
+        else:
+            del metadata[part]
 
 
 def in_template(workload: Raw) -> int | None:
@@ -208,16 +228,18 @@ def _fetch(served: Served, settings: ServingSettings) -> Raw:
         "imagePullPolicy": settings.pull_policy,
         "command": ["python", "-m", "assay.fetch"],
         "env": _env(env),
-        "resources": settings.resources,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": NONROOT,
-            "runAsGroup": NONROOT,
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "resources": settings.resources if settings.fetch.resources is None else settings.fetch.resources,
+        "securityContext": settings.fetch.secured(
+            {
+                "runAsNonRoot": True,
+                "runAsUser": NONROOT,
+                "runAsGroup": NONROOT,
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
+        ),
         "volumeMounts": [
             {"name": names.MODEL_VOLUME, "mountPath": FOLDER},
             {"name": names.MODEL_CREDENTIALS_VOLUME, "mountPath": _CREDENTIALS, "readOnly": True},

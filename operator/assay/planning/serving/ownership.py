@@ -21,6 +21,7 @@ _KEYS = {
     "initContainers": "name",
     "volumes": "name",
     "env": "name",
+    "imagePullSecrets": "name",
     "volumeMounts": "mountPath",
 }
 #: The fields that identify an object have no owner.
