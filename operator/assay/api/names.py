@@ -34,6 +34,8 @@ LABEL_ARCHIVED: Final = f"{GROUP}/archived"
 
 # Annotations.
 ANNOTATION_PARAMETERS: Final = f"{GROUP}/parameters"
+#: What people write about a Run. Nothing is decided by it.
+ANNOTATION_NOTE: Final = f"{GROUP}/note"
 ANNOTATION_SUSPENDED_BY: Final = f"{GROUP}/suspended-by"
 # `<alias>.approval.assay.dev/<id>` on a ModelVersion; the value's first line is `<digest> <username>`.
 APPROVAL_SUFFIX: Final = f".approval.{GROUP}/"

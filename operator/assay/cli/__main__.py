@@ -1,30 +1,55 @@
 """The entry point of `assay` and `kubectl assay`: runs one command and turns errors into messages and exit codes."""
 
+import io
 import os
 import sys
 from pathlib import Path
 
 from assay.api.errors import AssayError
-from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NO, NOT_FOUND, UNREACHABLE, CliError, exit_code
+from assay.cli.errors import FAILED, FORBIDDEN, INTERRUPTED, NO, NOT_FOUND, OK, UNREACHABLE, CliError, exit_code
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
     from assay.cli.app import app
 
+    _replace_what_a_console_lacks()
     try:
         app(prog_name=_program())
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else FAILED
+        code = ended.code if isinstance(ended.code, int) else FAILED
+        # The library's own answer to a closed pipe is exit code 1.
+        return OK if _closed_pipe() else code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader closed the pipe. Nothing more may be written, not even when the interpreter flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _closed_pipe()
+        return OK
     except Exception as error:
-        return _report(error)
-    return 0
+        return OK if _closed_pipe() else _report(error)
+    _closed_pipe()
+    return OK
+
+
+def _replace_what_a_console_lacks() -> None:
+    """Print a question mark for each character that the encoding of a console lacks, such as ASCII or cp1252."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
+def _closed_pipe() -> bool:
+    """Write out what is left. Whether the reader closed the pipe, such as `head -1`: that is no error."""
+    stream = getattr(sys.stdout, "wrapped", sys.stdout)
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        # Nothing more may be written, not even when the interpreter flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    except ValueError:
+        return False
+    return stream is not sys.stdout
 
 
 def _program() -> str:

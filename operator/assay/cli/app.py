@@ -34,7 +34,13 @@ COMMANDS: Final = (
         "Check manifests offline, as the API server and the operator would. Exit code 6 if any is invalid.",
         session=False,
     ),
+    Row("experiments", "runs.experiments", "List experiments with their progress and best run."),
     Row("runs", "runs.runs", "List runs with their parameters and metrics."),
+    Row(
+        "show",
+        "runs.show",
+        "Show one run: why it failed or waits, its spec, conditions, warnings, and the end of its log.",
+    ),
     Row("compare", "runs.compare", "Compare runs side by side: parameters, metrics and other fields that differ."),
     Row("curves", "runs.curves", "Draw the curves of metrics."),
     Row("diff", "runs.diff", "Show every field in which two runs differ. Exit code 0 if none differs, 6 otherwise."),
@@ -44,6 +50,11 @@ COMMANDS: Final = (
         "Repeat a run from its recipe. With --wait, exit code 0: reproduced; 1: failed; 6: not reproduced.",
     ),
     Row("logs", "runs.logs", "Print the log of a run: from its pod while it exists, otherwise from the store."),
+    Row("suspend", "runs.suspend", "Suspend an experiment: stop its runs, and launch no others, until it is resumed."),
+    Row("resume", "runs.resume", "Resume a suspended experiment."),
+    Row("stop", "runs.stop", "Stop a run and keep what it recorded. It ends as Failed with the reason JobDeleted."),
+    Row("tag", "runs.tag", "Tag a run with labels. Filter by them with --where 'labels.key == \"value\"'."),
+    Row("note", "runs.note", "Write a note about a run."),
     Row("watch", "runs.watch", "Watch an experiment until it ends. Exit code 0: it succeeded; 1: it failed."),
     Row("top", "runs.top", "List running runs, with node, progress and resource usage."),
     Row("models", "models.models", "List models and the versions that their aliases point to."),
@@ -51,6 +62,7 @@ COMMANDS: Final = (
     Row(
         "why", "models.why", "Explain which requirements the version of an alias meets. Exit code 6 if one is not met."
     ),
+    Row("register", "models.register", "Register the model of a run as a version."),
     Row("approve", "models.approve", "Compare a version with the live one, ask for confirmation, and approve it."),
     Row("revoke", "models.revoke", "Revoke an approval."),
     Row("promote", "models.promote", "Point an alias to a version, and wait until it is live and served."),

@@ -51,6 +51,12 @@ RunOrVersion = Annotated[
         help="Run, version or alias: digits-3, digits.v24, models:/digits@champion.",
     ),
 ]
+#: Several runs at once.
+Experiment = Annotated[
+    str,
+    typer.Option("--experiment", "-e", help="Runs of this experiment.", autocompletion=completion.experiments),
+]
+Top = Annotated[int | None, typer.Option("--top", min=1, help="Only the N best runs by their objective, best first.")]
 #: Where to read the audit trail from, and how to write.
 Source = Annotated[
     Path | None,

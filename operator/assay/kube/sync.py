@@ -83,6 +83,13 @@ class Kube:
         path = _path(resource, namespace, name, part)
         return self.request("PATCH", path, body=patch, content=MERGE_PATCH, query=_writing(dry_run))
 
+    def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, dry_run: bool = False) -> None:
+        """Delete an object with this UID, and in the background what it owns. Raises ApiError."""
+        body: Raw = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        # The API server ignores the query of a request that has a body.
+        body |= {"preconditions": {"uid": uid}, "dryRun": ["All"] if dry_run else []}
+        self.request("DELETE", _path(resource, namespace, name), body=body)
+
     def can(self, verb: str, group: str, resource: str, namespace: str, name: str = "") -> bool:
         """Whether the user has a right, according to the API server. Raises ApiError."""
         about = {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}

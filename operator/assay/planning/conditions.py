@@ -57,7 +57,12 @@ def format_duration(start: datetime | None, end: datetime | None) -> str | None:
     """Return the time between start and end in the form ``1h2m3s``; None when either is None."""
     if start is None or end is None:
         return None
-    seconds = max(0, round((end - start).total_seconds()))
+    return format_seconds((end - start).total_seconds())
+
+
+def format_seconds(duration: float) -> str:
+    """Return a duration in seconds in the form ``1h2m3s``."""
+    seconds = max(0, round(duration))
     hours, rest = divmod(seconds, 3600)
     minutes, seconds = divmod(rest, 60)
     if hours:

@@ -37,14 +37,24 @@ RUNS = [_run("a", 0.5, 3), _run("b", 0.9, 1), _run("c", 0.7, 2), row("d")]
         ("f1", "bcad"),
         ("metrics.f1", "bcad"),
         ("-f1", "acbd"),
-        ("loss", "acbd"),
-        ("metrics.loss.last", "acbd"),
+        ("loss:desc", "acbd"),
+        ("loss:asc", "bcad"),
+        ("metrics.loss.last:desc", "acbd"),
+        ("-loss:asc", "acbd"),
+        ("f1:asc", "acbd"),
         ("name", "abcd"),
         ("-name", "dcba"),
     ],
 )
 def test_the_best_runs_come_first_and_those_without_a_value_last(by: str, order: str) -> None:
     assert "".join(_names(run_columns.sort(RUNS, by, Names(RUNS)))) == order
+
+
+@pytest.mark.parametrize("by", ["loss", "metrics.loss.last", "metrics.loss.min", "-loss"])
+def test_no_direction_is_guessed(by: str) -> None:
+    with pytest.raises(InvalidRequest, match="it is no run's objective") as refused:
+        run_columns.sort(RUNS, by, Names(RUNS))
+    assert f"--sort {by.removeprefix('-')}:asc" in refused.value.hint
 
 
 def test_smaller_is_better_for_a_minimized_objective() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.api.errors import InvalidRequest
 from assay.cli.errors import USAGE, exit_code
-from assay.queries.runs.filters import Filter
+from assay.queries.runs.filters import Filter, suggestion
 from tests import generated
 from tests.unit.queries.runs import FOUND, row
 
@@ -186,3 +186,31 @@ def test_a_filter_agrees_with_plain_python(drawn: tuple[str, _Judge]) -> None:
     text, judge = drawn
     found = Filter(text)
     assert [found.matches(each) for each in ROWS] == [bool(judge(each)) for each in ROWS]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("learning_rate", "write params.learning_rate"),
+        ("loss", "write metrics.loss.last"),
+        ("val", 'write metrics["val/f1"].last'),
+        ("model", 'write params["model.lr"]'),
+        ("batch", 'write params["batch-size"]'),
+        ("nothing", ""),
+    ],
+)
+def test_a_bare_name_is_completed(name: str, hint: str) -> None:
+    some = row(
+        "a",
+        parameters={"learning_rate": 0.1, "model.lr": 1, "batch-size": 2},
+        metrics={"loss": FOUND, "val/f1": FOUND},
+    )
+    assert suggestion(name, [row("b"), some]) == hint
+
+
+def test_a_name_with_an_operator_in_it_is_completed() -> None:
+    found = Filter("metrics.val > 0.5")
+    assert not found.matches(row("a", metrics={"val/f1": FOUND}))
+    with pytest.raises(InvalidRequest) as refused:
+        found.check()
+    assert refused.value.hint == 'write metrics["val/f1"].last'

@@ -18,6 +18,8 @@ from assay.queries.promotion.why import Why
 from assay.queries.runs.active import ActiveRun
 from assay.queries.runs.comparison import Comparison
 from assay.queries.runs.differences import Diff
+from assay.queries.runs.experiment_list import ExperimentRow
+from assay.queries.runs.explaining import RunDetails
 from assay.queries.runs.rows import RunRow
 
 
@@ -34,6 +36,12 @@ class RunList(TypedDict):
     """Runs."""
 
     items: list[RunRow]
+
+
+class ExperimentList(TypedDict):
+    """Experiments."""
+
+    items: list[ExperimentRow]
 
 
 class CurveList(TypedDict):
@@ -227,6 +235,8 @@ class Manifest(TypedDict):
 ANSWERS: Final[dict[str, tuple[type, ...]]] = {
     "validate": (Validation,),
     "runs": (RunList,),
+    "experiments": (ExperimentList,),
+    "show": (RunDetails,),
     "compare": (Comparison,),
     "curves": (CurveList,),
     "diff": (Diff,),

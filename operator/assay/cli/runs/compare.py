@@ -8,22 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.api.objects import Raw
 from assay.cli.errors import USAGE, CliError
+from assay.cli.options import Experiment, Top
 from assay.cli.output import printing
 from assay.cli.output.printing import Column, Format
 from assay.cli.session import Session
-from assay.queries.runs import comparison, recorded
+from assay.queries.runs import comparison, selecting
 from assay.queries.runs.comparison import Comparison
 
 _PLAIN = ("last", "best")
 _LONGEST = 40
 
 
-def show(session: Session, names: Sequence[str], metrics: Sequence[str], everything: bool, output: Format) -> None:
+def show(session: Session, runs: Sequence[Raw], metrics: Sequence[str], everything: bool, output: Format) -> None:
     """Print the fields in which runs differ, or all fields. Raises AssayError."""
-    if len(names) < 2:
+    if len(runs) < 2:
         raise CliError("cannot compare a single run", hint="name two runs or more", code=USAGE)
-    found = comparison.compared([recorded.find(session, name) for name in names], metrics)
+    found = comparison.compared(runs, metrics)
     shown = [row for row in found["items"] if everything or not row["same"]]
     if output is Format.TABLE and not metrics:
         shown = [row for row in shown if row["kind"] != "metric" or row["field"].rpartition(".")[2] in _PLAIN]
@@ -55,7 +57,11 @@ def _text(value: Any, output: Format) -> Any:
 
 def command(
     session: Session,
-    runs: Annotated[list[str], typer.Argument(help="Runs, including archived ones.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs, including archived ones; patterns such as 'digits-*'.")
+    ] = None,
+    experiment: Experiment = "",
+    top: Top = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Show only this metric; can be repeated.")
     ] = None,
@@ -63,4 +69,5 @@ def command(
     output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.TABLE,
 ) -> None:
     """Compare runs side by side: parameters, metrics and other fields that differ."""
-    show(session, runs, metric or [], everything, output)
+    found = selecting.selected(session, runs or [], experiment, top)
+    show(session, found, metric or [], everything, output)

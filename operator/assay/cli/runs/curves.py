@@ -13,7 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.api.errors import ObjectNotFound
 from assay.cli.errors import USAGE, CliError
+from assay.cli.options import Experiment, Top
 from assay.cli.output import plots, printing
 from assay.cli.output.plots import COLOURS, FILES, MARKS, Axes, Line
 from assay.cli.output.printing import Column
@@ -21,7 +23,7 @@ from assay.cli.session import Session
 from assay.queries.curves.reading import STEP, TIME, Curve, points_of
 from assay.queries.curves.shapes import smoothed
 from assay.queries.references import near
-from assay.queries.runs import recorded
+from assay.queries.runs import selecting
 
 
 class CurveFormat(StrEnum):
@@ -51,6 +53,8 @@ class Request:
     log_x: bool = False
     log_y: bool = False
     legend: Sequence[str] = ()
+    experiment: str = ""
+    top: int | None = None
 
 
 def show(session: Session, request: Request, save: Path | None, output: CurveFormat) -> None:
@@ -65,7 +69,7 @@ def show(session: Session, request: Request, save: Path | None, output: CurveFor
         return
     lines, axes = _lines(curves, request), _axes(curves, request)
     if save is None:
-        _print(curves, lines, axes)
+        _print(curves, lines, request)
         return
     try:
         plots.save(lines, axes, save, [_HEADS, *_rows(curves, lines)])
@@ -87,8 +91,10 @@ def _check(request: Request, save: Path | None, output: CurveFormat) -> None:
 
 
 def _read(session: Session, request: Request) -> Iterator[Curve]:
-    for name in request.runs:
-        run = recorded.find(session, name)
+    """Yield the curves. A metric that one run lacks is omitted with a note; one that all lack is an error."""
+    lacking: list[tuple[str, ObjectNotFound]] = []
+    having: set[str] = set()
+    for run in selecting.selected(session, request.runs, request.experiment, request.top):
         objective = (run["spec"].get("objective") or {}).get("metric")
         with points_of(session.store, run, request.pod) as points:
             metrics = request.metrics or ([objective] if objective else [])
@@ -97,7 +103,15 @@ def _read(session: Session, request: Request) -> Iterator[Curve]:
                 hint = f"choose one with --metric: {known}" if known else "it has no points yet"
                 raise CliError(f"the run {run['metadata']['name']} has no objective", hint=hint, code=USAGE)
             for metric in metrics:
-                yield points.curve(metric, request.x)
+                try:
+                    yield points.curve(metric, request.x)
+                    having.add(metric)
+                except ObjectNotFound as error:
+                    lacking.append((metric, error))
+    for metric, lack in lacking:
+        if metric not in having:
+            raise lack
+        printing.note(f"omitted: {lack.message}")
 
 
 def _check_legend(curves: Sequence[Curve], legend: Sequence[str]) -> None:
@@ -170,7 +184,17 @@ def _rows(curves: Sequence[Curve], lines: Sequence[Line]) -> list[list[str]]:
     return found
 
 
-def _print(curves: Sequence[Curve], lines: Sequence[Line], axes: Axes) -> None:
+def _print(curves: Sequence[Curve], lines: Sequence[Line], request: Request) -> None:
+    """Print a drawing for each metric, because metrics have different units."""
+    for number, metric in enumerate(dict.fromkeys(curve.metric for curve in curves)):
+        some = [(curve, line) for curve, line in zip(curves, lines, strict=True) if curve.metric == metric]
+        if number:
+            printing.write("")
+        drawn = [curve for curve, _ in some]
+        _print_one(drawn, [line for _, line in some], _axes(drawn, request))
+
+
+def _print_one(curves: Sequence[Curve], lines: Sequence[Line], axes: Axes) -> None:
     size = shutil.get_terminal_size()
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     rows = [[MARKS[at % len(MARKS)], *row] for at, row in enumerate(_rows(curves, lines))]
@@ -184,7 +208,11 @@ def _print(curves: Sequence[Curve], lines: Sequence[Line], axes: Axes) -> None:
 
 def command(
     session: Session,
-    runs: Annotated[list[str], typer.Argument(help="Runs: running, ended or archived.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs: running, ended or archived; patterns such as 'digits-*'.")
+    ] = None,
+    experiment: Experiment = "",
+    top: Top = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Metric; can be repeated. Default: the objective.")
     ] = None,
@@ -201,4 +229,4 @@ def command(
 ) -> None:
     """Draw the curves of metrics."""
     names = list(filter(None, (name.strip() for name in legend.split(","))))
-    show(session, Request(runs, metric or [], x, pod, smooth, log_x, log_y, names), save, output)
+    show(session, Request(runs or [], metric or [], x, pod, smooth, log_x, log_y, names, experiment, top), save, output)

@@ -100,7 +100,9 @@ def _stored(session: Session, run: Raw, request: Request) -> None:
     pods = sorted({log.name.pod for log in found})
     if not found:
         message = f"the store has no log of run {name}" + (f", pod {request.pod}" if request.pod else "")
-        hint = "the run may not have started yet" if not request.pod else ""
+        status = run.get("status") or {}
+        why = ": ".join(filter(None, (status.get("reason"), status.get("message"))))
+        hint = f"{why or 'the run has not started yet'}; `assay show {name}` has more" if not request.pod else ""
         raise CliError(message, hint=hint, code=NOT_FOUND)
     pod = request.pod or _newest(run, pods)
     log = _chosen(run, [log for log in found if log.name.pod == pod], request)

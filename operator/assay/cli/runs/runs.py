@@ -24,7 +24,7 @@ from assay.queries.references import near
 from assay.queries.runs import columns as run_columns
 from assay.queries.runs import reading
 from assay.queries.runs.columns import Field, Names
-from assay.queries.runs.filters import Filter
+from assay.queries.runs.filters import Filter, UnknownVariable, suggestion
 from assay.queries.runs.rows import RunRow
 
 
@@ -39,6 +39,8 @@ class RunFormat(StrEnum):
     PARQUET = "parquet"
 
 
+#: Runs that are searched for a name that the filter does not know.
+_LOOKED_AT = 500
 _TABLES = (RunFormat.TABLE, RunFormat.WIDE)
 
 
@@ -98,7 +100,7 @@ class _Found:
 
     def __init__(self, session: Session, request: Request) -> None:
         self._session, self._request = session, request
-        self._filter = Filter(request.where) if request.where else None
+        self._filter = _filter(session, request) if request.where else None
         self._seen = 0
 
     def pages(self) -> Iterator[list[RunRow]]:
@@ -127,9 +129,19 @@ class _Found:
         if experiment:
             known = [each["metadata"]["name"] for each in self._session.kube.list(EXPERIMENTS, namespace)]
             if experiment not in known:
-                hint = near(experiment, known) or "`kubectl get experiments` lists them"
+                hint = near(experiment, known) or "`assay experiments` lists them"
                 raise CliError(f"namespace {namespace} has no experiment {experiment}", hint=hint, code=NOT_FOUND)
         printing.note(f"namespace {namespace} has no runs" + (f" of experiment {experiment}" if experiment else ""))
+
+
+def _filter(session: Session, request: Request) -> Filter:
+    """Return the compiled filter. For the bare name of a parameter or metric, the error says how to write it."""
+    try:
+        return Filter(request.where)
+    except UnknownVariable as error:
+        some = next(reading.read(session, request.experiment, cached=request.cached), [])
+        error.hint = suggestion(error.name, some[:_LOOKED_AT]) or error.hint
+        raise
 
 
 # Printing
@@ -202,7 +214,11 @@ def command(
         str, typer.Option("--where", help="Filter, in CEL: metrics.val_f1.best > 0.9 && params.depth in [2, 3].")
     ] = "",
     sort: Annotated[
-        str, typer.Option("--sort", help="Sort by a metric, best first; or by name, created, params.depth, -duration.")
+        str,
+        typer.Option(
+            "--sort",
+            help="Sort by the objective, best first; or by val/loss:asc, name, created, params.depth, -duration.",
+        ),
     ] = "",
     reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Maximum rows.")] = None,

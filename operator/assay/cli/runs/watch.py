@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from assay.api import names
+from assay.api.objects import Raw
 from assay.api.resources import EXPERIMENTS, RUNS
 from assay.api.run_status import TERMINAL
 from assay.cli.errors import FAILED, NOT_FOUND, OK, CliError
-from assay.cli.output import printing
+from assay.cli.output import printing, sheets
 from assay.cli.session import Session
 from assay.kube.watches import State, Watch, apply, changes
 from assay.queries import references
@@ -19,9 +23,9 @@ from assay.queries.runs.experiments import View
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-from typing import Annotated
 
-import typer
+#: Different causes of failed runs that are shown at the end.
+_CAUSES = 3
 
 
 def show(session: Session, name: str) -> int:
@@ -46,9 +50,11 @@ def show(session: Session, name: str) -> int:
                 raise CliError(f"experiment {name} was deleted", code=NOT_FOUND)
             seen = experiments.view(experiment, known[RUNS], time.time())
             screen.show(seen)
-            if seen.phase in TERMINAL:
+            if seen.phase in TERMINAL and is_current(experiment):
                 break
     printing.write(ended(seen))
+    for text in causes(known[RUNS].values()):
+        printing.write(text)
     return OK if seen.phase == "Succeeded" else FAILED
 
 
@@ -94,6 +100,24 @@ def span(seconds: float) -> str:
 def ended(seen: View) -> str:
     """Return the result of an experiment as one line."""
     return printing.clean(f"{seen.name}: {seen.phase}{f', {seen.message}' if seen.message else ''}")
+
+
+def is_current(experiment: Raw) -> bool:
+    """Whether the status is that of the current spec: after a change, the operator needs a moment."""
+    observed = (experiment.get("status") or {}).get("observedGeneration")
+    return observed is None or bool(observed >= experiment["metadata"].get("generation", 0))
+
+
+def causes(runs: Iterable[Raw]) -> list[str]:
+    """Return why runs failed, each cause once with its first run."""
+    found: dict[str, str] = {}
+    for run in sorted(runs, key=lambda each: str(each["metadata"]["name"])):
+        status = run.get("status") or {}
+        if status.get("phase") == "Failed":
+            why = ": ".join(filter(None, (status.get("reason"), status.get("message"))))
+            found.setdefault(why, run["metadata"]["name"])
+    shown = [f"  {name} failed: {sheets.line(why)}" for why, name in list(found.items())[:_CAUSES]]
+    return [*shown, *([f"  `assay show {next(iter(found.values()))}` has more"] if found else [])]
 
 
 # Screens

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from typing_extensions import TypedDict
 
+from assay.api.errors import InvalidRequest
 from assay.api.numbers import of_json
 from assay.queries.runs.filters import ALIASES, unknown
 from assay.queries.runs.rows import RunRow
@@ -23,6 +24,7 @@ SUMMARY: Final = ("last", "min", "max", "best", "step", "count")
 MAPS: Final = ("parameters", "metrics", "logged", "labels", "datasets", "source", "model", "objective")
 _PLAIN: Final = tuple(name for name in RunRow.__annotations__ if name not in MAPS)
 _TIMES: Final = frozenset({"created", "started", "completed", "age"})
+DIRECTIONS: Final = ("asc", "desc")
 _MORE: Final = ("experiment", "reason", "owner", "seed")
 _Get = Callable[[RunRow], Any]
 
@@ -78,6 +80,10 @@ class Names:
         if self._summary:
             return self._summary["keys"].get(name) or []
         return _keys(row[name] or {} for row in self._rows)  # type: ignore[literal-required]
+
+    def has_direction(self, metric: str) -> bool:
+        """Whether an objective of a run says which values of a metric are better."""
+        return metric in self._directions
 
     def minimized(self, metric: str) -> bool:
         """Whether smaller values of a metric are better, according to the runs' objectives."""
@@ -164,9 +170,10 @@ def flat(names: Names, rows: Sequence[RunRow]) -> list[Field]:
 
 
 def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False) -> list[RunRow]:
-    """Sort runs: by a metric best first, by a time newest first, otherwise ascending. Runs without the value come last.
+    """Sort runs: by an objective best first, by a time newest first, otherwise ascending. Others come last.
 
-    A leading minus, or `reverse`, reverses the order. Runs with equal values are sorted by name.
+    ``by`` may end with ":asc" or ":desc", which a metric that is no run's objective needs. A leading minus, or
+    `reverse`, reverses the order. Runs with equal values are sorted by name. Raises AssayError.
     """
     field, descending = order(by, names, reverse=reverse)
     known: list[tuple[Any, RunRow]] = []
@@ -182,10 +189,28 @@ def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False
 
 
 def order(by: str, names: Names, *, reverse: bool = False) -> tuple[Field, bool]:
-    """Return the field to sort by, and whether its values descend. Raises AssayError if no run has it."""
-    field = names.field(by.removeprefix("-"))
-    descending = field.path[0] in _TIMES or (field.path[0] == "metrics" and not names.minimized(field.path[1]))
+    """Return the field to sort by, and whether its values descend. Raises AssayError if either is unknown."""
+    plain = by.removeprefix("-")
+    name, _, direction = plain.rpartition(":")
+    if direction not in DIRECTIONS or not name:
+        name, direction = plain, ""
+    field = names.field(name)
+    descending = direction == "desc" if direction else _descending(field, names)
     return field, descending ^ reverse ^ by.startswith("-")
+
+
+def _descending(field: Field, names: Names) -> bool:
+    """Whether the largest value comes first. Raises AssayError for a metric that no objective says this about."""
+    if field.path[0] == "metrics" and field.path[2:] not in (("step",), ("count",)):
+        metric = field.path[1]
+        if not names.has_direction(metric):
+            written = ".".join(field.path) if len(field.path) > 2 else metric
+            raise InvalidRequest(
+                f"cannot sort by {written}: it is no run's objective, so nothing says which values are better",
+                hint=f"use --sort {written}:asc or --sort {written}:desc",
+            )
+        return not names.minimized(metric)
+    return field.path[0] in _TIMES
 
 
 def _rank(value: Any) -> tuple[int, Any]:

@@ -6,6 +6,7 @@ suggests similar names.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -27,6 +28,14 @@ _MISSING = object()
 _FEW = 12
 
 
+class UnknownVariable(InvalidRequest):
+    """The expression reads a variable that does not exist; ``name`` is its name."""
+
+    def __init__(self, message: str, *, hint: str, name: str) -> None:
+        super().__init__(message, hint=hint)
+        self.name = name
+
+
 class Filter:
     """A compiled filter. ``undecided`` counts the runs that it failed for, ``why`` is the first reason."""
 
@@ -41,7 +50,10 @@ class Filter:
             self.expression = expressions.compile(text, VARIABLES)
         except expressions.ExpressionError as error:
             hint = _near_variable(error.message) or "docs/cli.md lists the variables"
-            raise InvalidRequest(f"invalid --where: {error}", hint=hint) from None
+            message = f"invalid --where: {error}"
+            if error.message.startswith("there is no '"):
+                raise UnknownVariable(message, hint=hint, name=error.message.split("'")[1].partition(".")[0]) from None
+            raise InvalidRequest(message, hint=hint) from None
         #: The fields that the expression reads.
         self.paths = _longest(self.expression.paths)
         self._unseen = {path for path in self.paths if len(path) > 1}
@@ -111,10 +123,32 @@ class Filter:
         return found, lacks
 
 
+def suggestion(name: str, rows: Iterable[RunRow]) -> str:
+    """Return how to write a name that is a parameter or metric of some run; "" if it is neither.
+
+    An operator ends a name in an expression: of val/f1, only val is known.
+    """
+    for row in rows:
+        for field, prefix in (("parameters", "params"), ("metrics", "metrics")):
+            known = row[field]  # type: ignore[literal-required]
+            beginning = (each for each in known if re.fullmatch(re.escape(name) + r"[^A-Za-z0-9_].*", each))
+            if found := name if name in known else next(beginning, ""):
+                return f"write {_written(prefix, found)}"
+    return ""
+
+
+def _written(prefix: str, name: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+    written = f"{prefix}.{name}" if plain else f'{prefix}["{name}"]'
+    return f"{written}.last" if prefix == "metrics" else written
+
+
 def unknown(written: str, key: str, known: Iterable[str]) -> InvalidRequest:
     """Return the error for a name that no run has."""
     known = sorted(known)
-    hint = near(key, known)
+    longer = [each for each in known if re.fullmatch(re.escape(key) + r"[^A-Za-z0-9_].*", each)]
+    prefix = {"parameters": "params"}.get(written.partition(".")[0], written.partition(".")[0])
+    hint = f"write {_written(prefix, longer[0])}" if longer and "." in written else near(key, known)
     if not hint and known and len(known) <= _FEW:
         hint = f"known names: {', '.join(known)}"
     return InvalidRequest(

@@ -30,6 +30,8 @@ class RunRow(TypedDict):
     experiment: str
     phase: str
     reason: str
+    message: str
+    note: str
     owner: str
     created: str
     started: str
@@ -57,6 +59,8 @@ def of_run(run: Raw, *, archived: bool = False) -> RunRow:
         "experiment": labels.get(names.LABEL_EXPERIMENT) or "",
         "phase": status.get("phase") or "Pending",
         "reason": status.get("reason") or "",
+        "message": status.get("message") or "",
+        "note": (metadata.get("annotations") or {}).get(names.ANNOTATION_NOTE) or "",
         "owner": spec.get("owner") or "",
         "created": metadata.get("creationTimestamp") or "",
         "started": status.get("startTime") or "",
@@ -83,6 +87,8 @@ def of_record(record: RecordedRun) -> RunRow:
         "experiment": record.experiment,
         "phase": record.outcome or "Unknown",
         "reason": record.problem or record.reason,
+        "message": "",
+        "note": "",
         "owner": record.owner,
         "created": record.created,
         "started": record.started,

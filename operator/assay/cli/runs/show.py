@@ -1,0 +1,90 @@
+"""`assay show`: one run with its cause of failure, conditions, warnings and the end of its log."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from assay.api.errors import AssayError
+from assay.cli import completion
+from assay.cli.options import Text
+from assay.cli.output import printing, sheets
+from assay.cli.output.printing import Column, Document
+from assay.cli.runs import logs
+from assay.cli.session import Session
+from assay.planning.conditions import format_seconds
+from assay.queries.runs import explaining
+from assay.queries.runs.explaining import RunDetails
+from assay.store.errors import StoreError
+
+
+def show(session: Session, name: str, lines: int, output: Document) -> None:
+    """Print a run. Raises AssayError."""
+    found = explaining.details(session, name)
+    if output is not Document.TEXT:
+        printing.document(found, output.value)
+        return
+    _print(found)
+    if lines:
+        _log(session, name, lines)
+
+
+def _print(found: RunDetails) -> None:
+    run = found["run"]
+    reason = f" ({run['reason']})" if run["reason"] else ""
+    printing.write(f"{run['name']}  {sheets.line(run['phase'] + reason)}")
+    if found["cause"]:
+        printing.write(f"  cause: {sheets.line(found['cause'])}")
+    objective = run["objective"] or {}
+    sheets.facts(
+        [
+            ("experiment", run["experiment"]),
+            ("message", "" if found["message"] == found["cause"] else found["message"]),
+            ("note", found["note"]),
+            ("owner", run["owner"]),
+            ("created", run["created"]),
+            ("duration", "" if run["duration"] is None else format_seconds(run["duration"])),
+            ("parameters", _pairs(run["parameters"])),
+            ("objective", f"{objective['direction']} {objective['metric']}" if objective else ""),
+            ("code", " ".join(str(run["source"].get(key) or "") for key in ("repository", "revision")).strip()),
+            ("data", ", ".join(run["datasets"])),
+            ("model", run["model"].get("digest")),
+            ("record", found["record"]),
+        ]
+    )
+    metrics = [
+        [each, *(summary.get(key) for key in ("last", "best", "step"))] for each, summary in run["metrics"].items()
+    ]
+    number = [Column(title, number=True) for title in ("LAST", "BEST", "STEP")]
+    sheets.section([Column("METRIC"), *number], metrics[:20])
+    rows = [[each["type"], each["status"], each["reason"], each["message"]] for each in found["conditions"]]
+    sheets.section([Column("CONDITION"), Column("STATUS"), Column("REASON"), Column("MESSAGE")], rows)
+    pods = [[each["pod"], each["phase"], each["node"], each["reason"]] for each in found["attempts"]]
+    sheets.section([Column("POD"), Column("PHASE"), Column("NODE"), Column("REASON")], pods)
+    warnings = [[each["object"], each["reason"], str(each["count"]), each["message"]] for each in found["events"]]
+    sheets.section([Column("WARNING"), Column("REASON"), Column("COUNT", number=True), Column("MESSAGE")], warnings)
+
+
+def _pairs(values: dict[str, object]) -> str:
+    return ", ".join(f"{name}={each if isinstance(each, str) else json.dumps(each)}" for name, each in values.items())
+
+
+def _log(session: Session, name: str, lines: int) -> None:
+    """Print the end of the log. Without a log, or without keys for the store, a note says why."""
+    printing.write("")
+    try:
+        logs.show(session, name, logs.Request(tail=lines))
+    except (AssayError, StoreError) as error:
+        printing.note(f"no log: {error}")
+
+
+def command(
+    session: Session,
+    run: Annotated[str, typer.Argument(help="Run, which may be archived.", autocompletion=completion.runs)],
+    lines: Annotated[int, typer.Option("--lines", min=0, help="Lines from the end of the log; 0 for none.")] = 10,
+    output: Text = Document.TEXT,
+) -> None:
+    """Show one run: why it failed or waits, its spec, conditions, warnings, and the end of its log."""
+    show(session, run, lines, output)
