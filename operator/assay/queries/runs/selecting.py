@@ -18,20 +18,24 @@ _WILDCARDS = frozenset("*?[")
 
 
 def selected(access: Access, patterns: Sequence[str], experiment: str = "", top: int | None = None) -> list[Raw]:
-    """Return raw Runs, each once, in the order of the patterns. Raises AssayError if something selects none.
+    """Return raw Runs in the order of the patterns. Raises AssayError if something selects none.
 
     Patterns with wildcards match runs in the cluster; a plain name may be that of an archived run. ``top`` selects the
     best runs by their objective, best first.
     """
     if not patterns and not experiment:
         raise InvalidRequest("no runs are selected", hint="name runs, patterns such as 'digits-*', or --experiment")
-    found: dict[str, Raw] = {}
-    for run in _found(access, patterns, experiment):
-        found.setdefault(run["metadata"]["uid"], run)
-    return best(list(found.values()), top) if top else list(found.values())
+    found: list[Raw] = []
+    uids: set[str] = set()
+    for run, named in _found(access, patterns, experiment):
+        if named or run["metadata"]["uid"] not in uids:
+            found.append(run)
+        uids.add(run["metadata"]["uid"])
+    return best(found, top) if top else found
 
 
-def _found(access: Access, patterns: Sequence[str], experiment: str) -> Iterator[Raw]:
+def _found(access: Access, patterns: Sequence[str], experiment: str) -> Iterator[tuple[Raw, bool]]:
+    """Yield runs, and whether each was named in full."""
     if experiment:
         labels = f"{names.LABEL_EXPERIMENT}={experiment}"
         runs = list(access.kube.list(RUNS, access.namespace, labels=labels))
@@ -41,17 +45,17 @@ def _found(access: Access, patterns: Sequence[str], experiment: str) -> Iterator
         patterned = [run for run in runs if not patterns or any(_matches(run, each) for each in patterns)]
         if not patterned:
             raise ObjectNotFound(f"experiment {experiment} has no run that matches {' or '.join(patterns)}")
-        yield from patterned
+        yield from ((run, False) for run in patterned)
         return
     runs = list(access.kube.list(RUNS, access.namespace)) if any(_WILDCARDS & set(each) for each in patterns) else []
     for pattern in patterns:
         if not _WILDCARDS & set(pattern):
-            yield recorded.find(access, pattern)
+            yield recorded.find(access, pattern), True
             continue
         some = [run for run in runs if _matches(run, pattern)]
         if not some:
             raise ObjectNotFound(f"namespace {access.namespace} has no run that matches {pattern}")
-        yield from some
+        yield from ((run, False) for run in some)
 
 
 def _matches(run: Raw, pattern: str) -> bool:
