@@ -14,9 +14,10 @@ import numpy
 import pytest
 
 from assay import artifact, log, param
-from assay.recorder.collectors.json_lines import Parser, Progress
+from assay.recorder.collectors.json_lines import Parser
 from assay.recorder.record import Record
 from assay.recorder.state import Totals
+from assay.store.points.values import Progress
 
 pytestmark = pytest.mark.unit
 

@@ -78,3 +78,7 @@ class Collect(Model):
     tensorboard: Annotated[TensorBoard | None, Field(description="Where event files of TensorBoard are.")] = None
     stdout: Annotated[Stdout | None, Field(description="Read metrics from the containers' output.")] = None
     prometheus: Annotated[Prometheus | None, Field(description="Scrape a metrics endpoint.")] = None
+    system: Annotated[
+        bool,
+        Field(description="Whether the pod's network, disk and NVIDIA GPUs are recorded, as system/…."),
+    ] = False

@@ -55,6 +55,7 @@ DATASETS = "datasets.json"  # of a pod
 ENVIRONMENT = "environment.json"  # of a pod
 SYSTEM = "system"
 LOGS, LOG_GAPS = "logs", "missing.json"
+PRINTED = "printed"
 ARTIFACT = "artifact"  # of a registered model
 NUMBERS, PASSED, CLAIMANTS = "numbers", "passed", "claimants"  # of a model
 SIGNATURES = "signatures"  # of a model
@@ -188,6 +189,13 @@ def log_path(name: LogName) -> str:
 def log_part(name: LogName, number: int) -> str:
     """Return the path of a part (from 1) of a log, relative to the run's prefix."""
     return f"{log_path(name)}/part-{number:05d}.log.gz"
+
+
+def printed_part(name: LogName, number: int) -> str:
+    """Return the path of the points in a part of a log, relative to the run's prefix. Raises ValueError."""
+    log_path(name)  # validates the names
+    restart = f".{name.attempt}" if name.attempt else ""
+    return f"{PRINTED}/{name.pod}/{name.container}{restart}/part-{number:05d}.jsonl.gz"
 
 
 def parse_log_file(path: str) -> LogFile | None:

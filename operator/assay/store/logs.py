@@ -124,6 +124,16 @@ def _stored_lines(store: ObjectStore, run_prefix: str, name: LogName) -> Iterato
             yield from lines
 
 
+def part_lines(store: ObjectStore, run_prefix: str, name: LogName, number: int) -> Iterator[tuple[str, str]]:
+    """Head and text of the stored lines of one part. A head with a plus continues the line before it.
+
+    Raises StoreError, and RecordError for a part that cannot be read.
+    """
+    for line in _whole(store, f"{run_prefix}/{layout.log_part(name, number)}").split(b"\n")[:-1]:
+        head, _, text = line.partition(b" ")
+        yield head.decode(errors="replace"), text.decode(errors="replace")
+
+
 def _numbers(store: ObjectStore, run_prefix: str, name: LogName) -> list[int]:
     """The numbers of a log's parts, sorted."""
     start = f"{run_prefix}/{layout.log_path(name)}/part-"

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.recorder.collectors.json_lines import Parser, Progress
+from assay.recorder.collectors.json_lines import Parser
 from assay.recorder.record import Record
 from assay.recorder.state import State, Totals
+from assay.store.points.values import Progress
 from assay.store.records import MetricSummary, Summary
 from tests.unit.recorder.plain import Point, plain_parse
 

@@ -10,7 +10,7 @@ import pydantic
 
 from assay.api.run_status import EnvironmentStatus, UsageStatus
 from assay.planning.runs.usage import Point, Totals
-from assay.store import layout, system
+from assay.store import layout, printed, system
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound, TooLarge
 from assay.store.limits import MAX_ENVIRONMENT_BYTES
@@ -35,6 +35,7 @@ def read(store: ObjectStore, prefix: str, pod: str, manifest: PodManifest | None
     for name, entry, rows in system.files(store, prefix):
         files.append(entry)
         totals.add(name, (Point(**row) for row in rows))
+    files += printed.files(store, prefix)
     usage = None
     if totals.samples:
         usage = UsageStatus(

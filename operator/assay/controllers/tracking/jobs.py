@@ -12,7 +12,7 @@ from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.parts import JobParts, ObjectApi
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
-from assay.controllers.tracking import credentials, datasets, image_volumes, records
+from assay.controllers.tracking import credentials, datasets, image_volumes, printed, records
 from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
@@ -73,6 +73,7 @@ async def _create_job(context: JobParts, body: Raw, status: RunStatus, *, held: 
     await _check_pod_security(context, body)
     if fault := template.first(body["spec"]["job"], with_data=bool(body["spec"].get("datasets"))):
         raise InvalidTemplate(fault)
+    printed.check(body)
     job = build_job(
         body,
         layout.prefix_of(body),

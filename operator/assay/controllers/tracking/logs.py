@@ -17,9 +17,12 @@ from assay.api.run_status import TERMINAL
 from assay.controllers import metrics
 from assay.controllers.runtime.queue import Key, Requeue, WorkQueue
 from assay.controllers.runtime.tracking_cache import TrackingCache, place
+from assay.controllers.tracking import printed
 from assay.controllers.tracking.log_stream import CHATTY_BYTES, LogStream, Sources
+from assay.controllers.tracking.printed import PrintedPoints
 from assay.kube.aio import Kube
 from assay.kube.errors import ApiError
+from assay.planning.runs import wanted
 from assay.planning.runs.facts import PodFacts
 from assay.planning.runs.starts import Start
 from assay.store import layout
@@ -45,6 +48,8 @@ _PATIENCE, _SHORT_PATIENCE = 15.0, 4.0
 #: Maximum seconds that a run waits for its logs while the store is available.
 _LAST_PATIENCE = 120.0
 _RETRY_SECONDS = 1.0
+#: The interval for a log with points.
+_LIVE_SECONDS = 3.0
 _GONE = "the pod was deleted before its log was read to the end"
 #: The kubelet's message for a container that its runtime has removed.
 _UNKNOWN = "unable to retrieve container logs"
@@ -61,6 +66,8 @@ class _Stream:
     failing: float = 0.0
     #: The task that follows the log, if any.
     task: asyncio.Task[None] | None = None
+    #: The points in the log, if the run collects them.
+    points: PrintedPoints | None = None
 
 
 @dataclass
@@ -90,6 +97,10 @@ class LogReader:
         self._queue = WorkQueue(self._attend, _WORKERS, metrics.LOG_PODS, metrics.LOG_AGE)
         #: By run and name of the pod.
         self._pods: dict[_Run, dict[str, _Pod]] = {}
+
+    def _wanted(self, run: Raw) -> list[str]:
+        """Return the metrics of a run that are summarised in any case."""
+        return wanted.metrics(run, self._tracking.experiment_of(run), ())
 
     def start(self) -> None:
         """Start reading. Call it after the caches are filled."""
@@ -197,6 +208,9 @@ class LogReader:
         current = {LogName(pod.name, start.container, start.attempt) for start in pod.starts}
         for name in mine.streams.keys() - current:
             await self._end(mine, mine.streams[name], "the container was restarted before its log was read to the end")
+        for each in mine.streams.values():
+            if each.points:
+                await each.points.advance(each.log.parts)
         mine.complete = pod.finished and all(each.log.done for each in mine.streams.values())
 
     def _stream(self, run: Raw, pod: PodFacts, mine: _Pod, start: Start) -> _Stream:
@@ -205,7 +219,8 @@ class LogReader:
             # Spread the first reads, because many pods of a sweep start at the same time.
             first = min(self._seconds, _FIRST_SECONDS) * random.uniform(0.5, 1.0) if start.running else 0.0  # noqa: S311
             stream = LogStream(self._sources, place(run)[0], layout.prefix_of(run), name)
-            mine.streams[name] = _Stream(stream, time.monotonic() + first, start.running)
+            points = printed.points_of(self._sources.store, run, name, self._wanted(run))
+            mine.streams[name] = _Stream(stream, time.monotonic() + first, start.running, points=points)
         return mine.streams[name]
 
     async def _visit(self, mine: _Pod, stream: _Stream, start: Start, pod: PodFacts, key: Key) -> None:
@@ -220,25 +235,26 @@ class LogReader:
             await self._failed(mine, stream, start, error)
             return
         stream.failing = 0.0
-        stream.due = time.monotonic() + self._pause(stream.log, start, pod)
+        stream.due = time.monotonic() + self._pause(stream.log, start, pod, live=stream.points is not None)
         if start.running and (pod.deleting or stream.log.taken >= CHATTY_BYTES) and not self._follows.locked():
             stream.task = asyncio.create_task(self._follow(stream, start, key))
 
-    def _pause(self, read: LogStream, start: Start, pod: PodFacts) -> float:
-        """Return the seconds until the next read of a log."""
+    def _pause(self, read: LogStream, start: Start, pod: PodFacts, *, live: bool) -> float:
+        """Return the seconds until the next read of a log. ``live``: its points are to be in the status soon."""
         if read.waits:
             return read.waits
         if not start.running:
             return 0.0
         if pod.deleting or read.taken >= CHATTY_BYTES:
             return min(self._seconds, _SOON_SECONDS)
-        return min(max(self._seconds, _LONGEST), self._seconds * (1 + read.parts // _PARTS))
+        seconds = min(self._seconds, _LIVE_SECONDS) if live else self._seconds
+        return min(max(seconds, _LONGEST), seconds * (1 + read.parts // _PARTS))
 
     async def _follow(self, stream: _Stream, start: Start, key: Key) -> None:
         """Follow a log until it ends, fails or becomes quiet; then enqueue the pod again."""
         try:
             async with self._follows:
-                await stream.log.follow(start, self._seconds)
+                await stream.log.follow(start, min(self._seconds, _LIVE_SECONDS) if stream.points else self._seconds)
         except (ApiError, StoreError) as error:
             log.debug("stopped following a log: %s", error)
         finally:
@@ -278,7 +294,9 @@ class LogReader:
     def _next(self, pod: PodFacts, mine: _Pod) -> float:
         """Return the seconds until a log of the pod is due."""
         due = [each.due for each in mine.streams.values() if not (each.log.done or each.task)]
-        return max(0.01, min(due, default=time.monotonic() + self._seconds) - time.monotonic())
+        live = any(each.points and not each.log.done for each in mine.streams.values())
+        seconds = min(self._seconds, _LIVE_SECONDS) if live else self._seconds
+        return max(0.01, min(due, default=time.monotonic() + seconds) - time.monotonic())
 
 
 def _run_of(run: Raw) -> _Run:

@@ -18,7 +18,7 @@ from assay.controllers.tracking import captured
 from assay.controllers.tracking.captured import Captured
 from assay.controllers.tracking.refused import Refused
 from assay.planning.conditions import parse_time
-from assay.store import layout, sealing
+from assay.store import layout, printed, sealing
 from assay.store.client import ObjectStore
 from assay.store.clock import now
 from assay.store.errors import NotFound, RecordError
@@ -126,6 +126,7 @@ def close_record(
         if problem:
             outcome, reason = "Failed", problem[0]
     summary = pods.whole[counts].summary if counts in pods.whole else _summary(store, prefix, counts)
+    summary = _with_printed(store, run, counts, summary)
     datasets = _datasets(store, run, counts, pods.whole.get(counts))
     logs = _logs(store, run, pods, logs_read)
     seen = captured.read(store, prefix, counts, pods.whole.get(counts))
@@ -175,9 +176,20 @@ def live_summary(store: ObjectStore, run: Raw, pod: str) -> Summary | None:
     if not pod:
         return None
     try:
-        return read_summary(store, layout.intake_prefix(prefix_of(run), pod))
+        found = read_summary(store, layout.intake_prefix(prefix_of(run), pod))
     except RecordError:
-        return None
+        found = None
+    return _with_printed(store, run, pod, found)
+
+
+def _with_printed(store: ObjectStore, run: Raw, pod: str, summary: Summary | None) -> Summary | None:
+    """Return a summary with the metrics that the pod printed, if the run collects them."""
+    if not pod or not (run["spec"].get("collect") or {}).get("stdout"):
+        return summary
+    try:
+        return printed.summary(store, prefix_of(run), pod, summary)
+    except RecordError:
+        return summary
 
 
 def said_at(summary: Summary | None) -> datetime | None:

@@ -21,6 +21,8 @@ Flag = tuple[Status, str, str]
 
 _VALUES = ("last", "min", "max")
 _MAX_SHOWN = 5
+#: Metrics of the machine, as the collector `system` and MLflow name them.
+_NOT_RESULTS = "system/"
 
 
 def judge(rerun: Raw, original: Raw | None) -> Flag:
@@ -79,7 +81,7 @@ def _model(before: str | None, now: str | None) -> tuple[bool, str]:
 
 def _metrics(reference: RerunOf, before: Raw, now: Raw) -> Iterator[str]:
     """Yield a description of each difference between the metric summaries."""
-    for name in sorted(before.keys() | now.keys()):
+    for name in sorted(each for each in before.keys() | now.keys() if not each.startswith(_NOT_RESULTS)):
         if name in before and name in now:
             yield from _summary(name, before[name], now[name], reference.tolerances.get(name, reference.tolerance))
         # A status with MAX_METRICS metrics may be truncated.

@@ -20,7 +20,7 @@ from assay.api.errors import ObjectNotFound, RequestFailed
 from assay.api.objects import Raw
 from assay.queries.references import near
 from assay.queries.runs import recorded
-from assay.store import layout, sealing
+from assay.store import layout, printed, sealing
 from assay.store.client import ObjectStore
 from assay.store.errors import NotFound
 from assay.store.parallel import ordered
@@ -133,6 +133,7 @@ def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
     chosen = _pod(store, run, prefix, pod)
     with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database(folder) as database:
         source = _copy(store, sealing.current(store, prefix, chosen), Path(folder))
+        source = _with_printed(store, printed.parts(store, prefix, chosen), Path(folder), source)
         yield Points(run, chosen, database, source)
 
 
@@ -176,6 +177,18 @@ def _copy(store: ObjectStore, pod: str, folder: Path) -> str:
         return "(SELECT NULL::VARCHAR AS metric, 0::DOUBLE AS step, 0::DOUBLE AS time, 0::DOUBLE AS value WHERE false)"
     names = ", ".join(_text(file) for file in files)
     return f"read_json([{names}], format = 'newline_delimited', compression = 'gzip', columns = {_COLUMNS})"
+
+
+def _with_printed(store: ObjectStore, keys: list[str], folder: Path, source: str) -> str:
+    """Return a source with the points that the pod's containers printed after those of its recorder."""
+    if not keys:
+        return source
+    names = []
+    for at, key in enumerate(keys):
+        (folder / str(at)).mkdir()
+        names.append(_text(_download(store, folder / str(at), key)))
+    found = f"read_json([{', '.join(names)}], format = 'newline_delimited', compression = 'gzip', columns = {_COLUMNS})"
+    return f"(SELECT metric, step, time, value FROM {source} UNION ALL SELECT metric, step, time, value FROM {found})"
 
 
 def _download(store: ObjectStore, folder: Path, key: str) -> Path:

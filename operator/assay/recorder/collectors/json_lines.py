@@ -9,33 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from math import nan
+from dataclasses import asdict
 from typing import Any
 
 from assay.recorder.collectors import tail
 from assay.recorder.collectors.protocol import Position, Surroundings
 from assay.recorder.collectors.tail import MAX_LINE_BYTES, Tail
 from assay.recorder.record import Record, quote
-from assay.recorder.times import EARLIEST, unix_seconds
+from assay.store.points.times import EARLIEST, unix_seconds
+from assay.store.points.values import Progress, complaint, number
 
 FILE = "metrics.jsonl"
-_STRINGS = {"NaN": nan, "Infinity": float("inf"), "-Infinity": float("-inf")}
-#: Whole doubles below it are exact, and are written without a decimal point.
-_EXACT = 2**53
 _decode = json.JSONDecoder().decode
-
-
-@dataclass
-class Progress:
-    """What the default of the next step depends on: the lines with points so far, and the last step in the file."""
-
-    lines: int = 0
-    step: float | None = None
-
-    def default(self) -> float:
-        """The step of a line without one: the last step, or the number of the line if no line has had a step."""
-        return self.lines if self.step is None else self.step
 
 
 class Parser:
@@ -48,17 +33,17 @@ class Parser:
     def parse(self, lines: Iterable[bytes], now: float, first_line: int = 1) -> None:
         """Add the points in `lines`. `now` is the time of points without one."""
         totals = self._record.totals
-        for number, line in enumerate(lines, first_line):
+        for at, line in enumerate(lines, first_line):
             try:
                 fields = _decode(str(line, "utf-8"))
             except (ValueError, RecursionError):
                 if not line.isspace() and line:
-                    totals.reject(f"line {number}: not JSON: {quote(line)}")
+                    totals.reject(f"line {at}: not JSON: {quote(line)}")
                 continue
             if type(fields) is dict:
-                self._points(fields, now, f"line {number}")
+                self._points(fields, now, f"line {at}")
             else:
-                totals.reject(f"line {number}: not a JSON object: {quote(line)}")
+                totals.reject(f"line {at}: not a JSON object: {quote(line)}")
 
     def _points(self, fields: dict[str, Any], now: float, where: str) -> None:
         """Add the points of one line."""
@@ -66,21 +51,18 @@ class Parser:
         step = self._step(fields.pop("step"), where) if "step" in fields else self._progress.default()
         values: list[tuple[str, float]] = []
         for name, value in fields.items():
-            found = value if type(value) is float else _number(value)
+            found = value if type(value) is float else number(value)
             if found is None:
-                self._record.refuse(name, f"{_complaint(value)}: {quote(value)}", where)
+                self._record.refuse(name, f"{complaint(value)}: {quote(value)}", where)
             else:
                 values.append((name, found))
         if self._record.points(values, step, when, where):
             self._progress.lines += 1
 
     def _step(self, value: object, where: str) -> float:
-        step = _number(value) if type(value) in (int, float) else None
-        if step is None or step - step != 0.0:
+        if not self._progress.accept(value):
             self._record.totals.reject(f"{where}: step: not a number: {quote(value)}")
-            return self._progress.default()
-        self._progress.step = int(step) if step.is_integer() and abs(step) < _EXACT else step
-        return self._progress.step
+        return self._progress.default()
 
     def _time(self, fields: dict[str, Any], now: float, where: str) -> float:
         """Take the time out of the fields; `time` has precedence. A `time` before 2000 stays: it is a metric."""
@@ -89,7 +71,7 @@ class Parser:
             if name not in fields:
                 continue
             value = fields[name]
-            seconds, complaint = unix_seconds(value, now)
+            seconds, wrong = unix_seconds(value, now)
             if name == "time" and seconds is None and _is_span(value):
                 if found is None:
                     text = f"{where}: time: {quote(value)} is not unix seconds, so it is recorded as the metric time"
@@ -97,8 +79,8 @@ class Parser:
                 continue
             del fields[name]
             found = found if seconds is None else seconds
-            if complaint:
-                self._complain(f"{where}: {name}: {complaint}: {quote(value)}", name, is_number=_is_number(value))
+            if wrong:
+                self._complain(f"{where}: {name}: {wrong}: {quote(value)}", name, is_number=_is_number(value))
         return now if found is None else found
 
     def _complain(self, text: str, name: str, *, is_number: bool) -> None:
@@ -141,24 +123,10 @@ class JsonLines:
         batch = self._tail.read(final)
         if batch is None:
             return False
-        for number, head in batch.oversized:
-            record.totals.reject(f"line {number}: longer than {MAX_LINE_BYTES} bytes: {quote(head)}")
+        for at, head in batch.oversized:
+            record.totals.reject(f"line {at}: longer than {MAX_LINE_BYTES} bytes: {quote(head)}")
         Parser(record, self._progress).parse(batch.lines, round(self._clock(), 3), batch.first_line)
         return True
-
-
-def _number(value: object) -> float | None:
-    """A value of a metric; None if it is none."""
-    if type(value) is int:
-        try:
-            return float(value)
-        except OverflowError:
-            return None
-    if type(value) is float:
-        return value
-    if value is None:
-        return nan
-    return _STRINGS.get(value) if type(value) is str else None
 
 
 def _is_number(value: object) -> bool:
@@ -168,7 +136,3 @@ def _is_number(value: object) -> bool:
 def _is_span(value: object) -> bool:
     """Whether a value can be a number of seconds since the start, or any other metric that is called time."""
     return _is_number(value) and 0 <= value < EARLIEST  # type: ignore[operator]
-
-
-def _complaint(value: object) -> str:
-    return "too large" if type(value) is int else "not a number"

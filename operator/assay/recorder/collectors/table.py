@@ -35,10 +35,24 @@ def _mlflow() -> Opener:
     return collector.opened
 
 
+def _prometheus() -> Opener:
+    from assay.recorder.collectors import prometheus
+
+    return prometheus.endpoint
+
+
+def _system() -> Opener:
+    from assay.recorder.collectors import system
+
+    return system.sampler
+
+
 SOURCES = (
     Source(json_lines.FILE, "", True, lambda: json_lines.JsonLines),
     Source("tensorboard", "tensorboard", True, _tensorboard),
     Source("the MLflow endpoint", "mlflow", True, _mlflow),
+    Source("prometheus", "prometheus", False, _prometheus),
+    Source("system", "system", False, _system),
 )
 
 

@@ -19,8 +19,8 @@ from assay.recorder.collectors import events
 from assay.recorder.collectors.events import HEAD_BYTES, TAIL_BYTES, Damaged, Event, Value
 from assay.recorder.collectors.protocol import Position, Surroundings
 from assay.recorder.record import Record, shorten
-from assay.recorder.times import unix_seconds
 from assay.recorder.writing import write_below
+from assay.store.points.times import unix_seconds
 
 #: Where the pod mounts the folder of `spec.collect.tensorboard.path`; see planning.runs.collecting.
 FOLDER = "/tensorboard"

@@ -1,0 +1,35 @@
+"""Sources of metrics other than metrics.jsonl, on real pods: what containers print, and what they serve."""
+
+import pytest
+
+from tests.objects import Objects, Raw, run
+
+pytestmark = pytest.mark.e2e
+
+
+def test_what_a_container_prints_is_recorded_and_live(objects: Objects) -> None:
+    script = """
+        print('epoch 0 of 3, nothing yet', flush=True)
+        for step in range(3):
+            print(f'step={step} loss={0.5 ** step} val/f1: {step / 4}', flush=True)
+        while not (artifacts / 'go').exists():
+            time.sleep(0.2)
+        print('step=3 loss=nan', flush=True)
+        sys.stderr.write('step=4 loss=0.125')
+    """
+    objective = {"metric": "val/f1", "direction": "maximize"}
+    objects.apply(run("prints", script, collect={"stdout": {"format": "keyValue"}}, objective=objective))
+
+    def live(found: Raw) -> bool:
+        return ((found.get("status", {}).get("metrics") or {}).get("loss") or {}).get("count") == 3
+
+    running = objects.wait("run", "prints", "three printed points in the status", live)
+    assert running["status"]["objective"] == "0.5"
+    pod = running["status"]["attempts"][-1]["pod"]
+    objects.kubectl("exec", pod, "-c", "train", "--", "touch", "/assay/artifacts/go")
+    ended = objects.wait_phase("run", "prints", "Succeeded", "Failed")
+    assert ended["status"]["phase"] == "Succeeded", ended["status"]
+    loss = ended["status"]["metrics"]["loss"]
+    assert loss == {"last": 0.125, "min": 0.125, "max": 1, "step": 4, "count": 5}
+    paths = [entry["path"] for entry in objects.read_json(ended, "manifest.json")["files"]]
+    assert any(path.startswith(f"printed/{pod}/train/part-") for path in paths)
