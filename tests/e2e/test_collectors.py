@@ -2,6 +2,7 @@
 
 import pytest
 
+from assay.queries.curves.reading import read_curve
 from tests.objects import Objects, Raw, run
 
 pytestmark = pytest.mark.e2e
@@ -31,5 +32,8 @@ def test_what_a_container_prints_is_recorded_and_live(objects: Objects) -> None:
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
     loss = ended["status"]["metrics"]["loss"]
     assert loss == {"last": 0.125, "min": 0.125, "max": 1, "step": 4, "count": 5}
+    curve = read_curve(objects.store, ended, "loss")
+    assert curve.step.tolist() == [0, 1, 2, 3, 4]
+    assert list(map(repr, curve.value.tolist())) == ["1.0", "0.5", "0.25", "nan", "0.125"]
     paths = [entry["path"] for entry in objects.read_json(ended, "manifest.json")["files"]]
     assert any(path.startswith(f"printed/{pod}/train/part-") for path in paths)
