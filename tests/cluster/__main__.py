@@ -62,7 +62,7 @@ def build(name: str) -> None:
 def install(name: str) -> None:
     """Install the packages that are missing (Debian, as root)."""
     del name
-    packages.install()
+    packages.install(packages.BROWSER)
 
 
 COMMANDS = {"up": up, "down": down, "status": status, "store": store, "build": build, "packages": install}

@@ -15,6 +15,8 @@ NODE = {
     "iptables": "iptables",
     f"{CNI_PROGRAMS}/ptp": "containernetworking-plugins",
 }
+#: Pages are tested in it. A cluster does without.
+BROWSER = {"chromium": "chromium"}
 IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "/bin/busybox": "busybox-static"}
 
 
@@ -37,9 +39,9 @@ def check(*, with_node: bool) -> None:
         )
 
 
-def install() -> None:
+def install(more: dict[str, str] | None = None) -> None:
     """Install with apt what is missing; does nothing and needs no network when nothing is."""
-    lacking = missing(CONTROL_PLANE | NODE | IMAGES)
+    lacking = missing(CONTROL_PLANE | NODE | IMAGES | (more or {}))
     if lacking:
         _install(lacking)
     prometheus.fetch()

@@ -18,6 +18,9 @@ from assay.server.api import aliases, audit, experiments, models, openapi, peopl
 from assay.server.api.operations import Operation, routes
 from assay.server.entrance.entrance import Entrance, SignedIn
 from assay.server.guard.guard import Guard
+from assay.server.pages import site
+from assay.server.pages.routes import ROUTES as PAGES
+from assay.server.person import NotSignedIn
 from assay.server.runs import RunsOfApiServer
 from assay.server.state import State
 
@@ -69,11 +72,12 @@ def create(parts: Parts) -> Starlette:
             openapi.route(OPERATIONS),
             *routes(OPERATIONS),
             *parts.entrance.routes,
+            *PAGES,
             *parts.more,
         ],
         middleware=[
             Middleware(Guard, hosts=parts.hosts),
-            Middleware(SignedIn, entrance=parts.entrance, refused=on_error),
+            Middleware(SignedIn, entrance=parts.entrance, refused=_refused),
         ],
         exception_handlers={**dict.fromkeys(KNOWN, on_error), HTTPException: _unknown},
         lifespan=lifespan,
@@ -82,7 +86,13 @@ def create(parts: Parts) -> Starlette:
     return app
 
 
-def _unknown(_: Request, error: Exception) -> Response:
+def _refused(request: Request, error: NotSignedIn) -> Response:
+    return site.refused(request, error) if site.wants_page(request) else on_error(request, error)
+
+
+def _unknown(request: Request, error: Exception) -> Response:
     """Answer for paths and methods that no route has."""
+    if isinstance(error, HTTPException) and error.status_code == 404 and site.wants_page(request):
+        return site.unknown(request)
     known = error if isinstance(error, HTTPException) else HTTPException(500)
     return refusal(known.status_code, known.detail, "/api/v1/openapi.json describes the API")

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from assay.cli.errors import CliError
-from assay.cli.models import approve
+from assay.api.errors import InvalidRequest
 from assay.queries import models
-from assay.queries.promotion import candidates
+from assay.queries.promotion import candidates, requests
 
 pytestmark = pytest.mark.unit
 
@@ -77,18 +76,18 @@ def test_equal_parameters_are_omitted() -> None:
     ],
 )
 def test_an_id_is_derived_from_a_name(user: str, identity: str) -> None:
-    assert approve.annotation_name(version(), "champion", user) == f"champion.approval.assay.dev/{identity}"
+    assert requests.annotation_name(version(), "champion", user) == f"champion.approval.assay.dev/{identity}"
 
 
 def test_an_id_of_another_user_is_not_reused() -> None:
     there = version(annotations={"champion.approval.assay.dev/rita-": f"{DIGEST} x"})
-    assert approve.annotation_name(there, "champion", "rita").endswith("/rita")
+    assert requests.annotation_name(there, "champion", "rita").endswith("/rita")
     there = version(annotations={"champion.approval.assay.dev/rita": f"{DIGEST} somebody else"})
-    assert approve.annotation_name(there, "champion", "rita").endswith("/rita-2")
+    assert requests.annotation_name(there, "champion", "rita").endswith("/rita-2")
     # For another alias it is another annotation.
-    assert approve.annotation_name(there, "staging", "rita").endswith("/rita")
+    assert requests.annotation_name(there, "staging", "rita").endswith("/rita")
 
 
 def test_an_id_that_the_api_server_would_refuse_is_refused() -> None:
-    with pytest.raises(CliError, match="invalid approval id"):
-        approve.annotation_name(version(), "champion", "rita", "a/b")
+    with pytest.raises(InvalidRequest, match="invalid approval id"):
+        requests.annotation_name(version(), "champion", "rita", "a/b")

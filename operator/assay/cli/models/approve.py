@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import typer
 from typing_extensions import TypedDict
 
 from assay.api import names
-from assay.api.approvals import groups_line, read_approval
 from assay.api.objects import Raw, is_archived
 from assay.api.resources import MODEL_VERSIONS
 from assay.cli.errors import FAILED, USAGE, CliError
@@ -23,13 +21,10 @@ from assay.cli.output.printing import Document
 from assay.cli.session import Session
 from assay.kube.errors import ApiError
 from assay.queries import models, references
-from assay.queries.models import Approval
 from assay.queries.promotion import candidates as queries_candidates
-from assay.queries.promotion import cases, rights
+from assay.queries.promotion import cases, requests, rights
 from assay.queries.promotion.candidates import Candidate
 from assay.queries.promotion.cases import Case
-
-_LONGEST_ID = 63
 
 
 class Approved(TypedDict):
@@ -74,15 +69,14 @@ def approve(session: Session, text: str, alias: str, request: Request, output: D
         candidates.show(shown)
     for warning in _warnings(body):
         printing.note(f"warning: {warning}")
-    known = own_approval(body, alias, user)
+    known = requests.own_approval(body, alias, user)
     if known and not request.again:
         printing.note(f"{user} already approved {name} for {alias} (id {known['id']}); nothing was written")
         key = f"{alias}{names.APPROVAL_SUFFIX}{known['id']}"
         _print_answer(_approved(shown, "already", user, (key, body["metadata"]["annotations"][key]), None), output)
         return
-    key = annotation_name(body, alias, user, request.identity or (known["id"] if known else ""))
-    groups = groups_line(session.kube.groups())
-    value = "\n".join(filter(None, [f"{body['spec']['artifact']['digest']} {user}", groups, request.comment]))
+    key = requests.annotation_name(body, alias, user, request.identity or (known["id"] if known else ""))
+    value = requests.approval_text(body, user, session.kube.groups(), request.comment)
     if (body["metadata"].get("annotations") or {}).get(key) == value:
         hint = "give another reason with -m"
         raise CliError("a renewed approval must differ from the existing one", hint=hint, code=USAGE)
@@ -92,32 +86,6 @@ def approve(session: Session, text: str, alias: str, request: Request, output: D
     written = session.kube.patch(MODEL_VERSIONS, session.namespace, name, patch, dry_run=request.dry_run)
     missing = cases.unmet(case.judge(body["spec"]["version"], written)) if case else None
     _print_answer(_approved(shown, "dryRun" if request.dry_run else "approved", user, (key, value), missing), output)
-
-
-def own_approval(body: Raw, alias: str, user: str) -> Approval | None:
-    """Return the user's approval for an alias and the version's digest, or None."""
-    given = (each for each in models.approvals(body, alias) if each["approver"] == user and each["valid"])
-    return next(given, None)
-
-
-def annotation_name(body: Raw, alias: str, user: str, identity: str = "") -> str:
-    """Return the name of the annotation: with the given id, or with an unused one derived from the user's name."""
-    if identity:
-        name = f"{alias}{names.APPROVAL_SUFFIX}{identity}"
-        if read_approval(name, f"sha256:{'0' * 64} {user}") is None:
-            hint = "use at most 63 letters, digits, and -_. between them"
-            raise CliError(f"invalid approval id {identity!r}", hint=hint, code=USAGE)
-        return name
-    taken = {each["id"]: each["approver"] for each in models.approvals(body, alias)}
-    made = next(each for each in _identities(user) if taken.get(each, user) == user)
-    return f"{alias}{names.APPROVAL_SUFFIX}{made}"
-
-
-def _identities(user: str) -> Iterable[str]:
-    """Yield ids for a user, the plain one first; different names may give the same plain id."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", user)[: _LONGEST_ID - 4].strip("-_.") or "approval"
-    yield plain
-    yield from (f"{plain}-{number}" for number in range(2, 1000))
 
 
 def version_of(session: Session, text: str) -> Raw:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.objects import Raw
 from assay.api.resources import MODEL_ALIASES
@@ -20,10 +19,9 @@ from assay.cli.models.why import print_serving
 from assay.cli.output import printing, requirements, sheets
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
-from assay.planning.promotion import binding
 from assay.planning.promotion.policies import Verdict, parse_duration
 from assay.queries import references
-from assay.queries.promotion import cases, rights, why
+from assay.queries.promotion import cases, requests, rights, why
 from assay.queries.promotion.cases import Case, Requirement
 from assay.queries.promotion.why import Workload
 
@@ -86,43 +84,23 @@ class Mover:
         if self.output is Document.TEXT:
             live = case.status.bound_version
             printing.write(f"{case.name}: v{version} replaces v{live}; no approval is needed")
-        lines = [f"{version} {session.kube.whoami()}", comment]
-        patch = {"metadata": {"annotations": {names.ANNOTATION_ROLLBACK: "\n".join(filter(None, lines))}}}
+        patch = requests.rollback(version, session.kube.whoami(), comment)
         before = following.refusals(session, case.name)
         session.kube.patch(MODEL_ALIASES, session.namespace, case.name, patch, dry_run=self.dry_run)
         return self._end(version, judged, self._rollback_progress(version, before))
 
     def _point(self, version: int, comment: str) -> None:
-        """Write the spec. If only a changed spec makes the operator try again, the reason changes."""
+        """Write the spec."""
         case, kube, namespace = self.case, self.session.kube, self.session.namespace
-        mover = {names.ANNOTATION_MOVED_BY: kube.whoami()}
         if case.body is None:
-            kube.create(MODEL_ALIASES, namespace, self._manifest(version, comment, mover), dry_run=self.dry_run)
+            body = requests.new_alias(case, version, kube.whoami(), comment)
+            kube.create(MODEL_ALIASES, namespace, body, dry_run=self.dry_run)
             return
-        request = {"version": version, "reason": self._reason(case.body, version, comment)}
-        if request == {key: case.body["spec"].get(key) for key in request}:
+        patch = requests.promotion(case, version, kube.whoami(), comment)
+        if patch is None:
             printing.note(f"v{version} is already requested for {case.name}")
             return
-        patch = {"metadata": {"annotations": mover}, "spec": request}
         kube.patch(MODEL_ALIASES, namespace, case.name, patch, dry_run=self.dry_run)
-
-    def _reason(self, body: Raw, version: int, comment: str) -> str | None:
-        """Return the reason to write; it differs from the previous one if the same version is tried again."""
-        before = body["spec"].get("reason")
-        if binding.is_set_aside(self.case.status, version, body["metadata"]["generation"]):
-            again = f"tried again at {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-            return again if comment in ("", before) else comment
-        return comment or (before if body["spec"]["version"] == version else None)
-
-    def _manifest(self, version: int, comment: str, annotations: dict[str, str]) -> Raw:
-        view = self.case.view
-        spec = {"model": view.model, "alias": view.alias, "version": version}
-        return {
-            "apiVersion": names.API_VERSION,
-            "kind": names.MODEL_ALIAS,
-            "metadata": {"name": self.case.name, "annotations": annotations},
-            "spec": spec | ({"reason": comment} if comment else {}),
-        }
 
     def _predict(self, version: int, judged: Verdict, values: Any) -> None:
         if self.output is Document.TEXT:

@@ -1,0 +1,139 @@
+"""One run: what it was given, how it went, its curves, its files and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from assay.api.errors import AssayError
+from assay.api.objects import Raw
+from assay.api.resources import MODEL_VERSIONS
+from assay.api.run_status import TERMINAL
+from assay.kube.errors import ApiError
+from assay.planning.runs.recipe import containers_of, digests_of
+from assay.queries.files import listing
+from assay.queries.files.listing import Stored
+from assay.queries.runs import recorded, rows
+from assay.server.pages import logs
+from assay.server.pages.site import Page, Visit
+from assay.store.errors import StoreError
+
+_FILES = 500
+#: What each phase means, where the operator has no message.
+_WORDS: Final = {
+    "Pending": "The run waits for its pod.",
+    "Running": "The run is training.",
+    "Suspended": "The run is suspended.",
+    "Succeeded": "The run has finished.",
+    "Failed": "The run has failed.",
+}
+
+
+@dataclass
+class Part:
+    """A part of the page that can be missing on its own: for lack of rights, or of a store."""
+
+    found: Any = None
+    problem: str = ""
+    hint: str = ""
+
+
+def one(visit: Visit) -> Page:
+    """Show one run."""
+    run = recorded.find(visit.person, visit.path["run"])
+    (row,) = rows.timed([rows.of_run(run)])
+    name, status = row["name"], run.get("status") or {}
+    stored = _attempt(lambda: listing.find(visit.person, name))
+    ongoing = row["phase"] not in TERMINAL
+    values = {
+        "row": row,
+        "words": status.get("message") or _WORDS.get(row["phase"], ""),
+        "facts": _facts(row, run),
+        "metrics": _metrics(row),
+        "axes": ["step", "time", *row["metrics"]],
+        "conditions": status.get("conditions") or [],
+        "warnings": (status.get("recorder") or {}).get("warnings") or [],
+        "files": _files(stored.found, visit) if stored.found else [],
+        "stored": stored,
+        "log": _attempt(lambda: logs.tail(visit.person, run)),
+        "ongoing": ongoing,
+        "curves": visit.link("curves.json"),
+        "experiment": visit.link("experiments", row["experiment"]) if row["experiment"] else "",
+        "lineage": _attempt(lambda: _made(visit, run)),
+    }
+    return Page("run.html", name, values, "runs", live=ongoing)
+
+
+def _attempt(read: Callable[[], Any]) -> Part:
+    try:
+        return Part(read())
+    except AssayError as error:
+        return Part(problem=error.message, hint=error.hint)
+    except (ApiError, StoreError) as error:
+        return Part(problem=str(error))
+
+
+def _facts(row: rows.RunRow, run: Raw) -> list[tuple[str, Any]]:
+    spec, status = run["spec"], run.get("status") or {}
+    source, record = row["source"], status.get("record") or {}
+    digests = digests_of(status)
+    found: list[tuple[str, Any]] = [
+        ("Owner", row["owner"]),
+        ("Seed", row["seed"]),
+        ("Source", source.get("repository")),
+        ("Revision", source.get("revision")),
+    ]
+    found += [
+        (f"Image of {each.get('name')}", digests.get(str(each.get("name"))) or each.get("image"))
+        for each in containers_of(spec)
+    ]
+    found += [
+        (f"Data set {name}", " ".join(filter(None, (each.get("version"), each.get("digest")))))
+        for name, each in row["datasets"].items()
+    ]
+    found += [
+        ("Model", row["model"].get("digest")),
+        ("Model's size", row["model"].get("size")),
+        ("Record", record.get("uri")),
+        ("CPU seconds", (status.get("usage") or {}).get("cpuSeconds")),
+        ("Peak memory, bytes", (status.get("usage") or {}).get("maxMemoryBytes")),
+        ("UID", row["uid"]),
+    ]
+    return [(title, value) for title, value in found if value not in (None, "")]
+
+
+def _metrics(row: rows.RunRow) -> list[dict[str, Any]]:
+    """Return the summaries, the objective first."""
+    first = (row["objective"] or {}).get("metric")
+    names = sorted(row["metrics"], key=lambda name: (name != first, name))
+    return [{"name": name, "objective": name == first, **row["metrics"][name]} for name in names]
+
+
+def _files(stored: Stored, visit: Visit) -> list[dict[str, Any]]:
+    """Return the artifacts first, then the other files of the record."""
+    ours = {file.path for file in stored.artifact_files}
+    ordered = sorted(stored.files, key=lambda file: (file.path not in ours, file.path))
+    return [
+        {
+            "path": stored.shown(file.path),
+            "size": file.size,
+            "sha256": file.sha256,
+            "expired": file.expired,
+            "link": visit.link("runs", stored.name, "files") + "/" + "/".join(map(_quoted, file.path.split("/"))),
+        }
+        for file in ordered[:_FILES]
+    ]
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _made(visit: Visit, run: Raw) -> list[dict[str, str]]:
+    """Return the versions that were registered from the run."""
+    uid = run["metadata"]["uid"]
+    found = visit.person.kube.list(MODEL_VERSIONS, visit.namespace)
+    made = [each for each in found if ((each["spec"].get("run") or {}).get("uid")) == uid]
+    return [{"name": each["metadata"]["name"], "link": visit.link("models", each["spec"]["model"])} for each in made]

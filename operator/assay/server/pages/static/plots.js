@@ -1,0 +1,172 @@
+// Charts of whole runs: parallel coordinates, which are brushed, and a scatter plot. SVG: each run is a link that the
+// keyboard reaches.
+
+import { dark, styleOf } from "./colours.js";
+
+/** @typedef {{run: string, link: string, values: (number | string | null)[]}} Run */
+/** @typedef {{axes: string[], runs: Run[]}} Points */
+/** @typedef {{place: (value: number | string | null) => number | null, ticks: [number, string][]}} Scale */
+
+const holder = /** @type {HTMLElement} */ (document.getElementById("parallel"));
+/** @type {Points} */
+const points = JSON.parse(holder.dataset.points ?? "{}");
+/** The kept part of an axis, from its lower to its upper end (0 to 1). @type {Map<number, [number, number]>} */
+const brushes = new Map();
+
+/** @param {string} name @param {Record<string, string | number>} attributes @returns {SVGElement} */
+function svg(name, attributes = {}) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) {
+    made.setAttribute(key, String(value));
+  }
+  return made;
+}
+
+/** @param {number} value */
+const short = (value) => String(Number(value.toPrecision(4)));
+
+// Numbers lie on a line, logarithmic if they span more than two orders of magnitude; texts one above the other.
+/** @param {number} at @returns {Scale} */
+function scale(at) {
+  const known = points.runs.map((run) => run.values[at]).filter((value) => value !== null);
+  const numbers = /** @type {number[]} */ (known.filter((value) => typeof value === "number"));
+  if (numbers.length < known.length || !numbers.length) {
+    const texts = [...new Set(known.map(String))].sort();
+    const place = (/** @type {any} */ value) => (value === null ? null : (texts.indexOf(String(value)) + 0.5) / texts.length);
+    return { place, ticks: texts.slice(0, 20).map((text) => [place(text) ?? 0, text.slice(0, 18)]) };
+  }
+  const low = Math.min(...numbers), high = Math.max(...numbers), log = low > 0 && high / low > 100;
+  const f = log ? Math.log : (/** @type {number} */ value) => value, span = f(high) - f(low) || 1;
+  const place = (/** @type {any} */ value) => (value === null ? null : high === low ? 0.5 : (f(value) - f(low)) / span);
+  const middle = log ? Math.sqrt(low * high) : (low + high) / 2;
+  return { place, ticks: [...new Set([low, middle, high])].map((value) => [place(value) ?? 0, short(value)]) };
+}
+
+const HEIGHT = 300, TOP = 34, BOTTOM = 12, GAP = 150, LEFT = 70;
+/** @param {number} part */
+const y = (part) => TOP + (1 - part) * (HEIGHT - TOP - BOTTOM);
+
+/** @param {Run} run @param {Scale[]} scales */
+function kept(run, scales) {
+  return [...brushes].every(([at, [low, high]]) => {
+    const part = scales[at].place(run.values[at]);
+    return part !== null && part >= low && part <= high;
+  });
+}
+
+function parallel() {
+  const { axes, runs } = points, scales = axes.map((_, at) => scale(at));
+  if (axes.length < 2) {
+    holder.textContent = "Fewer than two values differ.";
+    return;
+  }
+  const width = LEFT * 2 + GAP * (axes.length - 1);
+  const root = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, class: "parallel", role: "group", "aria-label": `Parallel coordinates of ${runs.length} runs` });
+  let count = 0;
+  for (const run of runs) {
+    const line = run.values.map((value, at) => [LEFT + at * GAP, scales[at].place(value)]).filter((each) => each[1] !== null);
+    const { colour, dash } = styleOf(run.run), inside = kept(run, scales);
+    count += inside ? 1 : 0;
+    const path = svg("polyline", { points: line.map(([x, part]) => `${x},${y(Number(part))}`).join(" "), class: inside ? "line" : "line out", stroke: colour, "stroke-dasharray": dash.join(" ") });
+    path.append(titled(run.run));
+    root.append(path);
+  }
+  axes.forEach((name, at) => root.append(...axis(name, at, scales[at])));
+  holder.replaceChildren(root);
+  const said = /** @type {HTMLElement} */ (document.getElementById("kept"));
+  said.textContent = brushes.size ? `${count} of ${runs.length} runs are within` : "";
+}
+
+/** @param {string} text */
+function titled(text) {
+  const title = svg("title");
+  title.textContent = text;
+  return title;
+}
+
+/** @param {string} name @param {number} at @param {Scale} values @returns {SVGElement[]} */
+function axis(name, at, values) {
+  const x = LEFT + at * GAP, found = [svg("line", { x1: x, x2: x, y1: y(0), y2: y(1), class: "axis" })];
+  const label = svg("text", { x, y: 14, "text-anchor": "middle" });
+  label.textContent = name.replace(/^(params|metrics)\./, "").slice(0, 22);
+  found.push(label);
+  for (const [part, text] of values.ticks) {
+    const tick = svg("text", { x: x + 5, y: y(part) + 4 });
+    tick.textContent = text;
+    found.push(tick);
+  }
+  const brush = brushes.get(at);
+  if (brush) {
+    found.push(svg("rect", { x: x - 7, width: 14, y: y(brush[1]), height: Math.max(1, y(brush[0]) - y(brush[1])), class: "brush" }));
+  }
+  const grip = svg("rect", { x: x - 16, width: 32, y: TOP - 4, height: HEIGHT - TOP - BOTTOM + 8, class: "catch", "data-axis": name });
+  grip.addEventListener("pointerdown", (event) => brushing(/** @type {PointerEvent} */ (event), at));
+  found.push(grip);
+  return found;
+}
+
+/** @param {PointerEvent} event @param {number} at */
+function brushing(event, at) {
+  event.preventDefault();
+  const box = /** @type {Element} */ (holder.firstElementChild).getBoundingClientRect();
+  const part = (/** @type {PointerEvent} */ moved) => Math.max(0, Math.min(1, 1 - (((moved.clientY - box.top) * HEIGHT) / box.height - TOP) / (HEIGHT - TOP - BOTTOM)));
+  const from = part(event);
+  const move = (/** @type {PointerEvent} */ moved) => {
+    const to = part(moved);
+    Math.abs(to - from) > 0.02 ? brushes.set(at, [Math.min(from, to), Math.max(from, to)]) : brushes.delete(at);
+    parallel();
+  };
+  const end = () => {
+    removeEventListener("pointermove", move);
+    removeEventListener("pointerup", end);
+  };
+  brushes.delete(at);
+  parallel();
+  addEventListener("pointermove", move);
+  addEventListener("pointerup", end);
+}
+
+const chosen = /** @type {HTMLFormElement} */ (document.getElementById("scatter-axes"));
+
+function scatter() {
+  const place = /** @type {HTMLElement} */ (document.getElementById("scatter"));
+  const form = new FormData(chosen), ax = points.axes.indexOf(String(form.get("x"))), ay = points.axes.indexOf(String(form.get("y")));
+  if (ax < 0 || ay < 0) {
+    place.textContent = "There is nothing to draw.";
+    return;
+  }
+  const sx = scale(ax), sy = scale(ay), width = 640, left = 80, right = 30;
+  const root = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT + 20}`, class: "scatter", role: "group", "aria-label": `${points.axes[ay]} over ${points.axes[ax]}` });
+  const px = (/** @type {number} */ part) => left + part * (width - left - right);
+  root.append(svg("line", { x1: left - 8, x2: left - 8, y1: y(0), y2: y(1), class: "axis" }), svg("line", { x1: left, x2: width - right, y1: HEIGHT - 4, y2: HEIGHT - 4, class: "axis" }));
+  for (const [part, text] of sy.ticks) {
+    const tick = svg("text", { x: left - 12, y: y(part) + 4, "text-anchor": "end" });
+    tick.textContent = text.slice(0, 10);
+    root.append(tick);
+  }
+  for (const [part, text] of sx.ticks) {
+    const tick = svg("text", { x: px(part), y: HEIGHT + 12, "text-anchor": "middle" });
+    tick.textContent = text;
+    root.append(tick);
+  }
+  for (const run of points.runs) {
+    const a = sx.place(run.values[ax]), b = sy.place(run.values[ay]);
+    if (a === null || b === null) {
+      continue;
+    }
+    const link = svg("a", { href: run.link, "aria-label": `${run.run}: ${run.values[ax]}, ${run.values[ay]}` });
+    const dot = svg("circle", { cx: px(a), cy: y(b), r: 5, fill: styleOf(run.run).colour });
+    dot.append(titled(`${run.run}: ${run.values[ax]}, ${run.values[ay]}`));
+    link.append(dot);
+    root.append(link);
+  }
+  place.replaceChildren(root);
+}
+
+chosen.addEventListener("change", scatter);
+dark.addEventListener("change", () => {
+  parallel();
+  scatter();
+});
+parallel();
+scatter();

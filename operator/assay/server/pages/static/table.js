@@ -1,0 +1,78 @@
+// The table of runs: columns that are remembered for each experiment, completion of the filter, and the keyboard.
+
+const view = /** @type {HTMLFormElement} */ (document.getElementById("view"));
+const KEY = `assay-columns ${view.dataset.key}`;
+const here = new URL(location.href);
+/** @returns {HTMLInputElement[]} */
+const boxes = () => [...view.querySelectorAll("input[name=column]")].map((each) => /** @type {HTMLInputElement} */ (each));
+
+// An address without columns gets those that were picked last; an address with columns is shown as it is.
+if (!here.searchParams.has("column")) {
+  const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+  if (kept.length) {
+    for (const name of kept) {
+      here.searchParams.append("column", name);
+    }
+    location.replace(here);
+  }
+}
+
+view.addEventListener("submit", () => {
+  localStorage.setItem(KEY, JSON.stringify(boxes().filter((box) => box.checked).map((box) => box.value)));
+  for (const field of view.querySelectorAll("input:not([type=checkbox])")) {
+    const input = /** @type {HTMLInputElement} */ (field);
+    input.disabled = input.value === ""; // keeps the address short
+  }
+});
+// Coming back with the browser's button must not leave them disabled.
+addEventListener("pageshow", () => {
+  for (const field of view.querySelectorAll("input:disabled")) {
+    /** @type {HTMLInputElement} */ (field).disabled = false;
+  }
+});
+
+view.querySelector("[data-differing]")?.addEventListener("click", (event) => {
+  const names = new Set((/** @type {HTMLElement} */ (event.target).dataset.differing ?? "").split(" "));
+  for (const box of boxes()) {
+    box.checked = names.has(box.value) || box.value === "name" || box.value === "phase" || box.value.startsWith("metrics.");
+  }
+});
+view.querySelector("[data-none]")?.addEventListener("click", () => {
+  for (const box of boxes()) {
+    box.checked = false;
+  }
+});
+
+// The filter completes the word under the cursor; the list of the browser knows only whole values.
+const where = /** @type {HTMLInputElement} */ (document.getElementById("where"));
+const list = /** @type {HTMLDataListElement} */ (document.getElementById("names"));
+const names = [...list.options].map((option) => option.value);
+const offered = document.createElement("datalist");
+offered.id = "completions";
+list.after(offered);
+where.setAttribute("list", offered.id);
+where.addEventListener("input", () => {
+  const before = where.value.slice(0, where.selectionStart ?? where.value.length);
+  const after = where.value.slice(before.length);
+  const word = /[\w.\-]*$/.exec(before)?.[0] ?? "";
+  const start = before.slice(0, before.length - word.length);
+  const found = word ? names.filter((name) => name.includes(word) && name !== word).slice(0, 20) : [];
+  offered.replaceChildren(...found.map((name) => new Option(name, start + name + after)));
+});
+
+// j and k move between rows, x selects, Enter opens.
+document.addEventListener("keydown", (event) => {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const typing = target.matches("input:not([type=checkbox]), select, textarea");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !["j", "k", "x"].includes(event.key)) {
+    return;
+  }
+  const rows = [...document.querySelectorAll("#rows tr")], at = rows.findIndex((row) => row.contains(target));
+  if (event.key === "x" && at >= 0) {
+    const box = /** @type {HTMLInputElement} */ (rows[at].querySelector("input"));
+    box.checked = !box.checked;
+    return;
+  }
+  const next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
+  /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a"))?.focus();
+});

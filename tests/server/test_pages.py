@@ -1,0 +1,226 @@
+"""The pages without a browser: who may see and do what, what a form must have seen, and a run that attacks."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from lxml import html
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from tests import registry
+from tests.cli.stand_in import BEGUN, metric
+from tests.server.conftest import Team
+
+pytestmark = pytest.mark.integration
+
+As = Callable[[str], TestClient]
+HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>"
+POD = "bad-x"
+
+
+@pytest.fixture(scope="module")
+def filled(team: Team) -> Team:
+    """A run whose every word is an attack, its files and its log; a model with two versions and an alias."""
+    objects = team.objects
+    status = {
+        "phase": "Failed",
+        "reason": "Error",
+        "message": HOSTILE,
+        "startTime": BEGUN,
+        "completionTime": BEGUN,
+        "metrics": {"loss": metric(0.1), "<b>acc</b>": metric(0.5)},
+        "logged": {"parameters": {"note": HOSTILE}},
+        "attempts": [{"pod": POD, "phase": "Failed"}],
+    }
+    run = objects.run("bad", status, parameters={"note": HOSTILE}, owner=HOSTILE[:60])
+    for name, data in {
+        "x.svg": b"<svg onload='alert(3)'/>",
+        "x.html": HOSTILE.encode(),
+        "x.png": b"\x89PNG\r\n\x1a\n0",
+    }.items():
+        objects.store.put_bytes(f"{objects.prefix(run)}/intake/{POD}/artifacts/{name}", data)
+    objects.run("good", {**status, "phase": "Succeeded", "reason": "", "message": ""}, parameters={"note": "fine"})
+    for number in (1, 2):
+        objects.create(registry.model_version("digits", number, namespace=team.namespace), {"phase": "Ready"})
+    objects.create(registry.model_alias("digits", "champion", 1), {"phase": "Pending"})
+    objects.create(registry.experiment("digits-sweep"))
+    return team
+
+
+def show(client: TestClient, team: Team, path: str, status: int = 200) -> html.HtmlElement:
+    """Return a page, which has the given status."""
+    answer = client.get(f"/n/{team.namespace}/{path}", headers={"accept": "text/html"})
+    assert answer.status_code == status, answer.text
+    return html.fromstring(answer.text)
+
+
+ALIAS = "models/digits/aliases/champion"
+PATHS = (
+    "runs", "runs/bad", "compare?run=bad&run=good", "models", "models/digits", ALIAS, "experiments",
+    "experiments/digits-sweep", "audit", "audit?verify=1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_is_shown_with_the_user_name_and_no_markup_of_a_run(as_user: As, filled: Team, path: str) -> None:
+    page = show(as_user("dora"), filled, path)
+    assert filled.user("dora") in page.text_content()
+    assert not page.xpath("//script[not(@src)] | //img | //main//b[text()='acc'] | //@onerror | //@onload | //@style")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_person_without_rights_sees_nothing_and_is_told_why(as_user: As, filled: Team, path: str) -> None:
+    page = show(as_user("nobody"), filled, path, 403)
+    assert f'User "{filled.user("nobody")}" cannot' in page.text_content()
+    assert "docs/personas.md" in page.text_content()
+    assert not page.xpath("//table")
+
+
+def test_a_browser_without_a_user_gets_a_page_and_a_program_gets_json(app: Starlette) -> None:
+    client = TestClient(app, base_url="http://127.0.0.1")
+    page = client.get("/", headers={"accept": "text/html"})
+    assert page.status_code == 401
+    assert "token" in html.fromstring(page.text).text_content()
+    assert client.get("/", headers={"accept": "application/json"}).json()["error"]
+
+
+def test_a_missing_page_is_a_page(as_user: As, filled: Team) -> None:
+    assert "does not exist" in show(as_user("dora"), filled, "nothing", 404).text_content()
+
+
+def test_an_invalid_filter_keeps_the_page_and_says_what_is_wrong(as_user: As, filled: Team) -> None:
+    page = show(as_user("dora"), filled, "runs?where=metrics.lss.last%20%3C%201", 400)
+    assert "did you mean loss?" in page.get_element_by_id("problem").text_content()
+    assert page.get_element_by_id("where").get("value") == "metrics.lss.last < 1"
+
+
+def test_groups_show_mean_and_spread(as_user: As, filled: Team) -> None:
+    page = show(as_user("dora"), filled, "runs?group=phase")
+    cells = [cell.text_content() for cell in page.xpath("//table[@id='groups']//tr[th='Failed']/td")]
+    assert cells[0] == "1"
+    assert "0.1 (1)" in [cell.strip() for cell in cells]
+
+
+def test_a_download_is_csv_that_no_spreadsheet_executes(as_user: As, filled: Team) -> None:
+    answer = as_user("dora").get(f"/n/{filled.namespace}/runs.csv?column=name&column=metrics.loss")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert sorted(answer.text.splitlines()) == ["bad,0.1", "good,0.1", "name,metrics.loss"]
+
+
+@pytest.mark.parametrize(
+    ("name", "inline", "kind"),
+    [
+        ("x.svg", False, "application/octet-stream"),
+        ("x.svg", True, "application/octet-stream"),
+        ("x.html", True, "application/octet-stream"),
+        ("x.png", True, "image/png"),
+    ],
+)
+def test_a_file_never_runs(as_user: As, filled: Team, name: str, inline: bool, kind: str) -> None:
+    path = f"/n/{filled.namespace}/runs/bad/files/intake/{POD}/artifacts/{name}"
+    answer = as_user("dora").get(path, params={"inline": "1"} if inline else {})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == kind
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-disposition"].startswith("inline" if kind == "image/png" else "attachment")
+
+
+@pytest.mark.parametrize("path", ["../../run.json", "..%2F..%2Frun.json", "intake/none"])
+def test_only_files_of_the_record_are_downloaded(as_user: As, filled: Team, path: str) -> None:
+    answer = as_user("dora").get(f"/n/{filled.namespace}/runs/bad/files/{path}", headers={"accept": "text/html"})
+    assert answer.status_code == 404
+
+
+def test_without_the_stores_key_a_run_is_shown_without_its_files(as_user: As, filled: Team) -> None:
+    text = show(as_user("keyless"), filled, "runs/bad").text_content()
+    assert "secrets" in text
+    assert "Parameters" in text
+
+
+# Decisions
+
+
+def submit(client: TestClient, team: Team, verb: str, fields: dict[str, str]) -> tuple[int, html.HtmlElement]:
+    answer = client.post(f"/n/{team.namespace}/{ALIAS}/{verb}", data=fields, follow_redirects=True)
+    return answer.status_code, html.fromstring(answer.text)
+
+
+def form(page: html.HtmlElement, verb: str) -> dict[str, str]:
+    found = page.xpath(f"//form[contains(@action, '/{verb}')]")
+    assert found, page.text_content()
+    return dict(found[0].form_values())
+
+
+def test_three_people_move_a_model_each_in_their_own_name(as_user: As, filled: Team) -> None:
+    rita, walter, dora = as_user("rita"), as_user("walter"), as_user("dora")
+    page = show(rita, filled, f"{ALIAS}?version=2")
+    assert not page.xpath("//form[contains(@action, '/promote')]")
+    assert "may not bind" in page.text_content()
+    assert not show(dora, filled, ALIAS).xpath("//form[@method='post']")
+
+    status, preview = submit(rita, filled, "approve", form(page, "approve") | {"comment": "looks right"})
+    assert status == 200
+    assert "dry run" in preview.text_content()
+    assert registry.digest() in preview.text_content()
+    assert "annotations" not in _version(filled, 2)["metadata"]
+    status, done = submit(rita, filled, "approve", form(preview, "approve"))
+    assert status == 200
+    assert "The approval was written" in done.text_content()
+    (text,) = _version(filled, 2)["metadata"]["annotations"].values()
+    assert text.startswith(f"{registry.digest()} {filled.user('rita')}\n")
+    assert text.endswith("\nlooks right")
+
+    page = show(walter, filled, f"{ALIAS}?version=2")
+    status, preview = submit(walter, filled, "promote", form(page, "promote"))
+    assert status == 200
+    status, done = submit(walter, filled, "promote", form(preview, "promote"))
+    assert "was requested" in done.text_content()
+    alias = _get(filled, "modelalias", "digits.champion")
+    assert alias["spec"]["version"] == 2
+    assert alias["metadata"]["annotations"]["assay.dev/moved-by"] == filled.user("walter")
+
+
+def test_a_person_without_the_verb_cannot_post_a_form(as_user: As, filled: Team) -> None:
+    page = show(as_user("rita"), filled, ALIAS)
+    status, refused = submit(as_user("dora"), filled, "approve", form(page, "approve") | {"confirmed": "1"})
+    assert status == 403
+    assert "may not approve" in refused.text_content()
+
+
+def test_a_version_that_changed_since_the_look_is_refused_with_what_changed(as_user: As, filled: Team) -> None:
+    rita = as_user("rita")
+    fields = form(show(rita, filled, f"{ALIAS}?version=1"), "approve")
+    filled.objects.set_status("modelversion", "digits.v1", {"phase": "Failed"})
+    status, page = submit(rita, filled, "approve", fields | {"confirmed": "1"})
+    assert status == 409
+    assert "phase: Ready → Failed" in page.get_element_by_id("changed").text_content()
+    assert "annotations" not in _version(filled, 1)["metadata"]
+    assert form(page, "approve")["seen"] != fields["seen"]
+
+
+def test_another_digest_in_the_form_is_refused(as_user: As, filled: Team) -> None:
+    rita = as_user("rita")
+    fields = form(show(rita, filled, f"{ALIAS}?version=1"), "approve")
+    seen = json.loads(fields["seen"]) | {"digest": registry.digest("2")}
+    status, page = submit(rita, filled, "approve", {**fields, "seen": json.dumps(seen), "confirmed": "1"})
+    assert status == 409
+    assert registry.digest("2") in page.get_element_by_id("changed").text_content()
+
+
+def test_another_sites_page_cannot_submit_a_form(as_user: As, filled: Team) -> None:
+    fields = form(show(as_user("rita"), filled, ALIAS), "approve") | {"confirmed": "1"}
+    answer = as_user("rita").post(
+        f"/n/{filled.namespace}/{ALIAS}/approve", data=fields, headers={"sec-fetch-site": "cross-site"}
+    )
+    assert answer.status_code == 403
+
+
+def _version(team: Team, number: int) -> dict[str, dict[str, dict[str, str]]]:
+    return _get(team, "modelversion", f"digits.v{number}")
+
+
+def _get(team: Team, kind: str, name: str) -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = json.loads(team.objects.kubectl("get", kind, name, "-o", "json"))
+    return found
