@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from starlette.applications import Starlette
 
 from tests.cluster.waiting import wait_for
@@ -94,6 +94,10 @@ class Complaints:
             self.found.append(f"{message.type}: {message.text}")
 
 
+#: Other tests keep the machine busy.
+PATIENCE_SECONDS = 30
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
 Browse = Callable[..., Page]
 
 
@@ -106,7 +110,7 @@ def browse(chromium: Browser, team: Team) -> Iterator[Browse]:
         headers = {"Authorization": f"Bearer {team.tokens[person]}"}
         size = {"width": 1280, "height": 900}
         context = chromium.new_context(**{"viewport": size, **options}, extra_http_headers=headers)  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         contexts.append(context)
         page = context.new_page()
         complaints.watch(page)

@@ -1,0 +1,188 @@
+"""What people see and do in a browser: approvals by three people, a run that attacks, live updates, accessibility."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests import registry
+from tests.browser.conftest import Browse, Site
+from tests.cli.stand_in import BEGUN, metric
+from tests.server.conftest import Team
+
+pytestmark = [pytest.mark.integration, pytest.mark.browser]
+
+HOSTILE = "</script></pre><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>"
+ALIAS = "models/digits/aliases/champion"
+PAGES = (
+    "runs", "runs?group=phase", "runs/bad", "compare?run=bad&run=good&run=going", "models", "models/digits",
+    f"{ALIAS}?version=2", "experiments", "experiments/sweep", "audit?verify=1", "nothing",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def filled(team: Team) -> Team:
+    """Runs, one of which attacks and one of which trains; a model with two versions and an alias."""
+    objects = team.objects
+    ended = {
+        "phase": "Succeeded", "startTime": BEGUN, "completionTime": BEGUN,
+        "attempts": [{"pod": "p", "phase": "Failed"}],
+        "metrics": {"loss": metric(0.1), HOSTILE[:60]: metric(0.5)},
+    }  # fmt: skip
+    failed = {**ended, "phase": "Failed", "message": HOSTILE, "reason": "Error"}
+    bad = objects.run("bad", failed, parameters={"n": HOSTILE, "lr": 0.1})
+    objects.streamed(bad, "p", [[("loss", step, 1_700_000_000.0 + step, 1 / (step + 1)) for step in range(100)]])
+    objects.store.put_bytes(f"{objects.prefix(bad)}/intake/p/artifacts/x.svg", b"<svg onload='alert(3)'/>")
+    objects.run("good", ended, parameters={"n": "fine", "lr": 0.01})
+    running = {**ended, "phase": "Running", "completionTime": None, "metrics": {"loss": metric(0.3)}}
+    going = objects.run("going", running, parameters={"n": "fine", "lr": 0.5})
+    objects.streamed(going, "p", [[("loss", 0, 1_700_000_000.0, 1.0), ("loss", 1, 1_700_000_001.0, 0.5)]])
+    for number in (1, 2):
+        copy = {"uri": f"s3://assay/models/{team.namespace}/digits/v{number}/", "digest": registry.digest()}
+        ready = {"phase": "Ready", "artifact": copy, "registered": BEGUN}
+        objects.create(registry.model_version("digits", number, namespace=team.namespace), ready)
+    objects.create(registry.model_alias("digits", "champion", 1), {"phase": "Pending"})
+    objects.create(registry.experiment("sweep"))
+    return team
+
+
+def decide(page: Page, verb: str, confirm: str, reason: str = "") -> None:
+    """Fill in a form, look at what the API server would do, and confirm."""
+    page.locator(f"form#{verb} input[name=comment]").fill(reason)
+    page.locator(f"form#{verb} button").click()
+    expect(page.get_by_text("dry run; nothing was written")).to_be_visible()
+    page.get_by_role("button", name=confirm).click()
+
+
+def test_three_people_approve_promote_and_roll_back(browse: Browse, site: Site, filled: Team) -> None:
+    rita = browse("rita")
+    rita.goto(site.page(f"{ALIAS}?version=2"))
+    decide(rita, "approve", f"Yes, approve as {filled.user('rita')}", "looks right")
+    expect(rita.get_by_text("The approval was written.")).to_be_visible()
+    expect(rita.locator("#approvals")).to_contain_text("looks right")
+
+    walter = browse("walter")
+    walter.goto(site.page(f"{ALIAS}?version=2"))
+    decide(walter, "promote", f"Yes, promote as {filled.user('walter')}")
+    expect(walter.get_by_text("The version was requested.")).to_be_visible()
+
+    digest = registry.digest()
+    history = [{"version": number, "digest": digest, "from": f"2026-03-0{number}T12:00:00Z"} for number in (1, 2)]
+    filled.objects.set_status(
+        "modelalias", "digits.champion",
+        {"phase": "Bound", "boundVersion": 2, "boundDigest": digest, "previousVersion": 1, "history": history},
+    )  # fmt: skip
+    walter.goto(site.page(f"{ALIAS}?version=1"))
+    decide(walter, "rollback", f"Yes, roll back as {filled.user('walter')}", "it broke")
+    expect(walter.get_by_text("The rollback was requested.")).to_be_visible()
+    text = filled.objects.kubectl("get", "modelalias", "digits.champion", "-o", "yaml")
+    assert f"1 {filled.user('walter')}" in text
+
+    dora = browse("dora")
+    dora.goto(site.page(ALIAS))
+    expect(dora.get_by_text("may not approve")).to_be_visible()
+    assert dora.locator("form[method=post]").count() == 0
+
+
+def test_a_version_that_changes_between_the_look_and_the_click(browse: Browse, site: Site, filled: Team) -> None:
+    rita = browse("rita")
+    rita.goto(site.page(f"{ALIAS}?version=1"))
+    rita.locator("form#approve button").click()
+    filled.objects.set_status("modelversion", "digits.v1", {"phase": "Failed"})
+    rita.get_by_role("button", name="Yes, approve").click()
+    expect(rita.locator("#changed")).to_contain_text("phase: Ready → Failed")
+
+
+def test_a_hostile_run_harms_nobody(browse: Browse, site: Site, filled: Team) -> None:
+    page = browse("dora")
+    page.goto(site.page("runs/bad"))
+    expect(page.get_by_text(HOSTILE).first).to_be_visible()
+    expect(page.locator("figure canvas").first).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="x.svg").click()
+    assert saved.value.suggested_filename == "x.svg"
+    page.goto(site.page("compare?run=bad&run=good"))
+    expect(page.locator("#parallel svg")).to_be_visible()
+    expect(page.locator("#comparison")).to_contain_text(HOSTILE)
+
+
+def test_a_person_without_rights_is_told_why(browse: Browse, site: Site, filled: Team) -> None:
+    page = browse("nobody")
+    page.goto(site.page("runs"))
+    expect(page.get_by_role("alert")).to_contain_text("cannot list")
+    assert page.locator("table").count() == 0
+
+
+def test_parallel_coordinates_are_brushed(browse: Browse, site: Site, filled: Team) -> None:
+    page = browse("dora")
+    page.goto(site.page("compare?run=bad&run=good&run=going"))
+    grip = page.locator("#parallel [data-axis='params.lr']")
+    grip.scroll_into_view_if_needed()
+    box = grip.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 16, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 16, box["y"] + box["height"] * 0.3, steps=3)
+    page.mouse.up()
+    expect(page.locator("#kept")).to_have_text("1 of 3 runs are within")
+    expect(page.locator("#parallel .line.out")).to_have_count(2)
+    page.locator("#scatter-axes select[name=x]").select_option("metrics.loss")
+    page.locator("#scatter-axes select[name=y]").select_option("params.lr")
+    expect(page.locator("#scatter circle")).to_have_count(3)
+
+
+def test_a_running_run_is_updated_where_it_is(browse: Browse, site: Site, filled: Team) -> None:
+    page = browse("dora")
+    page.goto(site.page("runs/going"))
+    chart = page.locator("figure[data-metric=loss]")
+    expect(chart).to_have_attribute("data-points", "2")
+    page.evaluate("document.documentElement.dataset.kept = 'yes'")
+    going = {"metadata": {"namespace": filled.namespace, **_metadata(filled, "going")}}
+    points = [("loss", step, 1_700_000_000.0 + step, 1 / (step + 1)) for step in range(2, 12)]
+    filled.objects.streamed(
+        going, "p", [[("loss", 0, 1_700_000_000.0, 1.0), ("loss", 1, 1_700_000_001.0, 0.5)], points]
+    )
+    expect(chart).to_have_attribute("data-points", "12")
+    filled.objects.set_status("run", "going", {"phase": "Succeeded", "completionTime": BEGUN})
+    expect(page.locator("#state .phase")).to_have_text("Succeeded")
+    assert page.evaluate("document.documentElement.dataset.kept") == "yes"
+
+
+def _metadata(team: Team, name: str) -> dict[str, str]:
+    uid = team.objects.kubectl("get", "run", name, "-o", "jsonpath={.metadata.uid}")
+    return {"name": name, "uid": uid}
+
+
+def test_the_keyboard_walks_the_table(browse: Browse, site: Site, filled: Team) -> None:
+    page = browse("dora")
+    page.goto(site.page("runs?column=name&sort=name"))
+    for key in ("j", "x", "j", "x"):
+        page.keyboard.press(key)
+    page.keyboard.press("k")
+    expect(page.locator("#rows tr").first.locator("a")).to_be_focused()
+    page.get_by_role("button", name="Compare selected").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Compare 2 runs")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_pages_are_accessible_and_fit(browse: Browse, site: Site, filled: Team, scheme: str, width: int) -> None:
+    # axe adds elements of its own, which the policy would stop.
+    page = browse("rita", color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
+    problems = []
+    for path in PAGES:
+        page.goto(site.page(path))
+        if path.startswith(("runs/", "compare")):
+            page.locator("figure").first.scroll_into_view_if_needed()
+            expect(page.locator("figure canvas").first).to_be_visible()
+        problems += [f"{path}: {each}" for each in _violations(page)]
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            problems.append(f"{path}: wider than the window")
+    assert not problems, "\n".join(problems)
+
+
+def _violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']} ({each['help']}): {node['html'][:150]} {node.get('failureSummary', '')[:200]}"
+        for each in found
+        for node in each["nodes"][:3]
+    ]
