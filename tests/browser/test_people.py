@@ -45,6 +45,12 @@ def filled(team: Team) -> Team:
     return team
 
 
+#: What makes a page wider than its window, if it is.
+_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("main *")]
+    .filter(each => each.getBoundingClientRect().right > innerWidth && !each.closest(".scroll, pre"))
+    .map(each => each.outerHTML.slice(0, 120))"""
+
+
 def decide(page: Page, verb: str, confirm: str, reason: str = "") -> None:
     """Fill in a form, look at what the API server would do, and confirm."""
     page.locator(f"form#{verb} input[name=comment]").fill(reason)
@@ -174,8 +180,7 @@ def test_pages_are_accessible_and_fit(browse: Browse, site: Site, filled: Team, 
             page.locator("figure").first.scroll_into_view_if_needed()
             expect(page.locator("figure canvas").first).to_be_visible()
         problems += [f"{path}: {each}" for each in _violations(page)]
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            problems.append(f"{path}: wider than the window")
+        problems += [f"{path}: wider than the window: {each}" for each in page.evaluate(_WIDE)]
     assert not problems, "\n".join(problems)
 
 
