@@ -17,7 +17,7 @@ from assay.queries.runs.columns import Field, Names
 from assay.queries.runs.rows import RunRow
 from assay.server.pages import groups, shown
 from assay.server.pages.site import Page, Visit
-from assay.server.runs import RunsFound
+from assay.server.runs import RunQuery, RunsFound
 
 #: Rows of a page, and the most of one; columns that are shown unasked; names that the picker lists.
 _LIMIT, _MOST_ROWS, _UNASKED, _LISTED = 50, 500, 10, 400
@@ -144,7 +144,7 @@ def _found(visit: Visit, view: View) -> RunsFound:
     return visit.state.runs.find(visit.person, _asked(view, offset, limit))
 
 
-def _asked(view: View, offset: int, limit: int) -> Any:
+def _asked(view: View, offset: int, limit: int) -> RunQuery:
     return {
         "experiment": view.experiment,
         "where": view.where,
@@ -154,6 +154,7 @@ def _asked(view: View, offset: int, limit: int) -> Any:
         "limit": limit,
         "archived": view.archived,
         "fresh": "live",
+        "names": True,
     }
 
 
