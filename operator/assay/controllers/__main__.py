@@ -32,9 +32,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def _soften(record: logging.LogRecord) -> bool:
+    """Make kopf's errors about requests that it repeats warnings: the outage ends by itself."""
+    if record.levelno == logging.ERROR and record.name.startswith("kopf") and "Request attempt" in record.getMessage():
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
 def _set_up_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
+    handler.addFilter(_soften)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # kopf logs every step of every object at INFO.
     logging.getLogger("kopf").setLevel(logging.WARNING)

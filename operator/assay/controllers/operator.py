@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 import kopf
@@ -362,7 +363,9 @@ async def _lead(settings: Settings, health: Health) -> None:
     leadership = Leadership(kube, settings.namespace, settings.lease, settings.identity)
     health.checks["lease"] = ""
     try:
-        await leadership.acquire()
+        if not await _unless_stopped(leadership.acquire()):
+            log.info("stopped while waiting for the Lease")
+            return
         renewing = asyncio.create_task(leadership.hold(_stop_at_once), name="lease")
         try:
             await Operator(settings, health).run()
@@ -371,6 +374,22 @@ async def _lead(settings: Settings, health: Health) -> None:
             await leadership.release()
     finally:
         await kube.close()
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, None]) -> bool:
+    """Do it and return True; return False if the process is asked to end first. Process 1 has no default handlers."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    ends = (signal.SIGTERM, signal.SIGINT)
+    for each in ends:
+        loop.add_signal_handler(each, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return False
+    finally:
+        for each in ends:
+            loop.remove_signal_handler(each)
+    return True
 
 
 def _stop_at_once() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES
-from assay.controllers.registry import aliases, workloads
+from assay.controllers.registry import aliases, versions, workloads
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from tests import registry
@@ -119,3 +119,27 @@ async def test_a_failed_rollout_of_a_workload_that_served_before_returns_the_ali
     with pytest.raises(Requeue):
         await workloads.reconcile(parts, WEB)
     assert template(parts)["metadata"]["annotations"]["assay.dev/served-version"] == "1"
+
+
+async def test_the_secret_of_the_previous_version_stays_until_its_pods_are_gone() -> None:
+    """A pod of v1 that starts again while v2 rolls out still mounts it."""
+    parts = world(2)
+    v1 = Key("ModelVersion", "ml", "digits.v1")
+
+    async def kept() -> bool:
+        body = parts.models.get(v1)
+        assert body is not None
+        return bool((await versions._credentials(parts, body)).get("status", {}).get("credentials"))
+
+    assert await kept(), "an operator that has just started knows nothing of the rollout"
+    with pytest.raises(Requeue):
+        await workloads.reconcile(parts, WEB)
+    report(parts, replicas=2, updatedReplicas=1, availableReplicas=1)
+    with pytest.raises(Requeue):
+        await workloads.reconcile(parts, WEB)
+    assert await kept()
+    assert not parts.queue.added[v1]
+    report(parts, replicas=1, updatedReplicas=1, availableReplicas=1, readyReplicas=1)
+    await workloads.reconcile(parts, WEB)
+    assert parts.queue.added[v1], "nothing else would look at the version again"
+    assert not await kept()

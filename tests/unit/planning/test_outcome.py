@@ -367,3 +367,14 @@ def test_a_run_of_two_attempts_names_the_pod_that_has_the_other_points() -> None
         "metrics and curves show pod sweep-0-b only: other attempts or workers recorded points too: "
         "sweep-0-a (points: 40)"
     )
+
+
+def test_an_attempt_that_was_deleted_while_no_operator_ran_is_missed() -> None:
+    known = follow(SUCCEEDED)
+    over = facts.job_facts(job({**job_over("Complete"), "failed": 1}))
+    ended = outcome.end(known, RECORD, over, generation=1, now=NOW)
+    [message] = [each.message for each in ended.conditions if each.type == names.RECORDED]
+    assert message is not None
+    assert "attempts that were deleted while no operator was running: 1" in message
+    over = facts.job_facts(job({**job_over("Complete"), "failed": 0}))
+    assert "deleted" not in str(outcome.end(known, RECORD, over, generation=1, now=NOW).conditions)

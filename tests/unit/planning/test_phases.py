@@ -361,3 +361,11 @@ def test_reasons_are_the_constants() -> None:
     own = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
     foreign = {"Evicted", "ImagePullBackOff", "ErrImageNeverPull", "CreateContainerConfigError", "BackoffLimitExceeded"}
     assert {case.expected.reason for case in [*WAITING, *GOING, *ENDED]} <= own | foreign
+
+
+def test_a_second_container_that_goes_on_after_the_training_is_named() -> None:
+    found = pod("Running", ended(0, name="train"), container("running", name="proxy"))
+    found["spec"]["containers"] = [{"name": "train"}, {"name": "proxy"}]
+    verdict = phases.judge(facts.job_facts(job({"active": 1})), [facts.pod_facts(found)], held=False)
+    assert (verdict.phase, verdict.reason) == ("Running", "Training")
+    assert verdict.message == "container train has ended; the pod runs until these end too: proxy"

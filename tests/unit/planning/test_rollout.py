@@ -230,8 +230,13 @@ def test_a_container_that_ends(case: Crash) -> None:
     assert case.message in found.message
 
 
-def test_an_init_container_of_theirs_that_crashes_is_named() -> None:
-    found = seen(GOING, pod("web-x", BEFORE_INIT, init=[fetched(), looping("warm", 1, restarts=3)], phase="Pending"))
+def test_an_init_container_of_theirs_that_crashes_is_named_and_has_until_the_deadline() -> None:
+    """It may wait for something that comes later: nothing is taken back before progressDeadlineSeconds."""
+    crashing = pod("web-x", BEFORE_INIT, init=[fetched(), looping("warm", 1, restarts=9)], phase="Pending")
+    found = seen(GOING, crashing)
+    assert found.state == "progressing"
+    assert "container warm ended with exit code 1" in found.message
+    found = seen(GOING | {"conditions": [deadline(40)]}, crashing)
     assert found.state == "failed"
     assert "container warm ended with exit code 1" in found.message
 

@@ -12,7 +12,7 @@ from assay.api.run import Objective
 from assay.planning.conditions import flag
 from assay.planning.models import registration
 from assay.planning.runs.facts import RunFacts
-from assay.planning.search import sweep
+from assay.planning.search import space, sweep
 from tests.unit.planning.objects import NOW, experiment_spec
 
 pytestmark = pytest.mark.unit
@@ -367,3 +367,37 @@ def test_a_run_outside_of_the_search_can_be_the_best_and_has_no_parameters_here(
     best = plan(spec(5), fact(-1, "Succeeded", 1.0)).status.best
     assert best is not None
     assert best.parameters == {}
+
+
+def test_a_random_search_over_values_repeats_nothing_while_others_are_untried() -> None:
+    parameters = [{"name": "a", "values": [1, 2, 3]}, {"name": "b", "values": [True, False]}]
+    for seed in range(20):
+        found = ExperimentSpec.model_validate(
+            experiment_spec(parameters=parameters, search={"strategy": "random", "seed": seed}, maxRuns=12)
+        )
+        drawn = [tuple(space.parameters_of(found, index).values()) for index in range(12)]
+        assert len(set(drawn[:6])) == len(set(drawn[6:])) == 6
+        assert drawn == [tuple(space.parameters_of(found, index).values()) for index in range(12)]
+
+
+def test_deleted_runs_stay_facts_of_the_experiment() -> None:
+    """Somebody deletes the best run, then all of them."""
+    found = ExperimentSpec.model_validate(
+        experiment_spec(
+            objective={"metric": "loss", "direction": "minimize"}, parameters=[{"name": "a", "values": [1, 2, 3]}]
+        )
+    )
+    ended = [
+        RunFacts(0, "sweep-0", "Succeeded", 0.3),
+        RunFacts(1, "sweep-1", "Succeeded", 0.1),
+        RunFacts(2, "sweep-2", "Failed", None),
+    ]
+    status = ExperimentStatus()
+    for runs in (ended, [ended[0], ended[2]], []):
+        status = sweep.plan(found, status, runs, generation=1, now=NOW).status
+        assert status.progress == "3/3"
+        assert status.runs is not None
+        assert (status.runs.succeeded, status.runs.failed) == (2, 1)
+        assert status.best is not None
+        assert (status.best.run, status.best.value, status.best.parameters) == ("sweep-1", 0.1, {"a": 2})
+        assert status.phase == "Succeeded"

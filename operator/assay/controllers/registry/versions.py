@@ -12,7 +12,7 @@ from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering, signatures
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.clock import now
-from assay.controllers.runtime.model_cache import ModelCache, key_of
+from assay.controllers.runtime.model_cache import ModelCache, asks_for, carries, key_of
 from assay.controllers.runtime.parts import ApprovalParts, KnownModelParts, ServedVersionParts, VersionParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
@@ -255,7 +255,7 @@ async def _credentials(context: VersionParts, body: Raw) -> Raw:
     status = status_of(body)
     if status.credentials is None:
         return body
-    if _is_served(context.models, body):
+    if _is_served(context.models, body) or _is_replaced(context, body):
         await ensure_credentials(context, body)
         return context.models.get(key_of(body)) or body
     await credentials.revoke_for_model(context.kube, body)
@@ -266,6 +266,19 @@ def _is_served(models: ModelCache, body: Raw) -> bool:
     """Whether pods may need the version's bytes, even if the alias that they follow was deleted."""
     spec = body["spec"]
     return models.serves(body["metadata"]["namespace"], spec["model"], spec["version"])
+
+
+def _is_replaced(context: VersionParts, body: Raw) -> bool:
+    """Whether pods of an earlier rollout may still start with the version: a follower of its model is not ready yet."""
+    namespace, model = body["metadata"]["namespace"], body["spec"]["model"]
+    for workload in context.models.workloads():
+        asked = asks_for(workload)
+        if workload["metadata"]["namespace"] == namespace and asked and asked[0] == model:
+            found = context.registry.rollouts.get(key_of(workload))
+            carried = carries(workload)
+            if found is None or found.state != "ready" or (carried and carried[1] != found.version):
+                return True
+    return False
 
 
 async def forget(context: VersionParts, key: Key) -> None:

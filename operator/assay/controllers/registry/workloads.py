@@ -19,6 +19,7 @@ from assay.controllers.runtime.model_cache import (
     alias_place,
     asks_for,
     carries,
+    key_of,
     version_place,
 )
 from assay.controllers.runtime.parts import ObjectApi, WorkloadParts
@@ -205,3 +206,8 @@ def _say(context: WorkloadParts, key: Key, found: Rollout | None, body: Raw | No
     asked = asks_for(body)
     if asked is not None:
         context.queue.add(Key(names.MODEL_ALIAS, *alias_place(key.namespace, *asked)))
+        if found is not None and found.state == "ready":
+            # The pods of the previous version are gone, so its Secret can go too.
+            for version in context.models.versions_of(key.namespace, asked[0]):
+                if (version.get("status") or {}).get("credentials"):
+                    context.queue.add(key_of(version))

@@ -66,6 +66,8 @@ class PodFacts:
     running: bool
     #: (container, image in the spec, pulled digest) of the user's containers; the digest is "" while unknown.
     images: tuple[tuple[str, str, str], ...] = ()
+    #: Which containers still run although the training, the first one, has ended well; "" otherwise.
+    lingering: str = ""
     #: Why the recorder may have left no complete record; "" when it ended as it should. Explains, and decides nothing.
     recorder_end: str = field(default="", compare=False)
     #: The container starts that have logs. Excluded from comparison: a change here alone triggers no reconcile.
@@ -148,9 +150,20 @@ def pod_facts(pod: Raw) -> PodFacts:
         exit_code=exit_code,
         running=any("running" in (c.get("state") or {}) for c in containers),
         images=_images(pod.get("spec") or {}, status),
+        lingering=_lingering(pod.get("spec") or {}, containers),
         recorder_end=recorder_end(pod),
         starts=starts(pod),
     )
+
+
+def _lingering(spec: Raw, containers: list[Raw]) -> str:
+    first = next((each["name"] for each in spec.get("containers") or []), "")
+    states = {each["name"]: each.get("state") or {} for each in containers}
+    ended = (states.get(first) or {}).get("terminated")
+    if not ended or ended.get("exitCode") != 0:
+        return ""
+    others = ", ".join(name for name, state in states.items() if "running" in state)
+    return f"container {first} has ended; the pod runs until these end too: {others}" if others else ""
 
 
 def _images(spec: Raw, status: Raw) -> tuple[tuple[str, str, str], ...]:

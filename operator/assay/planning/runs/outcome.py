@@ -21,7 +21,7 @@ from assay.api.run_status import (
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value, parse_time
 from assay.planning.runs.facts import JobFacts, PodFacts
 from assay.planning.runs.logged import logged
-from assay.planning.runs.phases import Verdict, attempts
+from assay.planning.runs.phases import MAX_ATTEMPTS, Verdict, attempts
 
 MAX_METRICS = 100
 MAX_IMAGES = 32
@@ -219,7 +219,7 @@ def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, gener
     flags: dict[str, tuple[Status, str, str]] = {
         names.SUSPENDED: ("False", names.NOT_SUSPENDED, ""),
         names.STARTED: flag(status.start_time is not None, reason, ""),
-        names.RECORDED: _recorded(record),
+        names.RECORDED: _recorded(record, _unseen(status, job)),
         names.COMPLETE: flag(succeeded, reason, message if succeeded else ""),
         names.FAILED: flag(not succeeded, reason, "" if succeeded else message),
     }
@@ -243,7 +243,15 @@ def end(status: RunStatus, record: Record | None, job: JobFacts | None, *, gener
     )
 
 
-def _recorded(record: Record | None) -> tuple[Status, str, str]:
+def _unseen(status: RunStatus, job: JobFacts | None) -> int:
+    """Return how many failed pods the Job counts that no operator has seen, because they were deleted meanwhile."""
+    if job is None or len(status.attempts) >= MAX_ATTEMPTS:
+        return 0
+    known = len(status.attempts) - (job.outcome == "Complete")
+    return max(0, job.failed - max(0, known))
+
+
+def _recorded(record: Record | None, unseen: int) -> tuple[Status, str, str]:
     if record is None:
         return "False", names.MANIFEST_MISSING, "the run was never launched, so it has no record"
     if record.problem:
@@ -258,6 +266,11 @@ def _recorded(record: Record | None) -> tuple[Status, str, str]:
         message += (
             f"; metrics and curves show pod {record.pod} only: other attempts or workers recorded points too: "
             f"{pods}{more}"
+        )
+    if unseen:
+        message += (
+            f"; attempts that were deleted while no operator was running: {unseen}: their logs are not recorded, and "
+            "status.attempts does not list them"
         )
     return "True", names.VERIFIED, message[:4000]
 

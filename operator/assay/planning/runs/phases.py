@@ -61,7 +61,8 @@ def _ended(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
 def _active(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
     alive = [pod for pod in pods if not pod.finished and not pod.deleting]
     if any(pod.running for pod in alive):
-        return Verdict("Running", names.TRAINING, _retries(pods))
+        lingering = next((pod.lingering for pod in alive if pod.lingering), "")
+        return Verdict("Running", names.TRAINING, lingering[:_MAX_MESSAGE] or _retries(pods))
     for pod in alive:
         if pod.waiting_reason:
             return Verdict("Pending", pod.waiting_reason, f"pod {pod.name}: {pod.waiting_message}"[:_MAX_MESSAGE])

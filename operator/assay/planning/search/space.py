@@ -4,6 +4,7 @@ The sequence depends on the spec only: run N has the same parameters after an op
 and when maxRuns grows.
 """
 
+import functools
 import math
 import random
 import re
@@ -66,6 +67,10 @@ def parameters_of(spec: ExperimentSpec, index: int) -> ParameterSet:
         case "list":
             return dict((spec.search.list_ or [])[index])
         case "random":
+            if all(parameter.values for parameter in spec.parameters):
+                size = math.prod(len(parameter.values or []) for parameter in spec.parameters)
+                rounds, position = divmod(index, size)
+                return _grid_point(spec.parameters, _order(f"{spec.search.seed}/{rounds}", size).at(position))
             return {p.name: _draw(p, random.Random(f"{spec.search.seed}/{index}/{p.name}")) for p in spec.parameters}
         case _:
             return _grid_point(spec.parameters, index)
@@ -79,6 +84,29 @@ def _grid_point(parameters: list[Parameter], index: int) -> ParameterSet:
         index, position = divmod(index, len(values))
         chosen[parameter.name] = values[position]
     return {parameter.name: chosen[parameter.name] for parameter in parameters}
+
+
+class _Order:
+    """A random order of the numbers below ``size``, in which none comes twice. It is drawn as far as it is needed."""
+
+    def __init__(self, seed: str, size: int) -> None:
+        self._source, self._size = random.Random(seed), size
+        self._drawn: list[int] = []
+        self._seen: set[int] = set()
+
+    def at(self, position: int) -> int:
+        """Return the number at a position."""
+        while len(self._drawn) <= position:
+            number = self._source.randrange(self._size)
+            if number not in self._seen:
+                self._seen.add(number)
+                self._drawn.append(number)
+        return self._drawn[position]
+
+
+@functools.lru_cache(maxsize=64)
+def _order(seed: str, size: int) -> _Order:
+    return _Order(seed, size)
 
 
 def _draw(parameter: Parameter, source: random.Random) -> Scalar:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from assay.api import names
 from assay.api.common import Condition
-from assay.api.experiment import ArchivedRuns, BestRun, ExperimentSpec, ExperimentStatus, RunCounts
+from assay.api.experiment import ArchivedBest, ArchivedRuns, BestRun, ExperimentSpec, ExperimentStatus, RunCounts
 from assay.api.run import Objective
 from assay.planning.conditions import Status, conditions, flag, format_duration, format_value
 from assay.planning.defaults import omitted
@@ -72,6 +72,7 @@ def plan(
         if fault:
             message = fault.replace("spec.job", "spec.template.job", 1)
             return _invalid(spec, status, names.INVALID_TEMPLATE, message, generation, now)
+    status = _remembering(status, runs)
     counts = count(runs, total, status.archived)
     best = best_run(spec.objective, [*archived_best(status.archived), *runs])
     stop = _stop(spec, counts, best, runs)
@@ -114,6 +115,24 @@ def count(runs: Collection[RunFacts], total: int, archived: ArchivedRuns | None 
         succeeded=phases.count("Succeeded") + gone.succeeded,
         failed=phases.count("Failed") + gone.failed,
     )
+
+
+def _remembering(status: ExperimentStatus, runs: Collection[RunFacts]) -> ExperimentStatus:
+    """Return the status that counts ended runs whose objects were deleted as archived: what they were stays true."""
+    before, known = status.runs, status.archived or ArchivedRuns()
+    if before is None:
+        return status
+    present = count(runs, 0, known)
+    succeeded = max(0, before.succeeded - present.succeeded)
+    failed = max(0, before.failed - present.failed)
+    if not succeeded and not failed:
+        return status
+    best, kept = status.best, known.best
+    if succeeded and best and best.run not in {run.name for run in runs}:
+        index = best.run.rpartition("-")[2]
+        kept = ArchivedBest(run=best.run, index=int(index) if index.isdecimal() else -1, value=best.value)
+    counted = {"succeeded": known.succeeded + succeeded, "failed": known.failed + failed, "best": kept}
+    return status.model_copy(update={"archived": known.model_copy(update=counted)})
 
 
 def _next(

@@ -210,9 +210,20 @@ def _failures(pods: Iterable[Raw], started: datetime | None) -> Iterator[str]:
     """Yield one sentence for each failure that does not resolve by waiting."""
     for pod in pods:
         for container in _containers(pod):
+            if _waits_itself(pod, container["name"]):
+                continue
             ended = _last_end(container)
             if ended and _hopeless(container, ended, started):
                 yield f"pod {pod['metadata']['name']}: {_ending(container, ended)}"
+
+
+def _waits_itself(pod: Raw, container: str) -> bool:
+    """Whether this is an init container of the user's: it often fails until something else is there.
+
+    Nothing is concluded from that before the deadline of the rollout.
+    """
+    init = [each["name"] for each in (pod.get("status") or {}).get("initContainerStatuses") or []]
+    return container != names.FETCH_CONTAINER and container in init
 
 
 def _last_end(container: Raw) -> Raw:
