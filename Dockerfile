@@ -2,6 +2,7 @@
 #   python -m assay.controllers   the operator
 #   python -m assay.recorder      the sidecar of a run
 #   python -m assay.fetch         the init container of a server, or of a run with data sets
+#   python -m assay.server        the web application
 #
 # BASE_IMAGE: anything with a `python` (>= 3.11) that has the venv module.
 # VERSION, REVISION, CREATED: what the labels say of the build. They change no layer.
@@ -30,6 +31,7 @@ RUN --mount=type=secret,id=pip.conf,target=/run/secrets/pip.conf \
       --require-hashes --only-binary :all: -r /opt/locks/runtime.txt; \
     packages=$(/opt/assay/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); client="$packages/kubernetes"; \
     rm -r "$packages/cel_expr_python/ext" "$packages/Crypto/SelfTest" "$packages/websocket/tests"; \
+    find "$packages/numpy" -type d -name tests -prune -exec rm -r {} +; \
     /opt/assay/bin/python -m compileall -q -b -j 0 --invalidation-mode unchecked-hash "$client"; \
     find "$client" -name '*.py' -delete; \
     /opt/assay/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/assay/lib

@@ -318,3 +318,45 @@ def test_further_ways_out_are_as_one_says() -> None:
     collector = {"ports": [{"port": 4318, "protocol": "TCP"}]}
     policies, _ = network(TRYING_OUT, extraEgress=[collector])
     assert collector in policies["assay-operator"]["egress"]
+
+
+# The server
+
+
+SERVER = {"enabled": True, "hosts": ["assay.example.com"]}
+
+
+def test_the_server_may_list_and_watch_and_nothing_else() -> None:
+    """It has no store key and no signing key either: whoever takes it over has the users' tokens of that time alone."""
+    assert "assay-server" not in json.dumps(rendered(TRYING_OUT))
+    objects = rendered({**TRYING_OUT, "server": SERVER})
+    mine = [each for each in objects if each["metadata"]["name"].startswith("assay-server")]
+    (role,) = (each for each in mine if each["kind"] == "ClusterRole")
+    assert [(rule["apiGroups"], rule["verbs"]) for rule in role["rules"]] == [(["assay.dev"], ["list", "watch"])]
+    assert len(role["rules"][0]["resources"]) == 5
+    bound = [each for each in objects if "assay-server" in json.dumps(each.get("subjects", ""))]
+    assert [each["roleRef"]["name"] for each in bound] == ["assay-server"]
+    _, spec = pods_of(objects)["assay-server"]
+    (container,) = spec["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "assay-store" not in json.dumps(spec)
+    assert "signing" not in json.dumps(spec)
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert environment["ASSAY_SERVER_HOSTS"] == "assay.example.com"
+    assert environment["ASSAY_SERVER_STORES"] == "http://assay-minio.ml-platform.svc:9000"
+    assert container["readinessProbe"]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "assay.example.com"}]
+
+
+def test_the_server_of_some_namespaces_has_roles_there() -> None:
+    objects = rendered({**TRYING_OUT, "server": SERVER, "namespaces": ["blue", "green"]})
+    mine = [each for each in objects if each["metadata"]["name"].startswith("assay-server")]
+    assert not [each for each in mine if each["kind"].startswith("ClusterRole")]
+    assert {each["metadata"]["namespace"] for each in mine if each["kind"] == "Role"} == {"blue", "green"}
+
+
+def test_who_may_connect_to_the_server_is_as_one_says() -> None:
+    proxy = [{"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}]
+    policies, pods = network({**TRYING_OUT, "server": {**SERVER, "from": proxy}})
+    assert set(policies) == set(pods)
+    assert policies["assay-server"]["ingress"][0]["from"] == proxy
+    assert ports(policies["assay-server"]["egress"]) >= {(443, "TCP"), (9000, "TCP"), (53, "UDP")}

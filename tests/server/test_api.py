@@ -129,3 +129,32 @@ def test_a_token_that_the_api_server_does_not_know_is_no_way_in(app: Any, filled
     client = TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": "Bearer made.up.token"})
     assert client.get("/api/v1/me").status_code == 401
     assert client.get(f"/api/v1/namespaces/{filled.namespace}/runs").status_code == 401
+
+
+def test_curves_of_many_runs_are_smoothed_then_thinned(as_user: As, filled: Team) -> None:
+    """Two seeds of one configuration, one of them with a value that is no number; and a run without curves."""
+    client, base = as_user("dora"), f"/api/v1/namespaces/{filled.namespace}"
+    names = []
+    for seed in (1, 2):
+        name = f"curve-{seed}"
+        run = filled.objects.run(name, {"phase": "Running"}, parameters={"depth": 3, "seed": seed})
+        points = [("loss", step, 1000.0 + step, float(seed * (step % 2))) for step in range(400)]
+        if seed == 2:
+            points[7] = ("loss", 7, 1007.0, float("nan"))
+        filled.objects.streamed(run, "pod-1", [points[:200], points[200:]])
+        names.append(name)
+    query = {"run": [*names, ROWS[0].name], "metric": ["loss"], "smooth": 0.9, "buckets": 20}
+    found = get(client, f"{base}/curves", **query)
+    first, second = found["items"]
+    assert (first["run"], first["points"], second["notFinite"]) == ("curve-1", 400, [7.0])
+    assert len(first["x"]) <= 4 * 20 + 20
+    assert max(first["raw"]["y"]) == 1.0, "the raw line keeps its spikes"
+    assert max(first["y"][-20:]) < 0.6, "smoothed on all points, not on those that are left"
+    assert [each["run"] for each in found["problems"]] == [ROWS[0].name]
+    zoomed = get(client, f"{base}/curves", **{**query, "low": 100, "high": 110})
+    assert zoomed["items"][0]["x"][0] == 99
+    assert zoomed["items"][0]["x"][-1] == 111
+    (group,) = get(client, f"{base}/curves", run=names, metric=["loss"], group="*", band="minmax")["groups"]
+    assert (group["group"], group["runs"]) == ({"depth": 3}, names)
+    assert (max(group["n"]), max(group["high"]), min(group["low"])) == (2, 2.0, 0.0)
+    assert as_user("keyless").get(f"{base}/curves", params=query).status_code == 403

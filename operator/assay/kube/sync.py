@@ -109,6 +109,11 @@ class Kube:
         """Return the user's groups in the cluster. Raises ApiError."""
         return tuple(str(each) for each in self._user_info().get("groups") or [])
 
+    def token(self) -> str:
+        """Return the bearer token of the next request; "" if the user signs in another way. Raises AssayError."""
+        scheme, _, found = self._login.identity().authorization.partition(" ")
+        return found if scheme == "Bearer" and not self._headers else ""
+
     def _user_info(self) -> Raw:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         found = self.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=body)

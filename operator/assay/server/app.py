@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from assay.server.answers import KNOWN, on_error, refusal
-from assay.server.api import aliases, audit, experiments, models, openapi, people, runs
+from assay.server.api import aliases, audit, curves, experiments, models, openapi, people, runs
 from assay.server.api.operations import Operation, routes
 from assay.server.entrance.entrance import Entrance, SignedIn
 from assay.server.guard.guard import Guard
@@ -28,6 +28,7 @@ from assay.server.state import State
 OPERATIONS: tuple[Operation, ...] = (
     *people.OPERATIONS,
     *runs.OPERATIONS,
+    *curves.OPERATIONS,
     *experiments.OPERATIONS,
     *models.OPERATIONS,
     *aliases.OPERATIONS,

@@ -22,7 +22,7 @@ from assay.cli.output.printing import Format
 from assay.cli.session import Session
 from assay.queries.references import near
 from assay.queries.runs import columns as run_columns
-from assay.queries.runs import reading
+from assay.queries.runs import reading, remote
 from assay.queries.runs.columns import Field, Names
 from assay.queries.runs.filters import Filter, UnknownVariable, suggestion
 from assay.queries.runs.rows import RunRow
@@ -58,6 +58,7 @@ class Request:
     to: Path | None = None
     archived: bool = False
     cached: bool = True
+    server: str = ""
 
     @property
     def streams(self) -> bool:
@@ -75,10 +76,31 @@ def show(session: Session, request: Request) -> None:
     if request.streams:
         _stream(found, request)
         return
+    if request.server:
+        _from_server(session, request)
+        return
     rows = list(chain.from_iterable(found.pages()))
     names = Names(rows)
     rows = run_columns.sort(rows, request.sort or "created", names, reverse=request.reverse)
     _print(rows[: request.limit], names, request)
+
+
+def _from_server(session: Session, request: Request) -> None:
+    query = {
+        "experiment": request.experiment,
+        "where": request.where,
+        "sort": request.sort,
+        "reverse": "true" if request.reverse else "",
+        "archived": "true" if request.archived else "",
+    }
+    found = remote.read(session, request.server, query, request.limit)
+    if found.undecided:
+        printing.note(_omitted(found.undecided, found.why))
+    _print(found.rows, found.names, request)
+
+
+def _omitted(runs: int, why: str) -> str:
+    return f"omitted {runs} runs that --where cannot evaluate: {why}"
 
 
 def _check(request: Request) -> None:
@@ -122,7 +144,7 @@ class _Found:
         elif self._filter is not None:
             self._filter.check()
             if self._filter.undecided:
-                printing.note(f"omitted {self._filter.undecided} runs that --where cannot evaluate: {self._filter.why}")
+                printing.note(_omitted(self._filter.undecided, self._filter.why))
 
     def _nothing(self) -> None:
         experiment, namespace = self._request.experiment, self._session.namespace
@@ -231,8 +253,11 @@ def command(
     cached: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Cache rows on this machine. They are validated on every use.")
     ] = True,
+    server: Annotated[
+        str, typer.Option("--server", envvar="ASSAY_SERVER", help="Address of a server, which answers from its index.")
+    ] = "",
 ) -> None:
     """List runs with their parameters and metrics."""
     names = tuple(filter(None, columns.replace(" ", "").split(",")))
-    request = Request(experiment, where, sort, reverse, limit, names, output, to, archived=archived, cached=cached)
+    request = Request(experiment, where, sort, reverse, limit, names, output, to, archived, cached, server)
     show(session, request)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+_BLOCK = 64
+
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
@@ -26,10 +28,27 @@ def smoothed(values: Floats, weight: float) -> Floats:
         found: Floats = values.copy()
         found[good] = smoothed(values[good], weight)
         return found
-    sums = accumulate(values.tolist(), lambda before, value: before * weight + (1 - weight) * value, initial=0.0)
-    averages = numpy.fromiter(sums, dtype=numpy.float64, count=len(values) + 1)[1:]
+    averages = _averages(values, weight)
     weights: Floats = 1 - numpy.power(weight, numpy.arange(1, len(values) + 1, dtype=numpy.float64))
     return averages / weights
+
+
+def _averages(values: Floats, weight: float) -> Floats:
+    """Return the biased average, block by block: within a block it is a product with a matrix of weights."""
+    import numpy
+
+    count = -(-len(values) // _BLOCK)
+    blocks = numpy.zeros(count * _BLOCK)
+    blocks[: len(values)] = values
+    at = numpy.arange(_BLOCK)
+    distance = at[None, :] - at[:, None]
+    matrix = numpy.where(distance >= 0, (1 - weight) * numpy.power(weight, numpy.maximum(distance, 0)), 0.0)
+    found: Floats = blocks.reshape(count, _BLOCK) @ matrix
+    fades = numpy.power(weight, at + 1.0)
+    ends, carry = accumulate(found[:, -1].tolist(), lambda before, last: before * fades[-1] + last), 0.0
+    carries = numpy.fromiter(ends, dtype=numpy.float64, count=count)
+    found += numpy.concatenate(([carry], carries[:-1]))[:, None] * fades
+    return found.reshape(-1)[: len(values)]
 
 
 def thinned(x: Floats, y: Floats, buckets: int, *, log: bool = False) -> Indexes:

@@ -1,0 +1,121 @@
+"""The Deployment `assay-server`: `python -m assay.server`. Its service account may list and watch runs, no more."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from assay.api.errors import AssayError
+from assay.kube.bearer import ApiServer
+from assay.kube.sync import Kube
+from assay.server.app import Parts
+from assay.server.entrance.sealing import Seal
+from assay.server.entrance.session import SessionEntrance
+from assay.server.index.feed import Feed
+from assay.server.index.runs import RunsOfIndex
+from assay.server.local import configured
+from assay.server.rights import Rights
+from assay.server.state import State
+from assay.store.config import ConfigError, is_endpoint
+
+_SHORTEST_KEY = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The environment of the server.
+
+    ``hosts``: the host names that it answers for, any if empty. ``stores``: the stores that it may connect to, any if
+    empty. ``session_key``: seals session cookies; all replicas need the same one. ``namespaces`` have an
+    index, all if empty.
+    """
+
+    port: int
+    hosts: tuple[str, ...]
+    stores: frozenset[str]
+    token_header: str
+    session_key: bytes
+    namespaces: tuple[str, ...]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the ASSAY_SERVER_* variables. Raises ConfigError, which names the variable."""
+        port = environment.get("ASSAY_SERVER_PORT", "8080")
+        if not port.isdigit() or not 0 < int(port) < 65536:
+            raise ConfigError(f"ASSAY_SERVER_PORT is {port!r}: it must be a port")
+        stores = _listed(environment, "ASSAY_SERVER_STORES")
+        for store in stores:
+            if not is_endpoint(store):
+                raise ConfigError(f"ASSAY_SERVER_STORES has {store!r}: it must be like https://store.example.com:9000")
+        return cls(
+            port=int(port),
+            hosts=_listed(environment, "ASSAY_SERVER_HOSTS"),
+            stores=frozenset(store.rstrip("/") for store in stores),
+            token_header=environment.get("ASSAY_SERVER_TOKEN_HEADER", "").strip() or "authorization",
+            session_key=_key(environment.get("ASSAY_SERVER_SESSION_KEY_FILE", "")),
+            namespaces=_listed(environment, "ASSAY_SERVER_NAMESPACES"),
+        )
+
+
+def _listed(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip() for each in environment.get(name, "").split(","))))
+
+
+def _key(path: str) -> bytes:
+    """Return the key of sessions. Without a file, sessions end with the process, and there can be one replica."""
+    if not path or not Path(path).exists():
+        return secrets.token_bytes(_SHORTEST_KEY)
+    found = Path(path).read_bytes().strip()
+    if len(found) < _SHORTEST_KEY:
+        raise ConfigError(f"ASSAY_SERVER_SESSION_KEY_FILE: {path} has less than {_SHORTEST_KEY} bytes")
+    return found
+
+
+def parts(settings: Settings) -> Parts:
+    """Return what the application is made of. Raises AssayError."""
+    kube = Kube()
+    feeds = {namespace: Feed(kube, namespace) for namespace in settings.namespaces or ("",)}
+    none = Feed(kube, "")  # never started: other namespaces are read from the API server
+    entrance = SessionEntrance(ApiServer(), Seal(settings.session_key), settings.token_header, stores=settings.stores)
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        for feed in feeds.values():
+            feed.start()
+        try:
+            yield
+        finally:
+            for feed in feeds.values():
+                feed.stop()
+
+    def ready() -> str:
+        return "; ".join(feed.problem or "not complete" for feed in feeds.values() if not feed.synced)
+
+    state = State(RunsOfIndex(lambda namespace: feeds.get("") or feeds.get(namespace) or none, Rights()))
+    return Parts(entrance, settings.hosts, state, ready=ready, running=running)
+
+
+def main() -> int:
+    """Serve until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = Settings.from_environment(os.environ)
+        application = configured(parts(settings))
+    except (ConfigError, AssayError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    application.host, application.port = "0.0.0.0", settings.port  # noqa: S104 - a pod of its own
+    uvicorn.Server(application).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
