@@ -100,6 +100,6 @@ def check_experiment(person: Person, experiment: str) -> None:
     if experiment:
         known = [each["metadata"]["name"] for each in person.kube.list(EXPERIMENTS, person.namespace)]
         if experiment not in known:
-            hint = near(experiment, known) or "`kubectl get experiments` lists them"
+            hint = near(experiment, known) or "`assay experiments` lists them"
             raise ObjectNotFound(f"namespace {person.namespace} has no experiment {experiment}", hint=hint)
     person.note(f"namespace {person.namespace} has no runs" + (f" of experiment {experiment}" if experiment else ""))
