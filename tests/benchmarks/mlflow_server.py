@@ -60,12 +60,16 @@ def serving(interpreter: Path, database: Path) -> Iterator[Mapping[str, str]]:
             command, stdout=said, stderr=said, cwd=database.parent, env=_environment(), start_new_session=True
         )
     try:
-        wait_for("MLflow's server", lambda: _healthy(address), seconds=180, saw=lambda: log.read_text()[-2000:])
+        wait_for("MLflow's server", lambda: _healthy(address), seconds=600, saw=lambda: log.read_text()[-2000:])
         yield _environment() | {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}
     finally:
         # The server's workers are in its group, which is ours alone.
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:  # on a busy machine
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(60)
 
 
 def _healthy(address: str) -> bool:
@@ -75,7 +79,12 @@ def _healthy(address: str) -> bool:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    return kept | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "NO_PROXY": "127.0.0.1"}
+    return kept | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "DO_NOT_TRACK": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 def _free_port() -> int:

@@ -18,7 +18,7 @@ from assay.api import names
 from assay.planning.injected import Injected
 from assay.planning.runs.job import DEFAULT_RESOURCES, STANDBY_REQUESTS
 from assay.store.errors import ConfigError
-from assay.store.limits import MAX_FILES, MAX_RUN_BYTES, MAX_RUN_FILES
+from assay.store.limits import MAX_FILES, MAX_MLFLOW_POINTS, MAX_RUN_BYTES, MAX_RUN_FILES
 
 PREFIX = "ASSAY_"
 
@@ -60,6 +60,7 @@ class OperatorEnvironment(BaseSettings):
     grace_seconds: int = Field(default=120, ge=1, le=2**31 - 1)
     run_max_files: int = Field(default=MAX_RUN_FILES, ge=1, le=MAX_FILES)
     run_max_bytes: int = Field(default=MAX_RUN_BYTES, ge=1, le=1 << 60)
+    run_mlflow_points: int = Field(default=MAX_MLFLOW_POINTS, ge=0, le=100_000_000)
     recorder: Annotated[InjectedValues, NoDecode] = InjectedValues()
     recorder_resources: Annotated[dict[str, object], NoDecode] = DEFAULT_RESOURCES
     recorder_standby_requests: Annotated[dict[str, object], NoDecode] = STANDBY_REQUESTS

@@ -76,6 +76,7 @@ class Settings:
                 grace_seconds=given.grace_seconds,
                 max_files=given.run_max_files,
                 max_bytes=given.run_max_bytes,
+                mlflow_points=given.run_mlflow_points,
                 store=StoreAddress(store.run_endpoint or store.endpoint, store.region, store.authorities()),
                 resources=given.recorder_resources,
                 recorder=given.recorder.settings(),

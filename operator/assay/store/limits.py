@@ -12,6 +12,7 @@ MAX_KEY_BYTES = 1024  # limit of S3
 MAX_FILES = 200_000  # in a manifest
 MAX_RUN_FILES = 100_000  # default maximum number of artifacts of one pod
 MAX_RUN_BYTES = 1 << 40  # default maximum size of the artifacts of one pod
+MAX_MLFLOW_POINTS = 2_000_000  # default maximum number of points that MLflow clients can read back in their pod
 MAX_MISSING = 1000
 MAX_PODS = 10_000
 MAX_SUMMARY_BYTES = 2 << 20

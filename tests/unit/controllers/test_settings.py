@@ -22,6 +22,7 @@ def test_an_image_and_a_store_are_enough() -> None:
     assert (found.job.max_files, found.job.max_bytes, found.pod_security) == (100_000, 1 << 40, "baseline")
     assert (found.namespaces, found.metrics_port, found.observe_seconds) == ((), 9095, 10.0)
     assert (found.api_concurrency, found.store_workers, found.retention_seconds) == (20, 8, 60.0)
+    assert found.job.mlflow_points == 2_000_000
     assert "limits" in found.job.resources
     assert (found.namespace, found.audit.bucket, found.audit.retention) == ("assay-system", "", None)
     assert found.user == "system:serviceaccount:assay-system:assay-operator"

@@ -1,6 +1,7 @@
 import copy
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -395,6 +396,11 @@ def test_mlflow_clients_find_the_recorder_and_the_run() -> None:
             "MLFLOW_EXPERIMENT_ID": "1",
         }
     assert variables_of(pod["initContainers"][0])["ASSAY_MLFLOW_PORT"] == "16577"
+
+
+def test_the_recorder_knows_how_much_mlflow_clients_can_read_back() -> None:
+    built = build_job(run(), PREFIX, replace(SETTINGS, mlflow_points=0))
+    assert variables_of(pod_of(built)["initContainers"][1])["ASSAY_MLFLOW_POINTS"] == "0"
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"])

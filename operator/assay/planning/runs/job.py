@@ -58,6 +58,8 @@ class JobSettings:
     #: Maximum number and total bytes of recorded artifacts per pod; 0: the recorder's default.
     max_files: int = 0
     max_bytes: int = 0
+    #: Maximum number of points that MLflow clients can read back in their pod; None: the recorder's default.
+    mlflow_points: int | None = None
 
 
 def secret_name(run: Raw) -> str:
@@ -209,7 +211,7 @@ def _decorate(
     recorder = _recorder(_frame(pod, settings, settings.recorder), record_prefix, grace, settings)
     if settings.recorder.run_as_user == "auto" and not settings.recorder.security_context:
         recorder["securityContext"] = _as_reader(recorder["securityContext"], pod)
-    recorder["env"] += mlflow.recorder_variables() if with_mlflow else []
+    recorder["env"] += mlflow.recorder_variables(settings.mlflow_points) if with_mlflow else []
     frame = _frame(pod, settings, settings.fetch)
     fetches = [datasets.container(group, frame, _VOLUME_SPOOL, settings.store) for group in fetched]
     settings.recorder.dress(template)

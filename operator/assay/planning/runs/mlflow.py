@@ -43,6 +43,7 @@ def variables(run: Raw, taken: Collection[Any]) -> list[Raw]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def recorder_variables() -> list[dict[str, Any]]:
-    """Return the variables of the recorder."""
-    return [{"name": "ASSAY_MLFLOW_PORT", "value": str(PORT)}]
+def recorder_variables(points: int | None) -> list[Raw]:
+    """Return the variables of the recorder. ``points`` can be read back; None: the recorder's default."""
+    values = {"ASSAY_MLFLOW_PORT": PORT} | ({} if points is None else {"ASSAY_MLFLOW_POINTS": points})
+    return [{"name": name, "value": str(value)} for name, value in values.items()]

@@ -123,6 +123,21 @@ def test_a_recorder_that_cannot_listen_any_more_still_writes_what_is_in_the_jour
     assert pod.recording.state.totals.children == 1
 
 
+def test_a_version_that_the_code_asks_for_is_a_warning_that_says_what_to_do(pod: Pod) -> None:
+    pod.ask("POST", "registered-models/create", name="wanted")
+    for _ in range(2):
+        pod.ask("POST", "model-versions/create", name="wanted", source=f"runs:/{RUN}/model", run_id=RUN)
+    pod.ask("POST", "registered-models/alias", name="wanted", alias="champion", version="2")
+    pod.finish()
+    assert pod.recording.state.totals.events == [
+        "the code asked for a version of the registered model wanted, which registers nothing: set spec.register "
+        "of the Experiment"
+    ]
+    (model,) = json.loads(pod.file("mlflow-models/registry.json"))["registered_models"]
+    assert model["aliases"] == [{"alias": "champion", "version": "2"}]
+    assert [version["source"] for version in model["versions"]] == [f"runs:/{RUN}/model"] * 2
+
+
 def test_nothing_is_loaded_and_nothing_is_written_while_nobody_connects(pod: Pod) -> None:
     program = (
         "import sys, time\n"

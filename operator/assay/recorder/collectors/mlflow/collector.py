@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from assay.recorder.collectors.mlflow.limits import Identity, Limits
 from assay.recorder.collectors.mlflow.server import HOST, Server
 from assay.recorder.collectors.protocol import Position, Surroundings
-from assay.recorder.record import Record
+from assay.recorder.record import Record, shorten
 from assay.store import layout
+from assay.store.limits import MAX_MLFLOW_POINTS
 
 if TYPE_CHECKING:
     from assay.recorder.collectors.mlflow.children import Children
@@ -132,6 +133,12 @@ class MlflowEndpoint:
         operation, main = entry["op"], self._identity.run_id
         if operation == "run":
             record.totals.children += 1
+        elif operation == "version":
+            record.totals.event(
+                f"the code asked for a version of the registered model {shorten(entry['name'])}, which registers "
+                "nothing: set spec.register of the Experiment",
+                kind="register",
+            )
         elif operation == "use":
             self._tags(entry.get("tags") or {}, record)
         elif entry.get("run") != main:
@@ -159,11 +166,7 @@ def identity(environment: Mapping[str, str]) -> Identity:
 
 def limits(environment: Mapping[str, str]) -> Limits:
     """The limits that can be set."""
-    found = Limits()
-    return Limits(
-        journal_bytes=int(environment.get("ASSAY_MLFLOW_JOURNAL_BYTES") or found.journal_bytes),
-        history_points=int(environment.get("ASSAY_MLFLOW_HISTORY_POINTS") or found.history_points),
-    )
+    return Limits(history_points=int(environment.get("ASSAY_MLFLOW_POINTS", MAX_MLFLOW_POINTS)))
 
 
 def opened(around: Surroundings, position: Position) -> MlflowEndpoint:

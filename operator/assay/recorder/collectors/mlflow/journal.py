@@ -62,8 +62,7 @@ class Journal:
         """Raise MlflowError if the journal would exceed its limit."""
         if self._size + size > self._limit:
             raise exhausted(
-                f"the recorder keeps at most {self._limit} bytes of what MLflow logs in one pod: log less often, or "
-                "set ASSAY_MLFLOW_JOURNAL_BYTES of the recorder"
+                f"the recorder keeps at most {self._limit} bytes of what MLflow logs in one pod: log less often"
             )
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assay.store.limits import MAX_METRIC_NAME_CHARS
+from assay.store.limits import MAX_METRIC_NAME_CHARS, MAX_MLFLOW_POINTS
 
 KEY_CHARS = 250
 METRIC_CHARS = min(KEY_CHARS, MAX_METRIC_NAME_CHARS)
@@ -31,7 +31,7 @@ class Limits:
     #: The journal in the spool: every point, parameter and tag, about 100 bytes a point.
     journal_bytes: int = 4 << 30
     #: Points that `get_metric_history` can return. More are recorded, but cannot be read back in the pod.
-    history_points: int = 2_000_000
+    history_points: int = MAX_MLFLOW_POINTS
     #: Parameters, tags, inputs and models in memory.
     metadata_bytes: int = 64 << 20
     #: Pairs of run and metric.

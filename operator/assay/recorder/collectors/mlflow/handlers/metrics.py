@@ -139,7 +139,7 @@ def _check_whole(points: Points, key: str, limit: limits.Limits) -> None:
     if not points.whole:
         raise exhausted(
             f"the metric '{key}' is recorded, but cannot be read back in the pod: the recorder keeps "
-            f"{limit.history_points} points in memory (ASSAY_MLFLOW_HISTORY_POINTS)"
+            f"{limit.history_points} points in memory (runs.mlflowPoints of the chart)"
         )
 
 
