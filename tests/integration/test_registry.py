@@ -128,6 +128,18 @@ def moved_from_1_to_2(models: Models) -> None:
     models.bound("digits.champion", 2)
 
 
+def test_an_alias_that_is_created_again_has_the_history_of_the_one_before(models: Models) -> None:
+    """A file that was removed from Git by mistake costs neither the history nor the way back."""
+    moved_from_1_to_2(models)
+    models.kubectl("delete", "modelalias", "digits.champion", "--wait=true")
+    models.apply(registry.model_alias("digits", "champion", 2))
+    found = models.bound("digits.champion", 2)
+    assert [each["version"] for each in found["status"]["history"]] == [1, 2, 2]
+    assert found["status"]["previousVersion"] == 1
+    models.roll_back("digits.champion", 1, "walter")
+    models.bound("digits.champion", 1)
+
+
 def test_a_manifest_gets_its_bytes_copied_and_verified(models: Models) -> None:
     found = models.registered("digits", 1, b"the model")
     artifact = found["status"]["artifact"]

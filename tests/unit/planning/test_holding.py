@@ -9,7 +9,7 @@ from assay.api.modelalias import Binding
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
 from assay.planning.promotion import pointers
 from assay.planning.promotion.binding import MAX_HISTORY
-from assay.planning.promotion.pointers import MAX_STRETCHES, History
+from assay.planning.promotion.pointers import MAX_STRETCHES, History, Past
 from tests.unit.planning.objects import NOW
 
 pytestmark = pytest.mark.unit
@@ -177,3 +177,23 @@ def test_whatever_is_known_to_look_twice_changes_nothing(
     found = held(("champion", one), ("staging", two), known=known, now=now)
     assert held(("champion", one), ("staging", two), known=found, now=now + 5) == found
     assert len(found) <= MAX_STRETCHES
+
+
+# An alias that is created again
+
+
+def test_an_alias_that_is_created_again_has_the_bindings_of_the_one_before() -> None:
+    first = Past(1, DIGEST, [HeldStatus(alias="champion", from_=at(0), to=at(5))])
+    second = Past(2, DIGEST, [HeldStatus(alias="champion", from_=at(5)), HeldStatus(alias="shadow", from_=at(1))])
+    found = pointers.remembered("champion", [second, first], at(9))
+    assert [(each.version, each.from_, each.to) for each in found] == [(1, at(0), at(5)), (2, at(5), at(9))]
+    # What is remembered says the same of the versions as they said before.
+    again = held(("champion", found), known=[HeldStatus(alias="champion", from_=at(0), to=at(5))], now=10)
+    assert again == [HeldStatus(alias="champion", from_=at(0), to=at(5))]
+
+
+def test_a_new_alias_remembers_nothing() -> None:
+    past = Past(1, DIGEST, [HeldStatus(alias="shadow", from_=at(0), to=at(5))])
+    assert pointers.remembered("champion", [past], at(9)) == []
+    later = Past(1, DIGEST, [HeldStatus(alias="champion", from_=at(9))])
+    assert pointers.remembered("champion", [later], at(9)) == []

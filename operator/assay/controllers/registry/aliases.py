@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from assay.api import evidence, names
 from assay.api.approvals import RollbackRequest, read_rollback
-from assay.api.modelalias import ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
+from assay.api.modelalias import Binding, ModelAliasSpec, ModelAliasStatus, ServingStatus, SetAside
 from assay.api.objects import Raw
 from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS
 from assay.controllers import metrics
@@ -23,9 +23,11 @@ from assay.controllers.runtime.parts import AliasParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.kube.errors import ApiError
-from assay.planning.promotion import binding, judging, views
+from assay.planning.conditions import parse_time
+from assay.planning.promotion import binding, judging, pointers, views
 from assay.planning.promotion.binding import Move
 from assay.planning.promotion.judging import Live
+from assay.planning.promotion.pointers import Past
 from assay.planning.promotion.policies import AliasView, Requirement, Verdict, VersionView
 from assay.planning.promotion.rules import Rules
 from assay.store.audit import AuditEvent
@@ -68,10 +70,21 @@ class _Alias:
         self.status = ModelAliasStatus.model_validate(body.get("status") or {})
         self.generation: int = body["metadata"]["generation"]
         self.view = AliasView(self.spec.model, self.spec.alias)
+        if not self.status.bindings and not self.status.history:
+            self.status = self.status.model_copy(update={"history": self._remembered()})
 
     @property
     def is_set_aside(self) -> bool:
         return binding.is_set_aside(self.status, self.spec.version, self.generation)
+
+    def _remembered(self) -> list[Binding]:
+        """Return the bindings of an earlier alias of this name."""
+        created = parse_time(self.body["metadata"].get("creationTimestamp"))
+        past = [
+            Past(body["spec"]["version"], body["spec"]["artifact"]["digest"], versions.status_of(body).held)
+            for body in self.context.models.versions_of(self.namespace, self.spec.model)
+        ]
+        return pointers.remembered(self.spec.alias, past, created) if created else []
 
     # Promotion
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from assay.api import names
 from assay.api.modelalias import Binding, ModelAliasStatus, RequirementStatus, ServingStatus, SetAside
 from assay.planning.conditions import Status, conditions, flag
+from assay.planning.promotion.pointers import MAX_HISTORY
 from assay.planning.promotion.policies import Requirement
 
-MAX_HISTORY = 20
 MAX_FOLLOWERS = 20
 
 

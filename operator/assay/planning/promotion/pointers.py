@@ -12,6 +12,8 @@ from assay.api.modelalias import Binding
 from assay.api.modelversion import HeldStatus
 
 MAX_STRETCHES = 100
+#: Maximum number of bindings in the status of an alias.
+MAX_HISTORY = 20
 
 
 class History(NamedTuple):
@@ -19,6 +21,14 @@ class History(NamedTuple):
 
     alias: str
     bindings: list[Binding]
+
+
+class Past(NamedTuple):
+    """A version of the alias's model, and the periods in its status."""
+
+    version: int
+    digest: str
+    held: list[HeldStatus]
 
 
 def held(
@@ -44,6 +54,20 @@ def held(
             later = [at for at in moves.get(each.alias, []) if at >= each.from_]
             found[key] = each.model_copy(update={"to": min(later, default=max(now, each.from_))})
     return _truncated(found.values())
+
+
+def remembered(alias: str, versions: Iterable[Past], until: datetime) -> list[Binding]:
+    """Return the past bindings of an alias that was created again, oldest first: its versions retain the periods.
+
+    ``until`` is when the new alias was created. The audit trail has who moved the earlier alias, and why.
+    """
+    found = [
+        Binding(version=past.version, digest=past.digest, from_=each.from_, to=min(each.to or until, until))
+        for past in versions
+        for each in past.held
+        if each.alias == alias and each.from_ < until
+    ]
+    return sorted(found, key=lambda each: each.from_)[-MAX_HISTORY:]
 
 
 def _truncated(stretches: Iterable[HeldStatus]) -> list[HeldStatus]:
