@@ -456,6 +456,18 @@ def test_what_is_omitted_is_stored_as_omitted(dry: Api) -> None:
         assert dry.try_out(body)["spec"] == body["spec"]
 
 
+def test_an_object_that_loses_its_fields_is_empty_and_not_null(control_plane: Cluster, namespace: str) -> None:
+    """Server-side apply of `{}` after fields were removed: with a manager for each field it would leave null."""
+    policy = {"apiVersion": names.API_VERSION, "kind": names.PROMOTION_POLICY, "metadata": {"name": "p"}}
+    parts = {"approvals": {"required": 0}, "evidence": {"signed": True}, "match": {"models": ["m"]}}
+    apply = ("-n", namespace, "apply", "--server-side", "--field-manager=argocd-controller", "-f", "-")
+    control_plane.kubectl(*apply, stdin=json.dumps({**policy, "spec": parts}))
+    empty: Raw = {name: {} for name in parts}
+    control_plane.kubectl(*apply, stdin=json.dumps({**policy, "spec": empty}))
+    found = json.loads(control_plane.kubectl("-n", namespace, "get", "promotionpolicy", "p", "-o", "json"))
+    assert found["spec"] == empty
+
+
 # What cannot be changed
 
 TEMPLATE = "template cannot be changed: create a new Experiment"

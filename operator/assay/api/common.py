@@ -41,6 +41,11 @@ Labels = Annotated[dict[str, LabelValue], Field(max_length=64)]
 Annotations = Annotated[dict[str, AnnotationValue], Field(max_length=64)]
 
 
+#: For an object whose fields are all optional. Server-side apply of `{}`, after fields of it were removed, would leave
+#: null if every field had a manager of its own, and the API server would refuse that.
+ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
+REPLACED_AS_ONE: dict[str, Any] = {"default": {}, **ATOMIC}
+
 #: For the status of a kind: the API server stores no defaults, so that a line that is removed from Git leaves no trace.
 Omitted = Annotated[
     list[Annotated[str, Field(max_length=256, description="A field and its value, e.g. approvals.required: 1.")]],

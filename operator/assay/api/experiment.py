@@ -5,7 +5,20 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from assay.api.common import Conditions, LongText, Model, Name, Omitted, Owner, Scalar, Timestamp, rule, rules
+from assay.api.common import (
+    ATOMIC,
+    REPLACED_AS_ONE,
+    Conditions,
+    LongText,
+    Model,
+    Name,
+    Omitted,
+    Owner,
+    Scalar,
+    Timestamp,
+    rule,
+    rules,
+)
 from assay.api.modelversion import ModelName
 from assay.api.retention import Retention
 from assay.api.run import PARAMETER_NAME, PARAMETER_NAME_RULE, Objective, Parameters, RunTemplate
@@ -194,7 +207,7 @@ class ExperimentSpec(Model):
     ] = []
     search: Annotated[
         Search,
-        Field(description="How the parameters of runs are chosen.", json_schema_extra={"default": {}}),
+        Field(description="How the parameters of runs are chosen.", json_schema_extra=REPLACED_AS_ONE),
     ] = Search()
     parallelism: Annotated[
         int, Field(ge=1, le=10_000, description="Maximum number of active runs. Can be changed.")
@@ -219,6 +232,14 @@ class ExperimentSpec(Model):
             "stop, and start from the beginning when this is false again. Can be changed."
         ),
     ] = False
+    adopt_records: Annotated[
+        bool,
+        Field(
+            description="Before the first run is launched: count the records of an earlier Experiment with this name, "
+            "instead of training again. Only runs whose spec is the same count, from the first one to the first that "
+            "has no such record."
+        ),
+    ] = False
     register_: Annotated[
         Register | None, Field(alias="register", description="The runs that become versions of a model.")
     ] = None
@@ -226,7 +247,8 @@ class ExperimentSpec(Model):
         Retention | None,
         Field(
             description="How long the runs' data is kept. Can be changed; the change also applies to finished "
-            "runs whose data still exists."
+            "runs whose data still exists.",
+            json_schema_extra=ATOMIC,
         ),
     ] = None
     template: Annotated[RunTemplate, Field(description="The spec of every Run.")]
@@ -299,6 +321,10 @@ class ExperimentStatus(Model):
     launched: Annotated[
         int | None,
         Field(description="All runs with a smaller index were created. None is created twice."),
+    ] = None
+    adopted: Annotated[
+        int | None,
+        Field(description="With adoptRecords: the first runs that are records of an earlier Experiment of this name."),
     ] = None
     progress: Annotated[str | None, Field(max_length=32, description="Finished runs of all runs, e.g. 17/20.")] = None
     best: Annotated[BestRun | None, Field(description="The best run so far.")] = None

@@ -9,7 +9,18 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
 from assay.api import evidence
-from assay.api.common import Conditions, Duration, LongText, Model, Name, Omitted, Timestamp, rule, rules
+from assay.api.common import (
+    REPLACED_AS_ONE,
+    Conditions,
+    Duration,
+    LongText,
+    Model,
+    Name,
+    Omitted,
+    Timestamp,
+    rule,
+    rules,
+)
 from assay.api.modelversion import AliasName
 
 Glob = Annotated[
@@ -134,7 +145,7 @@ class PromotionPolicySpec(Model):
     match: Annotated[
         Match,
         Field(
-            description="The aliases that the policy applies to. If omitted, all.", json_schema_extra={"default": {}}
+            description="The aliases that the policy applies to. If omitted, all.", json_schema_extra=REPLACED_AS_ONE
         ),
     ] = Match()
     mode: Annotated[
@@ -144,7 +155,7 @@ class PromotionPolicySpec(Model):
             "status lists unmet requirements."
         ),
     ] = "Enforce"
-    approvals: Annotated[Approvals, Field(description="Who must approve.", json_schema_extra={"default": {}})] = (
+    approvals: Annotated[Approvals, Field(description="Who must approve.", json_schema_extra=REPLACED_AS_ONE)] = (
         Approvals()
     )
     gates: Annotated[
@@ -156,7 +167,7 @@ class PromotionPolicySpec(Model):
         ),
     ] = []
     evidence: Annotated[
-        Evidence, Field(description="Conditions that must be true of the version.", json_schema_extra={"default": {}})
+        Evidence, Field(description="Conditions that must be true of the version.", json_schema_extra=REPLACED_AS_ONE)
     ] = Evidence()
     soak: Annotated[Soak | None, Field(description="Require that the version was live under another alias first.")] = (
         None

@@ -8,6 +8,7 @@ written are not read. These functions block.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,6 +108,20 @@ def _folders(store: ObjectStore, prefix: str, first: str) -> Iterator[str]:
     if first:
         yield first
     yield from store.folders(prefix, first)
+
+
+def closed(store: ObjectStore, namespace: str, experiment: str, name: str) -> list[Raw]:
+    """The Runs with this name and a readable, closed record. Raises StoreError, and ValueError for an invalid name."""
+    layout.run_prefix(namespace, experiment, name, "u")  # validates the names
+    prefix = f"runs/{namespace}/{experiment}/{name}/"
+    found = []
+    for uid in store.folders(prefix):
+        key = layout.parse_run_prefix(prefix + uid)
+        files = {info.key.removeprefix(f"{prefix}{uid}/") for info in store.files(f"{prefix}{uid}/")}
+        if layout.MANIFEST in files:
+            with contextlib.suppress(RecordError, NotFound):
+                found.append(_run(store, key, prefix + uid, files)[1])
+    return found
 
 
 def _read(store: ObjectStore, namespace: str, names: list[tuple[str, str]]) -> list[RecordedRun]:

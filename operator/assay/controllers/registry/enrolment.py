@@ -10,6 +10,7 @@ from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.parts import EnrolmentParts
 from assay.controllers.runtime.queue import BackOff, Key
 from assay.controllers.runtime.tracking_cache import place
+from assay.controllers.tracking import adopting
 from assay.kube.errors import ApiError
 from assay.planning.conditions import Status
 from assay.planning.models import registration
@@ -79,6 +80,8 @@ async def _outcome(
         # The result is final: a deleted version is not registered again, and ended runs do not change.
         return "", (said.status, said.reason, said.message)
     runs = await _runs(context, body)
+    if register.pick == "best" and status.adopted:
+        runs += await adopting.records(context, body, spec, status.adopted)
     best = registration.pick_best(register, spec.objective, runs) if register.pick == "best" else None
     if best is None:
         none = registration.why_none(register, spec.objective, runs)

@@ -249,6 +249,10 @@ class ServedVersionParts(_Kube, _Store, _Settings, _Models, _Ingest, Protocol):
     """To give a served version its credentials."""
 
 
+class AdoptionParts(_Store, Protocol):
+    """To read the records of an earlier Experiment."""
+
+
 class RegisterRunParts(_Kube, _Store, _Models, _Ingest, _Events, _Registry, Protocol):
     """To register the model of a run as a version."""
 

@@ -14,8 +14,9 @@ from assay.controllers.runtime import statuses
 from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.parts import ExperimentParts
 from assay.controllers.runtime.queue import Key, Requeue
+from assay.controllers.tracking import adopting
 from assay.kube.errors import ApiError
-from assay.planning.search import sweep
+from assay.planning.search import adoption, sweep
 from assay.planning.search.belonging import belongs, run_body
 
 
@@ -26,6 +27,9 @@ async def reconcile(context: ExperimentParts, key: Key) -> None:
         return
     spec = ExperimentSpec.model_validate(body["spec"])
     old = ExperimentStatus.model_validate(body.get("status") or {})
+    if adoption.due(spec, old):
+        await _adopt(context, body, spec, old, key)
+        return
     plan = _plan(context, body, spec, old)
     while plan.launch:
         try:
@@ -48,6 +52,18 @@ async def _write(context: ExperimentParts, body: Raw, old: ExperimentStatus, new
     if written is not None:
         context.tracking.upsert_experiment(written)
         _tell(context, body, old, new)
+
+
+async def _adopt(context: ExperimentParts, body: Raw, spec: ExperimentSpec, old: ExperimentStatus, key: Key) -> None:
+    """Note in the status which runs are records of an earlier Experiment, before any run is launched."""
+    records = await adopting.records(context, body, spec, adoption.size(spec))
+    new = adoption.adopted(spec, old, [adoption.facts(record, index) for index, record in enumerate(records)])
+    written = await statuses.write(context.kube, EXPERIMENTS, body, new.to_dict(), context.tracking.upsert_experiment)
+    if written is not None:
+        context.tracking.upsert_experiment(written)
+        if new.adopted:
+            context.events.post(body, "RecordsAdopted", adoption.message(new, body))
+    context.queue.add(key)
 
 
 def _plan(context: ExperimentParts, body: Raw, spec: ExperimentSpec, old: ExperimentStatus) -> sweep.Plan:

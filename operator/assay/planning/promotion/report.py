@@ -15,15 +15,26 @@ def status(body: Raw, old: PromotionPolicyStatus, now: datetime) -> PromotionPol
     """Return the new status of a policy."""
     generation = body["metadata"]["generation"]
     wrong = "; ".join(verdict.problems(views.policy_of(body)))[:4000]
-    ready = flag(False, names.CANNOT_BE_READ, wrong) if wrong else flag(True, names.COMPILED, "")
+    required = _required(body["spec"], wrong)
+    ready = flag(not wrong, names.CANNOT_BE_READ if wrong else names.COMPILED, wrong or _weak(required["in_force"]))
     return old.model_copy(
         update={
             "observed_generation": generation,
             "message": f"invalid policy; matching aliases stay blocked: {wrong}"[:4096] if wrong else None,
             "conditions": conditions(old.conditions, {names.READY: ready}, generation, now),
-            **_required(body["spec"], wrong),
+            **required,
         }
     )
+
+
+def _weak(found: InForce) -> str:
+    """Return what a valid policy does not require, so that the tree of a GitOps tool shows it."""
+    parts = []
+    if found.mode == "Warn":
+        parts.append("mode Warn: unmet requirements do not block the alias")
+    if not found.approvals.required:
+        parts.append("no approval is required")
+    return "; ".join(parts)
 
 
 def _required(spec: Raw, wrong: str) -> dict[str, Any]:

@@ -67,14 +67,19 @@ def _as_made_for(run: Raw, experiment: Raw) -> bool:
     if run["metadata"]["name"] != space.run_name(experiment["metadata"]["name"], index):
         return False
     try:
-        spec = _parsed(json.dumps(experiment["spec"], sort_keys=True))
-        wanted = RunSpec.model_validate(_run_spec(experiment, spec, index))
-        # Retention may have changed since the run was created; it does not affect how the run was made.
-        return RunSpec.model_validate({**run["spec"], "retention": None}) == wanted.model_copy(
-            update={"retention": None}
-        )
+        return same_recipe(run["spec"], experiment, _parsed(json.dumps(experiment["spec"], sort_keys=True)), index)
     except (pydantic.ValidationError, IndexError, ValueError):
         return False
+
+
+def same_recipe(run_spec: Raw, experiment: Raw, spec: ExperimentSpec, index: int) -> bool:
+    """Return whether the spec of a Run equals that of run number ``index`` of an experiment, the owner included.
+
+    Retention may have changed since the run was created; it does not affect how the run was made. Raises IndexError,
+    ValueError and pydantic's ValidationError if either is invalid.
+    """
+    wanted = RunSpec.model_validate(_run_spec(experiment, spec, index)).model_copy(update={"retention": None})
+    return RunSpec.model_validate({**run_spec, "retention": None}) == wanted
 
 
 @functools.lru_cache(maxsize=64)
