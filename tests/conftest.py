@@ -31,6 +31,7 @@ settings.load_profile("assay")
 Cluster = LocalCluster | ExternalCluster
 TESTS = Path(__file__).parent
 FULL, CONTROL_PLANE, LOCAL, CLEAN = "cluster", "control_plane", "local_cluster", "clean_cluster"
+ARGO_CD = "argocd_cluster"
 
 _with_node = pytest.StashKey[bool]()
 _running = pytest.StashKey[Cluster]()
@@ -39,7 +40,7 @@ _running = pytest.StashKey[Cluster]()
 #: worker's own, these modules, then folder by folder. Attacks come last: the operator of other tests would act on what
 #: they leave behind.
 LONG = ("test_serving_chaos.py", "test_faults.py", "test_runs.py", "test_many_runs.py")
-FOLDERS = ("chart", "e2e", "cli", "server", "integration", "unit", "attacks")
+FOLDERS = ("gitops", "chart", "e2e", "cli", "server", "integration", "unit", "attacks")
 
 
 # Options, and which tests run
@@ -55,7 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only the local cluster can do, and find out how much of a cluster is needed."""
     if config.getoption("cluster") != "local":
-        left_out = [item for item in items if {LOCAL, CLEAN} & _fixtures(item) or item.get_closest_marker("chaos")]
+        left_out = [
+            item for item in items if {LOCAL, CLEAN, ARGO_CD} & _fixtures(item) or item.get_closest_marker("chaos")
+        ]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=_place)
@@ -242,3 +245,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
             report.sections.append(("cluster", cluster.troubles()))
         except (ClusterError, OSError) as error:
             report.sections.append(("cluster", f"no news of it: {error}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured: `record_property(name, value)`."""
+    reports = [each for found in terminalreporter.stats.values() for each in found if hasattr(each, "user_properties")]
+    measured = dict.fromkeys((name, value) for each in reports for name, value in each.user_properties)
+    if measured:
+        terminalreporter.section("measured")
+    for name, value in measured:
+        terminalreporter.write_line(f"{name}: {value}")

@@ -1,1 +1,1 @@
-"""Argo CD's part, played in tests: its Lua, its ConfigMap, its syncs and the two ways in which it looks for drift."""
+"""Argo CD in tests: its Lua, its ConfigMap, and repositories and Applications for a real one."""

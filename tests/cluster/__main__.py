@@ -57,12 +57,13 @@ def build(name: str) -> None:
     """Build the programs, so that the next start is quick."""
     del name
     builds.ensure()
+    builds.argocd()
 
 
 def install(name: str) -> None:
     """Install the packages that are missing (Debian, as root)."""
     del name
-    packages.install(packages.BROWSER)
+    packages.install(packages.BROWSER | packages.GITOPS)
 
 
 COMMANDS = {"up": up, "down": down, "status": status, "store": store, "build": build, "packages": install}

@@ -26,7 +26,11 @@ PROGRESS_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Module:
-    """A Go module below tests/cluster/tools. `stamps` are variables that the linker sets to the version."""
+    """A Go module below tests/cluster/tools.
+
+    `stamps` are variables that the linker sets to the version. `files` are kept beside the programs: they are
+    paths inside of the module that gives the programs.
+    """
 
     name: str
     programs: tuple[str, ...]
@@ -35,6 +39,7 @@ class Module:
     extra_stamps: tuple[str, ...] = ()
     target: str = "tool"
     renamed: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def source(self) -> Path:
@@ -67,7 +72,7 @@ class Module:
     @property
     def folder(self) -> Path:
         """Where the built programs lie."""
-        digest = hashlib.sha256(" ".join([platform.machine(), *self.flags]).encode())
+        digest = hashlib.sha256(" ".join([platform.machine(), *self.flags, *self.files]).encode())
         for file in sorted(self.source.iterdir()):
             digest.update(file.read_bytes())
         return paths.tools() / f"{self.name}-{digest.hexdigest()[:12]}"
@@ -96,15 +101,24 @@ MINIO = Module("minio", ("minio",), versioned_by="github.com/minio/minio")
 COREDNS = Module("coredns", ("coredns",), versioned_by="github.com/coredns/coredns")
 PAUSE = Module("pause", ("pause",), target=".")
 
+ARGOCD = Module(
+    "argocd",
+    ("argocd", "kustomize"),
+    versioned_by="github.com/argoproj/argo-cd/v3",
+    extra_stamps=("github.com/argoproj/argo-cd/v3/common.version=3.2.11",),
+    renamed=(("cmd", "argocd"),),
+    files=("manifests/install.yaml",),
+)
+
 CONTROL_PLANE = (ETCD, KUBERNETES, MINIO)
 NODE = (CONTAINERD, COREDNS, PAUSE)
-MODULES = (*CONTROL_PLANE, *NODE)
+MODULES = (*CONTROL_PLANE, *NODE, ARGOCD)
 
 
 def ensure(*, with_node: bool = True) -> dict[str, str]:
     """Build what is missing, and return the path of every program by its name. Raises ClusterError."""
     programs: dict[str, str] = {}
-    wanted = MODULES if with_node else CONTROL_PLANE
+    wanted = (*CONTROL_PLANE, *NODE) if with_node else CONTROL_PLANE
     for module in wanted:
         given = {name: fetched.asset(name) for name in module.programs}
         if not all(given.values()):
@@ -118,6 +132,11 @@ def ensure(*, with_node: bool = True) -> dict[str, str]:
 def minio() -> Path:
     """The MinIO server, built if it is missing."""
     return _ensure_module(MINIO) / "minio"
+
+
+def argocd() -> Path:
+    """The folder with Argo CD's program, kustomize and install.yaml, built if it is missing."""
+    return _ensure_module(ARGOCD)
 
 
 def _ensure_module(module: Module) -> Path:
@@ -141,7 +160,8 @@ def _build(module: Module, folder: Path) -> None:
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }
-    command = [str(fetched.go(module.go)), "install", *module.flags, module.target]
+    # It yields to what else the machine does, such as the tests of other workers.
+    command = ["nice", str(fetched.go(module.go)), "install", *module.flags, module.target]
     log = draft / "build.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=module.source, env=environment, stdout=output, stderr=output)
@@ -158,8 +178,17 @@ def _build(module: Module, folder: Path) -> None:
         )
     for old, new in module.renamed:
         (draft / old).rename(draft / new)
+    _keep_files(module, command[1], environment, draft)
     draft.rename(folder)
     _link(module, folder)
+
+
+def _keep_files(module: Module, go: str, environment: dict[str, str], draft: Path) -> None:
+    """Copy the module's files: the cache of modules may be gone when the programs start."""
+    for name in module.files:
+        where = [go, "list", "-m", "-f", "{{.Dir}}", module.versioned_by]
+        origin = subprocess.run(where, cwd=module.source, env=environment, capture_output=True, text=True, check=True)
+        shutil.copyfile(Path(origin.stdout.strip()) / name, draft / Path(name).name)
 
 
 def _link(module: Module, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What the distribution has to provide, and how it is installed."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,8 @@ NODE = {
 }
 #: Pages are tested in it. A cluster does without.
 BROWSER = {"chromium": "chromium"}
+#: Argo CD reads repositories with git and keeps its cache in redis.
+GITOPS = {"git": "git", "redis-server": "redis-server"}
 IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "/bin/busybox": "busybox-static"}
 
 
@@ -41,20 +44,27 @@ def check(*, with_node: bool) -> None:
 
 def install(more: dict[str, str] | None = None) -> None:
     """Install with apt what is missing; does nothing and needs no network when nothing is."""
-    lacking = missing(CONTROL_PLANE | NODE | IMAGES | (more or {}))
+    provide(CONTROL_PLANE | NODE | IMAGES | (more or {}))
+    prometheus.fetch()
+
+
+def provide(wanted: dict[str, str]) -> None:
+    """Install what is missing of `wanted`."""
+    lacking = missing(wanted)
     if lacking:
         _install(lacking)
-    prometheus.fetch()
 
 
 def _install(lacking: list[str]) -> None:
     if shutil.which("apt-get") is None:
         raise ClusterError(f"no apt-get here; install what provides {', '.join(lacking)} by other means")
     print(f"installing {' '.join(lacking)}", flush=True)
+    # In this runlevel Debian's packages start no service.
+    environment = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *lacking],
     ):
-        done = subprocess.run(command, check=False, env=None)
+        done = subprocess.run(command, check=False, env=environment)
         if done.returncode:
             raise ClusterError(f"`{' '.join(command)}` failed; as root, and with a package mirror, it should not")

@@ -1,8 +1,12 @@
-"""Argo CD's part on a real API server: a promotion and its revert from Git, and no drift after any step."""
+"""Argo CD's rights as the example gives them, and what its actions write, on a real API server without Argo CD.
+
+tests/gitops has a real one.
+"""
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,9 @@ import yaml
 from assay.api import names
 from assay.controllers.runtime import statuses
 from tests import operators, registry
-from tests.argocd import diffing, lua
+from tests.argocd import lua
+from tests.argocd.checkout import TRACKING
 from tests.argocd.customizations import Customization
-from tests.argocd.syncing import TRACKING, Application, Apply, Checkout, SyncFailed
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.integration.test_registry import Models, open_policy
@@ -24,8 +28,7 @@ pytestmark = pytest.mark.integration
 
 Raw = dict[str, Any]
 GITOPS = Path(__file__).resolve().parents[2] / "examples/gitops"
-ALIAS, POLICY = "digits.champion", "digits-release"
-WAYS = ("three-way", "server-side", "server-side with mutations")
+ALIAS = "digits.champion"
 ARGO_CD = """\
 apiVersion: v1
 kind: Namespace
@@ -55,7 +58,6 @@ subjects: [{kind: ServiceAccount, name: argocd-server, namespace: argocd}]
 """
 #: Who runs actions.
 SERVER = "system:serviceaccount:argocd:argocd-server"
-V1, V2 = "version: 1\n  reason: the first one", "version: 2\n  reason: more of the night"
 
 
 @pytest.fixture(scope="module")
@@ -81,131 +83,35 @@ def models(control_plane: LocalCluster, operator: operators.OperatorProcess, nam
     return models
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    """The example's repository. Its policy trusts what versions say of themselves: no run has made those of a test."""
-    checkout = Checkout(tmp_path / "models", GITOPS / "models")
-    required = "approvals: {required: 2}"
-    trusting = f"{required}\n  evidence: {{provenanceVerified: false}}"
-    checkout.change("digits/prod/policy.yaml", required, trusting, "these versions come from elsewhere")
-    return checkout
+@dataclass(frozen=True)
+class Controller:
+    """Argo CD's application controller, with its own token and with no rights but those of rbac.yaml."""
+
+    cluster: LocalCluster
+    namespace: str
+    kubeconfig: Path
+
+    def kubectl(self, *argv: str, stdin: str | None = None) -> str:
+        return self.cluster.kubectl(f"--kubeconfig={self.kubeconfig}", "-n", self.namespace, *argv, stdin=stdin)
+
+    @property
+    def as_account(self) -> str:
+        """What has kubectl write as the account of the AppProject."""
+        return f"--as=system:serviceaccount:{self.namespace}:assay-deployer"
 
 
 @pytest.fixture
-def application(models: Models, checkout: Checkout) -> Callable[[Apply], Application]:
-    """The example's Application, with Argo CD's rights as rbac.yaml gives them."""
+def controller(models: Models) -> Controller:
     cluster, namespace = models.cluster, models.namespace
     cluster.kubectl("apply", "-f", "-", stdin=(GITOPS / "rbac.yaml").read_text().replace("ml-prod", namespace))
-    token = cluster.token_kubeconfig("argocd", "argocd-application-controller")
-    source = checkout.folder / "digits/prod"
-
-    def make(apply_by: Apply) -> Application:
-        return Application("digits-prod", cluster, namespace, token, "assay-deployer", source, apply_by)
-
-    return make
-
-
-def approved(models: Models, version: int) -> None:
-    """Two people agree, outside of Git."""
-    for user in ("rita", "rolf"):
-        models.approve(f"digits.v{version}", "champion", user, user)
-
-
-def is_live(version: int) -> Callable[[Raw], bool]:
-    return lambda health: health == {"status": "Healthy", "message": f"v{version} is live"}
-
-
-def waits_for_approvals(version: int) -> Callable[[Raw], bool]:
-    said = f"v{version} is blocked: {POLICY}: needs 2 more approvals for champion: none is there"
-    return lambda health: health == {"status": "Suspended", "message": said}
-
-
-def moves(application: Application, models: Models, version: int) -> None:
-    """Sync, and have the alias follow as soon as two people agree; Git and live are the same all the while."""
-    application.sync()
-    application.wait(names.MODEL_ALIAS, ALIAS, waits_for_approvals(version))
-    assert application.drift() == {}
-    approved(models, version)
-    application.wait(names.MODEL_ALIAS, ALIAS, is_live(version))
-    assert application.drift() == {}
-
-
-@pytest.mark.parametrize("apply_by", ["server-side", "client-side"])
-def test_a_promotion_and_its_revert_leave_no_drift(
-    application: Callable[[Apply], Application], checkout: Checkout, models: Models, apply_by: Apply
-) -> None:
-    argo_cd = application(apply_by)
-    moves(argo_cd, models, 1)
-    assert argo_cd.health(names.PROMOTION_POLICY, POLICY) == {"status": "Healthy"}
-
-    promotion = checkout.change("digits/prod/version.yaml", V1, V2, "digits: version 2")
-    change = {"spec.version": (2, 1), "spec.reason": ("more of the night", "the first one")}
-    seen = argo_cd.drift()
-    assert set(seen) == {f"{way} {ALIAS}" for way in WAYS}
-    assert seen[f"three-way {ALIAS}"] == seen[f"server-side {ALIAS}"] == change
-    moves(argo_cd, models, 2)
-
-    checkout.revert(promotion)
-    assert argo_cd.drift()[f"server-side {ALIAS}"]["spec.version"] == (1, 2)
-    argo_cd.sync()
-    argo_cd.wait(names.MODEL_ALIAS, ALIAS, is_live(1))
-    assert argo_cd.drift() == {}
-
-    alias = argo_cd.live(names.MODEL_ALIAS, ALIAS)
-    account = f"system:serviceaccount:{models.namespace}:assay-deployer"
-    assert alias["metadata"]["annotations"][names.ANNOTATION_MOVED_BY] == account
-    history = alias["status"]["history"]
-    assert [(each["version"], each["actor"]) for each in history] == [(1, account), (2, account), (1, account)]
-
-
-def test_a_rollback_is_no_drift_and_git_follows_it(
-    application: Callable[[Apply], Application], checkout: Checkout, models: Models
-) -> None:
-    """In an emergency a person goes back first, in seconds; nothing that Argo CD does meanwhile undoes it."""
-    argo_cd = application("server-side")
-    moves(argo_cd, models, 1)
-    promotion = checkout.change("digits/prod/version.yaml", V1, V2, "digits: version 2")
-    moves(argo_cd, models, 2)
-
-    models.roll_back(ALIAS, 1, "walter", "latency")
-    rolled_back = {"status": "Suspended", "message": "rolled back from v2 to v1 by walter: latency"}
-    argo_cd.wait(names.MODEL_ALIAS, ALIAS, lambda health: health == rolled_back)
-    models.alias(
-        ALIAS, "the wish to be cleared", lambda o: names.ANNOTATION_ROLLBACK not in o["metadata"]["annotations"]
-    )
-    assert argo_cd.drift() == {}
-    argo_cd.sync()
-    assert argo_cd.health(names.MODEL_ALIAS, ALIAS) == rolled_back
-
-    checkout.revert(promotion)
-    argo_cd.sync()
-    argo_cd.wait(names.MODEL_ALIAS, ALIAS, is_live(1))
-    assert argo_cd.drift() == {}
-    history = argo_cd.live(names.MODEL_ALIAS, ALIAS)["status"]["history"]
-    assert [(each["version"], each["actor"].rpartition(":")[2]) for each in history] == [
-        (1, "assay-deployer"),
-        (2, "assay-deployer"),
-        (1, "walter"),
-    ]
-
-
-def test_a_policy_that_cannot_be_read_ends_the_sync_before_the_alias(
-    application: Callable[[Apply], Application], checkout: Checkout, models: Models
-) -> None:
-    argo_cd = application("server-side")
-    argo_cd.sync()
-    checkout.change("digits/base/policy.yaml", ".last >= 0.9", ".last >=", "a slip")
-    checkout.change("digits/prod/version.yaml", V1, V2, "digits: version 2")
-    with pytest.raises(SyncFailed, match=f"PromotionPolicy {POLICY}: invalid policy; matching aliases"):
-        argo_cd.sync()
-    assert argo_cd.live(names.MODEL_ALIAS, ALIAS)["spec"]["version"] == 1
+    return Controller(cluster, namespace, cluster.token_kubeconfig("argocd", "argocd-application-controller"))
 
 
 @pytest.mark.parametrize("impersonating", [True, False], ids=["account", "controller"])
 def test_argo_cd_moves_its_alias_and_neither_another_one_nor_approves_nor_takes_back(
-    application: Callable[[Apply], Application], models: Models, impersonating: bool
+    controller: Controller, impersonating: bool
 ) -> None:
-    argo_cd = application("server-side")
+    argo_cd = controller
     who = [argo_cd.as_account] if impersonating else []
     may = {verb: _can_i(argo_cd, verb, *who) for verb in ("bind", "approve", "rollback", "revoke")}
     assert may == {"bind": True, "approve": False, "rollback": False, "revoke": False}
@@ -218,8 +124,8 @@ def test_argo_cd_moves_its_alias_and_neither_another_one_nor_approves_nor_takes_
         argo_cd.kubectl("annotate", *who, "modelversion", "digits.v1", approval)
 
 
-def test_argo_cd_is_its_account_and_no_other_one(application: Callable[[Apply], Application], models: Models) -> None:
-    argo_cd = application("server-side")
+def test_argo_cd_is_its_account_and_no_other_one(controller: Controller, models: Models) -> None:
+    argo_cd = controller
     said = argo_cd.kubectl("auth", "whoami", argo_cd.as_account, "--output=jsonpath={.status.userInfo.username}")
     assert said == f"system:serviceaccount:{models.namespace}:assay-deployer"
     for other in (registry.OPERATOR, f"system:serviceaccount:{models.namespace}:default", "rita"):
@@ -227,7 +133,7 @@ def test_argo_cd_is_its_account_and_no_other_one(application: Callable[[Apply], 
             argo_cd.kubectl("get", "modelaliases", f"--as={other}")
 
 
-def _can_i(argo_cd: Application, verb: str, *who: str) -> bool:
+def _can_i(argo_cd: Controller, verb: str, *who: str) -> bool:
     """Ask the API server: `kubectl auth can-i` forgets the group of a resource that exists as no objects."""
     asked = {"group": names.GROUP, "resource": names.VIRTUAL_ALIASES, "name": ALIAS, "verb": verb}
     review = {
@@ -339,7 +245,7 @@ def test_an_alias_goes_back_by_an_action_of_whom_may_roll_it_back(models: Models
     assert lua.actions(Customization(names.MODEL_ALIAS).discovery, found)["rollback"]["disabled"] is True
 
 
-def test_a_pause_by_an_action_is_no_drift_and_children_are_nobodys(models: Models) -> None:
+def test_children_of_an_experiment_in_git_are_nobodys(models: Models) -> None:
     tracked = {
         "annotations": {TRACKING: "x:assay.dev/Experiment:x/sweep"},
         "labels": {"app.kubernetes.io/instance": "x"},
@@ -347,7 +253,7 @@ def test_a_pause_by_an_action_is_no_drift_and_children_are_nobodys(models: Model
     parameters = [{"name": "lr", "values": [0.1, 0.2]}]
     git = registry.experiment("sweep", parameters=parameters)
     git["metadata"] |= tracked
-    _apply(models, git)
+    models.apply(git)
     run = models.wait("run", "sweep-0", "its health", lambda o: _health(o)["status"] == "Progressing")
     job = models.wait("job", "sweep-0", "to be there", lambda o: o["metadata"]["ownerReferences"])
     for child, owner in ((run, names.EXPERIMENT), (job, names.RUN)):
@@ -356,26 +262,6 @@ def test_a_pause_by_an_action_is_no_drift_and_children_are_nobodys(models: Model
         marks = [*metadata.get("annotations", {}), *metadata.get("labels", {})]
         assert [mark for mark in marks if mark.startswith(names.TRACKING_PREFIXES)] == []
 
-    live = models.get("experiment", "sweep")
-    customization = Customization(names.EXPERIMENT)
-    assert lua.actions(customization.discovery, live)["suspend"]["disabled"] is False
-    paused = lua.act(customization.actions["suspend"], live)
-    models.kubectl("patch", "experiment", "sweep", "--type=merge", f"--patch={json.dumps({'spec': paused['spec']})}")
-    found = models.wait("experiment", "sweep", "Suspended", lambda o: _health(o)["status"] == "Suspended")
-    assert diffing.three_way(git, found) == {}
-    assert _server_side(models, git) == {}
-
 
 def _health(body: Raw) -> Raw:
     return lua.health(Customization(body["kind"]).health, body)
-
-
-def _apply(models: Models, body: Raw, *more: str) -> str:
-    argv = ("apply", "--server-side", "--force-conflicts", f"--field-manager={diffing.MANAGER}", "--filename=-")
-    return models.kubectl(*argv, *more, stdin=json.dumps(body))
-
-
-def _server_side(models: Models, git: Raw) -> diffing.Differences:
-    live = json.loads(models.kubectl("get", "experiment", "sweep", "--output=json", "--show-managed-fields"))
-    predicted = json.loads(_apply(models, git, "--dry-run=server", "--output=json", "--show-managed-fields"))
-    return diffing.server_side(predicted, live)

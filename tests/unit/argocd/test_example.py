@@ -13,8 +13,8 @@ from assay.api.modelalias import ModelAliasSpec
 from assay.api.promotionpolicy import PromotionPolicySpec
 from assay.planning.promotion import verdict
 from assay.planning.promotion.policies import AliasView, policy_view
+from tests.argocd.checkout import WAVE
 from tests.argocd.customizations import CHART, customizations
-from tests.argocd.syncing import WAVE
 
 pytestmark = pytest.mark.unit
 
@@ -77,10 +77,12 @@ def test_argo_cd_may_bind_and_nothing_else_of_ours() -> None:
 def test_the_application_set_finds_the_stages_and_writes_as_the_account() -> None:
     generators = read(GITOPS / "argocd/applicationset.yaml")["spec"]["generators"]
     directories = generators[0]["git"]["directories"]
-    stages = [str(path.relative_to(GITOPS)) for path in GITOPS.glob("models/*/*")]
-    excluded = [each["path"] for each in directories if each.get("exclude")]
-    found = [stage for stage in stages if not any(fnmatch(stage, path) for path in excluded)]
-    assert found == ["models/digits/prod"]
+    # The folder `models` is the root of the repository.
+    stages = [str(path.relative_to(GITOPS / "models")) for path in GITOPS.glob("models/*/*")]
+    found = {
+        stage: [bool(each.get("exclude")) for each in directories if fnmatch(stage, each["path"])] for stage in stages
+    }
+    assert found == {"digits/prod": [False], "digits/base": [False, True]}
     project = read(GITOPS / "argocd/project.yaml")["spec"]
     account = next(body for body in yaml.safe_load_all((GITOPS / "rbac.yaml").read_text()))["metadata"]
     assert [(each["namespace"], each["defaultServiceAccount"]) for each in project["destinationServiceAccounts"]] == [
