@@ -1,7 +1,6 @@
 """The status of a PromotionPolicy: whether it is valid, and what it requires with the values of omitted fields."""
 
 from datetime import datetime
-from typing import Any
 
 from assay.api import names
 from assay.api.objects import Raw
@@ -15,19 +14,20 @@ def status(body: Raw, old: PromotionPolicyStatus, now: datetime) -> PromotionPol
     """Return the new status of a policy."""
     generation = body["metadata"]["generation"]
     wrong = "; ".join(verdict.problems(views.policy_of(body)))[:4000]
-    required = _required(body["spec"], wrong)
-    ready = flag(not wrong, names.CANNOT_BE_READ if wrong else names.COMPILED, wrong or _weak(required["in_force"]))
+    spec = None if wrong else PromotionPolicySpec.model_validate(body["spec"])
+    ready = flag(not wrong, names.CANNOT_BE_READ if wrong else names.COMPILED, wrong if spec is None else _weak(spec))
     return old.model_copy(
         update={
             "observed_generation": generation,
             "message": f"invalid policy; matching aliases stay blocked: {wrong}"[:4096] if wrong else None,
             "conditions": conditions(old.conditions, {names.READY: ready}, generation, now),
-            **required,
+            "in_force": None if spec is None else _in_force(spec),
+            "omitted": None if spec is None else omitted(spec) or None,
         }
     )
 
 
-def _weak(found: InForce) -> str:
+def _weak(found: PromotionPolicySpec) -> str:
     """Return what a valid policy does not require, so that the tree of a GitOps tool shows it."""
     parts = []
     if found.mode == "Warn":
@@ -37,9 +37,5 @@ def _weak(found: InForce) -> str:
     return "; ".join(parts)
 
 
-def _required(spec: Raw, wrong: str) -> dict[str, Any]:
-    if wrong:
-        return {"in_force": None, "omitted": None}
-    found = PromotionPolicySpec.model_validate(spec)
-    in_force = InForce(match=found.match, mode=found.mode, approvals=found.approvals, evidence=found.evidence)
-    return {"in_force": in_force, "omitted": omitted(found) or None}
+def _in_force(spec: PromotionPolicySpec) -> InForce:
+    return InForce(match=spec.match, mode=spec.mode, approvals=spec.approvals, evidence=spec.evidence)
