@@ -368,3 +368,14 @@ def test_a_follower_that_works_with_some_versions_only_ends_at_rest(wishes: list
         state = alias.status
         alias.reconcile(lambda _: ALLOWED, lambda _: True, at(1))
         assert alias.status == state
+
+
+def test_a_version_that_failed_before_is_known_with_its_reason() -> None:
+    """v1, then v3, which failed, then v1 again: the version before is the one that failed."""
+    status = bound(1, 3)
+    status = binding.bind(status, move(1, 2, actor="operator", reason="v3 failed in Deployment web: OOMKilled"))
+    assert status.previous_version == 3
+    assert binding.failure_of(status, 3) == "v3 failed in Deployment web: OOMKilled"
+    assert binding.failure_of(status, 1) == ""
+    status = bound(3, 1, status=status)
+    assert binding.failure_of(status, 3) == "", "it has worked since"

@@ -19,6 +19,7 @@ from assay.cli.models.why import print_serving
 from assay.cli.output import printing, requirements, sheets
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
+from assay.planning.promotion import binding
 from assay.planning.promotion.policies import Verdict, parse_duration
 from assay.queries import references
 from assay.queries.promotion import cases, requests, rights, why
@@ -81,6 +82,9 @@ class Mover:
         judged = case.judge_rollback(candidate)
         if not judged.allowed:
             raise CliError(f"cannot roll back {case.name}: {cases.unmet(judged)}", hint=self._earlier(), code=NO)
+        if failure := binding.failure_of(case.status, version):
+            which = f"v{version}" if text else f"the previous version is v{version}, which"
+            printing.note(f"warning: {which} failed when it was live: {failure}; {self._earlier()}")
         if self.output is Document.TEXT:
             live = case.status.bound_version
             printing.write(f"{case.name}: v{version} replaces v{live}; no approval is needed")

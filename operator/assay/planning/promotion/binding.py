@@ -1,5 +1,6 @@
 """The status of an alias: bound, held or rolled back, and its followers. ``verdict`` decides whether it may move."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -220,3 +221,10 @@ class _Facts:
         if self.aside is not None:
             return flag(True, self.aside.reason, self.message())
         return flag(True, names.SERVING if self.status.serving else names.NOTHING_FOLLOWS, f"v{self.live} is live")
+
+
+def failure_of(status: ModelAliasStatus, version: int) -> str:
+    """Return why a version failed when the alias pointed to it last; "" if it did not. For people; decides nothing."""
+    after = [new for old, new in itertools.pairwise(status.history) if old.version == version]
+    reason = (after[-1].reason or "") if after else ""
+    return reason if reason.startswith(f"v{version} failed in ") else ""
