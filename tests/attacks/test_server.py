@@ -1,0 +1,133 @@
+"""Attacks on the web application, and by way of it: it has rights of its own that nobody may borrow."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from assay.kube.bearer import ApiServer
+from assay.kube.sync import Kube
+from assay.server.app import Parts, create
+from assay.server.entrance.sealing import COOKIE, Seal
+from assay.server.entrance.session import SessionEntrance
+from assay.server.index.feed import Feed
+from assay.server.index.runs import RunsOfIndex
+from assay.server.rights import Rights
+from assay.server.state import State
+from tests.attackers import Outcome, Realm, stopped
+from tests.cluster.waiting import wait_for
+
+pytestmark = [pytest.mark.attacks, pytest.mark.integration]
+
+HOST = "assay.example.com"
+GROUP = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The application with an index of the whole cluster, and people's tokens by name."""
+
+    client: TestClient
+    seal: Seal
+    tokens: dict[str, str]
+
+    def get(self, path: str, person: str = "", **headers: str) -> Outcome:
+        """Ask as a person, or as nobody."""
+        signed = {"Authorization": f"Bearer {self.tokens[person]}"} if person else {}
+        return outcome(self.client.get(path, headers={**signed, **headers}))
+
+
+def outcome(answer: Any) -> Outcome:
+    return Outcome(answer.status_code < 400, answer.text.replace('\\"', '"'))
+
+
+@pytest.fixture(scope="module")
+def site(realm: Realm) -> Iterator[Site]:
+    """Petra may read the namespace and write Secrets in it; Otto may do nothing."""
+    rules = [
+        {"apiGroups": ["assay.dev"], "resources": ["*"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create"]},
+    ]
+    role = {"apiVersion": f"{GROUP}/v1", "kind": "Role", "metadata": {"name": "petra"}, "rules": rules}
+    subject = {"kind": "ServiceAccount", "name": "petra", "namespace": realm.namespace}
+    reference = {"apiGroup": GROUP, "kind": "Role", "name": "petra"}
+    binding = {"apiVersion": f"{GROUP}/v1", "kind": "RoleBinding", "metadata": {"name": "petra"}}
+    for name in ("petra", "otto"):
+        realm.admin("create", "serviceaccount", name)
+    realm.admin("create", "-f", "-", stdin=role)
+    realm.admin("create", "-f", "-", stdin=binding | {"roleRef": reference, "subjects": [subject]})
+    tokens = {name: realm.admin("create", "token", name).strip() for name in ("petra", "otto")}
+    kubeconfig, seal = str(realm.cluster.kubeconfig), Seal(b"s" * 32)
+    feed = Feed(Kube(kubeconfig))
+    feed.start()
+    wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
+    store = realm.cluster.store.endpoint
+    entrance = SessionEntrance(ApiServer(kubeconfig), seal, stores=frozenset({store}))
+    parts = Parts(entrance, {HOST}, State(RunsOfIndex(lambda _: feed, Rights())))
+    with TestClient(create(parts), base_url=f"https://{HOST}") as client:
+        yield Site(client, seal, tokens)
+    feed.stop()
+
+
+def test_w01_another_sites_page_writes_with_the_session_of_its_visitor(site: Site) -> None:
+    cookies, _ = site.seal.close(site.tokens["petra"])
+    session = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    headers = {"Cookie": session, "Sec-Fetch-Site": "cross-site"}
+    stopped("W01", outcome(site.client.post("/sign-out", headers=headers)))
+    headers["Sec-Fetch-Site"] = "same-origin"
+    assert site.client.post("/sign-out", headers=headers, follow_redirects=False).status_code == 303
+
+
+def test_w02_rebind_a_name_to_the_servers_address(site: Site) -> None:
+    stopped("W02", site.get("/api/v1/me", "petra", Host="evil.example"))
+
+
+def test_w03_plant_a_session(site: Site) -> None:
+    foreign, _ = Seal(b"o" * 32).close(site.tokens["petra"])
+    stopped("W03", site.get("/api/v1/me", Cookie=f"{COOKIE}={foreign[COOKIE]}"))
+
+
+def test_w04_name_oneself_in_a_proxys_header(site: Site) -> None:
+    names = {"X-Forwarded-User": "petra", "X-Remote-User": "petra", "X-Forwarded-Access-Token": site.tokens["petra"]}
+    stopped("W04", site.get("/api/v1/me", **names))
+
+
+def test_w05_send_two_tokens(site: Site) -> None:
+    headers = [("Authorization", f"Bearer {site.tokens[name]}") for name in ("petra", "otto")]
+    stopped("W05", outcome(site.client.get("/api/v1/me", headers=headers)))
+
+
+def test_w06_impersonate_through_the_server(site: Site, realm: Realm) -> None:
+    found = site.get("/api/v1/me", "otto", **{"Impersonate-User": "admin", "Impersonate-Group": "system:masters"})
+    assert json.loads(found.said)["user"] == f"system:serviceaccount:{realm.namespace}:otto"
+
+
+def test_w07_climb_from_a_namespace_to_another_kind(site: Site) -> None:
+    stopped("W07", site.get("/api/v1/namespaces/%2e%2e/models", "petra"))
+    assert not site.get("/api/v1/namespaces/x%2fsecrets%3f/models", "petra").done
+
+
+def test_w08_have_the_server_connect_to_an_address_of_ones_choice(site: Site, realm: Realm) -> None:
+    keys = {"endpoint": "http://169.254.169.254", "accessKey": "a", "secretKey": "b"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "assay-store"}, "stringData": keys}
+    realm.admin("create", "-f", "-", stdin=secret)
+    try:
+        stopped("W08", site.get(f"/api/v1/namespaces/{realm.namespace}/audit", "petra"))
+    finally:
+        realm.admin("delete", "secret", "assay-store")
+
+
+def test_w09_read_another_namespaces_curves(site: Site, realm: Realm) -> None:
+    stopped("W09", site.get(f"/api/v1/namespaces/{realm.other}/curves?run=r-1", "petra"))
+
+
+def test_w10_read_runs_from_the_index_that_one_may_not_list(site: Site, realm: Realm) -> None:
+    stopped("W10", site.get(f"/api/v1/namespaces/{realm.namespace}/runs", "otto"))
+    assert site.get(f"/api/v1/namespaces/{realm.namespace}/runs", "petra").done
+
+
+def test_w11_read_secrets_with_the_servers_rights(site: Site, realm: Realm) -> None:
+    stopped("W11", site.get(f"/api/v1/namespaces/{realm.namespace}/audit", "otto"))
