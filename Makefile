@@ -32,7 +32,7 @@ lock: ## resolve the dependencies of pyproject.toml anew, with hashes
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml --extra operator --extra server -o .locks/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-	  --custom-compile-command "make lock" pyproject.toml --extra cli --extra server --extra plot --extra otel --group dev -c .locks/runtime.txt -o .locks/dev.txt
+	  --custom-compile-command "make lock" pyproject.toml --extra cli --extra server --extra plot --extra notebook --extra otel --group dev -c .locks/runtime.txt -o .locks/dev.txt
 	echo '$(MLFLOW)' | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o .locks/mlflow.txt
 	for version in $(MLFLOW_CLIENTS); do \

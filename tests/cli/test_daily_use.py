@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from assay import client
 from tests import registry
 from tests.cli.conftest import Answer
 from tests.cli.stand_in import BEGUN, StandIn, metric
@@ -188,3 +189,32 @@ def test_runs_are_selected_by_experiment_pattern_and_rank(assay: Assay, stand_in
 
 def _attempt(number: int) -> dict[str, Any]:
     return {"pod": f"pod-{number}", "phase": "Succeeded"}
+
+
+def test_notebooks_get_runs_and_curves_as_frames(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(stand_in.cluster.kubeconfig))
+    for name, value in stand_in.cluster.store.environment().items():
+        monkeypatch.setenv(name, value)
+    where = {"namespace": stand_in.namespace}
+    assert client.experiments(**where).empty
+    assert client.runs(**where).empty
+    _experiment(stand_in, "sweep", {"phase": "Running", "progress": "1/2"})
+    objective = {"metric": "f1", "direction": "maximize"}
+    for number, value in enumerate((0.5, 0.9)):
+        status = {"phase": "Succeeded", "metrics": {"f1": metric(value, best=value)}, "attempts": [_attempt(number)]}
+        run = stand_in.run(
+            f"sweep-{number}", status, experiment="sweep", objective=objective, parameters={"lr": number}
+        )
+        stand_in.compacted(run, f"pod-{number}", [("f1", step, float(step), value) for step in range(3)], tmp_path)
+    assert list(client.experiments(**where).index) == ["sweep"]
+    runs = client.runs("sweep", where="metrics.f1.best > 0.6", **where)
+    assert list(runs.index) == ["sweep-1"]
+    assert (runs.loc["sweep-1", "params.lr"], runs.loc["sweep-1", "metrics.f1.best"]) == (1, 0.9)
+    assert str(runs["created"].dtype).startswith("datetime64")
+    points = client.curves("sweep", top=1, **where)
+    assert points[["run", "step", "value"]].values.tolist() == [["sweep-1", float(step), 0.9] for step in range(3)]
+    assert set(client.curves(["sweep-*"], metric="f1", **where)["run"]) == {"sweep-0", "sweep-1"}
+    with pytest.raises(client.AssayError, match="has no experiment swep"):
+        client.runs("swep", **where)
