@@ -131,6 +131,32 @@ def test_what_lies_outside_of_the_recipe_is_told_and_does_not_spoil_it() -> None
     )
 
 
+CONFIG_MAP = {"configMap": {"name": "code"}}
+
+
+@pytest.mark.parametrize(
+    ("volume", "container", "pinned"),
+    [
+        (CONFIG_MAP, {}, False),
+        ({"projected": {"sources": [CONFIG_MAP]}}, {}, False),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, {}, True),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, {"command": ["python", "/code/train.py"]}, False),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, {"args": ["sh", "-c", "cd /code && python train.py"]}, False),
+        ({"nfs": {"server": "s", "path": "/"}}, {"workingDir": "/code/src"}, False),
+        ({"secret": {"secretName": "s"}}, {"args": ["--key=/code/key"]}, True),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, {"args": ["/codes/train.py"]}, True),
+        ({"emptyDir": {}}, {"command": ["/code/run"]}, True),
+        ({"image": {"reference": PULLED}}, {"command": ["/code/run"]}, True),
+    ],
+)
+def test_code_that_no_commit_pins_is_not_reproducible(volume: Raw, container: Raw, pinned: bool) -> None:
+    job = job_spec(volumes=[{"name": "code", **volume}])
+    job["template"]["spec"]["containers"][0] |= {"volumeMounts": [{"name": "code", "mountPath": "/code"}], **container}
+    status, _, message = recipe.condition(known(job=job))
+    assert status == ("True" if pinned else "False")
+    assert pinned or "volume code (" in message.partition(";")[0]
+
+
 def test_the_list_of_what_lies_outside_ends() -> None:
     volumes = [{"name": f"v{number}", "nfs": {}} for number in range(7)]
     assert said(known(job=job_spec(volumes=volumes))).endswith("volume v4 (nfs) and 2 more")

@@ -40,7 +40,7 @@ def assess(run: Raw) -> Assessment:
     """Return what is missing in the recipe of a finished Run; ``run`` is the raw object."""
     spec, status = run.get("spec") or {}, run.get("status") or {}
     unknown, notes = _images(spec, status)
-    missing = (*unknown, *_source(spec.get("source")), *_datasets(spec, status), *_seed(spec))
+    missing = (*unknown, *_source(spec.get("source")), *_code(spec), *_datasets(spec, status), *_seed(spec))
     outside = list(_outside(_pod(spec)))
     if outside:
         more = f" and {len(outside) - _MAX_OUTSIDE} more" if len(outside) > _MAX_OUTSIDE else ""
@@ -121,6 +121,41 @@ def _source(source: Raw | None) -> Iterator[str]:
         yield "spec.source.dirty is true: the working tree had uncommitted changes"
 
 
+def _code(spec: Raw) -> Iterator[str]:
+    """Yield the volumes that hold code which no commit and no image pins.
+
+    A ConfigMap is text that somebody can change at any time. Any other volume counts if a command runs something in it.
+    """
+    outside = {name: kind for name, kind in _outside_volumes(_pod(spec)) if kind != "secret"}
+    found: dict[str, str] = {}
+    for container in containers_of(spec):
+        words = [str(container.get("workingDir") or "")]
+        for key in ("command", "args"):
+            given = container.get(key)
+            words += [word for text in given for word in str(text).split()] if isinstance(given, list) else []
+        for mount in _objects(container, "volumeMounts"):
+            name, path = str(mount.get("name")), str(mount.get("mountPath") or "").rstrip("/")
+            used = any(word == path or word.startswith(f"{path}/") for word in words)
+            if name in outside and (outside[name] == "configMap" or used):
+                found[name] = outside[name]
+    for name, kind in found.items():
+        yield f"volume {name[:63]} ({kind[:63]}) can hold code that no commit pins: put it into the image"
+
+
+def _outside_volumes(pod: Raw) -> Iterator[tuple[str, str]]:
+    """Yield the name and the kind of each volume with external content that can change."""
+    for volume in _objects(pod, "volumes"):
+        kinds = [kind for kind in volume if kind not in ("name", *_OWN_CONTENT) and volume[kind] is not None]
+        if kinds and "@sha256:" not in str(volume.get("image")):
+            yield str(volume.get("name")), _kind(volume, kinds[0])
+
+
+def _kind(volume: Raw, kind: str) -> str:
+    """Return the kind of a volume; a projected one with a ConfigMap counts as one."""
+    sources = _objects(volume[kind], "sources") if isinstance(volume[kind], dict) else []
+    return "configMap" if any(each.get("configMap") for each in sources) else kind
+
+
 def _datasets(spec: Raw, status: Raw) -> Iterator[str]:
     for dataset in datasets_of(spec, status):
         if not dataset.get("digest"):
@@ -143,10 +178,8 @@ def _seed(spec: Raw) -> Iterator[str]:
 
 def _outside(pod: Raw) -> Iterator[str]:
     """Yield the containers' external inputs, which are not part of the recipe and can change."""
-    for volume in _objects(pod, "volumes"):
-        kinds = [kind for kind in volume if kind not in ("name", *_OWN_CONTENT) and volume[kind] is not None]
-        if kinds and "@sha256:" not in str(volume.get("image")):
-            yield f"volume {str(volume.get('name'))[:63]} ({kinds[0][:63]})"
+    for volume, kind in _outside_volumes(pod):
+        yield f"volume {volume[:63]} ({kind[:63]})"
     for container in [*_objects(pod, "containers"), *_objects(pod, "initContainers")]:
         name = str(container.get("name"))[:63]
         if _objects(container, "envFrom"):
