@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 
 from tests.cluster import builds, local, packages
 from tests.cluster.errors import ClusterError
@@ -66,6 +67,11 @@ def install(name: str) -> None:
     packages.install(packages.BROWSER | packages.GITOPS)
 
 
+def load(name: str, archive: Path) -> None:
+    """Make the images of an OCI or docker archive known to the node."""
+    LocalCluster(name).load_image(archive)
+
+
 COMMANDS = {"up": up, "down": down, "status": status, "store": store, "build": build, "packages": install}
 
 
@@ -77,11 +83,16 @@ def main(argv: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for word, function in COMMANDS.items():
         commands.add_parser(word, help=(function.__doc__ or "").rstrip("."))
+    loading = commands.add_parser("load", help=(load.__doc__ or "").rstrip("."))
+    loading.add_argument("archive", type=Path, help="such as one of `docker save`")
     commands.add_parser("images", help="build the container images")
     commands.add_parser("demo", help="start the cluster, install Assay, run the quickstart")
     arguments = parser.parse_args(argv)
     try:
-        COMMANDS[arguments.command](arguments.name)
+        if arguments.command == "load":
+            load(arguments.name, arguments.archive)
+        else:
+            COMMANDS[arguments.command](arguments.name)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
