@@ -91,3 +91,17 @@ def test_nobody_looks_before_five_seconds_and_hardly_anybody_after_an_hour() -> 
 
 def test_a_clock_that_is_behind_does_not_make_it_wait_for_long() -> None:
     assert refusals.next_look(-3600) == refusals.PATIENCE
+
+
+STARTING = Verdict("Pending", "Starting", "pod sweep-0-x is starting")
+
+
+def test_a_volume_that_cannot_be_mounted_is_named_while_the_kubelet_says_so() -> None:
+    missing = event('MountVolume.SetUp failed for volume "settings" : configmap "settings" not found', 20)
+    found = refusals.explain_start(STARTING, [event("older", 10), missing], NOW)
+    assert (found.phase, found.reason) == ("Pending", "FailedMount")
+    assert found.message == (
+        'pod sweep-0-x is starting: MountVolume.SetUp failed for volume "settings" : configmap "settings" not found'
+    )
+    assert refusals.explain_start(STARTING, [missing], NOW + timedelta(seconds=21)) == STARTING
+    assert refusals.explain_start(STARTING, [], NOW) == STARTING

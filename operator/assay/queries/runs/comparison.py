@@ -51,6 +51,7 @@ def compared(runs: Sequence[Raw], metrics: Sequence[str] = ()) -> Comparison:
 _Key = tuple[str, str]
 
 
+_FEWEST_SAMPLES = 3
 _KINDS = ("parameter", "metric", "outcome", "data", "code", "image", "model", "usage")
 
 
@@ -92,8 +93,11 @@ def _fields(run: Raw) -> Iterator[tuple[_Key, Any]]:
         yield ("image", f"image.{name}"), digests.get(name) or container.get("image")
     for part in ("digest", "size"):
         yield ("model", f"model.{part}"), (status.get("model") or {}).get(part)
+    usage = status.get("usage") or {}
+    # Of a run that was seen once or twice, the figures are those of an accident.
+    known = usage if (usage.get("samples") or 0) >= _FEWEST_SAMPLES else {}
     for part in ("cpuSeconds", "maxMemoryBytes"):
-        yield ("usage", f"usage.{part}"), (status.get("usage") or {}).get(part)
+        yield ("usage", f"usage.{part}"), known.get(part)
 
 
 def _logged(status: Raw) -> Iterator[tuple[_Key, Any]]:
