@@ -140,7 +140,7 @@ def test_job_that_the_api_server_refuses_fails_with_its_words(objects: Objects) 
     objects.apply(manifest)
     ended = objects.wait_phase("run", "refused", "Failed")
     assert ended["status"]["reason"] == "InvalidTemplate"
-    assert "spec.template.spec.restartPolicy: Required value" in ended["status"]["message"]
+    assert ended["status"]["message"] == "spec.job.template.spec: restartPolicy is missing: use Never or OnFailure"
     assert not objects.all("secrets", "assay.dev/run")
 
 
