@@ -81,6 +81,12 @@ MLFLOW = Image(
     ("Dockerfile", ".dockerignore", "requirements.txt", "train.py", "grid_search.py"),
 )
 
+TENSORBOARD = Image(
+    "assay-tensorboard",
+    REPOSITORY / "examples" / "tensorboard",
+    ("Dockerfile", ".dockerignore", "requirements.txt", "train.py"),
+)
+
 
 def assay_image(engine: str = "auto") -> Path:
     """Archive of `localhost/assay:dev`: the operator and the recorder."""
@@ -95,6 +101,11 @@ def quickstart_image(engine: str = "auto") -> Path:
 def mlflow_image(engine: str = "auto") -> Path:
     """Archive of `localhost/assay-mlflow:dev`: the scripts of examples/mlflow with MLflow's client."""
     return build(MLFLOW, engine)
+
+
+def tensorboard_image(engine: str = "auto") -> Path:
+    """Archive of `localhost/assay-tensorboard:dev`: the script of examples/tensorboard with tensorboardX."""
+    return build(TENSORBOARD, engine)
 
 
 def build(image: Image, engine: str = "auto") -> Path:
@@ -330,7 +341,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the named images (default: all) and print where their archives are."""
-    known = {image.name: image for image in (ASSAY, QUICKSTART, MLFLOW)}
+    known = {image.name: image for image in (ASSAY, QUICKSTART, MLFLOW, TENSORBOARD)}
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.images", description="build the images")
     parser.add_argument("names", nargs="*", choices=[*known, []], metavar="name", help=f"of: {', '.join(known)}")
     parser.add_argument("--engine", choices=["auto", "buildah", "docker"], default="auto")

@@ -1,11 +1,47 @@
 """Sources of metrics other than metrics.jsonl, on real pods: what containers print, and what they serve."""
 
+import csv
+import io
+from pathlib import Path
+
 import pytest
+import yaml
 
 from assay.queries.curves.reading import read_curve
+from tests.cluster import images
+from tests.cluster.local import LocalCluster
 from tests.objects import Objects, Raw, run
 
 pytestmark = pytest.mark.e2e
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def test_event_files_are_recorded_point_for_point(objects: Objects, installed: LocalCluster) -> None:
+    installed.load_image(images.tensorboard_image())
+    objects.apply(yaml.safe_load((EXAMPLES / "tensorboard/experiment.yaml").read_text()))
+    ended = objects.wait_phase("experiment", "tensorboard", "Succeeded", "Failed", seconds=180)
+    assert ended["status"]["phase"] == "Succeeded", objects.kubectl("describe", "runs")
+    for name in ("tensorboard-0", "tensorboard-1"):
+        found = objects.get("run", name)
+        artifacts = f"pods/{found['status']['record']['pod']}/artifacts"
+        history = objects.read(found, f"{artifacts}/history.csv").decode()
+        written = [(metric, float(step), float(value)) for metric, step, value in csv.reader(io.StringIO(history))]
+        assert len(written) == 100
+        assert sorted(objects.points(found)) == sorted(written)
+        assert f"{artifacts}/tensorboard/boundary/50.png" in objects.stored(found)
+        assert found["status"]["recorder"]["warnings"] == ["tensorboard: not recorded: 1 histograms"]
+    assert ended["status"]["best"]["run"] == "tensorboard-1"
+
+
+def test_a_shell_script_that_prints_is_recorded(objects: Objects) -> None:
+    objects.apply(yaml.safe_load((EXAMPLES / "stdout/run.yaml").read_text()))
+    ended = objects.wait_phase("run", "stdout", "Succeeded", "Failed")
+    assert ended["status"]["phase"] == "Succeeded", ended["status"]
+    curve = read_curve(objects.store, ended, "loss")
+    assert curve.step.tolist() == list(range(1, 21))
+    assert curve.value.tolist() == [float(f"0.{100 - 4 * epoch}") for epoch in range(1, 21)]
+    assert ended["status"]["metrics"]["eval-rmse"] == {"last": 0.25, "min": 0.25, "max": 0.25, "step": 21, "count": 1}
 
 
 def test_what_a_container_prints_is_recorded_and_live(objects: Objects) -> None:

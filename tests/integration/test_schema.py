@@ -154,12 +154,30 @@ ONE_OF = "must validate one and only one schema (oneOf)"
 REVERSED = "spec.parameters[0]: Invalid value: min must be less than max"
 PATH = "path is relative to /assay/artifacts, without '..', without a slash at either end"
 
+COLLECT: Raw = {
+    "mlflow": False,
+    "tensorboard": {"path": "/logs"},
+    "stdout": {"format": "regex", "pattern": "loss (?P<loss>.*)"},
+    "prometheus": {"port": 8000, "path": "/metrics"},
+    "system": True,
+}
 REFUSED: list[tuple[str, Raw, Change, str]] = [
     # names
     ("a dot in a name", EXPERIMENT, put("metadata.name", "a.b"), f"a name has at most 50 {NAME}names of its runs"),
     ("a name of 51", EXPERIMENT, put("metadata.name", "a" * 51), f"a name has at most 50 {NAME}names of its runs"),
     ("a Run's name of 58", RUN, put("metadata.name", "a" * 58), f"a name has at most 57 {NAME}host names of its pods"),
     ("a dot in a Run's name", RUN, put("metadata.name", "a.b"), f"a name has at most 57 {NAME}host names of its pods"),
+    # the sources of metrics
+    ("a regex without a pattern", RUN, put("spec.collect", {"stdout": {"format": "regex"}}), "regex needs a pattern"),
+    (
+        "a pattern without a regex",
+        EXPERIMENT,
+        put("spec.template.collect", {"stdout": {"format": "json", "pattern": "x"}}),
+        "format regex needs a pattern, and the other formats have none",
+    ),
+    ("a relative path of event files", RUN, put("spec.collect", {"tensorboard": {"path": "logs"}}), "an absolute path"),
+    ("a path with ..", RUN, put("spec.collect", {"tensorboard": {"path": "/a/../b"}}), "an absolute path"),
+    ("a port of 0", RUN, put("spec.collect", {"prometheus": {"port": 0}}), "spec.collect.prometheus.port"),
     # the search
     ("a range in a grid", EXPERIMENT, parameter(min=0, max=1), GRID_RANGE),
     ("random without maxRuns", RANDOM, put("spec.maxRuns", ...), DRAWS),
@@ -395,6 +413,8 @@ def test_a_typing_mistake_is_told(dry: Api) -> None:
 
 ACCEPTED: list[tuple[str, Raw, Change]] = [
     ("a grid", EXPERIMENT, put("spec.search", {"strategy": "grid"})),
+    ("all sources of metrics", RUN, put("spec.collect", COLLECT)),
+    ("an objective by its last value", EXPERIMENT, put("spec.objective.value", "last")),
     ("a name of 50", EXPERIMENT, put("metadata.name", "a" * 50)),
     ("a Run's name of 57", RUN, put("metadata.name", "a" * 57)),
     ("one run without parameters", EXPERIMENT, put("spec.parameters", ...)),

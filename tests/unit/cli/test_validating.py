@@ -310,3 +310,12 @@ def test_gates_and_windows_of_a_policy_are_compiled() -> None:
         "spec.gates[1].expression": "gate bad: line 1, column 1: there is no 'candidat'; variables: candidate, current",
         "spec.freeze[0]": "freeze night: unknown time zone Europe/Bernau",
     }
+
+
+@pytest.mark.parametrize("kind", ["Run", "Experiment"])
+def test_a_pattern_for_printed_metrics_is_compiled(kind: str) -> None:
+    collect = {"stdout": {"format": "regex", "pattern": "(?P<loss>x)(?=y)"}}
+    manifest, where = (EXPERIMENT, "spec.template.collect") if kind == "Experiment" else (RUN, "spec.collect")
+    (found,) = complaints(changed(manifest, put(where, collect)))
+    message = "the pattern is not valid in the syntax of RE2: invalid perl operator: (?="
+    assert f"{where}.stdout.pattern: {message}" in str(found)

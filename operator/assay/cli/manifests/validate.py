@@ -247,6 +247,7 @@ def _run(body: Raw) -> Iterator[Problem]:
 def _job(spec: Raw, path: Path) -> Iterator[Problem]:
     metadata = {"name": "run", "namespace": "default", "uid": "0"}
     run = {"apiVersion": names.API_VERSION, "kind": names.RUN, "metadata": metadata, "spec": spec}
+    yield from _pattern(spec, (*path[:-1], "collect", "stdout", "pattern"))
     found = list(jobs.problems(spec["job"], path, with_data=bool(spec.get("datasets"))))
     yield from found
     if found:
@@ -254,6 +255,19 @@ def _job(spec: Raw, path: Path) -> Iterator[Problem]:
     try:
         job.build_job(run, "runs/default/_/run/0", job.JobSettings(image="recorder"))
     except job.InvalidTemplate as error:
+        yield Problem(path, str(error))
+
+
+def _pattern(spec: Raw, path: Path) -> Iterator[Problem]:
+    """Check the pattern for printed metrics, which the API server cannot compile."""
+    stdout = (spec.get("collect") or {}).get("stdout")
+    if not stdout:
+        return
+    from assay.store.points import printed
+
+    try:
+        printed.format_of(stdout)
+    except printed.InvalidPattern as error:
         yield Problem(path, str(error))
 
 

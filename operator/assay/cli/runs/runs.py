@@ -24,7 +24,7 @@ from assay.queries.references import near
 from assay.queries.runs import columns as run_columns
 from assay.queries.runs import reading, remote
 from assay.queries.runs.columns import Field, Names
-from assay.queries.runs.filters import Filter, UnknownVariable, suggestion
+from assay.queries.runs.filters import LISTED_METRICS, Filter, UnknownVariable, suggestion
 from assay.queries.runs.rows import RunRow
 
 
@@ -131,6 +131,10 @@ class _Found:
         request = self._request
         for page in reading.read(self._session, request.experiment, archived=request.archived, cached=request.cached):
             self._seen += len(page)
+            if self._filter is not None and any(len(row["metrics"]) >= LISTED_METRICS for row in page):
+                from assay.queries.runs import omitted  # with the store's client, which few filters need
+
+                page = omitted.filled(self._session, self._filter, page)
             pending += [row for row in page if self._filter is None or self._filter.matches(row)]
             if self._filter is None or not self._filter.unseen:
                 yield pending

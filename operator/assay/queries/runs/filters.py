@@ -23,6 +23,8 @@ Path = tuple[str, ...]
 #: Alternative names of fields in an expression.
 ALIASES = {"params": "parameters", "tags": "labels"}
 VARIABLES = (*(name for name in RunRow.__annotations__ if name != "uid"), *ALIASES)
+#: A status lists at most this many metrics: planning.runs.outcome.MAX_METRICS, whose import takes time.
+LISTED_METRICS = 100
 _MISSING = object()
 #: An error lists all keys of a map with up to this many; of a larger map, only similar ones.
 _FEW = 12
