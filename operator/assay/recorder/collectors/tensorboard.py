@@ -62,11 +62,15 @@ class TensorBoard:
     def poll(self, record: Record, *, final: bool) -> bool:
         """Read one piece of one file."""
         now = time.monotonic()
-        if final or now >= self._scan_at:
+        if now >= self._scan_at:
             self._scan()
             self._scan_at = time.monotonic() + max(_SCAN_SECONDS, _SCAN_SHARE * (time.monotonic() - now))
-        if any(self._read(path, record, final) for path in sorted(self._sizes)):
+        if self._read_any(record, final=False):
             return True
+        if final:
+            self._scan()  # once more, after everything that was known is read
+            if self._read_any(record, final=True):
+                return True
         if final and self._left_out:
             counted = ", ".join(f"{count} {what}" for what, count in sorted(self._left_out.items()))
             record.totals.event(f"tensorboard: not recorded: {counted}", kind="tensorboard left out")
@@ -85,6 +89,9 @@ class TensorBoard:
         """Nothing is open between two polls."""
 
     # Files
+
+    def _read_any(self, record: Record, *, final: bool) -> bool:
+        return any(self._read(path, record, final) for path in sorted(self._sizes))
 
     def _scan(self) -> None:
         found = dict(_event_files(self._root))
