@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from assay.api.errors import AssayError
+from assay.kube import kubeconfig as kubeconfig_module
 from assay.kube.errors import ApiError
 from assay.kube.sync import Kube
 
@@ -163,3 +164,21 @@ def kubeconfig(folder: Path, server: Server, user: dict[str, Any]) -> str:
     file = folder / "kubeconfig"
     file.write_text(yaml.safe_dump(config))
     return str(file)
+
+
+def test_a_pod_without_a_kubeconfig_is_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("token", "abc"), ("namespace", "team\n"), ("ca.crt", "")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(kubeconfig_module, "_POD", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", "")
+    found = Kube()
+    assert (found.server, found.namespace) == ("https://[fd00::1]:6443", "team")
+    monkeypatch.setenv("POD_NAMESPACE", "other")
+    assert Kube().namespace == "other"
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert Kube().namespace == "other"
+    with pytest.raises(AssayError, match="does not exist"):
+        Kube(str(tmp_path / "none"))
