@@ -56,6 +56,7 @@ def next_steps(exports: Sequence[str], version: Raw, alias: str, best: str, othe
     experiment = version["spec"]["run"]["experiment"]
     parts = {
         "Next steps. Prepare a shell:": exports,
+        "See runs, curves and models in a browser:": ("assay ui",),
         "Explore the runs:": (
             f"assay runs -e {experiment} --where 'metrics.val_accuracy.last > 0.95'",
             f"assay compare {best} {other}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -38,6 +38,7 @@ class Part:
     found: Any = None
     problem: str = ""
     hint: str = ""
+    notes: Sequence[str] = ()
 
 
 def one(visit: Visit) -> Page:
@@ -45,7 +46,7 @@ def one(visit: Visit) -> Page:
     run = recorded.find(visit.person, visit.path["run"])
     (row,) = rows.timed([rows.of_run(run)])
     name, status = row["name"], run.get("status") or {}
-    stored = _attempt(lambda: listing.find(visit.person, name))
+    stored = _attempt(visit, lambda: listing.find(visit.person, name))
     ongoing = row["phase"] not in TERMINAL
     values = {
         "row": row,
@@ -57,22 +58,28 @@ def one(visit: Visit) -> Page:
         "warnings": (status.get("recorder") or {}).get("warnings") or [],
         "files": _files(stored.found, visit) if stored.found else [],
         "stored": stored,
-        "log": _attempt(lambda: logs.tail(visit.person, run)),
+        "log": _attempt(visit, lambda: logs.tail(visit.person, run)),
         "ongoing": ongoing,
         "curves": visit.link("curves.json"),
         "experiment": visit.link("experiments", row["experiment"]) if row["experiment"] else "",
-        "lineage": _attempt(lambda: _made(visit, run)),
+        "lineage": _attempt(visit, lambda: _made(visit, run)),
     }
     return Page("run.html", name, values, "runs", live=ongoing)
 
 
-def _attempt(read: Callable[[], Any]) -> Part:
+def _attempt(visit: Visit, read: Callable[[], Any]) -> Part:
+    """Read a part of the page, with the notes about it."""
+    notes = visit.person.notes
+    known = len(notes)
     try:
-        return Part(read())
+        part = Part(read())
     except AssayError as error:
         return Part(problem=error.message, hint=error.hint)
     except (ApiError, StoreError) as error:
         return Part(problem=str(error))
+    part.notes = notes[known:]
+    del notes[known:]
+    return part
 
 
 def _facts(row: rows.RunRow, run: Raw) -> list[tuple[str, Any]]:

@@ -105,10 +105,10 @@ class Chart {
     const { x, log } = options();
     const tables = [], series = [{ label: x }];
     for (const line of this.lines) {
-      const { colour, dash } = styleOf(line.run);
+      const { colour, dash } = styleOf(line.run, runs);
       if (line.raw) {
         tables.push([line.raw.x, line.raw.y]);
-        series.push(/** @type {any} */ ({ label: `${line.run} raw`, stroke: colour, alpha: 0.3, width: 1, points: { show: false } }));
+        series.push(/** @type {any} */ ({ label: `${line.run} raw`, class: "raw", stroke: colour, alpha: 0.3, width: 1, points: { show: false } }));
       }
       tables.push([line.x, line.y]);
       series.push(/** @type {any} */ ({ label: line.run, stroke: colour, dash, width: 1.6, points: { show: line.x.length < 40 }, value: (/** @type {any} */ _, /** @type {number | null} */ found) => (found === null ? "" : Number(found.toPrecision(6)).toString()) }));

@@ -7,6 +7,7 @@ import { dark, styleOf } from "./colours.js";
 /** @typedef {{axes: string[], runs: Run[]}} Points */
 /** @typedef {{place: (value: number | string | null) => number | null, ticks: [number, string][]}} Scale */
 
+const names = () => points.runs.map((each) => each.run);
 const holder = /** @type {HTMLElement} */ (document.getElementById("parallel"));
 /** @type {Points} */
 const points = JSON.parse(holder.dataset.points ?? "{}");
@@ -65,7 +66,7 @@ function parallel() {
   let count = 0;
   for (const run of runs) {
     const line = run.values.map((value, at) => [LEFT + at * GAP, scales[at].place(value)]).filter((each) => each[1] !== null);
-    const { colour, dash } = styleOf(run.run), inside = kept(run, scales);
+    const { colour, dash } = styleOf(run.run, names()), inside = kept(run, scales);
     count += inside ? 1 : 0;
     const path = svg("polyline", { points: line.map(([x, part]) => `${x},${y(Number(part))}`).join(" "), class: inside ? "line" : "line out", stroke: colour, "stroke-dasharray": dash.join(" ") });
     path.append(titled(run.run));
@@ -155,7 +156,7 @@ function scatter() {
       continue;
     }
     const link = svg("a", { href: run.link, "aria-label": `${run.run}: ${run.values[ax]}, ${run.values[ay]}` });
-    const dot = svg("circle", { cx: px(a), cy: y(b), r: 5, fill: styleOf(run.run).colour });
+    const dot = svg("circle", { cx: px(a), cy: y(b), r: 5, fill: styleOf(run.run, names()).colour });
     dot.append(titled(`${run.run}: ${run.values[ax]}, ${run.values[ay]}`));
     link.append(dot);
     root.append(link);
