@@ -77,12 +77,12 @@ def test_a_run_shows_its_curve_and_asks_for_more_points_when_zoomed(browse: Brow
     assert int(chart.get_attribute("data-points") or 0) < POINTS
     over = chart.locator(".u-over").bounding_box()
     assert over
-    with page.expect_response(lambda answer: "from=" in answer.url) as zoomed:
+    with page.expect_response(lambda answer: "low=" in answer.url) as zoomed:
         page.mouse.move(over["x"] + over["width"] * 0.2, over["y"] + 50)
         page.mouse.down()
         page.mouse.move(over["x"] + over["width"] * 0.3, over["y"] + 50, steps=4)
         page.mouse.up()
-    (line,) = zoomed.value.json()["lines"]
+    (line,) = zoomed.value.json()["items"]
     steps = [x for x in line["x"] if x > line["x"][0]]
     assert max(steps) - min(steps) < POINTS * 0.12
     assert min(b - a for a, b in itertools.pairwise(steps)) == 1

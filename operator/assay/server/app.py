@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -78,7 +79,7 @@ def create(parts: Parts) -> Starlette:
         ],
         middleware=[
             Middleware(Guard, hosts=parts.hosts),
-            Middleware(SignedIn, entrance=parts.entrance, refused=_refused),
+            Middleware(SignedIn, entrance=parts.entrance, refused=partial(_refused, sign_in=_sign_in(parts.entrance))),
         ],
         exception_handlers={**dict.fromkeys(KNOWN, on_error), HTTPException: _unknown},
         lifespan=lifespan,
@@ -87,8 +88,13 @@ def create(parts: Parts) -> Starlette:
     return app
 
 
-def _refused(request: Request, error: NotSignedIn) -> Response:
-    return site.refused(request, error) if site.wants_page(request) else on_error(request, error)
+def _sign_in(entrance: Entrance) -> str:
+    """Return the address of the entrance's own page, "" if it has none."""
+    return next((path for each in entrance.routes if (path := getattr(each, "path", "")) == "/sign-in"), "")
+
+
+def _refused(request: Request, error: NotSignedIn, sign_in: str) -> Response:
+    return site.refused(error, sign_in) if site.wants_page(request) else on_error(request, error)
 
 
 def _unknown(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from assay.queries.runs import comparison, recorded, rows
 from assay.queries.runs.columns import Names
 from assay.queries.runs.comparison import Row
 from assay.queries.runs.rows import RunRow
+from assay.server.pages import shown
 from assay.server.pages.site import Page, Visit
 
 _MOST, _CURVES, _AXES = 50, 12, 8
@@ -35,8 +36,8 @@ def side_by_side(visit: Visit) -> Page:
         "same": _shown(items, same=True),
         "metrics": metrics[:_CURVES],
         "omitted": len(metrics[_CURVES:]),
-        "axes": ["step", "time", *metrics],
-        "curves": visit.link("curves.json"),
+        "axes": ["step", "relative", "time", *metrics],
+        "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
         "ongoing": any(row["phase"] not in TERMINAL for row in table),
         "points": points(table, names, visit),
     }

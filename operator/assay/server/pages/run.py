@@ -16,7 +16,7 @@ from assay.planning.runs.recipe import containers_of, digests_of
 from assay.queries.files import listing
 from assay.queries.files.listing import Stored
 from assay.queries.runs import recorded, rows
-from assay.server.pages import logs
+from assay.server.pages import logs, shown
 from assay.server.pages.site import Page, Visit
 from assay.store.errors import StoreError
 
@@ -53,14 +53,14 @@ def one(visit: Visit) -> Page:
         "words": status.get("message") or _WORDS.get(row["phase"], ""),
         "facts": _facts(row, run),
         "metrics": _metrics(row),
-        "axes": ["step", "time", *row["metrics"]],
+        "axes": ["step", "relative", "time", *row["metrics"]],
         "conditions": status.get("conditions") or [],
         "warnings": (status.get("recorder") or {}).get("warnings") or [],
         "files": _files(stored.found, visit) if stored.found else [],
         "stored": stored,
         "log": _attempt(visit, lambda: logs.tail(visit.person, run)),
         "ongoing": ongoing,
-        "curves": visit.link("curves.json"),
+        "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
         "experiment": visit.link("experiments", row["experiment"]) if row["experiment"] else "",
         "lineage": _attempt(visit, lambda: _made(visit, run)),
     }

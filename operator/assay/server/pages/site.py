@@ -117,9 +117,9 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
 
 
-def refused(_: Request, error: NotSignedIn) -> Response:
-    """Return the page for a browser without a user."""
-    return _html(of_error(error), {"visit": None, "user": "", "notes": []})
+def refused(error: NotSignedIn, sign_in: str = "") -> Response:
+    """Return the page for a browser without a user. ``sign_in`` is where to sign in, if there is such a page."""
+    return _html(of_error(error), {"sign_in": sign_in, "visit": None, "user": "", "notes": []})
 
 
 def unknown(_: Request) -> Response:

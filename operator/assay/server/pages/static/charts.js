@@ -3,7 +3,7 @@
 import { dark, ink, styleOf } from "./colours.js";
 
 /** @typedef {{x: number[], y: (number | null)[]}} Points */
-/** @typedef {Points & {run: string, points: number, raw: Points | null, notFinite: {count: number, x: number[]}}} Line */
+/** @typedef {Points & {run: string, points: number, raw: Points | null, notFinite: number[]}} Line */
 
 const holder = /** @type {HTMLElement} */ (document.getElementById("charts"));
 const axes = /** @type {HTMLFormElement} */ (document.getElementById("axes"));
@@ -71,26 +71,27 @@ class Chart {
       address.searchParams.set(name, value);
     }
     if (zoom) {
-      address.searchParams.set("from", String(zoom[0]));
-      address.searchParams.set("to", String(zoom[1]));
+      address.searchParams.set("low", String(zoom[0]));
+      address.searchParams.set("high", String(zoom[1]));
     }
     const answer = await fetch(address, { headers: { accept: "application/json" } });
     if (number !== this.asked) {
       return; // a newer question is under way
     }
-    const body = answer.ok ? await answer.json() : { lines: [], problems: [{ run: "", problem: `the server answers ${answer.status}` }] };
-    this.lines = body.lines;
+    const said = await answer.json(), failed = said.error?.message ?? `the server answers ${answer.status}`;
+    const body = answer.ok ? said : { items: [], problems: [{ run: "", message: failed }] };
+    this.lines = body.items;
     this.say(body);
     this.draw();
     this.fillNumbers();
     this.figure.dataset.points = String(this.lines.reduce((sum, line) => sum + line.x.length, 0));
   }
 
-  /** @param {{lines: Line[], problems: {run: string, problem: string}[]}} body */
+  /** @param {{items: Line[], problems: {run: string, message: string}[]}} body */
   say(body) {
-    const bad = body.lines.filter((line) => line.notFinite.count);
-    const texts = bad.map((line) => `${line.run}: ${line.notFinite.count} values are not finite`);
-    texts.push(...body.problems.map((each) => each.problem));
+    const bad = body.items.filter((line) => line.notFinite.length);
+    const texts = bad.map((line) => `${line.run}: ${line.notFinite.length} values are not finite`);
+    texts.push(...body.problems.map((each) => each.message));
     const said = /** @type {HTMLElement} */ (this.figure.querySelector(".problems"));
     said.textContent = texts.slice(0, 5).join("; ") + (texts.length > 5 ? `; and ${texts.length - 5} more` : "");
   }

@@ -110,7 +110,10 @@ function axis(name, at, values) {
 function brushing(event, at) {
   event.preventDefault();
   const box = /** @type {Element} */ (holder.firstElementChild).getBoundingClientRect();
-  const part = (/** @type {PointerEvent} */ moved) => Math.max(0, Math.min(1, 1 - (((moved.clientY - box.top) * HEIGHT) / box.height - TOP) / (HEIGHT - TOP - BOTTOM)));
+  const part = (/** @type {PointerEvent} */ moved) => {
+    const found = 1 - (((moved.clientY - box.top) * HEIGHT) / box.height - TOP) / (HEIGHT - TOP - BOTTOM);
+    return found > 0.97 ? 1 : found < 0.03 ? 0 : found; // the ends are easy to reach
+  };
   const from = part(event);
   const move = (/** @type {PointerEvent} */ moved) => {
     const to = part(moved);
