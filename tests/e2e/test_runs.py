@@ -127,6 +127,20 @@ def test_run_whose_pods_are_refused_says_why_and_goes_on_once_they_are_not(objec
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
 
 
+def test_a_run_whose_volume_does_not_exist_says_so_and_starts_once_it_does(objects: Objects) -> None:
+    manifest = run("unmounted", "print(open('/settings/a').read())")
+    pod = manifest["spec"]["job"]["template"]["spec"]
+    pod["volumes"] = [{"name": "settings", "configMap": {"name": "settings"}}]
+    pod["containers"][0]["volumeMounts"] = [{"name": "settings", "mountPath": "/settings"}]
+    objects.apply(manifest)
+    found = objects.wait(
+        "run", "unmounted", "FailedMount", lambda o: o.get("status", {}).get("reason") == "FailedMount", seconds=120
+    )
+    assert 'configmap "settings" not found' in found["status"]["message"]
+    objects.kubectl("create", "configmap", "settings", "--from-literal=a=1")
+    assert objects.wait_phase("run", "unmounted", "Succeeded", "Failed", seconds=240)["status"]["phase"] == "Succeeded"
+
+
 def test_run_that_takes_too_long_says_deadline(objects: Objects) -> None:
     objects.apply(run("slow", "log(step=0, score=1)\ntime.sleep(300)", job={"activeDeadlineSeconds": 8}))
     ended = objects.wait_phase("run", "slow", "Failed")
