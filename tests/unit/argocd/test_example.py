@@ -104,3 +104,19 @@ def test_every_manifest_of_the_example_is_explained() -> None:
 def test_every_kind_is_in_the_table_of_healths() -> None:
     told = re.findall(r"^\| ([A-Z][A-Za-z]+) \|", DOCS, re.MULTILINE)
     assert sorted(told) == sorted(each.kind for each in customizations())
+
+
+def test_the_commands_of_the_page_are_those_that_tests_run() -> None:
+    """tests/gitops/test_page.py, test_settings.py and test_pruning.py follow them with a real Argo CD."""
+    told = [
+        line for each in re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL) for line in each.split("\n") if line.strip()
+    ]
+    assert [line.split()[0] for line in told] == [
+        "kubectl",
+        "kubectl",
+        "argocd",
+        "digest=$(kubectl",
+        "kubectl",
+        "kubectl",
+        "git",
+    ]
