@@ -72,6 +72,7 @@ def _beside_mlflow(folder: Path, server: s3.S3Server) -> dict[str, float]:
 
 def _capacity(folder: Path, server: s3.S3Server) -> dict[str, float]:
     """Points a second, memory after a million of them, and the share of a core at a thousand a second."""
+    print(f"# {POINTS} points", flush=True)
     with _recorder(folder / "b", server) as recorder:
         assert recorder.process is not None
         process = psutil.Process(recorder.process.pid)
@@ -100,6 +101,7 @@ def _capacity(folder: Path, server: s3.S3Server) -> dict[str, float]:
 
 def _kills(folder: Path, server: s3.S3Server) -> dict[str, float]:
     """Kill the recorder while a client logs. Ends with an error if a point is lost or doubled."""
+    print(f"# {KILLS} kills", flush=True)
     (folder / "c").mkdir()
     recorder = Recorder(folder / "c", server, ASSAY_MLFLOW_PORT=str(free_port()))
     recorder.issue()
@@ -131,6 +133,7 @@ def _environment(recorder: Recorder) -> dict[str, str]:
 
 
 def _log(interpreter: Path, environment: Mapping[str, str]) -> dict[str, list[float]]:
+    print(f"# logging to {environment['MLFLOW_TRACKING_URI']}", flush=True)
     argv = [str(interpreter), "-P", str(_LOGGING), str(CALLS), str(BATCHES)]
     done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
