@@ -19,6 +19,7 @@ from assay.server.api import aliases, audit, curves, experiments, models, openap
 from assay.server.api.operations import Operation, routes
 from assay.server.entrance.entrance import Entrance, SignedIn
 from assay.server.guard.guard import Guard
+from assay.server.mlflow import routes as mlflow
 from assay.server.pages import site
 from assay.server.pages.routes import ROUTES as PAGES
 from assay.server.person import NotSignedIn
@@ -73,6 +74,7 @@ def create(parts: Parts) -> Starlette:
             Route("/readyz", readyz),
             openapi.route(OPERATIONS),
             *routes(OPERATIONS),
+            *mlflow.routes(),
             *parts.entrance.routes,
             *PAGES,
             *parts.more,

@@ -1,0 +1,106 @@
+"""Runs, metrics and experiments."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from assay.api.errors import InvalidRequest, ObjectNotFound
+from assay.api.objects import Raw
+from assay.api.resources import EXPERIMENTS
+from assay.queries import references
+from assay.queries.curves.reading import points_of
+from assay.queries.runs import recorded, rows
+from assay.server.mlflow import entities, filters
+from assay.server.mlflow.calls import Call
+from assay.server.runs import RunQuery
+
+_MOST_RUNS, _MOST_POINTS = 50_000, 25_000
+_NO_SUCH_NAME: Final = "no run has "
+
+
+def search_runs(call: Call) -> Raw:
+    """Return runs that match a filter string."""
+    size = min(int(call.get("max_results") or 1000), _MOST_RUNS)
+    start = call.page()
+    where = filters.where(str(call.get("filter") or ""))
+    ids = [str(each) for each in call.several("experiment_ids")]
+    names = ["" if each == entities.DEFAULT else each for each in ids]
+    if names:
+        choice = ", ".join(filters.quoted(name) for name in names)
+        where = " && ".join(filter(None, (f"experiment in [{choice}]", where)))
+    query: RunQuery = {
+        "experiment": "", "where": where, "sort": "created", "reverse": False, "offset": start, "limit": size,
+        "archived": False, "fresh": "live", "names": False,
+    }  # fmt: skip
+    try:
+        query |= _order(call)  # type: ignore[typeddict-item]
+        found = call.state.runs.find(call.person, query)
+    except InvalidRequest as error:
+        # MLflow finds nothing where no run has the metric; Assay says so.
+        if not error.message.startswith(_NO_SUCH_NAME):
+            raise
+        return {"runs": []}
+    answer: Raw = {"runs": [entities.run(row) for row in found["items"]]}
+    if start + size < found["total"]:
+        answer["next_page_token"] = str(start + size)
+    return answer
+
+
+def _order(call: Call) -> dict[str, Any]:
+    """Return how to sort, by the first order."""
+    orders = call.several("order_by")
+    if not orders:
+        return {}
+    field, descending = filters.order(str(orders[0]))
+    return {"sort": f"{field}:{'desc' if descending else 'asc'}"}
+
+
+def server_info(_: Call) -> Raw:
+    """Return what there is beside the API of MLflow 2: nothing."""
+    return {"store_type": "Assay", "workspaces_enabled": False, "multipart_downloads_enabled": False}
+
+
+def get_run(call: Call) -> Raw:
+    """Return one run."""
+    run = recorded.find(call.person, call.need("run_id", "run_uuid"))
+    (row,) = rows.timed([rows.of_run(run)])
+    return {"run": entities.run(row)}
+
+
+def history(call: Call) -> Raw:
+    """Return the points of a metric."""
+    metric = call.need("metric_key")
+    run = recorded.find(call.person, call.need("run_id", "run_uuid"))
+    start, size = call.page(), min(int(call.get("max_results") or _MOST_POINTS), _MOST_POINTS)
+    try:
+        with points_of(call.person.store, run) as points:
+            curve = points.curve(metric)
+    except ObjectNotFound:
+        return {"metrics": []}
+    end = start + size
+    parts = (part[start:end].tolist() for part in (curve.value, curve.time, curve.step))
+    metrics = [
+        {"key": metric, "value": entities.number(value), "timestamp": int(time * 1000), "step": int(step)}
+        for value, time, step in zip(*parts, strict=True)
+    ]
+    return {"metrics": metrics} | ({"next_page_token": str(end)} if end < len(curve.value) else {})
+
+
+def search_experiments(call: Call) -> Raw:
+    """Return the experiments of the namespace, newest first."""
+    bodies = sorted(
+        call.person.kube.list(EXPERIMENTS, call.person.namespace),
+        key=lambda body: str(body["metadata"]["creationTimestamp"]),
+        reverse=True,
+    )
+    found = [entities.experiment(body["metadata"]["name"], body["metadata"]["creationTimestamp"]) for body in bodies]
+    return {"experiments": [*found, entities.experiment(entities.DEFAULT)]}
+
+
+def get_experiment(call: Call) -> Raw:
+    """Return one experiment, by its id or its name."""
+    name = call.need("experiment_id", "experiment_name")
+    if name in (entities.DEFAULT, "Default"):
+        return {"experiment": entities.experiment(entities.DEFAULT)}
+    body = references.experiment(call.person, name)
+    return {"experiment": entities.experiment(name, body["metadata"]["creationTimestamp"])}
