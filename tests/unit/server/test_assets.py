@@ -62,3 +62,13 @@ def test_scripts_are_well_formed(path: Path) -> None:
     if node is None:
         pytest.skip("no node here")
     subprocess.run([node, "--input-type=module", "--check"], input=path.read_text(), text=True, check=True)
+
+
+def test_scripts_have_the_types_that_they_state() -> None:
+    compiler = shutil.which("tsc")
+    if compiler is None:
+        pytest.skip("no tsc here: `npm install --global typescript`")
+    options = "--noEmit --allowJs --checkJs --strict --target es2022 --module es2022 --moduleResolution bundler"
+    command = [compiler, *options.split(), "--lib", "es2022,dom,dom.iterable", *map(str, SCRIPTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

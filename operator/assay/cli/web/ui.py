@@ -19,7 +19,7 @@ def command(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the address in a browser.")] = True,
 ) -> None:
     """Open runs, curves and models in the browser, with your own kubeconfig and rights."""
-    if not all(find_spec(name) for name in ("starlette", "uvicorn", "numpy")):
+    if not all(find_spec(name) for name in ("starlette", "uvicorn", "numpy", "jinja2")):
         hint = "pip install 'assay[cli,server]'"
         raise CliError("assay ui needs packages that are not installed", hint=hint, code=USAGE)
     from assay.server.local import serve
