@@ -6,8 +6,9 @@ import signal
 # Before any slow import. The kernel drops signals that process 1 of a container neither blocks nor handles; blocked
 # signals stay pending until sigtimedwait fetches them.
 _END = {signal.SIGTERM, signal.SIGINT}
-signal.pthread_sigmask(signal.SIG_BLOCK, _END)
-signal.signal(signal.SIGTERM, lambda *_: None)
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, _END)
+    signal.signal(signal.SIGTERM, lambda *_: None)
 
 import os
 import sys

@@ -8,10 +8,12 @@ what the spool and the folders still hold. It imports nothing large before that,
 # ruff: noqa: E402 (see below)
 import signal
 
-# Process 1 of a container drops signals that it neither blocks nor handles.
 _END = {signal.SIGTERM, signal.SIGINT}
-signal.pthread_sigmask(signal.SIG_BLOCK, _END)
-signal.signal(signal.SIGTERM, lambda *_: None)
+if __name__ == "__main__":
+    # Process 1 of a container drops signals that it neither blocks nor handles. Not in a process that imports this
+    # module: its children would inherit the mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _END)
+    signal.signal(signal.SIGTERM, lambda *_: None)
 
 import os
 import sys

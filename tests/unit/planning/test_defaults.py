@@ -51,4 +51,5 @@ def test_an_experiment_that_is_not_suspended_says_so() -> None:
         "search.seed: 0",
         "parallelism: 1",
         "suspend: false",
+        "adoptRecords: false",
     ]

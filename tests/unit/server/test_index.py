@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assay.api.errors import AssayError
@@ -95,6 +95,15 @@ expressions = st.recursive(
 )
 
 
+#: Deeper than any column.
+DEEP = {"x": {"y": {"z": {"w": 1}}}}
+
+
+def row(name: str, **parameters: Any) -> RunRow:
+    made = of_run({"metadata": {"name": name, "uid": f"u-{name}"}})
+    return {**made, "parameters": parameters}
+
+
 def table_of(rows: list[RunRow]) -> Table:
     table = Table()
     table.put(list(enumerate(rows)))
@@ -131,6 +140,9 @@ def unique(rows: list[RunRow]) -> list[RunRow]:
 
 @settings(max_examples=100)
 @given(st.lists(rows_of, max_size=8).map(unique), expressions)
+@example([row("r-0", a=None, b=DEEP)], "(params.a.matches('a') ? params.b.x.y.z.w.matches('a') : null in params.a)")
+@example([row("r-0", a=1, b=DEEP), row("r-1", a=1)], "params.b.x.y.z.w == 1")
+@example([row("r-0", a=1, b=DEEP)], "params.a == 2 && params.b.x.y.z.v == 1")
 def test_columns_and_library_agree(rows: list[RunRow], where: str) -> None:
     assert by_columns(table_of(rows), where) == by_row(rows, where)
 

@@ -19,6 +19,7 @@ from assay.queries.runs.rows import RunRow, timed
 from assay.server.index.columns import (
     BIG,
     BOOL,
+    DEEPEST,
     DOUBLE,
     LIST,
     MAP,
@@ -106,9 +107,12 @@ def search(view: View, experiment: str = "", where: str = "") -> Found:
         return Found(rows, 0, 0, "")
     outcome = evaluate(condition.expression.tree, view)
     kind = outcome.kind[rows]
+    if any(len(path) > DEEPEST for path in condition.paths):
+        kind = numpy.full(len(rows), UNKNOWN, dtype=numpy.uint8)  # no column is that deep: the library decides all rows
+    else:
+        _note_names(view, condition, rows)
     matched = (kind == BOOL) & (outcome.number[rows] > 0)
     lacking = _lacking(view, condition, rows)
-    _note_names(view, condition, rows)
     left = numpy.flatnonzero(kind == UNKNOWN)
     undecided = numpy.flatnonzero((kind != BOOL) & (kind != UNKNOWN) & ~lacking)
     # The library decides what columns cannot, and says why the first row cannot be decided.
