@@ -161,8 +161,11 @@ def test_a_broken_watch_loses_nothing(client: Callable[..., Any], feed: Feed, fi
     assert _same_as_the_api_server(client, filled)
 
 
-def test_a_gap_means_a_new_list(client: Callable[..., Any], feed: Feed, filled: Team) -> None:
+def test_a_gap_means_a_new_list(
+    client: Callable[..., Any], feed: Feed, filled: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The resource version has expired: nothing is answered from the tables until all runs were listed again."""
+    monkeypatch.setattr("assay.server.index.runs.PATIENCE_SECONDS", 0.1)
     before = feed.lists
     feed._unsynced("a test")
     assert client(limit=1).json()["freshness"]["source"] == "apiserver"

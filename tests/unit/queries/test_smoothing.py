@@ -46,6 +46,21 @@ def test_a_wide_gaussian_is_the_same_in_the_frequency_domain(monkeypatch: pytest
     assert smooth("gaussian", x, y, 40.0) == pytest.approx(directly, abs=1e-9)
 
 
+@given(VALUES, st.sampled_from([0.001, 0.5, 0.9, 0.9999]), st.sampled_from([1.0, 4.0, 0.1]))
+def test_time_weights_are_those_of_the_definition(values: list[float], weight: float, power: float) -> None:
+    x, y = numpy.linspace(0.0, 10.0, len(values)) ** power, numpy.array(values)
+    if len(values) < 2:
+        return
+    wanted, above, below = [], 0.0, 0.0
+    for at, value in enumerate(values):
+        step = (x[at] - x[at - 1]) / (x[-1] - x[0]) * 1000 if at else 0.0
+        fade = min(weight**0.5, 0.999) ** step
+        above, below = above * fade + value, below * fade + 1
+        wanted.append(above / below)
+    size = max(1.0, max(abs(value) for value in values))
+    assert smooth("timeWeightedEma", x, y, weight) == pytest.approx(wanted, rel=1e-9, abs=1e-9 * size)
+
+
 def test_time_weights_do_not_depend_on_how_dense_the_points_are() -> None:
     """The same line with every point twice is smoothed to the same line; by number of points it would not be."""
     x = numpy.linspace(0, 100, 101)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-_BLOCK = 64
+#: After such a change of its logarithm, what is left of a value is computed anew.
+_FADED: Final = 200.0
 
 if TYPE_CHECKING:
     import numpy
@@ -28,27 +28,32 @@ def smoothed(values: Floats, weight: float) -> Floats:
         found: Floats = values.copy()
         found[good] = smoothed(values[good], weight)
         return found
-    averages = _averages(values, weight)
-    weights: Floats = 1 - numpy.power(weight, numpy.arange(1, len(values) + 1, dtype=numpy.float64))
-    return averages / weights
+    if weight <= 0 or not len(values):
+        return values
+    largest = float(numpy.abs(values).max()) or 1.0
+    sums = fading(numpy.full(len(values), numpy.log(weight)), values / largest)
+    weights = -numpy.expm1(numpy.log(weight) * numpy.arange(1, len(values) + 1, dtype=numpy.float64)) / (1 - weight)
+    averages: Floats = sums / weights * largest
+    return averages
 
 
-def _averages(values: Floats, weight: float) -> Floats:
-    """Return the biased average, block by block: within a block it is a product with a matrix of weights."""
+def fading(logs: Floats, values: Floats) -> Floats:
+    """Return s, where s[t] = exp(logs[t]) * s[t - 1] + values[t]. The values are at most 1 in size.
+
+    Within a block, s is a cumulative sum of values divided by how much of them is left at its end; a block ends before
+    that is too small for a double.
+    """
     import numpy
 
-    count = -(-len(values) // _BLOCK)
-    blocks = numpy.zeros(count * _BLOCK)
-    blocks[: len(values)] = values
-    at = numpy.arange(_BLOCK)
-    distance = at[None, :] - at[:, None]
-    matrix = numpy.where(distance >= 0, (1 - weight) * numpy.power(weight, numpy.maximum(distance, 0)), 0.0)
-    found: Floats = blocks.reshape(count, _BLOCK) @ matrix
-    fades = numpy.power(weight, at + 1.0)
-    ends, carry = accumulate(found[:, -1].tolist(), lambda before, last: before * fades[-1] + last), 0.0
-    carries = numpy.fromiter(ends, dtype=numpy.float64, count=count)
-    found += numpy.concatenate(([carry], carries[:-1]))[:, None] * fades
-    return found.reshape(-1)[: len(values)]
+    total = numpy.cumsum(logs)
+    block = numpy.floor(total / -_FADED)
+    starts = numpy.flatnonzero(numpy.diff(block, prepend=block[0] - 1))
+    found, carry = numpy.empty(len(values)), 0.0
+    for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
+        left = numpy.exp(total[start:end] - total[start])
+        found[start:end] = left * (carry * numpy.exp(logs[start]) + numpy.cumsum(values[start:end] / left))
+        carry = float(found[end - 1])
+    return found
 
 
 def thinned(x: Floats, y: Floats, buckets: int, *, log: bool = False) -> Indexes:

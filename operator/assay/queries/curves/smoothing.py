@@ -6,10 +6,9 @@ Values that are not finite stay as they are and do not count.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from assay.queries.curves.shapes import smoothed
+from assay.queries.curves.shapes import fading, smoothed
 
 if TYPE_CHECKING:
     import numpy
@@ -49,15 +48,9 @@ def _time_weighted(x: Floats, y: Floats, weight: float) -> Floats:
     if width <= 0:
         return _ema(x, y, weight)
     steps = numpy.maximum(numpy.diff(x, prepend=x[0]), 0.0) / width * _VIEWPORT
-    fades = numpy.power(min(weight**0.5, 0.999), steps)
-
-    def step(before: tuple[float, float], now: tuple[float, float]) -> tuple[float, float]:
-        fade, value = now
-        return before[0] * fade + value, before[1] * fade + 1.0
-
-    sums = accumulate(zip(fades.tolist(), y.tolist(), strict=True), step, initial=(0.0, 0.0))
-    pairs = numpy.array(list(sums)[1:])
-    found: Floats = pairs[:, 0] / pairs[:, 1]
+    logs = steps * numpy.log(min(weight**0.5, 0.999))
+    largest = float(numpy.abs(y).max()) or 1.0
+    found: Floats = fading(logs, y / largest) / fading(logs, numpy.ones(len(y))) * largest
     return found
 
 

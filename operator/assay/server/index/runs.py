@@ -19,7 +19,7 @@ PATIENCE_SECONDS: Final = 10.0
 
 
 class RunsOfIndex:
-    """Answers from the feed of a namespace. While that is not complete, the API server is read instead."""
+    """Answers from the feed of a namespace. If that does not become complete in time, reads the API server instead."""
 
     def __init__(self, feed_of: Callable[[str], Feed], rights: Rights) -> None:
         self._feed_of, self._rights = feed_of, rights
@@ -29,7 +29,8 @@ class RunsOfIndex:
         """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
         self._rights.require_list(person, RUNS)
         feed = self._feed_of(person.namespace)
-        if not feed.synced or query["archived"]:
+        # A request that comes while the index is built waits: reading all runs beside it would slow it down.
+        if query["archived"] or not feed.wait(0, PATIENCE_SECONDS):
             return self._directly.find(person, query)
         if not self._catch_up(feed, person, query["fresh"]):
             return self._directly.find(person, query)
