@@ -16,7 +16,8 @@ from assay.api.run import Objective
 from assay.api.schema import structural
 from assay.planning.models import registration
 from assay.planning.runs import job, template
-from assay.planning.runs.job import InvalidTemplate, JobSettings
+from assay.planning.runs.checks import InvalidTemplate
+from assay.planning.runs.job import JobSettings
 from assay.planning.search import space
 from assay.planning.search.space import InvalidSearch
 from tests.unit.planning.objects import experiment_spec, job_spec, run

@@ -5,9 +5,10 @@ import pytest
 
 from assay.planning.models.registration import provenance_of
 from assay.planning.runs import datasets, entitlement
+from assay.planning.runs.checks import InvalidTemplate, is_ours
 from assay.planning.runs.datasets import StoreAddress
 from assay.planning.runs.facts import pod_facts
-from assay.planning.runs.job import InvalidTemplate, JobSettings, build_job, is_ours
+from assay.planning.runs.job import JobSettings, build_job
 from tests.unit.planning.objects import Raw, container, ended, job_spec, pod, recorder, run
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from assay.api.names import LINK_LABELS
 from assay.planning.runs import job
-from assay.planning.runs.job import InvalidTemplate, JobSettings, build_job
+from assay.planning.runs.checks import InvalidTemplate
+from assay.planning.runs.job import JobSettings, build_job
 from tests.unit.planning.objects import Raw, job_spec, run
 
 pytestmark = pytest.mark.unit

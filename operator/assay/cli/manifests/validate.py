@@ -28,7 +28,7 @@ from assay.cli.output import printing
 from assay.cli.output.printing import Document
 from assay.planning.models import registration
 from assay.planning.promotion import verdict, views
-from assay.planning.runs import job
+from assay.planning.runs import checks, job
 from assay.planning.search import space
 from assay.queries import references
 
@@ -254,7 +254,7 @@ def _job(spec: Raw, path: Path) -> Iterator[Problem]:
         return
     try:
         job.build_job(run, "runs/default/_/run/0", job.JobSettings(image="recorder"))
-    except job.InvalidTemplate as error:
+    except checks.InvalidTemplate as error:
         yield Problem(path, str(error))
 
 

@@ -8,7 +8,7 @@ from assay.controllers.runtime.parts import TenancyParts
 from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking.refused import Refused
 from assay.planning.runs import datasets, entitlement
-from assay.planning.runs.job import InvalidTemplate
+from assay.planning.runs.checks import InvalidTemplate
 from assay.store import locations
 from assay.store.credentials import dataset_policies, issue_dataset_credentials
 from assay.store.locations import Location

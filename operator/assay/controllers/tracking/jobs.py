@@ -17,8 +17,9 @@ from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
 from assay.planning.runs import pod_security, template, wanted
+from assay.planning.runs.checks import InvalidTemplate
 from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
-from assay.planning.runs.job import InvalidTemplate, build_job
+from assay.planning.runs.job import build_job
 from assay.store import layout
 
 log = logging.getLogger(__name__)

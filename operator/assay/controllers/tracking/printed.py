@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from assay.api.objects import Raw
-from assay.planning.runs.job import InvalidTemplate
+from assay.planning.runs.checks import InvalidTemplate
 from assay.store import layout, printed
 from assay.store.aio import AsyncStore
 from assay.store.errors import RecordError

@@ -20,8 +20,8 @@ from assay.controllers.tracking import credentials, image_volumes, jobs, provena
 from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
 from assay.planning.runs import logged, outcome, phases, retention, wanted
+from assay.planning.runs.checks import InvalidTemplate
 from assay.planning.runs.facts import JobFacts, PodFacts
-from assay.planning.runs.job import InvalidTemplate
 from assay.store import layout
 from assay.store.errors import StoreError, StoreUnavailable
 from assay.store.records import Summary

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from assay.api.objects import Raw
 from assay.controllers.runtime.tracking_cache import TrackingCache
 from assay.controllers.tracking.kubelets import Kubelets, NoStats
-from assay.planning.runs.job import is_ours
+from assay.planning.runs.checks import is_ours
 from assay.planning.runs.usage import Point, Sample, points, samples
 from assay.store import layout, system
 from assay.store.aio import AsyncStore

@@ -11,7 +11,8 @@ from functools import lru_cache
 from assay.api import names
 from assay.api.objects import Raw
 from assay.planning.runs import datasets
-from assay.planning.runs.job import RECORDER, STANDBY, is_ours
+from assay.planning.runs.checks import is_ours
+from assay.planning.runs.job import RECORDER, STANDBY
 from assay.planning.runs.recorder_end import recorder_end
 from assay.planning.runs.starts import Start, starts
 

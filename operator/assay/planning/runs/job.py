@@ -16,8 +16,8 @@ from assay.api import names
 from assay.api.common import Scalar
 from assay.api.objects import Raw
 from assay.planning.injected import Injected
-from assay.planning.runs import capture, collecting, datasets, mlflow
-from assay.planning.runs import template as templates
+from assay.planning.runs import capture, checks, collecting, datasets, mlflow
+from assay.planning.runs.checks import InvalidTemplate
 from assay.planning.runs.datasets import StoreAddress
 from assay.planning.runs.template import ASSAY_DIR
 from assay.planning.search.space import check_names
@@ -34,10 +34,6 @@ NONROOT = 65532
 MIN_GRACE_SECONDS = 10
 DEFAULT_RESOURCES: Raw = {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 STANDBY_REQUESTS: Raw = {"cpu": "1m", "memory": "16Mi"}
-
-
-class InvalidTemplate(ValueError):
-    """A Job template that Assay cannot extend."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,8 @@ def build_job(
     InvalidTemplate with a message of one sentence for users.
     """
     metadata, spec = run["metadata"], run["spec"]
-    _check_shape(spec["job"]["template"])
-    _check_own_pods(spec["job"])
+    checks.check_shape(spec["job"]["template"])
+    checks.check_own_pods(spec["job"])
     job_spec = copy.deepcopy(spec["job"])
     # The operator sets it after the run is recorded: until then the Job's pods are evidence.
     job_spec.pop("ttlSecondsAfterFinished", None)
@@ -168,11 +164,6 @@ def _parameters_file(parameters: dict[str, Scalar]) -> str:
     return "{" + ", ".join(f"{json.dumps(name)}: {_as_json(parameters[name])}" for name in sorted(parameters)) + "}"
 
 
-def is_ours(container: str) -> bool:
-    """Whether a container of a training pod was added by Assay."""
-    return container in (RECORDER, STANDBY) or datasets.is_fetch(container)
-
-
 def _fetched(run: Raw) -> list[datasets.Group]:
     try:
         return datasets.groups(run)
@@ -197,7 +188,7 @@ def _decorate(
         names.ANNOTATION_PARAMETERS: _parameters_file(parameters),
     }
     pod = template["spec"]
-    _check_free(pod, with_data=bool(fetched))
+    checks.check_free(pod, with_data=bool(fetched))
     written = pod.get("terminationGracePeriodSeconds")
     # Without any time the recorder could not finish, and a pod that was killed at once would have no record.
     grace = settings.grace_seconds if written is None else max(written, MIN_GRACE_SECONDS)
@@ -240,78 +231,6 @@ def _tell_recorder(pod: Raw, variable: str, value: Any) -> None:
         text = json.dumps(value, ensure_ascii=False).replace("$", "$$")
         for container in pod["initContainers"][:2]:  # the recorder and its standby
             container["env"].append({"name": variable, "value": text})
-
-
-def _check_shape(template: Raw) -> None:
-    """Raise InvalidTemplate if a part that Assay extends has a different type than in core/v1.
-
-    The API server checks the types only when the Job is created. The code that extends the template relies on them
-    before that.
-    """
-    where = "spec.job.template"
-    metadata, pod = _typed(template, "metadata", dict, where), template["spec"]
-    _typed(metadata, "labels", dict, f"{where}.metadata")
-    _typed(metadata, "annotations", dict, f"{where}.metadata")
-    where = f"{where}.spec"
-    _typed(pod, "terminationGracePeriodSeconds", int, where)
-    _typed(pod, "securityContext", dict, where)
-    _objects(pod, "volumes", where)
-    for part in ("initContainers", "containers"):
-        for index, container in enumerate(_objects(pod, part, where)):
-            here = f"{where}.{part}[{index}]"
-            _typed(container, "securityContext", dict, here)
-            _objects(container, "env", here)
-            _objects(container, "volumeMounts", here)
-
-
-def _check_own_pods(job: Raw) -> None:
-    """Raise InvalidTemplate if the Job could count pods that it did not create, or if others write its status."""
-    for field_name in ("manualSelector", "selector"):
-        if job.get(field_name):
-            raise InvalidTemplate(f"spec.job.{field_name}: the Job controller sets it for a run's pods: remove it")
-    if job.get("managedBy") not in (None, "kubernetes.io/job-controller"):
-        raise InvalidTemplate(
-            f"spec.job.managedBy is {str(job['managedBy'])[:80]!r}: only Kubernetes' own Job controller can run it"
-        )
-
-
-def _typed(owner: Raw, field_name: str, kind: type, where: str) -> Any:
-    """Return a field, or an empty value if it is absent; raise InvalidTemplate if it has a different type."""
-    value = owner.get(field_name)
-    if value is None:
-        return kind()
-    if not isinstance(value, kind) or isinstance(value, bool):
-        wanted = {dict: "an object", list: "a list", int: "a whole number"}[kind]
-        raise InvalidTemplate(f"{where}.{field_name} must be {wanted}")
-    return value
-
-
-def _objects(owner: Raw, field_name: str, where: str) -> list[Raw]:
-    """Return a field that must be a list of objects; raise InvalidTemplate if it is not."""
-    found: list[Raw] = _typed(owner, field_name, list, where)
-    if any(not isinstance(item, dict) for item in found):
-        raise InvalidTemplate(f"{where}.{field_name} must be a list of objects")
-    return found
-
-
-def _check_free(pod: Raw, *, with_data: bool) -> None:
-    """Raise InvalidTemplate if the template uses a name or path that Assay needs."""
-    for volume in pod.get("volumes") or []:
-        if str(volume.get("name", "")).startswith("assay-"):
-            raise InvalidTemplate(f"volume {volume['name']!r}: names that begin with 'assay-' are reserved by Assay")
-    for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
-        if not isinstance(container.get("name"), str):
-            raise InvalidTemplate("every container needs a name")
-        if is_ours(container["name"]):
-            raise InvalidTemplate(f"container {container['name']!r}: this name is reserved by Assay")
-        for mount in container.get("volumeMounts") or []:
-            if str(mount.get("name", "")).startswith("assay-"):
-                raise InvalidTemplate(
-                    f"container {container['name']!r} mounts {mount['name']!r}: this volume is reserved by Assay"
-                )
-            path = str(mount.get("mountPath") or "")
-            if templates.is_reserved(path, with_data=with_data):
-                raise InvalidTemplate(f"container {container['name']!r} mounts {path}: this path is reserved by Assay")
 
 
 def _volumes(run: Raw) -> list[Raw]:
