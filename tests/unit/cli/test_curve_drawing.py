@@ -2,8 +2,10 @@
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from xml.etree import ElementTree
 
 import numpy
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 from assay.cli.errors import CliError
 from assay.cli.output.curve_points import document
-from assay.cli.output.plots import Axes, Line, as_text, save, ticks
+from assay.cli.output.plots import Axes, Line, Plot, as_text, save, ticks
 from assay.cli.runs import curves
+from assay.cli.session import Session
 from assay.queries.curves.reading import Curve
 
 pytestmark = pytest.mark.unit
@@ -107,6 +110,25 @@ def test_drawing_into_a_file_without_matplotlib_names_the_extra(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     line = Line("one", numpy.array([1.0]), numpy.array([2.0]))
     with pytest.raises(CliError, match="cannot draw into a file") as error:
-        save([line], Axes("step", "loss"), tmp_path / f"curve.{kind}", [])
+        save([Plot([line], Axes("step", "loss"))], tmp_path / f"curve.{kind}", [])
     assert error.value.hint == "pip install 'assay[plot]'"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_metric_has_its_own_axes_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = cast(Session, None)  # the points are given
+    loss, seconds = curve("a", "loss"), curve("a", "seconds")
+    large = replace(seconds, value=seconds.value * 1e6)
+    monkeypatch.setattr(curves, "_read", lambda *_: iter([loss, large, curve("b", "loss")]))
+    for kind in ("svg", "html", "png", "pdf"):
+        curves.show(
+            session, curves.Request([], ["loss", "seconds"]), tmp_path / f"curves.{kind}", curves.CurveFormat.TEXT
+        )
+    page = (tmp_path / "curves.html").read_text()
+    drawn = ElementTree.fromstring((tmp_path / "curves.svg").read_text())
+    parts = [part for part in drawn.iter() if (part.get("id") or "").startswith("axes_")]
+    texts = [[text.strip() for text in part.itertext() if text.strip()] for part in parts]
+    assert len(texts) == 2
+    assert {"a loss", "b loss", "loss", "step"} <= set(texts[0])
+    assert {"a seconds", "seconds", "step", "1e6"} <= set(texts[1])
+    assert "<h1>loss, seconds</h1>" in page

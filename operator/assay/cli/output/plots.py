@@ -16,6 +16,7 @@ from assay.queries.curves.shapes import thinned
 
 if TYPE_CHECKING:
     import numpy
+    from matplotlib.axes import Axes as MplAxes
     from numpy.typing import NDArray
 
     Floats = NDArray[numpy.float64]
@@ -24,6 +25,8 @@ MARKS = "abcdefghijklmnopqrstuvwxyz"
 COLOURS = ("cyan", "yellow", "green", "red")
 #: The suffixes of the supported file formats.
 FILES = (".png", ".svg", ".pdf", ".html")
+#: matplotlib cannot make a PNG with 65,536 or more rows.
+_MAX_PIXELS = 65_535
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 14px sans-serif; margin: 2em; }} svg {{ max-width: 100%; height: auto; }}
@@ -116,22 +119,31 @@ def ticks(low: float, high: float, *, log: bool) -> list[float]:
     return [round(at * step, 12) for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def save(lines: Sequence[Line], axes: Axes, file: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Draw the lines into a file in the format of its suffix; an HTML page also has a table of ``rows``.
+@dataclass(frozen=True)
+class Plot:
+    """Lines that share their axes."""
+
+    lines: Sequence[Line]
+    axes: Axes
+
+
+def save(plots: Sequence[Plot], file: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Draw the plots, one below the other, into a file in the format of its suffix. HTML also has a table of ``rows``.
 
     Raises OSError, and CliError without matplotlib.
     """
     kind = file.suffix.removeprefix(".")
     if kind != "html":
-        file.write_bytes(_picture(lines, axes, kind))
+        file.write_bytes(_picture(plots, kind))
         return
-    svg = _picture(lines, axes, "svg").decode()
+    svg = _picture(plots, "svg").decode()
+    title = html.escape(", ".join(plot.axes.y for plot in plots))
     cells = (f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    page = _PAGE.format(title=html.escape(axes.y), picture=svg[svg.index("<svg") :], rows="\n".join(cells))
+    page = _PAGE.format(title=title, picture=svg[svg.index("<svg") :], rows="\n".join(cells))
     file.write_text(page, encoding="utf-8")
 
 
-def _picture(lines: Sequence[Line], axes: Axes, kind: str) -> bytes:
+def _picture(plots: Sequence[Plot], kind: str) -> bytes:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -140,20 +152,26 @@ def _picture(lines: Sequence[Line], axes: Axes, kind: str) -> bytes:
 
     # The same curves give the same file, and text in SVG stays searchable.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "assay", "text.parse_math": False}):
-        figure = Figure(figsize=(10, 6), layout="constrained")
-        drawing = figure.add_subplot()
-        for line in (each for each in lines if len(each.x)):
-            visible = thinned(line.x, line.y, 2000, log=axes.log_x)
-            drawing.plot(line.x[visible], line.y[visible], label=line.label, marker="." if len(visible) == 1 else None)
-        drawing.set_xscale("log" if axes.log_x else "linear")
-        drawing.set_yscale("log" if axes.log_y else "linear")
-        drawing.set_xlabel(axes.x)
-        drawing.set_ylabel(axes.y)
-        drawing.grid(visible=True, alpha=0.3)
-        drawing.legend()
+        height = 6 if len(plots) == 1 else 4 * len(plots)
+        figure = Figure(figsize=(10, height), layout="constrained")
+        for plot, drawing in zip(plots, figure.subplots(len(plots), squeeze=False).flat, strict=True):
+            _draw(plot, drawing)
         made = io.BytesIO()
-        figure.savefig(made, format=kind, dpi=150, metadata=_NO_DATE.get(kind))
+        figure.savefig(made, format=kind, dpi=min(150, _MAX_PIXELS // height), metadata=_NO_DATE.get(kind))
     return made.getvalue()
+
+
+def _draw(plot: Plot, drawing: MplAxes) -> None:
+    axes = plot.axes
+    for line in (each for each in plot.lines if len(each.x)):
+        visible = thinned(line.x, line.y, 2000, log=axes.log_x)
+        drawing.plot(line.x[visible], line.y[visible], label=line.label, marker="." if len(visible) == 1 else None)
+    drawing.set_xscale("log" if axes.log_x else "linear")
+    drawing.set_yscale("log" if axes.log_y else "linear")
+    drawing.set_xlabel(axes.x)
+    drawing.set_ylabel(axes.y)
+    drawing.grid(visible=True, alpha=0.3)
+    drawing.legend()
 
 
 _NO_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}

@@ -17,7 +17,7 @@ from assay.api.errors import ObjectNotFound
 from assay.cli.errors import USAGE, CliError
 from assay.cli.options import Experiment, Top
 from assay.cli.output import plots, printing
-from assay.cli.output.plots import COLOURS, FILES, MARKS, Axes, Line
+from assay.cli.output.plots import COLOURS, FILES, MARKS, Axes, Line, Plot
 from assay.cli.output.printing import Column
 from assay.cli.session import Session
 from assay.queries.curves.reading import STEP, TIME, Curve, points_of
@@ -67,12 +67,13 @@ def show(session: Session, request: Request, save: Path | None, output: CurveFor
 
         curve_points.write(curves, request.smooth, output.value)
         return
-    lines, axes = _lines(curves, request), _axes(curves, request)
+    lines = _lines(curves, request)
     if save is None:
         _print(curves, lines, request)
         return
     try:
-        plots.save(lines, axes, save, [_HEADS, *_rows(curves, lines)])
+        drawn = [Plot(own, _axes(some, request)) for some, own in _by_metric(curves, lines)]
+        plots.save(drawn, save, [_HEADS, *_rows(curves, lines)])
     except OSError as error:
         raise CliError(f"cannot write {save}: {error.strerror or error}") from None
     printing.note(f"wrote {len(curves)} curve{'' if len(curves) == 1 else 's'} to {save}")
@@ -162,8 +163,9 @@ def _value(value: Any) -> str:
 
 
 def _axes(curves: Sequence[Curve], request: Request) -> Axes:
+    """Return the axes of curves of one metric."""
     x = {STEP: "step", TIME: "seconds since the first point"}.get(request.x, request.x)
-    y = ", ".join(dict.fromkeys(curve.metric for curve in curves))
+    y = curves[0].metric
     smooth = f" (smoothed by {request.smooth:g})" if request.smooth else ""
     return Axes(printing.clean(x), printing.clean(y + smooth), request.log_x, request.log_y)
 
@@ -184,14 +186,19 @@ def _rows(curves: Sequence[Curve], lines: Sequence[Line]) -> list[list[str]]:
     return found
 
 
-def _print(curves: Sequence[Curve], lines: Sequence[Line], request: Request) -> None:
-    """Print a drawing for each metric, because metrics have different units."""
-    for number, metric in enumerate(dict.fromkeys(curve.metric for curve in curves)):
+def _by_metric(curves: Sequence[Curve], lines: Sequence[Line]) -> Iterator[tuple[list[Curve], list[Line]]]:
+    """Yield the curves of each metric with their lines. They have axes of their own: metrics have different units."""
+    for metric in dict.fromkeys(curve.metric for curve in curves):
         some = [(curve, line) for curve, line in zip(curves, lines, strict=True) if curve.metric == metric]
+        yield [curve for curve, _ in some], [line for _, line in some]
+
+
+def _print(curves: Sequence[Curve], lines: Sequence[Line], request: Request) -> None:
+    """Print a drawing for each metric."""
+    for number, (some, own) in enumerate(_by_metric(curves, lines)):
         if number:
             printing.write("")
-        drawn = [curve for curve, _ in some]
-        _print_one(drawn, [line for _, line in some], _axes(drawn, request))
+        _print_one(some, own, _axes(some, request))
 
 
 def _print_one(curves: Sequence[Curve], lines: Sequence[Line], axes: Axes) -> None:
