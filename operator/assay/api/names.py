@@ -37,6 +37,8 @@ ANNOTATION_PARAMETERS: Final = f"{GROUP}/parameters"
 #: What people write about a Run. Nothing is decided by it.
 ANNOTATION_NOTE: Final = f"{GROUP}/note"
 ANNOTATION_SUSPENDED_BY: Final = f"{GROUP}/suspended-by"
+#: Its value if the Job was resumed by something else than the operator, and was suspended again.
+SUSPENDED_AGAIN: Final = "Experiment-Again"
 # `<alias>.approval.assay.dev/<id>` on a ModelVersion; the value's first line is `<digest> <username>`.
 APPROVAL_SUFFIX: Final = f".approval.{GROUP}/"
 # On a ModelAlias: `<version> <username>`; further lines give the reason.
@@ -205,6 +207,7 @@ INVALID_SEARCH: Final = "InvalidSearch"
 SUSPENDED_BY_SPEC: Final = "SuspendedBySpec"
 NOT_SUSPENDED: Final = "NotSuspended"
 JOB_SUSPENDED: Final = "JobSuspended"
+JOB_RESUMED: Final = "JobResumed"
 # Reasons for a registration.
 INVALID_EXPRESSION: Final = "InvalidExpression"
 NO_RUN_QUALIFIES: Final = "NoRunQualifies"

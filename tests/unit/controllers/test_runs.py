@@ -11,7 +11,7 @@ from assay.store.credentials import Credentials
 from assay.store.errors import StoreDenied, StoreUnavailable
 from tests.registry import digest
 from tests.unit.controllers.fakes import Parts
-from tests.unit.planning.objects import job, run
+from tests.unit.planning.objects import experiment_spec, job, run
 
 pytestmark = pytest.mark.unit
 
@@ -76,6 +76,57 @@ async def test_a_job_of_that_name_that_was_not_noted_is_replaced() -> None:
         await reconcile(parts)
     assert parts.kube.all(JOBS) == []
     assert (await reconcile(parts))["jobUid"] == "uid-jobs-sweep-0"
+
+
+def suspend(parts: Parts, suspended: bool) -> None:
+    """Suspend or resume the experiment, as a person does."""
+    version = str(1 + len(parts.journal))
+    metadata = {"name": "sweep", "namespace": "team", "uid": "uid-sweep", "resourceVersion": version}
+    body = {"kind": "Experiment", "metadata": metadata, "spec": experiment_spec(suspend=suspended)}
+    assert parts.tracking.upsert_experiment(body)
+
+
+def resume_job(parts: Parts) -> None:
+    """Resume the Job, as a queue does."""
+    parts.tracking.upsert_job(parts.kube.change(JOBS, "team", "sweep-0", {"spec": {"suspend": False}}))
+
+
+def job_is(parts: Parts) -> tuple[bool, str | None]:
+    """Return whether the Job is suspended, and by whom."""
+    found = parts.kube.all(JOBS)[0]
+    return found["spec"]["suspend"], (found["metadata"].get("annotations") or {}).get("assay.dev/suspended-by")
+
+
+async def test_a_job_that_somebody_else_resumes_is_suspended_again_and_the_run_says_so() -> None:
+    parts = world(jobUid="uid-job", phase="Running", experimentUid="uid-sweep")
+    parts.tracking.upsert_job(parts.kube.put(JOBS, job({"active": 1})))
+    suspend(parts, True)
+    assert (await reconcile(parts))["reason"] == "SuspendedBySpec"
+    for _ in range(2):
+        resume_job(parts)
+        for _ in range(2):  # it remains until the conflict is resolved
+            status = await reconcile(parts)
+            assert (status["phase"], status["reason"]) == ("Suspended", "JobResumed")
+            assert job_is(parts) == (True, "Experiment-Again")
+    [found] = [each for each in status["conditions"] if each["type"] == "Suspended"]
+    assert (found["status"], found["reason"]) == ("True", "JobResumed")
+    assert "resumed outside of Assay" in found["message"]
+    suspend(parts, False)
+    assert (await reconcile(parts))["reason"] == "WaitingForPod"
+    assert job_is(parts) == (False, None)
+    suspend(parts, True)
+    assert (await reconcile(parts))["reason"] == "SuspendedBySpec"
+
+
+async def test_a_job_that_was_resumed_before_its_experiment_leaves_no_conflict_behind() -> None:
+    parts = world(jobUid="uid-job", phase="Suspended", experimentUid="uid-sweep")
+    parts.kube.put(JOBS, job({}, annotations={"assay.dev/suspended-by": "Experiment"}, suspend=True))
+    suspend(parts, False)
+    resume_job(parts)
+    await reconcile(parts)
+    assert job_is(parts) == (False, None)
+    suspend(parts, True)
+    assert (await reconcile(parts))["reason"] == "SuspendedBySpec"
 
 
 async def test_a_job_of_somebody_else_is_left_alone() -> None:

@@ -96,6 +96,16 @@ WAITING = [
         job=job({}, annotations={"assay.dev/suspended-by": "Experiment"}, suspend=True),
     ),
     Case(
+        "somebody else resumed the Job of a suspended experiment",
+        Verdict(
+            "Suspended",
+            "JobResumed",
+            "the experiment is suspended; its Job was resumed outside of Assay, and was suspended again: "
+            "resume the experiment, or stop what resumes the Job",
+        ),
+        job=job({}, annotations={"assay.dev/suspended-by": "Experiment-Again"}, suspend=True),
+    ),
+    Case(
         "somebody else suspended the Job, a queue for example",
         Verdict("Suspended", "JobSuspended", "the Job was suspended outside of Assay; resume it there"),
         job=job({}, suspend=True),

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -185,6 +186,22 @@ def test_suspended_launches_nothing_and_says_so() -> None:
     assert found.launch == ()
     assert found.status.phase == "Suspended"
     assert condition(found.status, names.SUSPENDED)[:2] == ("True", names.SUSPENDED_BY_SPEC)
+
+
+def test_jobs_that_somebody_else_resumed_are_named_while_the_experiment_is_suspended() -> None:
+    resumed = [replace(fact(index, "Suspended"), reason=names.JOB_RESUMED) for index in range(7)]
+    held, going = spec(10, parallelism=9, suspend=True), spec(10, parallelism=9)
+    found = plan(held, fact(8, "Suspended"), *resumed[:2])
+    assert condition(found.status, names.SUSPENDED) == (
+        "True",
+        names.JOB_RESUMED,
+        "Jobs were resumed outside of Assay, and were suspended again: sweep-0, sweep-1: resume the experiment, or "
+        "stop what resumes the Jobs",
+    )
+    assert "sweep-4 and 2 more: resume" in condition(plan(held, *resumed).status, names.SUSPENDED)[2]
+    ended = [replace(each, phase="Failed") for each in resumed]
+    assert condition(plan(held, *ended, status=found.status).status, names.SUSPENDED)[1:] == ("SuspendedBySpec", "")
+    assert condition(plan(going, *resumed, status=found.status).status, names.SUSPENDED)[0] == "False"
 
 
 def test_an_experiment_that_is_over_stays_over_when_suspended() -> None:

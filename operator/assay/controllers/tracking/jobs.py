@@ -53,10 +53,11 @@ async def ensure_job(context: JobParts, body: Raw, status: RunStatus) -> JobFact
     if job.outcome:
         return job
     if held and not job.suspended:
-        return await _suspend(context, body, job, suspend=True)
-    if not held and job.suspended and job.suspended_by:
+        # The operator resumes a Job and removes the annotation in one step, so something else resumed this one.
+        return await _suspend(context, body, job, names.SUSPENDED_AGAIN if job.suspended_by else names.EXPERIMENT)
+    if not held and job.suspended_by:
         await ensure_credentials(context, body, status)
-        return await _suspend(context, body, job, suspend=False)
+        return await _suspend(context, body, job, None)
     return job
 
 
@@ -147,15 +148,15 @@ async def _allowed_accounts(kube: ObjectApi, body: Raw) -> list[str]:
     return pod_security.allowed_accounts(found.get("metadata", {}).get("annotations") or {})
 
 
-async def _suspend(context: JobParts, body: Raw, job: JobFacts, *, suspend: bool) -> JobFacts:
-    """Suspend or resume a Job for the experiment. An annotation on the Job records who suspended it."""
+async def _suspend(context: JobParts, body: Raw, job: JobFacts, suspended_by: str | None) -> JobFacts:
+    """Suspend a Job for the experiment, or resume it (None). An annotation on the Job records who suspended it."""
     namespace, name = place(body)
     patch = {
         "metadata": {
             "uid": job.uid,
-            "annotations": {names.ANNOTATION_SUSPENDED_BY: names.EXPERIMENT if suspend else None},
+            "annotations": {names.ANNOTATION_SUSPENDED_BY: suspended_by},
         },
-        "spec": {"suspend": suspend},
+        "spec": {"suspend": suspended_by is not None},
     }
     written = await context.kube.merge_patch(JOBS, namespace, name, patch)
     if written is None:

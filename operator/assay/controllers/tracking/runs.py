@@ -343,5 +343,6 @@ def _tell(context: RunParts, body: Raw, old: RunStatus, new: RunStatus) -> None:
     message = new.message or (f"on node {new.attempts[-1].node}" if new.attempts else "")
     if new.phase == "Succeeded" and new.record:
         message = f"{new.record.files} files, {new.record.bytes} bytes recorded in {new.record.uri}"
-    bad = new.phase == "Failed" or new.reason in (names.UNSCHEDULABLE, names.RETRYING) or new.phase == "Pending"
+    worrying = (names.UNSCHEDULABLE, names.RETRYING, names.JOB_RESUMED)
+    bad = new.phase == "Failed" or new.reason in worrying or new.phase == "Pending"
     context.events.post(body, new.reason or new.phase, message, warning=bad)

@@ -10,6 +10,10 @@ from assay.planning.runs.facts import JobFacts, PodFacts
 
 MAX_ATTEMPTS = 10
 _MAX_MESSAGE = 2000
+_RESUMED = (
+    "the experiment is suspended; its Job was resumed outside of Assay, and was suspended again: "
+    "resume the experiment, or stop what resumes the Job"
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ def judge(job: JobFacts | None, pods: Sequence[PodFacts], *, held: bool) -> Verd
     if job.outcome:
         return _ended(job, pods)
     if job.suspended:
+        if job.suspended_by == names.SUSPENDED_AGAIN:
+            return Verdict("Suspended", names.JOB_RESUMED, _RESUMED)
         if job.suspended_by:
             return Verdict("Suspended", names.SUSPENDED_BY_SPEC, "the experiment is suspended")
         return Verdict("Suspended", names.JOB_SUSPENDED, "the Job was suspended outside of Assay; resume it there")

@@ -16,6 +16,7 @@ from assay.planning.search import space
 
 #: Runs created in one reconcile; the next reconcile creates more.
 MAX_LAUNCH = 500
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _status(
     flags: dict[str, tuple[Status, str, str]] = {
         names.COMPLETE: flag(over and not failed, reason or names.RUNS_ACTIVE, message),
         names.FAILED: flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
-        names.SUSPENDED: flag(spec.suspend, names.SUSPENDED_BY_SPEC if spec.suspend else names.NOT_SUSPENDED, ""),
+        names.SUSPENDED: _suspended(spec, runs),
     }
     if spec.objective and (recorded := _objective_recorded(spec.objective, objective_counts(runs, old.archived))):
         flags[names.OBJECTIVE_RECORDED] = recorded
@@ -225,6 +226,20 @@ def _status(
             "conditions": _conditions(old, flags, generation, now),
         }
     )
+
+
+def _suspended(spec: ExperimentSpec, runs: Collection[RunFacts]) -> tuple[Status, str, str]:
+    if not spec.suspend:
+        return flag(False, names.NOT_SUSPENDED, "")
+    resumed = sorted(run.name for run in runs if run.phase == "Suspended" and run.reason == names.JOB_RESUMED)
+    if not resumed:
+        return flag(True, names.SUSPENDED_BY_SPEC, "")
+    shown = ", ".join(resumed[:_MAX_SHOWN]) + (f" and {len(resumed) - _MAX_SHOWN} more" if resumed[_MAX_SHOWN:] else "")
+    message = (
+        f"Jobs were resumed outside of Assay, and were suspended again: {shown}: resume the experiment, or stop what "
+        "resumes the Jobs"
+    )
+    return flag(True, names.JOB_RESUMED, message)
 
 
 @dataclass(frozen=True)
