@@ -360,3 +360,17 @@ def test_who_may_connect_to_the_server_is_as_one_says() -> None:
     assert set(policies) == set(pods)
     assert policies["assay-server"]["ingress"][0]["from"] == proxy
     assert ports(policies["assay-server"]["egress"]) >= {(443, "TCP"), (9000, "TCP"), (53, "UDP")}
+
+
+def test_the_server_reaches_every_store_that_it_may_connect_to() -> None:
+    stores = ["https://store.example.com:9443", "http://plain.example.com/", "https://eu.example.com"]
+    policies, _ = network({**TRYING_OUT, "server": {**SERVER, "stores": stores}}, apiServerPorts=[6443])
+    assert ports(policies["assay-server"]["egress"]) >= {(9443, "TCP"), (80, "TCP"), (443, "TCP"), (6443, "TCP")}
+
+
+def test_the_server_runs_on_the_nodes_of_the_operator() -> None:
+    where = {"nodeSelector": {"pool": "platform"}, "tolerations": [{"key": "platform", "operator": "Exists"}]}
+    pods = pods_of(rendered({**TRYING_OUT, "server": SERVER, **where}))
+    for name in ("assay-operator", "assay-server"):
+        _, spec = pods[name]
+        assert {field: spec[field] for field in where} == where

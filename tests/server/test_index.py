@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.integration
 ROWS = list(generated.rows(80, seed=1))
 #: How often what was written is asked for at once.
 WRITES = 200
+LISTER = ("--role=lister", "--user=lister")
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +177,45 @@ def test_a_gap_means_a_new_list(
     assert feed.lists > before
     assert client(limit=1).json()["freshness"]["source"] == "index"
     assert _same_as_the_api_server(client, filled)
+
+
+def test_a_namespace_without_an_index_is_read_at_once(
+    filled: Team, asking: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server for some namespaces: nothing is being built for the others that a request could wait for."""
+    monkeypatch.setattr("assay.server.index.runs.PATIENCE_SECONDS", 3600.0)
+    assert asking(None)["freshness"]["source"] == "apiserver"
+
+
+def test_an_index_that_nobody_keeps_current_is_not_used(filled: Team, asking: Callable[..., Any]) -> None:
+    """Who may list and not watch gets a complete index that stays as it is."""
+    for argv in (("role", "lister", "--verb=list", "--resource=runs.assay.dev"), ("rolebinding", "lister", *LISTER)):
+        filled.objects.kubectl("create", *argv)
+    feed = Feed(Kube(str(filled.cluster.kubeconfig), as_user="lister"), filled.namespace, stale=1.0)
+    feed.start()
+    try:
+        wait_for("the index to have no watch", lambda: feed.synced and feed.problem, seconds=60)
+        filled.objects.create(registry.run("later"))
+        wait_for("that to be noticed", lambda: feed.trouble, seconds=30)
+        assert re.match(r"the index was not confirmed for \d+ s: .* cannot watch resource", feed.trouble)
+        found = asking(feed, where="name == 'later'")
+        assert (found["freshness"]["source"], found["total"]) == ("apiserver", 1)
+    finally:
+        feed.stop()
+
+
+@pytest.fixture
+def asking(filled: Team) -> Callable[..., Any]:
+    """A function (feed, **query): what Dora gets from a server with this index, or with none."""
+
+    def ask(feed: Feed | None, **query: Any) -> Any:
+        entrance = BearerEntrance(ApiServer(str(filled.cluster.kubeconfig)))
+        indexed = create(Parts(entrance, state=State(RunsOfIndex(lambda _: feed, Rights()))))
+        headers = {"Authorization": f"Bearer {filled.tokens['dora']}"}
+        with TestClient(indexed, base_url="http://127.0.0.1") as client:
+            return client.get(f"/api/v1/namespaces/{filled.namespace}/runs", params=query, headers=headers).json()
+
+    return ask
 
 
 def _same_as_the_api_server(client: Callable[..., Any], team: Team) -> bool:

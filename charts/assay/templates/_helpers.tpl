@@ -114,15 +114,19 @@ http://assay-minio.{{ .Release.Namespace }}.svc:9000
 
 {{- /* In a NetworkPolicy: names, and the port of the store. */ -}}
 {{- define "assay.egressToStore" -}}
-{{- $url := include "assay.endpoint" . | urlParse -}}
-{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
 # Names.
 - ports:
   - {port: 53, protocol: UDP}
   - {port: 53, protocol: TCP}
 # The store.
 - ports:
-  - {port: {{ $port }}, protocol: TCP}
+  - {port: {{ include "assay.portOf" (include "assay.endpoint" .) }}, protocol: TCP}
+{{- end }}
+
+{{- /* The port of an address such as https://store.example.com. */ -}}
+{{- define "assay.portOf" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
 {{- end }}
 
 {{- /* Requirements of the pod security standard `restricted`. */ -}}

@@ -83,7 +83,6 @@ def parts(settings: Settings) -> Parts:
     """Return what the application is made of. Raises AssayError."""
     kube = Kube()
     feeds = {namespace: Feed(kube, namespace) for namespace in settings.namespaces or ("",)}
-    none = Feed(kube, "")  # never started: other namespaces are read from the API server
     entrance = SessionEntrance(ApiServer(), Seal(settings.session_key), settings.token_header, stores=settings.stores)
 
     @asynccontextmanager
@@ -97,9 +96,10 @@ def parts(settings: Settings) -> Parts:
                 feed.stop()
 
     def ready() -> str:
-        return "; ".join(feed.problem or "not complete" for feed in feeds.values() if not feed.synced)
+        return "; ".join(filter(None, (feed.trouble for feed in feeds.values())))
 
-    state = State(RunsOfIndex(lambda namespace: feeds.get("") or feeds.get(namespace) or none, Rights()))
+    # Namespaces without a feed are read from the API server.
+    state = State(RunsOfIndex(lambda namespace: feeds.get("") or feeds.get(namespace), Rights()))
     return Parts(entrance, settings.hosts, state, ready=ready, running=running)
 
 

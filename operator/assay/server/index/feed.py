@@ -32,13 +32,16 @@ _LIFE_SECONDS, _SILENCE_SECONDS = 300, 90
 _TIMEOUT = urllib3.Timeout(connect=10, read=_SILENCE_SECONDS)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _GONE = 410
+#: Twice the longest silence: by then a watch that works has had an event or a bookmark, or was begun anew.
+_STALE_SECONDS = 180.0
 
 
 class Feed:
     """The runs of one namespace, or of all if it is "". Use the tables only within ``reading``."""
 
-    def __init__(self, kube: Kube, namespace: str = "") -> None:
-        self._kube, self._namespace = kube, namespace
+    def __init__(self, kube: Kube, namespace: str = "", stale: float = _STALE_SECONDS) -> None:
+        """``stale``: the seconds without a confirmation after which the tables are not used."""
+        self._kube, self._namespace, self._stale = kube, namespace, stale
         self._changed = threading.Condition(threading.RLock())
         self._tables: dict[str, Table] = {}
         self._stopped = threading.Event()
@@ -69,6 +72,15 @@ class Feed:
     def age(self) -> float:
         """The seconds since the API server last confirmed that the tables are current."""
         return time.monotonic() - self._confirmed
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is to be answered from the tables now, "" if they are complete and current."""
+        if not self.synced:
+            return self.problem or "the index is being built"
+        if self.age > self._stale:
+            return f"the index was not confirmed for {self.age:.0f} s: {self.problem or 'the watch is silent'}"
+        return ""
 
     @contextmanager
     def reading(self, namespace: str) -> Iterator[Table]:

@@ -19,9 +19,12 @@ PATIENCE_SECONDS: Final = 10.0
 
 
 class RunsOfIndex:
-    """Answers from the feed of a namespace. If that does not become complete in time, reads the API server instead."""
+    """Answers from the feed of a namespace.
 
-    def __init__(self, feed_of: Callable[[str], Feed], rights: Rights) -> None:
+    Without one, or if it does not become complete in time or is not kept current, reads the API server instead.
+    """
+
+    def __init__(self, feed_of: Callable[[str], Feed | None], rights: Rights) -> None:
         self._feed_of, self._rights = feed_of, rights
         self._directly = RunsOfApiServer()
 
@@ -29,8 +32,10 @@ class RunsOfIndex:
         """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
         self._rights.require_list(person, RUNS)
         feed = self._feed_of(person.namespace)
+        if feed is None or query["archived"]:
+            return self._directly.find(person, query)
         # A request that comes while the index is built waits: reading all runs beside it would slow it down.
-        if query["archived"] or not feed.wait(0, PATIENCE_SECONDS):
+        if not feed.wait(0, PATIENCE_SECONDS) or feed.trouble:
             return self._directly.find(person, query)
         if not self._catch_up(feed, person, query["fresh"]):
             return self._directly.find(person, query)
