@@ -166,8 +166,20 @@ GOING = [
     ),
     Case(
         "the only pod is being deleted: the Job will make another",
-        Verdict("Pending", "WaitingForPod", "the Job has no pod yet"),
+        Verdict(
+            "Pending",
+            "WaitingForPod",
+            "pod sweep-0-abcde is being deleted on node node-1; the Job has no other pod yet",
+        ),
         pods=(pod("Running", container("running"), deleting=True),),
+    ),
+    Case(
+        "the last of several pods is being deleted, and no node had it",
+        Verdict("Pending", "WaitingForPod", "pod sweep-0-b is being deleted; the Job has no other pod yet"),
+        pods=(
+            pod("Running", container("running"), name="sweep-0-a", deleting=True),
+            {**pod("Pending", name="sweep-0-b", created=20, deleting=True), "spec": {}},
+        ),
     ),
 ]
 

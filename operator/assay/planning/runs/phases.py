@@ -82,7 +82,18 @@ def _active(job: JobFacts, pods: Sequence[PodFacts]) -> Verdict:
         return Verdict("Running", names.RECORDING, "the pod has ended; waiting for the Job to complete")
     if any(pod.finished for pod in pods):
         return Verdict("Running", names.RETRYING, _retries(pods))
-    return Verdict("Pending", names.WAITING_FOR_POD, "the Job has no pod yet")
+    return Verdict("Pending", names.WAITING_FOR_POD, _no_pod(pods))
+
+
+def _no_pod(pods: Sequence[PodFacts]) -> str:
+    """Return why no pod is alive. A pod on a lost node remains terminating, and some Jobs wait for its end."""
+    going = [pod for pod in pods if pod.deleting]
+    if not going:
+        return "the Job has no pod yet"
+    last = max(going, key=lambda pod: (pod.created, pod.name))
+    if not last.node:
+        return f"pod {last.name} is being deleted; the Job has no other pod yet"
+    return f"pod {last.name} is being deleted on node {last.node}; the Job has no other pod yet"
 
 
 def _retries(pods: Sequence[PodFacts]) -> str:
