@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import urllib.request
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,6 +52,24 @@ class Shell:
         assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def look(self, command: str) -> str:
+        """Paste a command that serves pages; return what a browser finds at the address that it prints."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "KUBE"))}
+        script = "\n".join((*self.exports, f"exec {command}"))
+        environment["BROWSER"] = "true"  # a browser that opens nothing
+        with subprocess.Popen(
+            ["bash", "-uc", script], cwd=self.folder, env=environment, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                address = re.search(r"http://\S+", process.stdout.readline())
+                assert address, "it prints no address"
+                browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+                found: bytes = browser.open(address[0], timeout=60).read()
+                return found.decode()
+            finally:
+                process.terminate()
+
 
 def test_demo_shows_the_best_run_and_commands_that_work(
     bare_cluster: LocalCluster, capfd: pytest.CaptureFixture[str], tmp_path: Path
@@ -71,7 +90,10 @@ def test_demo_shows_the_best_run_and_commands_that_work(
     shell = Shell(shown.out, tmp_path)
     assert len(shell.exports) == 2
     expected = _expected(best, worst)
-    assert shell.commands == list(expected), "every command is checked, in the order in which it is shown"
+    console, *commands = shell.commands
+    assert commands == list(expected), "every command is checked, in the order in which it is shown"
+    assert console == "assay ui"
+    assert best in shell.look(console)
     for command, (exit_code, words) in expected.items():
         answer = shell.run(command, exit_code)
         assert [word for word in words if word not in answer] == [], f"{command}\n{answer}"
