@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ pytestmark = pytest.mark.integration
 
 #: Ended ones: how long others have run depends on when they are printed.
 ROWS = [row for row in generated.rows(120, seed=3) if row.phase in ("Succeeded", "Failed")][:40]
+
+
+class Stopped(datetime):
+    """A clock that stands still, for the runs would be a second older when they are printed again."""
+
+    _AT = datetime.now(UTC) + timedelta(days=3)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Any:
+        return cls._AT.astimezone(tz)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +96,10 @@ def assay(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
     ],
     ids=" ".join,
 )
-def test_it_prints_the_same_bytes(assay: Callable[..., Answer], address: str, argv: tuple[str, ...]) -> None:
+def test_it_prints_the_same_bytes(
+    assay: Callable[..., Answer], address: str, argv: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.cli.output.sheets.datetime", Stopped)
     directly, by_server = assay("runs", *argv), assay("runs", *argv, "--server", address)
     assert (by_server.code, by_server.out, by_server.err) == (directly.code, directly.out, directly.err)
 
