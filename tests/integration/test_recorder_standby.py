@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.recorder.standby import WARNING
-from tests.integration.test_recorder_process import Recorder, make
+from tests.integration.test_recorder_process import Recorder, handles_sigterm, make
 from tests.s3 import S3Server, wait_until
 
 pytestmark = pytest.mark.integration
@@ -76,6 +76,8 @@ def test_where_all_sidecars_are_stopped_at_once_the_standby_waits_for_the_record
     other.command = [sys.executable, "-m", "assay.recorder.standby"]
     other.start()
     assert other.process is not None
+    pid = other.process.pid
+    wait_until(lambda: handles_sigterm(pid), "the standby handles SIGTERM")
     other.process.terminate()
     recorder.issue()
     assert recorder.terminate() == 0
