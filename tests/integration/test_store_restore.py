@@ -108,7 +108,7 @@ def test_a_damaged_trail_is_refused(team: Team, tmp_path: Path, capsys: pytest.C
     assert "nothing was written; --damaged continues anyway" in said
     assert main([team.namespace, f"--to={where}", "--damaged"]) == 0
     assert "# WARNING: these manifests are based on a trail that is not intact." in where.read_text()
-    assert "# changed: record 3 does not continue the bytes before it" in where.read_text()
+    assert "# changed: record 3 does not continue the chain" in where.read_text()
 
 
 def test_a_trail_that_was_cut_is_refused_by_the_head_that_was_kept(team: Team) -> None:
