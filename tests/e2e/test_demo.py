@@ -7,9 +7,11 @@ import os
 import re
 import shlex
 import subprocess
+import threading
 import urllib.request
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -58,17 +60,22 @@ class Shell:
         script = "\n".join((*self.exports, f"exec {command}"))
         environment["BROWSER"] = "true"  # a browser that opens nothing
         with subprocess.Popen(
-            ["bash", "-uc", script], cwd=self.folder, env=environment, stdout=subprocess.PIPE, text=True
+            ["bash", "-uc", script], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
         ) as process:
+            deadline = threading.Timer(60, process.kill)
+            deadline.start()
             try:
-                assert process.stdout is not None
-                address = re.search(r"http://\S+", process.stdout.readline())
-                assert address, "it prints no address"
+                assert process.stderr is not None
+                line = process.stderr.readline()
+                address = re.search(r"http://\S+", line)
+                assert address, f"it prints no address, but {line!r}"
                 browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-                found: bytes = browser.open(address[0], timeout=60).read()
+                browser.open(address[0], timeout=60).read()
+                found: bytes = browser.open(urljoin(address[0], "/"), timeout=60).read()
                 return found.decode()
             finally:
-                process.terminate()
+                deadline.cancel()
+                process.kill()
 
 
 def test_demo_shows_the_best_run_and_commands_that_work(

@@ -51,6 +51,7 @@ def _listening(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((ADDRESS, port))
+        listener.listen()  # a browser that is opened now waits until the server answers
     except OSError as error:
         listener.close()
         raise RequestFailed(f"cannot listen on port {port}: {error.strerror}", hint="choose one with --port") from None
