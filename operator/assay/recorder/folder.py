@@ -109,7 +109,7 @@ class _Scan:
         while self._links and not self._full():
             named, real, above = self._links.popleft()
             try:
-                place = _Place(_open_folder(self._root, real), f"{named}/", f"{real}/".lstrip("/"), above)
+                place = _Place(open_folder(self._root, real), f"{named}/", f"{real}/".lstrip("/"), above)
             except OSError as error:
                 self._listing.skipped[named] = _reason(error)
                 continue
@@ -208,11 +208,11 @@ def resolve(root: str, path: str) -> tuple[str, os.stat_result]:
 
 
 def _stat(root: str, path: list[str]) -> os.stat_result:
-    """What is at a path. Raises NotAFileError, also if a part of the path is a symlink by now."""
+    """What is at a path. Raises NotAFileError, also if a part of the path has become a symlink."""
     if not path:
         return Path(root).lstat()
     try:
-        fd = _open_folder(root, "/".join(path[:-1]))
+        fd = open_folder(root, "/".join(path[:-1]))
         try:
             return os.stat(path[-1], dir_fd=fd, follow_symlinks=False)
         finally:
@@ -225,7 +225,7 @@ def _stat(root: str, path: list[str]) -> os.stat_result:
 
 def _read_link(root: str, path: list[str]) -> str:
     try:
-        fd = _open_folder(root, "/".join(path[:-1]))
+        fd = open_folder(root, "/".join(path[:-1]))
         try:
             return os.readlink(path[-1], dir_fd=fd)
         finally:
@@ -234,7 +234,7 @@ def _read_link(root: str, path: list[str]) -> str:
         raise NotAFileError(_reason(error)) from None
 
 
-def _open_folder(root: str, path: str) -> int:
+def open_folder(root: str, path: str) -> int:
     """A descriptor of a folder below `root`. Raises OSError, also if a part of the path is a symlink."""
     current = os.open(root, _FOLDER)
     for name in filter(None, path.split("/")):
@@ -251,7 +251,7 @@ def open_file(root: str, path: str) -> int:
     folder, _, name = path.rpartition("/")
     current = -1
     try:
-        current = _open_folder(root, folder)
+        current = open_folder(root, folder)
         fd = os.open(name, _FILE, dir_fd=current)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from assay.recorder.folder import NotAFileError, open_file
+from assay.recorder.folder import NotAFileError, open_file, open_folder
 
 MAX_ENTRIES = 50_000
 MAX_READS = 6_000
@@ -22,7 +22,6 @@ MAX_DEPTH = 14
 MAX_SECONDS = 20.0
 _MAX_LINKS = 40  # the limit of Linux
 _MAX_PATH_CHARS = 4096
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TooMuch(Exception):
@@ -145,7 +144,7 @@ class Image:
     def _list(self, path: str) -> Folder | None:
         folders, others = list[str](), list[str]()
         try:
-            fd = _open_folder(self._root, path)
+            fd = open_folder(self._root, path)
         except PermissionError:
             self.closed.append(f"/{path}")
             return None
@@ -166,18 +165,6 @@ class Image:
             return os.readlink(f"{self._root}/{path}")  # noqa: PTH115 (a Path would cost more than the call)
         except (OSError, ValueError):
             return None
-
-
-def _open_folder(root: str, path: str) -> int:
-    """Open a folder below `root` without following symlinks, and return its descriptor. Raises OSError."""
-    current = os.open(root, _FOLDER)
-    for name in filter(None, path.split("/")):
-        try:
-            below = os.open(name, _FOLDER, dir_fd=current)
-        finally:
-            os.close(current)
-        current = below
-    return current
 
 
 def _read_all(fd: int, limit: int) -> bytes:
