@@ -71,7 +71,7 @@ VIRTUAL_ALIASES: Final = "aliases"
 VIRTUAL_USERS: Final = "users"
 VIRTUAL_MODELS: Final = "models"
 
-# The operator's namespace, unless its configuration names another one, and its service account there.
+# The operator's default namespace, and its service account there.
 DEFAULT_NAMESPACE: Final = "assay-system"
 SERVICE_ACCOUNT: Final = "assay-operator"
 # On the ValidatingAdmissionPolicy STATUS_POLICY, which everyone may read: the operator's namespace.

@@ -21,7 +21,7 @@ def to_json(value: float) -> float | str:
 
 
 def of_json(value: Any) -> float | None:
-    """Return the number that a value in JSON stands for; None if it is none. Too large integers are infinite."""
+    """Return the number in a JSON value; None if it is not a number. Integers that are too large are infinite."""
     if isinstance(value, str):
         return NOT_FINITE.get(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -75,7 +75,7 @@ class Login:
         return known is not None
 
     def _file_token(self) -> str:
-        """Return the token in the user's file, as it is now: it is replaced before it expires."""
+        """Return the current token in the user's file, which is replaced before it expires."""
         path = str(self._user.get("tokenFile") or "")
         if not path:
             return ""

@@ -24,7 +24,7 @@ class NotSignedIn(AssayError):
 class Person(Access):
     """One user in one namespace, for one request.
 
-    ``key`` stands for the user's credentials in caches: a hash, so that no cache holds a token. ``stores`` are the
+    ``key`` identifies the user's credentials in caches: a hash, so that no cache holds a token. ``stores`` are the
     endpoints that the server may connect to, any if empty. ``notes`` collects what the answer should mention.
     """
 
@@ -63,7 +63,7 @@ class Person(Access):
 
 
 def key_of(credentials: str) -> str:
-    """Return what stands for credentials in caches. It is useless outside this process."""
+    """Return the cache key of credentials. It is useless outside this process."""
     return hashlib.blake2b(credentials.encode(), key=_PEPPER, digest_size=16).hexdigest()
 
 

@@ -47,5 +47,5 @@ class Rights:
                     self._known = {kept: found for kept, found in self._known.items() if found[0] > now}
                 self._known[key] = (now + self._kept, allowed)
         if not allowed:
-            # Refused by the API server itself, in its own words. If it allows it by now, that counts.
+            # The API server itself refuses, in its own words. If it allows the request now, that counts.
             person.kube.request("GET", path, query={"limit": "1"})

@@ -82,7 +82,7 @@ def logged(summary: Reported) -> Logged | None:
 
 
 def scalar(text: str) -> bool | int | float | str:
-    """Return the value that a logged text stands for, as Python and JSON write numbers and booleans."""
+    """Parse a logged text: numbers and booleans as Python and JSON write them."""
     if text in ("True", "true", "False", "false"):
         return text in ("True", "true")
     if _NUMBER.fullmatch(text):

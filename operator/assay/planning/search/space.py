@@ -87,7 +87,7 @@ def _grid_point(parameters: list[Parameter], index: int) -> ParameterSet:
 
 
 class _Order:
-    """A random order of the numbers below ``size``, in which none comes twice. It is drawn as far as it is needed."""
+    """A random order of the numbers below ``size``, without repetitions. Only the part that is needed is drawn."""
 
     def __init__(self, seed: str, size: int) -> None:
         self._source, self._size = random.Random(seed), size

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 #: The width of a chart in the unit of time-weighted smoothing: W&B's viewport scale, so that weights mean the same.
 _VIEWPORT: Final = 1000.0
-#: A Gaussian is cut off after so many standard deviations.
+#: Number of standard deviations after which a Gaussian is cut off.
 _TAIL: Final = 4.0
-#: From so many multiplications on, a convolution is computed in the frequency domain.
+#: Number of multiplications above which a convolution is computed in the frequency domain.
 _MANY: Final = 20_000_000
 
 
@@ -63,7 +63,7 @@ def _gaussian(_: Floats, y: Floats, deviation: float) -> Floats:
 
 
 def _running(_: Floats, y: Floats, points: float) -> Floats:
-    """Return the mean of so many points around each, fewer at the ends."""
+    """Return the mean of ``points`` points around each, fewer at the ends."""
     import numpy
 
     half = max(0, int(points) // 2)

@@ -49,7 +49,7 @@ _ALWAYS: Final = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Headers that must not be repeated: a proxy and this server could each heed another one.
+#: Headers that must not be repeated: a proxy and this server could each read a different one.
 _SINGLE: Final = (
     "authorization", "host", "origin", "sec-fetch-site", "content-length", "transfer-encoding"
 )  # fmt: skip

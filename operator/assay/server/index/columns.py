@@ -24,7 +24,7 @@ _EXACT: Final = 1 << 53
 #: Deeper values are read from the row.
 _DEPTH: Final = 4
 DEEPEST: Final = _DEPTH + 1
-#: A path becomes a dense column when one row in so many has it.
+#: A path becomes a dense column when at least one row in this many has it.
 _DENSE_SHARE, _DENSE_ROWS = 64, 32
 
 

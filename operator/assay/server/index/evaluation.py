@@ -228,7 +228,7 @@ def _condition(fine: Mask, found: Mask, *kinds: Kinds) -> Vector:
 
 
 def _either(values: list[Vector], *, stops: bool) -> Vector:
-    """Evaluate && and ||: one operand that is false, or true, decides whatever the other one is."""
+    """Evaluate && and ||: one operand that is false, or true, decides regardless of the other."""
     decided = numpy.zeros(len(values[0].kind), dtype=bool)
     for each in values:
         decided |= (each.kind == BOOL) & ((each.number > 0) == stops)

@@ -1,7 +1,7 @@
 """Keeps tables of runs current: lists page by page, then watches.
 
 One thread reads; it resumes a watch that ends, and lists anew after a gap. A list changes only what differs: it needs
-no second copy in memory. While it goes on, ``synced`` is false and nothing is answered from the tables.
+no second copy in memory. While listing, ``synced`` is false and nothing is answered from the tables.
 """
 
 from __future__ import annotations

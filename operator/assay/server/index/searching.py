@@ -36,7 +36,7 @@ from assay.server.index.table import TIMES, Mask, Rows, Table
 
 #: What the library may take for the rows that columns do not decide.
 SECONDS: Final = 10.0
-#: Fields that a column of another name stands for.
+#: Fields that are stored in a column of a different name.
 _OTHERS: Final[dict[Path, Path]] = {("age",): ("created",)}
 
 

@@ -118,7 +118,7 @@ class _Pattern:
 
 
 def _value(text: str) -> object:
-    """Return the number that a text stands for, otherwise the text."""
+    """Parse a text as a number; return the text if it is not one."""
     try:
         return float(text.strip().rstrip("%"))
     except ValueError:

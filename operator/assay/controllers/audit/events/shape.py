@@ -71,7 +71,7 @@ def _json(value: Any) -> bytes:
 
 
 def short(text: str) -> str:
-    """Return a hash that stands for a text in the name of an event."""
+    """Return a short hash of a text, for the name of an event."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-// Curves: asked for when a chart comes into view, as wide as it is, and again after each zoom and while the run goes on.
+// Curves: asked for when a chart comes into view, as wide as it is, and again after each zoom and while the run is active.
 
 import { dark, ink, styleOf } from "./colours.js";
 
