@@ -185,15 +185,32 @@ def test_whatever_is_known_to_look_twice_changes_nothing(
 def test_an_alias_that_is_created_again_has_the_bindings_of_the_one_before() -> None:
     first = Past(1, DIGEST, [HeldStatus(alias="champion", from_=at(0), to=at(5))])
     second = Past(2, DIGEST, [HeldStatus(alias="champion", from_=at(5)), HeldStatus(alias="shadow", from_=at(1))])
-    found = pointers.remembered("champion", [second, first], at(9))
+    found = pointers.remembered("champion", [second, first], [], at(9))
     assert [(each.version, each.from_, each.to) for each in found] == [(1, at(0), at(5)), (2, at(5), at(9))]
     # What is remembered says the same of the versions as they said before.
     again = held(("champion", found), known=[HeldStatus(alias="champion", from_=at(0), to=at(5))], now=10)
     assert again == [HeldStatus(alias="champion", from_=at(0), to=at(5))]
 
 
+def test_an_alias_that_is_created_again_at_once_has_bindings_that_its_versions_do_not_have_yet() -> None:
+    first = Past(1, DIGEST, [HeldStatus(alias="champion", from_=at(0))])
+    versions = [first, Past(2, DIGEST, []), Past(3, OTHER, [])]
+    deleted = [
+        History("champion", [bound(1, 0, 5), bound(2, 5, 8), bound(3, 6, 7), bound(4, 7, 8)]),
+        History("shadow", [bound(2, 1, 8)]),
+    ]
+    found = pointers.remembered("champion", versions, deleted, at(9))
+    assert [(each.version, each.from_, each.to) for each in found] == [(1, at(0), at(5)), (2, at(5), at(8))]
+
+
+def test_an_alias_that_is_created_again_within_a_second_keeps_what_was_bound_in_that_second() -> None:
+    """The API server cuts the fraction off the time at which an object was created."""
+    bound_at = at(9) + timedelta(milliseconds=400)
+    past = Past(1, DIGEST, [HeldStatus(alias="champion", from_=bound_at, to=bound_at + timedelta(milliseconds=100))])
+    found = pointers.remembered("champion", [past], [], at(9))
+    assert [(each.version, each.from_, each.to) for each in found] == [(1, bound_at, bound_at)]
+
+
 def test_a_new_alias_remembers_nothing() -> None:
     past = Past(1, DIGEST, [HeldStatus(alias="shadow", from_=at(0), to=at(5))])
-    assert pointers.remembered("champion", [past], at(9)) == []
-    later = Past(1, DIGEST, [HeldStatus(alias="champion", from_=at(9))])
-    assert pointers.remembered("champion", [later], at(9)) == []
+    assert pointers.remembered("champion", [past], [History("shadow", [bound(1, 0, 5)])], at(9)) == []

@@ -84,7 +84,8 @@ class _Alias:
             Past(body["spec"]["version"], body["spec"]["artifact"]["digest"], versions.status_of(body).held)
             for body in self.context.models.versions_of(self.namespace, self.spec.model)
         ]
-        return pointers.remembered(self.spec.alias, past, created) if created else []
+        deleted = self.context.models.histories_of(self.namespace, self.spec.model)
+        return pointers.remembered(self.spec.alias, past, deleted, created) if created else []
 
     # Promotion
 

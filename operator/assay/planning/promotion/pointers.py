@@ -4,7 +4,7 @@ An alias drops its older bindings, and its history is lost when it is deleted; t
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -56,18 +56,27 @@ def held(
     return _truncated(found.values())
 
 
-def remembered(alias: str, versions: Iterable[Past], until: datetime) -> list[Binding]:
-    """Return the past bindings of an alias that was created again, oldest first: its versions retain the periods.
+def remembered(alias: str, versions: Collection[Past], deleted: Iterable[History], until: datetime) -> list[Binding]:
+    """Return the past bindings of an alias that was created again and has none of its own yet, oldest first.
 
-    ``until`` is when the new alias was created. The audit trail has who moved the earlier alias, and why.
+    The statuses of its versions retain the periods. ``deleted`` are the histories of recently deleted aliases: if one
+    is created again at once, the statuses may not contain its last bindings yet. ``until`` is when the new alias was
+    created, in whole seconds, so the earlier alias may seem to have been bound after it. The audit trail has who moved
+    the earlier alias, and why.
     """
-    found = [
-        Binding(version=past.version, digest=past.digest, from_=each.from_, to=min(each.to or until, until))
-        for past in versions
-        for each in past.held
-        if each.alias == alias and each.from_ < until
+    digests = {past.version: past.digest for past in versions}
+    found = {(past.version, each.from_): each.to for past in versions for each in past.held if each.alias == alias} | {
+        (binding.version, binding.from_): binding.to
+        for history in deleted
+        if history.alias == alias
+        for binding in history.bindings
+        if binding.version in digests and binding.digest in (None, digests[binding.version])
+    }
+    bindings = [
+        Binding(version=version, digest=digests[version], from_=from_, to=max(from_, min(to or until, until)))
+        for (version, from_), to in found.items()
     ]
-    return sorted(found, key=lambda each: each.from_)[-MAX_HISTORY:]
+    return sorted(bindings, key=lambda each: each.from_)[-MAX_HISTORY:]
 
 
 def _truncated(stretches: Iterable[HeldStatus]) -> list[HeldStatus]:
