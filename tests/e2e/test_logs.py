@@ -83,15 +83,26 @@ def test_retried_run_keeps_the_logs_of_both_pods_and_of_its_init_containers(obje
 
 
 def test_restarted_container_has_a_log_for_each_start(objects: Objects) -> None:
+    # A node removes the log of a container's first start as soon as the second one ends.
     script = """
         again = os.path.exists('/assay/artifacts/first')
         print('second' if again else 'first')
         artifacts.joinpath('first').touch()
+        while again and not os.path.exists('/assay/artifacts/go'):
+            time.sleep(0.1)
         sys.exit(0 if again else 3)
     """
     manifest = run("restarted", script, job={"backoffLimit": 3})
     manifest["spec"]["job"]["template"]["spec"]["restartPolicy"] = "OnFailure"
     objects.apply(manifest)
+    started = objects.wait_phase("run", "restarted", "Running")
+    wait_for("a log of the first start", lambda: lines(objects, started) == ["first"])
+    pod = started["status"]["attempts"][-1]["pod"]
+    # Until the second start runs, there is no container in which to execute anything.
+    wait_for(
+        "the second start",
+        lambda: objects.kubectl("exec", pod, "-c", "train", "--", "touch", "/assay/artifacts/go") is not None,
+    )
     found = ended(objects, "restarted", "Succeeded")
     assert lines(objects, found) == ["first"]
     assert lines(objects, found, attempt=1) == ["second"]
