@@ -334,7 +334,7 @@ def without_empty(value: Any) -> Any:
 
 def _rollback() -> Raw:
     body = ALIASES["healthy_served"]()
-    said = "1 system:serviceaccount:argocd:argocd-server\nasked for in Argo CD"
+    said = "1 system:serviceaccount:argocd:argocd-server\ngeneration: 2\nasked for in Argo CD"
     body["metadata"]["annotations"] = body["metadata"]["annotations"] | {names.ANNOTATION_ROLLBACK: said}
     return body
 

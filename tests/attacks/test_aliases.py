@@ -265,3 +265,11 @@ def test_b39_move_an_alias_and_back_to_be_nobody(realm: Realm) -> None:
         patch = {"metadata": {"annotations": None}, "spec": {"version": number}}
         assert realm.merge(ADMIN, "alias", name, patch).done
     assert mover(realm, name) == filled_in(realm, ADMIN)
+
+
+def test_b40_request_a_rollback_as_of_another_generation(realm: Realm) -> None:
+    """The operator would take an older spec for the newer wish, or would not notice a newer one."""
+    name = realm.alias("b40", number=2, history=(1, 2))
+    for generation in ("2", "0", "01", "1 ", ""):
+        request = f"1 {RELEASE_MANAGER}\ngeneration: {generation}\nlatency"
+        stopped("B40", realm.annotate(RELEASE_MANAGER, "alias", name, ROLLBACK, request))

@@ -157,6 +157,21 @@ def test_a_release_manager_asks_for_a_rollback_and_the_operator_clears_it(realm:
     assert realm.annotate(registry.OPERATOR, "alias", name, ROLLBACK, None).done
 
 
+@pytest.mark.parametrize("writes_spec", [False, True])
+@pytest.mark.parametrize("reason", ["", "\nsince noon", "\n\ngeneration: none"], ids=["none", "short", "odd"])
+def test_a_rollback_request_names_the_generation_of_the_alias(realm: Realm, writes_spec: bool, reason: str) -> None:
+    """The API server fills it in where it can; a client may write it itself."""
+    name = realm.alias(f"names-{len(reason)}-{writes_spec}".lower(), number=2, history=(1, 2))
+    generation = realm.get("alias", name)["metadata"]["generation"] + writes_spec
+    for given in ("", f"\ngeneration: {generation}"):
+        request = f"1 {RELEASE_MANAGER}{given}{reason}"
+        patch = {"metadata": {"annotations": {ROLLBACK: request}}} | ({"spec": {"version": 1}} if writes_spec else {})
+        patched = ("--type=merge", f"--patch={json.dumps(patch)}", "--dry-run=server", "--output=json")
+        found = json.loads(realm.must(RELEASE_MANAGER, "patch", "alias", name, *patched))
+        line = f"\ngeneration: {generation}" if registry.stamps(realm.cluster) else given
+        assert found["metadata"]["annotations"][ROLLBACK] == f"1 {RELEASE_MANAGER}{line}{reason}"
+
+
 def test_a_release_manager_rolls_back_in_one_write(realm: Realm) -> None:
     name = realm.alias("back", number=2, history=(1, 2))
     patch = {"metadata": {"annotations": {ROLLBACK: f"1 {RELEASE_MANAGER}"}}, "spec": {"version": 1}}

@@ -157,6 +157,59 @@ def test_a_rollback_of_an_alias_that_is_being_deleted_is_refused_by_the_operator
     models.kubectl("patch", "modelalias", "digits.champion", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
 
 
+@pytest.mark.parametrize("filled_in", [True, False], ids=["the-server-fills-in", "the-client-fills-in"])
+@pytest.mark.parametrize("last", ["rollback", "move"])
+def test_of_a_rollback_and_a_move_while_no_operator_runs_the_later_one_stands(
+    models: Models, operator: operators.OperatorProcess, filled_in: bool, last: str
+) -> None:
+    """The request names the generation of the spec that its author knew."""
+    moved_from_1_to_2(models)
+    models.registered("digits", 3, b"v3")
+    if filled_in and not registry.stamps(models.cluster):
+        pytest.skip("this API server fills in nothing")
+    operator.kill()
+    try:
+        for write in ("move", "rollback") if last == "rollback" else ("rollback", "move"):
+            if write == "move":
+                models.want("digits.champion", 3)
+                continue
+            known = models.get("modelalias", "digits.champion")["metadata"]["generation"]
+            line = "" if filled_in else f"generation: {known}\n"
+            models.roll_back("digits.champion", 1, "walter", f"{line}latency")
+    finally:
+        operator.start().wait_ready()
+    moves = ["AliasBound", "AliasBound", "RolledBack"] + ["AliasBound"] * (last == "move")
+    wait_for("the moves", lambda: models.actions("digits.champion") == moves, seconds=20)
+    found = models.bound("digits.champion", 1 if last == "rollback" else 3)
+    cleared = models.alias(
+        "digits.champion",
+        "the request to be cleared",
+        lambda o: names.ANNOTATION_ROLLBACK not in o["metadata"].get("annotations", {}),
+    )
+    reasons = [each.get("reason") for each in found["status"]["history"]]
+    assert reasons[2:] == (["latency"] if last == "rollback" else ["latency", None])
+    assert (cleared["status"].get("setAside") or {}).get("version") == (3 if last == "rollback" else None)
+
+
+def test_a_move_after_a_rollback_is_held_at_the_version_of_the_rollback(
+    models: Models, operator: operators.OperatorProcess
+) -> None:
+    moved_from_1_to_2(models)
+    models.apply(open_policy(approvals={"required": 1}))
+    models.registered("digits", 3, b"v3")
+    operator.kill()
+    try:
+        known = models.get("modelalias", "digits.champion")["metadata"]["generation"]
+        models.roll_back("digits.champion", 1, "walter", f"generation: {known}")
+        models.want("digits.champion", 3)
+    finally:
+        operator.start().wait_ready()
+    held = models.alias("digits.champion", "held", lambda o: "approv" in o["status"]["message"])
+    assert (held["status"]["boundVersion"], held["status"]["phase"]) == (1, "Held")
+    models.approve("digits.v3", "champion", "rita")
+    models.bound("digits.champion", 3)
+
+
 def test_numbers_go_up_by_one(models: Models) -> None:
     models.register("digits", 3, b"three")
     words = "digits.v3 waits: the next number is 1; register that one first"

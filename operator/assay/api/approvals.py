@@ -3,7 +3,8 @@ r"""Parses the annotations for approvals and rollback requests exactly as the ad
 A policy compares the whole first line for equality. A parser that differs would open a security gap: only ``\n`` ends
 the line (``str.splitlines`` accepts ten more line ends), nothing is stripped, and a username may contain spaces and any
 other character. A second line that begins with `groups: ` names the groups under which the API server knew the
-approver; the policies refuse any other groups. Nothing here decides whether an approval counts.
+approver; the policies refuse any other groups. The second line `generation: <number>` of a rollback request is the
+generation of the alias at the request, also held by the policies. Nothing here decides whether an approval counts.
 """
 
 import re
@@ -20,7 +21,11 @@ _GROUPS = "groups: "
 _EVERYBODY = "system:authenticated"
 _MAX_GROUPS = 2048
 _DIGEST = re.compile(r"(?P<subject>sha256:[0-9a-f]{64}) (?P<user>[^\n]+)(\n(?P<comment>.*))?", re.DOTALL)
-_VERSION = re.compile(r"(?P<subject>[1-9][0-9]{0,9}) (?P<user>[^\n]+)(\n(?P<comment>.*))?", re.DOTALL)
+_VERSION = re.compile(
+    r"(?P<subject>[1-9][0-9]{0,9}) (?P<user>[^\n]+)"
+    r"(\ngeneration: (?P<generation>[1-9][0-9]{0,18}))?(\n(?P<comment>.*))?",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,16 @@ class Approval:
 
 @dataclass(frozen=True)
 class RollbackRequest:
-    """A wish to go back: to which version, whose, and why."""
+    """A wish to go back: to which version, whose, and why.
+
+    ``generation`` is that of the alias at the request: a newer generation was written later. None if the API server
+    did not fill it in and the user did not give it.
+    """
 
     version: int
     user: str
     reason: str
+    generation: int | None = None
 
 
 def read_approval(key: str, value: str) -> Approval | None:
@@ -76,4 +86,11 @@ def read_rollback(value: str) -> RollbackRequest | None:
     said = _VERSION.fullmatch(value)
     if said is None:
         return None
-    return RollbackRequest(int(said["subject"]), said["user"], said["comment"] or "")
+    generation = int(said["generation"]) if said["generation"] else None
+    return RollbackRequest(int(said["subject"]), said["user"], said["comment"] or "", generation)
+
+
+def rollback_text(request: RollbackRequest) -> str:
+    """Return the value of ``assay.dev/rollback-requested``."""
+    generation = "" if request.generation is None else f"generation: {request.generation}"
+    return "\n".join(filter(None, [f"{request.version} {request.user}", generation, request.reason]))

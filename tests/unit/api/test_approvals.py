@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.api.approvals import Approval, RollbackRequest, groups_line, read_approval, read_rollback
+from assay.api.approvals import Approval, RollbackRequest, groups_line, read_approval, read_rollback, rollback_text
 
 pytestmark = pytest.mark.unit
 
@@ -17,6 +17,8 @@ def test_whatever_the_username_and_the_comment_they_come_out_as_they_went_in(use
     approval = Approval("champion", "1", DIGEST, user, comment)
     assert read_approval(KEY, f"{DIGEST} {user}\n{comment}") == approval
     assert read_rollback(f"12 {user}\n{comment}") == RollbackRequest(12, user, comment)
+    request = RollbackRequest(12, user, comment, generation=7)
+    assert read_rollback(rollback_text(request)) == request
 
 
 @pytest.mark.parametrize("separator", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])

@@ -154,6 +154,18 @@ async def test_a_rollback_that_was_asked_for_binds_and_sets_the_left_version_asi
     assert (await reconcile(parts))["boundVersion"] == 1, "the version that was left does not come back by itself"
 
 
+async def test_a_spec_that_was_written_after_the_rollback_was_requested_is_not_set_aside() -> None:
+    parts = world()
+    asked = _written(bound(2, 2), **{"assay.dev/rollback-requested": "1 ann\ngeneration: 1\nlatency"})
+    asked["metadata"]["generation"] = 2
+    parts.know(MODEL_ALIASES, asked)
+    status = await reconcile(parts)
+    assert (status["boundVersion"], status["setAside"]["version"], status["setAside"]["generation"]) == (1, 2, 1)
+    assert [each.reason for each in parts.audit.recorded] == ["latency"]
+    status = await reconcile(parts)
+    assert (status["boundVersion"], status.get("setAside")) == (2, None)
+
+
 async def test_a_rollback_that_cannot_be_is_declined_and_cleared() -> None:
     parts = world()
     parts.know(MODEL_ALIASES, _written(bound(2, 2), **{"assay.dev/rollback-requested": "9 ann"}))

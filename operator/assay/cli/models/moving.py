@@ -88,7 +88,7 @@ class Mover:
         if self.output is Document.TEXT:
             live = case.status.bound_version
             printing.write(f"{case.name}: v{version} replaces v{live}; no approval is needed")
-        patch = requests.rollback(version, session.kube.whoami(), comment)
+        patch = requests.rollback(case.body or {}, version, session.kube.whoami(), comment)
         before = following.refusals(session, case.name)
         session.kube.patch(MODEL_ALIASES, session.namespace, case.name, patch, dry_run=self.dry_run)
         return self._end(version, judged, self._rollback_progress(version, before))

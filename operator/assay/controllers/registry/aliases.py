@@ -257,7 +257,10 @@ class _Alias:
     # Rollback
 
     async def roll_back(self, asked: str) -> None:
-        """Handle the request in ``assay.dev/rollback-requested``, and clear it."""
+        """Handle the request in ``assay.dev/rollback-requested``, and clear it.
+
+        It sets the spec aside that the requester saw. A spec that was written later is judged in the next reconcile.
+        """
         request = read_rollback(asked)
         if request is None:
             await self.decline(f"{names.ANNOTATION_ROLLBACK} is invalid: it must be '<version> <your username>'")
@@ -275,7 +278,7 @@ class _Alias:
             return
         why = f"rolled back from v{self.status.bound_version} to v{request.version} by {request.user}"
         why = f"{why}: {request.reason}" if request.reason else why
-        aside = self._aside(names.ROLLED_BACK, why, request.version)
+        aside = self._aside(names.ROLLED_BACK, why, request.version, request.generation)
         if request.version == self.status.bound_version:
             await self._stay(candidate, request, aside)
         else:
@@ -296,12 +299,16 @@ class _Alias:
         last = self.status.history[-1] if self.status.history else None
         return last is not None and last.actor == request.user[:512] and self.status.set_aside is not None
 
-    def _aside(self, reason: str, message: str, target: int) -> SetAside:
-        """Return the version that the alias must not bind again until its spec changes."""
+    def _aside(self, reason: str, message: str, target: int, generation: int | None = None) -> SetAside:
+        """Return the version that the alias must not bind again until its spec changes.
+
+        ``generation`` is that of the spec that is set aside. By default it is the current one.
+        """
+        at = self.generation if generation is None else min(generation, self.generation)
         wanted, live = self.spec.version, self.status.bound_version or self.spec.version
-        left = live if reason == names.ROLLOUT_FAILED or wanted == target else wanted
+        left = live if reason == names.ROLLOUT_FAILED or wanted == target or at < self.generation else wanted
         return SetAside.model_validate(
-            {"version": left, "generation": self.generation, "reason": reason, "message": message[:1024], "at": now()}
+            {"version": left, "generation": at, "reason": reason, "message": message[:1024], "at": now()}
         )
 
     async def decline(self, why: str) -> None:

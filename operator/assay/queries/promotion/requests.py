@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 from assay.api import names
-from assay.api.approvals import groups_line, read_approval
+from assay.api.approvals import RollbackRequest, groups_line, read_approval, rollback_text
 from assay.api.errors import InvalidRequest
 from assay.api.objects import Raw
 from assay.planning.promotion import binding
@@ -43,9 +43,9 @@ def approval_text(body: Raw, user: str, groups: Collection[str], comment: str) -
     return "\n".join(filter(None, [head, groups_line(groups), comment]))
 
 
-def rollback(version: int, user: str, comment: str) -> Raw:
+def rollback(body: Raw, version: int, user: str, comment: str) -> Raw:
     """Return the patch of a ModelAlias that requests a rollback."""
-    text = "\n".join(filter(None, [f"{version} {user}", comment]))
+    text = rollback_text(RollbackRequest(version, user, comment, body["metadata"]["generation"]))
     return {"metadata": {"annotations": {names.ANNOTATION_ROLLBACK: text}}}
 
 

@@ -142,7 +142,7 @@ def _rollback(visit: Visit, case: Case, body: Raw, request: Request) -> Write:
         raise InvalidRequest(f"cannot roll back {case.name}: {cases.unmet(judged)}")
     return Write(
         MODEL_ALIASES, case.name,
-        _exact(requests.rollback(request.number, visit.person.kube.whoami(), request.comment), case.body),
+        _exact(requests.rollback(case.body, request.number, visit.person.kube.whoami(), request.comment), case.body),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ if status.previousVersion == nil or status.setAside ~= nil then
   error(obj.metadata.name .. " has no version to go back to, or has gone back already", 0)
 end
 obj.metadata.annotations = obj.metadata.annotations or {}
-local request = status.previousVersion .. " " .. account .. "\nasked for in Argo CD"
+local request = status.previousVersion .. " " .. account .. "\ngeneration: " .. obj.metadata.generation
+  .. "\nasked for in Argo CD"
 obj.metadata.annotations["assay.dev/rollback-requested"] = request
 return obj
