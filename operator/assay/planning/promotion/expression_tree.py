@@ -1,16 +1,16 @@
 """The checked syntax tree of a CEL expression, for analysis without evaluation.
 
 The CEL library exposes its tree only as a serialised ``google.api.expr`` message. Only a few of its fields are needed,
-so this module decodes the wire format (https://protobuf.dev/programming-guides/encoding) without a protobuf runtime.
+so this module decodes the wire format without a protobuf runtime.
 It makes no decisions: ``expression_cost`` computes costs, and the library evaluates.
 """
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+from assay.planning.protobuf import doubles, fields, signed
+
 _NULL_CONSTANT, _BOOL_CONSTANT, _INT_CONSTANT, _DOUBLE_CONSTANT = 1, 2, 3, 5
 _STRING_CONSTANT, _BYTES_CONSTANT = 6, 7
 
@@ -137,24 +137,24 @@ def _children(node: Node) -> tuple[Node, ...]:
 
 
 def _node(data: bytes) -> Node:
-    for number, body in _fields(data):
+    for number, body in fields(data):
         if number in _KINDS and isinstance(body, bytes):
             return _KINDS[number](body)
     return Constant(None)
 
 
 def _constant(data: bytes) -> Node:
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if isinstance(value, bytes):
             if number in (_STRING_CONSTANT, _BYTES_CONSTANT):
                 text = value.decode(errors="replace")
                 return Constant(text, text if number == _STRING_CONSTANT else OTHER)
             if number == _DOUBLE_CONSTANT:
-                return Constant(None, float(struct.unpack("<d", value)[0]))
+                return Constant(None, doubles(value)[0])
         elif number == _BOOL_CONSTANT:
             return Constant(None, bool(value))
         elif number == _INT_CONSTANT:
-            return Constant(None, value - (1 << 64) if value >> 63 else value)
+            return Constant(None, signed(value))
         elif number == _NULL_CONSTANT:
             return Constant(None, None)
     return Constant(None)
@@ -165,7 +165,7 @@ def _name(data: bytes) -> Node:
 
 
 def _select(data: bytes) -> Node:
-    return Select(_node(_one(data, 1)), _text(data, 2), any(number == 3 and value for number, value in _fields(data)))
+    return Select(_node(_one(data, 1)), _text(data, 2), any(number == 3 and value for number, value in fields(data)))
 
 
 def _call(data: bytes) -> Node:
@@ -194,7 +194,7 @@ _KINDS = {3: _constant, 4: _name, 5: _select, 6: _call, 7: _list, 8: _struct, 9:
 
 
 def _all(data: bytes, field_number: int) -> list[bytes]:
-    return [value for number, value in _fields(data) if number == field_number and isinstance(value, bytes)]
+    return [value for number, value in fields(data) if number == field_number and isinstance(value, bytes)]
 
 
 def _one(data: bytes, field_number: int) -> bytes:
@@ -204,32 +204,3 @@ def _one(data: bytes, field_number: int) -> bytes:
 
 def _text(data: bytes, field_number: int) -> str:
     return b"".join(_all(data, field_number)[:1]).decode(errors="replace")
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if wire == _BYTES:
-            size, at = _varint(data, at)
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError(f"unexpected wire type {wire} in a serialised expression")
-        yield number, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from assay.recorder.collectors.protobuf import content, doubles, fields, floats, signed, text, varints
+from assay.planning.protobuf import content, doubles, fields, floats, signed, text, varints
 
 HEAD_BYTES, TAIL_BYTES = 12, 4
 #: A larger frame is not an event with scalars or an image of usual size.

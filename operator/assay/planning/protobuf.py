@@ -1,7 +1,7 @@
-"""The wire format of protocol buffers, for messages from an untrusted file. Pure.
+"""The wire format of protocol buffers, for event files of TensorBoard and parsed CEL expressions. Pure.
 
-Source: https://protobuf.dev/programming-guides/encoding. Only what event files of TensorBoard need: no groups, and
-unknown fields are skipped. Malformed data raises ValueError.
+Source: https://protobuf.dev/programming-guides/encoding. The data may come from an untrusted file. Groups are not
+supported. Malformed data raises ValueError.
 """
 
 from __future__ import annotations
