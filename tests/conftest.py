@@ -43,6 +43,10 @@ LONG = ("test_serving_chaos.py", "test_faults.py", "test_runs.py", "test_many_ru
 FOLDERS = ("gitops", "chart", "e2e", "cli", "server", "integration", "unit", "attacks")
 
 
+#: Longer parameters, in characters or bytes, are not part of a test's name.
+LONGEST_ID = 120
+
+
 # Options, and which tests run
 
 
@@ -65,6 +69,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for name in beside.FIXTURES & _fixtures(item):
             item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their parameter: keys and bundles are made anew by each worker, so they are no names."""
+    return argname if isinstance(val, (str, bytes)) and len(val) > LONGEST_ID else None
 
 
 def _place(item: pytest.Item) -> tuple[str, int, int]:
