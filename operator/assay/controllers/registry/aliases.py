@@ -24,7 +24,7 @@ from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
 from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
-from assay.planning.promotion import binding, judging, pointers, views
+from assay.planning.promotion import binding, followers, judging, pointers, views
 from assay.planning.promotion.binding import Move
 from assay.planning.promotion.judging import Live
 from assay.planning.promotion.pointers import Past
@@ -377,35 +377,16 @@ class _Alias:
         known = {(each.kind, each.name): each for each in self.status.serving}
         found = []
         for workload in self.context.models.followers(self.namespace, self.spec.model, self.spec.alias):
-            before = known.get((workload["kind"], workload["metadata"]["name"]))
-            found.append(self._follower(workload, before))
+            kind, name = workload["kind"], workload["metadata"]["name"]
+            before = known.get((kind, name)) or ServingStatus(kind=kind, name=name)
+            rollout = self.context.registry.rollouts.get(key_of(workload))
+            found.append(before if rollout is None else followers.status(before, rollout, self.status.bound_version))
         return found
-
-    def _follower(self, workload: Raw, before: ServingStatus | None) -> ServingStatus:
-        kind, name = workload["kind"], workload["metadata"]["name"]
-        rollout = self.context.registry.rollouts.get(key_of(workload))
-        if rollout is None:
-            return before or ServingStatus(kind=kind, name=name)
-        current = rollout.version == self.status.bound_version
-        ready = current and rollout.state == "ready"
-        proven = rollout.version if ready and rollout.some_ready else before.proven if before else None
-        return ServingStatus(
-            kind=kind,
-            name=name,
-            version=rollout.version,
-            ready=ready,
-            proven=proven,
-            failed=current and rollout.state == "failed",
-            blocked=self.status.bound_version is not None and rollout.state == "blocked",
-            message=None if ready else rollout.message[:1024] or None,
-        )
 
     async def report(self, status: ModelAliasStatus) -> None:
         """Write the status, including the followers, if it changed."""
-        followers = self._followers()
-        if status.bindings != self.status.bindings:
-            followers = status.serving
-        new = binding.summarise(status, self.spec.version, followers, generation=self.generation, now=now())
+        serving = status.serving if status.bindings != self.status.bindings else self._followers()
+        new = binding.summarise(status, self.spec.version, serving, generation=self.generation, now=now())
         written = await statuses.write(self.context.kube, MODEL_ALIASES, self.body, new.to_dict(), self.context.ingest)
         if written is None:
             raise Requeue(1.0, "the alias was deleted")
