@@ -8,20 +8,15 @@ A page that violates its content security policy, or whose scripts raise an erro
 import json
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-from starlette.applications import Starlette
 
-from tests.cluster.waiting import wait_for
-from tests.server.conftest import Team, app, as_user, governed, team
+from tests.server.conftest import Site, Team, app, as_user, governed, site, team
 
-__all__ = ["app", "as_user", "governed", "team"]
+__all__ = ["Site", "app", "as_user", "governed", "site", "team"]
 
 #: Nothing but the page under test uses the network.
 _QUIET = (
@@ -35,31 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
-
-
-@dataclass
-class Site:
-    """The server on a port of its own."""
-
-    address: str
-    namespace: str
-
-    def page(self, path: str) -> str:
-        """Return the address of a page of the team's namespace."""
-        return f"{self.address}/n/{self.namespace}/{path}"
-
-
-@pytest.fixture(scope="module")
-def site(app: Starlette, team: Team) -> Iterator[Site]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        wait_for("the server starts", lambda: server.started, seconds=30)
-        yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", team.namespace)
-        server.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-
 from assay.api.errors import AssayError
 from assay.kube.bearer import ApiServer
 from assay.kube.sync import Kube
@@ -21,7 +19,7 @@ from assay.server.entrance.sealing import Seal
 from assay.server.entrance.session import SessionEntrance
 from assay.server.index.feed import Feed
 from assay.server.index.runs import RunsOfIndex
-from assay.server.local import configured
+from assay.server.local import Server, configured
 from assay.server.rights import Rights
 from assay.server.state import State
 from assay.store.config import ConfigError, is_endpoint
@@ -113,7 +111,7 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     application.host, application.port = "0.0.0.0", settings.port  # noqa: S104 - a pod of its own
-    uvicorn.Server(application).run()
+    Server(application).run()
     return 0
 
 

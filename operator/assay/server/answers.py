@@ -19,10 +19,12 @@ from assay.api.errors import (
 )
 from assay.kube.errors import ApiError
 from assay.server.person import NotSignedIn
+from assay.server.streams.streams import TooManyStreams
 from assay.store.errors import ConfigError, NotFound, RecordError, StoreDenied, StoreError, StoreUnavailable
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (NotSignedIn, 401),
+    (TooManyStreams, 429),
     (InvalidRequest, 400),
     (ObjectNotFound, 404),
     (PermissionDenied, 403),

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.applications import Starlette
 
 from assay.api.errors import RequestFailed
 from assay.kube.sync import Kube
@@ -29,9 +30,19 @@ def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None]
         chosen = listener.getsockname()[1]
         entrance = LocalEntrance(kube, namespace, chosen, lambda path: announce(_address(chosen, path)))
         state = State(RunsOfIndex(NamespaceFeeds(kube), Rights()))
-        server = uvicorn.Server(configured(Parts(entrance, LOOPBACK, state)))
+        server = Server(configured(Parts(entrance, LOOPBACK, state)))
         announce(_address(chosen, entrance.path))
         server.run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of events first when it shuts down: uvicorn would wait for them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End everything."""
+        if isinstance(self.config.app, Starlette):
+            self.config.app.state.shared.streams.stop()
+        await super().shutdown(sockets)
 
 
 def configured(parts: Parts) -> uvicorn.Config:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assay.server.runs import Runs
+from assay.server.streams.streams import Streams
 
 
 @dataclass
@@ -12,3 +13,4 @@ class State:
     """The shared parts of one server."""
 
     runs: Runs
+    streams: Streams = field(default_factory=Streams)

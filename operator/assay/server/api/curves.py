@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from assay.api.errors import AssayError, InvalidRequest
+from assay.api.errors import AssayError, InvalidRequest, ObjectNotFound
 from assay.api.objects import Raw
 from assay.queries.curves import grouping, shapes
 from assay.queries.curves.reading import STEP, TIME, Curve, points_of
@@ -75,9 +75,10 @@ class GroupLine(TypedDict):
 
 
 class Problem(TypedDict):
-    """Why a run has no curve."""
+    """Why a run has no curve: of one metric, or of any if ``metric`` is ""."""
 
     run: str
+    metric: str
     message: str
 
 
@@ -99,16 +100,18 @@ def curves(call: Call, query: CurvesQuery) -> Curves:
     store_of_person = person.store
     assert store_of_person is not None  # noqa: S101 - a property
     read = list(ordered(partial(_read, person, query), names, _WORKERS))
-    found = [curve for each in read if not isinstance(each, dict) for curve in each]
-    problems = [Problem(run=each["run"], message=each["message"]) for each in read if isinstance(each, dict)]
+    found = [curve for each, _ in read for curve in each]
+    problems = [problem for _, each in read for problem in each]
     if query.group:
         return {"items": [], "groups": _groups(found, query), "problems": problems, "notes": person.notes}
     items = [_line(curve, query) for curve in found]
     return {"items": items, "groups": [], "problems": problems, "notes": person.notes}
 
 
-def _read(person: Person, query: CurvesQuery, name: str) -> list[Curve] | dict[str, str]:
-    """Return the curves of one run, or why there are none: the others are drawn all the same."""
+def _read(person: Person, query: CurvesQuery, name: str) -> tuple[list[Curve], list[Problem]]:
+    """Return the curves of one run, and why some are missing: the others are drawn all the same."""
+    curves: list[Curve] = []
+    problems: list[Problem] = []
     try:
         run = recorded.find(person, name)
         objective = (run["spec"].get("objective") or {}).get("metric")
@@ -117,11 +120,16 @@ def _read(person: Person, query: CurvesQuery, name: str) -> list[Curve] | dict[s
             raise InvalidRequest(f"the run {name} has no objective", hint="name a metric")
         axis = {"relative": TIME, TIME: STEP}.get(query.x, query.x)
         with points_of(person.store, run, query.pod) as points:
-            return [points.curve(metric, axis) for metric in metrics]
+            for metric in metrics:
+                try:
+                    curves.append(points.curve(metric, axis))
+                except ObjectNotFound as error:
+                    problems.append(Problem(run=name, metric=metric, message=error.message))
     except AssayError as error:
-        return {"run": name, "message": error.message}
+        problems.append(Problem(run=name, metric="", message=error.message))
     except StoreError as error:
-        return {"run": name, "message": str(error)}
+        problems.append(Problem(run=name, metric="", message=str(error)))
+    return curves, problems
 
 
 def _axis(curve: Curve, query: CurvesQuery) -> tuple[Floats, Floats, Floats]:

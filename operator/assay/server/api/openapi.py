@@ -66,12 +66,13 @@ def _key(kind: Any) -> Any:
 
 
 def _operation(each: Operation, answer: Raw, components: Raw) -> Raw:
+    answered = {"description": "The answer", "content": _content(answer, each.content)}
     failed = {"description": "What is wrong", "content": _content(_reference("Failed"))}
     found: Raw = {
         "operationId": each.name,
         "summary": each.summary,
         "parameters": [*_in_path(each.path), *_in_query(each)],
-        "responses": {"200": {"description": "The answer", "content": _content(answer)}, "default": failed},
+        "responses": {"200": answered, "default": failed},
     }
     if each.body is not None:
         schema = each.body.model_json_schema(ref_template=_REFERENCE)
@@ -80,8 +81,8 @@ def _operation(each: Operation, answer: Raw, components: Raw) -> Raw:
     return found
 
 
-def _content(schema: Raw) -> Raw:
-    return {"application/json": {"schema": schema}}
+def _content(schema: Raw, kind: str = "application/json") -> Raw:
+    return {kind: {"schema": schema}}
 
 
 def _reference(name: str) -> Raw:

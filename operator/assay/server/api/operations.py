@@ -32,18 +32,23 @@ class Nothing(Query):
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an operation: who makes it, the path's values, and what the server shares among calls."""
+    """One call of an operation: who makes it, the path's values, and what the server shares among calls.
+
+    ``resume`` is the ID of the last event that a client of a stream has.
+    """
 
     person: Person
     path: dict[str, str]
     state: State
+    resume: str = ""
 
 
 @dataclass(frozen=True)
 class Operation:
     """One operation. ``answers`` runs in a thread and returns a value of the type ``answer``, or a Response.
 
-    ``body`` is the type of the JSON body of a write.
+    ``body`` is the type of the JSON body of a write. ``content`` is the media type of the answer; for a stream of
+    events, ``answer`` is the type of each event's data.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Operation:
     query: type[Query] = Nothing
     method: str = "GET"
     body: type[BaseModel] | None = None
+    content: str = "application/json"
 
     def route(self) -> Route:
         """Return the route of the operation."""
@@ -62,8 +68,9 @@ class Operation:
             person = person_of(request)
             namespace = request.path_params.get("namespace", "")
             call = Call(
-                person.within(namespace) if namespace else person, request.path_params, request.app.state.shared
-            )
+                person.within(namespace) if namespace else person, request.path_params, request.app.state.shared,
+                request.headers.get("last-event-id", "")[:200],
+            )  # fmt: skip
             arguments: list[Any] = [call, parsed(self.query, request)]
             if self.body is not None:
                 arguments.append(await _body(self.body, request))

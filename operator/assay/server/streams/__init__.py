@@ -1,0 +1,1 @@
+"""Server-sent events: what changed, so that pages ask again."""

@@ -1,0 +1,84 @@
+"""Notices new points of runs in the store, which has no watch: one thread for each reader lists what is new."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from urllib3.exceptions import HTTPError
+
+from assay.api.errors import AssayError
+from assay.api.resources import RUNS
+from assay.api.run_status import TERMINAL
+from assay.queries.runs import recorded
+from assay.server.person import Person
+from assay.server.streams.pending import Pending
+from assay.store import layout
+from assay.store.errors import StoreError
+
+KIND: Final = "points"
+#: The recorder adds a part every three seconds. Many runs are looked at less often.
+_SECONDS, _SECONDS_A_RUN = 2.0, 0.1
+#: After these, runs and keys are read anew with the reader's rights.
+_RENEWED_SECONDS: Final = 10.0
+
+
+class PointsWatcher:
+    """Tells a reader about new points of running runs, from a thread of its own."""
+
+    def __init__(self, person: Callable[[], Person], runs: Sequence[str], pending: Pending) -> None:
+        """``person`` returns the reader without anything that was read before."""
+        self._person, self._runs, self._pending = person, runs, pending
+        self._last: dict[str, str] = {}
+        self._stopped = threading.Event()
+        threading.Thread(target=self._run, name="points", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        pause = max(_SECONDS, _SECONDS_A_RUN * len(self._runs))
+        rounds = max(1, int(_RENEWED_SECONDS / pause))
+        while not self._stopped.is_set():
+            try:
+                person = self._person()
+                folders = self._folders(person)
+                for _ in range(rounds):
+                    for name, folder in folders.items():
+                        self._look(person, name, folder)
+                    if self._stopped.wait(pause):
+                        return
+            except (AssayError, StoreError, HTTPError):
+                # The page itself says what is wrong with the store; the stream is about more than points.
+                self._stopped.wait(_RENEWED_SECONDS)
+
+    def _folders(self, person: Person) -> dict[str, list[str]]:
+        """Return where points of each run that has not ended appear."""
+        found: dict[str, list[str]] = {}
+        for name in self._runs:
+            run = person.kube.find(RUNS, person.namespace, name)
+            if run is None or (run.get("status") or {}).get("phase") in TERMINAL:
+                continue
+            prefix, pod = layout.prefix_of(run), recorded.pod_of(run)
+            pods = [pod] if pod else sorted(person.store.folders(f"{layout.intake(prefix)}/"))[-1:]
+            found[name] = [
+                folder
+                for each in pods
+                for folder in (
+                    f"{layout.intake_prefix(prefix, each)}/{layout.METRICS}/",
+                    f"{prefix}/{layout.PRINTED}/{each}/",
+                )
+            ]
+        return found
+
+    def _look(self, person: Person, name: str, folders: Sequence[str]) -> None:
+        for folder in folders:
+            known = self._last.get(folder)
+            last = known or ""
+            for info in person.store.list(folder, after=last):
+                last = info.key
+            if last and last != known:
+                self._last[folder] = last
+                self._pending.changed(KIND, name)
