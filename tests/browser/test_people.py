@@ -15,7 +15,7 @@ HOSTILE = "</script></pre><script>alert(1)</script><img src=x onerror=alert(2)><
 ALIAS = "models/digits/aliases/champion"
 PAGES = (
     "runs", "runs?group=phase", "runs/bad", "compare?run=bad&run=good&run=going", "models", "models/digits",
-    f"{ALIAS}?version=2", "experiments", "experiments/sweep", "audit?verify=1", "nothing",
+    "models/digits/versions/2", f"{ALIAS}?version=2", "experiments", "experiments/sweep", "audit?verify=1", "nothing",
 )  # fmt: skip
 
 
@@ -134,28 +134,6 @@ def test_parallel_coordinates_are_brushed(browse: Browse, site: Site, filled: Te
     page.locator("#scatter-axes select[name=x]").select_option("metrics.loss")
     page.locator("#scatter-axes select[name=y]").select_option("params.lr")
     expect(page.locator("#scatter circle")).to_have_count(3)
-
-
-def test_a_running_run_is_updated_where_it_is(browse: Browse, site: Site, filled: Team) -> None:
-    page = browse("dora")
-    page.goto(site.page("runs/going"))
-    chart = page.locator("figure[data-metric=loss]")
-    expect(chart).to_have_attribute("data-points", "2")
-    page.evaluate("document.documentElement.dataset.kept = 'yes'")
-    going = {"metadata": {"namespace": filled.namespace, **_metadata(filled, "going")}}
-    points = [("loss", step, 1_700_000_000.0 + step, 1 / (step + 1)) for step in range(2, 12)]
-    filled.objects.streamed(
-        going, "p", [[("loss", 0, 1_700_000_000.0, 1.0), ("loss", 1, 1_700_000_001.0, 0.5)], points]
-    )
-    expect(chart).to_have_attribute("data-points", "12")
-    filled.objects.set_status("run", "going", {"phase": "Succeeded", "completionTime": BEGUN})
-    expect(page.locator("#state .phase")).to_have_text("Succeeded")
-    assert page.evaluate("document.documentElement.dataset.kept") == "yes"
-
-
-def _metadata(team: Team, name: str) -> dict[str, str]:
-    uid = team.objects.kubectl("get", "run", name, "-o", "jsonpath={.metadata.uid}")
-    return {"name": name, "uid": uid}
 
 
 def test_the_keyboard_walks_the_table(browse: Browse, site: Site, filled: Team) -> None:

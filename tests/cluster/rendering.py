@@ -56,7 +56,6 @@ def next_steps(exports: Sequence[str], version: Raw, alias: str, best: str, othe
     experiment = version["spec"]["run"]["experiment"]
     parts = {
         "Next steps. Prepare a shell:": exports,
-        "See runs, curves and models in a browser:": ("assay ui",),
         "Explore the runs:": (
             f"assay runs -e {experiment} --where 'metrics.val_accuracy.last > 0.95'",
             f"assay compare {best} {other}",
@@ -77,6 +76,7 @@ def next_steps(exports: Sequence[str], version: Raw, alias: str, best: str, othe
             "kubectl get experiments,runs,modelversions,modelaliases,jobs,pods",
             "kubectl -n assay-system logs deployment/assay-operator",
         ),
+        "See the experiment in a browser (this prints the address of its page):": (f"assay ui {experiment}",),
     }
     blocks = ["\n".join((title, *(f"  {command}" for command in commands))) for title, commands in parts.items()]
     return "\n\n".join((*blocks, "The cluster keeps running until `make demo-down`."))

@@ -147,7 +147,9 @@ def test_a_person_without_rights_is_refused_before_the_stream_begins(as_user: As
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("path", "message"), [("runs?points=1", "named runs"), ("runs?experiment=A,b", "invalid name")])
+@pytest.mark.parametrize(
+    ("path", "message"), [("runs?points=1", "named runs"), ("runs?experiment=A,b", "invalid name")]
+)
 def test_an_invalid_question_is_refused(as_user: As, team: Team, path: str, message: str) -> None:
     answer = as_user("dora").get(f"/api/v1/namespaces/{team.namespace}/events/{path}")
     assert answer.status_code == 400
@@ -155,9 +157,7 @@ def test_an_invalid_question_is_refused(as_user: As, team: Team, path: str, mess
 
 
 @pytest.mark.integration
-def test_a_stream_ends_when_the_reader_loses_the_right(
-    site: Site, team: Team, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_ends_when_the_reader_loses_the_right(site: Site, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LIFE_SECONDS", 1)  # at most ten in earnest
     with reading(site, team, "dora", "runs") as reader:
         reader.next("runs")

@@ -76,6 +76,7 @@ def test_next_steps_are_the_indented_lines_and_say_who_trained_the_model() -> No
     text = rendering.next_steps(["export A=b"], version, "champion", "digits-3", "digits-4")
     commands = [line.strip() for line in text.splitlines() if line.startswith("  ")]
     assert commands[0] == "export A=b"
+    assert commands[-1] == "assay ui digits", "the demonstration ends with the experiment's page"
     assert "assay compare digits-3 digits-4" in commands
     assert "assay approve digits.v2 --for champion --as rita --yes" in commands
     assert "assay pull digits.v2 digits-v2" in commands

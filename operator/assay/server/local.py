@@ -15,23 +15,25 @@ from assay.server.entrance.local import LocalEntrance
 from assay.server.guard.guard import LOOPBACK
 from assay.server.index.feed import NamespaceFeeds
 from assay.server.index.runs import RunsOfIndex
+from assay.server.pages import shown
 from assay.server.rights import Rights
 from assay.server.state import State
 
 ADDRESS = "127.0.0.1"
 
 
-def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None]) -> None:
+def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None], experiment: str = "") -> None:
     """Serve until the process is interrupted. ``announce`` gets each address that signs a browser in, once.
 
-    ``port`` 0 takes any free one. Raises AssayError if the port is in use.
+    The address leads to the page of ``experiment``, by default to the runs. ``port`` 0 takes any free one. Raises AssayError if the port is in use.
     """
     with _listening(port) as listener:
         chosen = listener.getsockname()[1]
-        entrance = LocalEntrance(kube, namespace, chosen, lambda path: announce(_address(chosen, path)))
+        page = shown.query("", [("next", shown.path("n", namespace, "experiments", experiment) if experiment else "")])
+        entrance = LocalEntrance(kube, namespace, chosen, lambda path: announce(_address(chosen, path) + page))
         state = State(RunsOfIndex(NamespaceFeeds(kube), Rights()))
         server = Server(configured(Parts(entrance, LOOPBACK, state)))
-        announce(_address(chosen, entrance.path))
+        announce(_address(chosen, entrance.path) + page)
         server.run(sockets=[listener])
 
 

@@ -15,6 +15,7 @@ from assay.cli.session import Session
 
 def command(
     session: Session,
+    experiment: Annotated[str, typer.Argument(help="Experiment whose page opens. Default: the runs.")] = "",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the address in a browser.")] = True,
 ) -> None:
@@ -35,4 +36,4 @@ def command(
             opened = True
             webbrowser.open(address)
 
-    serve(session.kube, session.namespace, port, announce)
+    serve(session.kube, session.namespace, port, announce, experiment)

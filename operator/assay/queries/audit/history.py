@@ -17,6 +17,15 @@ def bindings_of(access: Access, model: str, alias: str, source: Path | None = No
     return bindings(trail.records(access, source), model, alias)
 
 
+def bindings_of_model(access: Access, model: str) -> list[Binding]:
+    """Return the bindings of all aliases that a model has or had, oldest first. Raises AssayError, StoreError."""
+    records = list(trail.records(access, None))
+    named = (each.object.name.rpartition(".") for each in records if each.object.kind == "ModelAlias")
+    aliases = sorted({alias for of, _, alias in named if of == model})
+    found = [each for alias in aliases for each in bindings(records, model, alias)]
+    return sorted(found, key=lambda each: each.sequence)
+
+
 def binding_at(access: Access, model: str, alias: str, when: str, source: Path | None = None) -> Binding | None:
     """Return the binding of an alias at a time, None if there was none. Raises AssayError, StoreError."""
     return at(trail.records(access, source), model, alias, _moment(when))

@@ -65,6 +65,43 @@ def trace(access: Access, text: str) -> Graph:
     return graph
 
 
+def around_run(access: Access, run: Raw) -> Graph:
+    """Return the graph around a raw Run: its ingredients, its versions, and where they are live. Raises AssayError."""
+    graph = Graph()
+    root = _run(graph, run)
+    uid = run["metadata"]["uid"]
+    for each in access.kube.list(MODEL_VERSIONS, access.namespace):
+        if (each["spec"].get("run") or {}).get("uid") == uid:
+            name = each["metadata"]["name"]
+            node = graph.add(Node(f"version/{name}", "version", name, _texts(_brief(each))), root, "became")
+            _live(access, graph, node, each)
+    return graph
+
+
+def around_version(access: Access, version: Raw) -> Graph:
+    """Return the graph around a raw ModelVersion: its origin, and where it is live. Raises AssayError."""
+    graph = Graph()
+    _version(access, graph, version)
+    _live(access, graph, graph.root, version)
+    return graph
+
+
+def _live(access: Access, graph: Graph, node: str, version: Raw) -> None:
+    """Add the aliases that point to a version, and the workloads that follow them."""
+    for alias in access.kube.list(MODEL_ALIASES, access.namespace):
+        status, name = alias.get("status") or {}, alias["metadata"]["name"]
+        if status.get("boundVersion") == version["spec"]["version"] and _same_model(alias, version):
+            facts = _texts({"phase": status.get("phase"), "since": status.get("boundAt")})
+            _serving(graph, graph.add(Node(f"alias/{name}", "alias", name, facts), node, "live as"), status)
+
+
+def _serving(graph: Graph, node: str, status: Raw) -> None:
+    for each in status.get("serving") or []:
+        served = {"version": f"v{each.get('version')}", "ready": "yes" if each.get("ready") else "no"}
+        kind = each["kind"].lower()
+        graph.add(Node(f"{kind}/{each['name']}", kind, each["name"], served), node, "served by")
+
+
 def _workload(access: Access, graph: Graph, kind: str, name: str) -> None:
     body = access.kube.get(_WORKLOADS[kind], access.namespace, name)
     annotations = body["metadata"].get("annotations") or {}
@@ -88,10 +125,7 @@ def _alias(access: Access, graph: Graph, body: Raw, above: str = "") -> None:
     name = body["metadata"]["name"]
     node = graph.add(Node(f"alias/{name}", "alias", name, _texts(facts)), above, "follows")
     if not above:
-        for each in status.get("serving") or []:
-            served = {"version": f"v{each.get('version')}", "ready": "yes" if each.get("ready") else "no"}
-            kind = each["kind"].lower()
-            graph.add(Node(f"{kind}/{each['name']}", kind, each["name"], served), node, "served by")
+        _serving(graph, node, status)
     if live:
         _version(
             access, graph, references.version(access, f"{spec['model']}.v{live}"), node, status.get("boundDigest", "")

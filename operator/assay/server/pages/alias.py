@@ -78,7 +78,9 @@ def page(
     }
     for note in case.notes:
         visit.person.note(note)
-    return Page("alias.html", f"{case.view.model}.{case.view.alias}", values, "models", status, live=not preview)
+    events = "" if preview else visit.events("models")
+    title = f"{case.view.model}.{case.view.alias}"
+    return Page("alias.html", title, values, "models", status, live=not preview, events=events)
 
 
 def seen(case: Case, number: int, body: Raw | None) -> dict[str, Any]:

@@ -41,7 +41,9 @@ def side_by_side(visit: Visit) -> Page:
         "ongoing": any(row["phase"] not in TERMINAL for row in table),
         "points": points(table, names, visit),
     }
-    return Page("compare.html", f"Compare {len(found)} runs", values, "runs", live=bool(values["ongoing"]))
+    ongoing = bool(values["ongoing"])
+    events = visit.events("runs", *(("run", name) for name in wanted), ("points", "1")) if ongoing else ""
+    return Page("compare.html", f"Compare {len(found)} runs", values, "runs", live=ongoing, events=events)
 
 
 def _shown(items: Sequence[Row], *, same: bool) -> list[Row]:

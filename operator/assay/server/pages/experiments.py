@@ -26,7 +26,9 @@ def every(visit: Visit) -> Page:
         for each in found[:_MOST]
     ]  # fmt: skip
     running = any(each["phase"] not in TERMINAL for each in found)
-    return Page("experiments.html", "Experiments", {"items": items, "count": len(found)}, "experiments", live=running)
+    values = {"items": items, "count": len(found)}
+    events = visit.events("experiments")
+    return Page("experiments.html", "Experiments", values, "experiments", live=running, events=events)
 
 
 def one(visit: Visit) -> Page:
@@ -45,4 +47,5 @@ def one(visit: Visit) -> Page:
         "runs": shown.query(visit.link("runs"), [("experiment", name), ("sort", view.metric)]),
         "links": {each.name: visit.link("runs", each.name) for each in view.active},
     }
-    return Page("experiment.html", name, values, "experiments", live=view.phase not in TERMINAL)
+    events = visit.events("experiments", ("experiment", name))
+    return Page("experiment.html", name, values, "experiments", live=view.phase not in TERMINAL, events=events)

@@ -42,6 +42,7 @@ ROUTES: Sequence[BaseRoute] = (
     page("/experiments/{experiment}", experiments.one),
     page("/models", models.every),
     page("/models/{model}", models.one),
+    page("/models/{model}/versions/{number}", models.version),
     page("/models/{model}/aliases/{alias}", alias.one),
     page("/models/{model}/aliases/{alias}/approve", moving.approve, method="POST"),
     page("/models/{model}/aliases/{alias}/promote", moving.promote, method="POST"),

@@ -7,20 +7,25 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from assay.api import names
 from assay.api.errors import AssayError
 from assay.api.objects import Raw
-from assay.api.resources import MODEL_VERSIONS
 from assay.api.run_status import TERMINAL
 from assay.kube.errors import ApiError
+from assay.planning.runs import recipe
 from assay.planning.runs.recipe import containers_of, digests_of
+from assay.queries.audit import lineage as graphs
 from assay.queries.files import listing
 from assay.queries.files.listing import Stored
+from assay.queries.logs import following
 from assay.queries.runs import recorded, rows
-from assay.server.pages import logs, shown
+from assay.server.pages import lineage, shown
 from assay.server.pages.site import Page, Visit
 from assay.store.errors import StoreError
 
 _FILES = 500
+#: Metrics that the recorder and the operator measure of the pod.
+_SYSTEM: Final = "system/"
 #: What each phase means, where the operator has no message.
 _WORDS: Final = {
     "Pending": "The run waits for its pod.",
@@ -53,18 +58,23 @@ def one(visit: Visit) -> Page:
         "words": status.get("message") or _WORDS.get(row["phase"], ""),
         "facts": _facts(row, run),
         "metrics": _metrics(row),
+        "drawn": [each["name"] for each in _metrics(row) if not each["name"].startswith(_SYSTEM)],
+        "system": [name for name in sorted(row["metrics"]) if name.startswith(_SYSTEM)],
         "axes": ["step", "relative", "time", *row["metrics"]],
         "conditions": status.get("conditions") or [],
         "warnings": (status.get("recorder") or {}).get("warnings") or [],
         "files": _files(stored.found, visit) if stored.found else [],
         "stored": stored,
-        "log": _attempt(visit, lambda: logs.tail(visit.person, run)),
+        "log": _attempt(visit, lambda: following.tail(visit.person, run)),
+        "log_address": shown.path("api", "v1", "namespaces", visit.namespace, "runs", name, "log"),
+        "recipe": _recipe(run, visit.namespace),
         "ongoing": ongoing,
         "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
         "experiment": visit.link("experiments", row["experiment"]) if row["experiment"] else "",
-        "lineage": _attempt(visit, lambda: _made(visit, run)),
+        "lineage": _attempt(visit, lambda: lineage.picture(graphs.around_run(visit.person, run), visit.namespace)),
     }
-    return Page("run.html", name, values, "runs", live=ongoing)
+    events = visit.events("runs", ("run", name), ("points", "1")) if ongoing else ""
+    return Page("run.html", name, values, "runs", live=ongoing, events=events)
 
 
 def _attempt(visit: Visit, read: Callable[[], Any]) -> Part:
@@ -118,6 +128,23 @@ def _metrics(row: rows.RunRow) -> list[dict[str, Any]]:
     return [{"name": name, "objective": name == first, **row["metrics"][name]} for name in names]
 
 
+def _recipe(run: Raw, namespace: str) -> dict[str, Any]:
+    """Return whether the run can be repeated, why not, and the commands that do it."""
+    name, ended = run["metadata"]["name"], (run.get("status") or {}).get("phase") in TERMINAL
+    status, _, message = recipe.condition_of(run) if ended else ("Unknown", "", "The run has not ended.")
+    known = {each["type"]: each for each in (run.get("status") or {}).get("conditions") or []}
+    return {
+        "status": status,
+        "reasons": list(filter(None, message.removeprefix("not reproducible: ").split("; "))),
+        "reproduced": known.get(names.REPRODUCED),
+        "commands": [
+            (f"assay rerun {name} -n {namespace}", "runs it again from the recipe"),
+            (f"assay rerun {name} -n {namespace} --wait", "the same, and says whether the result is reproduced"),
+            (f"assay rerun {name} -n {namespace} --dry-run", "only checks whether that is possible"),
+        ],
+    }
+
+
 def _files(stored: Stored, visit: Visit) -> list[dict[str, Any]]:
     """Return the artifacts first, then the other files of the record."""
     ours = {file.path for file in stored.artifact_files}
@@ -136,11 +163,3 @@ def _files(stored: Stored, visit: Visit) -> list[dict[str, Any]]:
 
 def _quoted(part: str) -> str:
     return quote(part, safe="")
-
-
-def _made(visit: Visit, run: Raw) -> list[dict[str, str]]:
-    """Return the versions that were registered from the run."""
-    uid = run["metadata"]["uid"]
-    found = visit.person.kube.list(MODEL_VERSIONS, visit.namespace)
-    made = [each for each in found if ((each["spec"].get("run") or {}).get("uid")) == uid]
-    return [{"name": each["metadata"]["name"], "link": visit.link("models", each["spec"]["model"])} for each in made]

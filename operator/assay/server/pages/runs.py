@@ -108,7 +108,8 @@ def table(visit: Visit) -> Page:
     running = any(row["phase"] not in TERMINAL for row in found["items"])
     title = f"Runs of {view.experiment}" if view.experiment else "Runs"
     status = 400 if problem else 200
-    return Page("runs.html", title, values, "runs", status, live=running and not problem)
+    events = "" if problem else visit.events("runs", ("experiment", view.experiment))
+    return Page("runs.html", title, values, "runs", status, live=running and not problem, events=events)
 
 
 def download(visit: Visit) -> Response:

@@ -51,10 +51,18 @@ class Visit:
         """Return the address of a page of this namespace."""
         return shown.path("n", self.namespace, *parts)
 
+    def events(self, kind: str, *pairs: tuple[str, object]) -> str:
+        """Return the address of a stream of events of this namespace."""
+        return shown.query(shown.path("api", "v1", "namespaces", self.namespace, "events", kind), pairs)
+
 
 @dataclass(frozen=True)
 class Page:
-    """What a page shows: a template and its values. ``live``: it asks for itself again every few seconds."""
+    """What a page shows: a template and its values.
+
+    ``events`` is the address of the stream that says when to ask for the page again. ``live``: without the stream, it
+    asks every few seconds.
+    """
 
     template: str
     title: str
@@ -62,6 +70,7 @@ class Page:
     section: str = ""
     status: int = 200
     live: bool = False
+    events: str = ""
 
 
 def page(path: str, answers: Callable[[Visit], Page | Response], *, method: str = "GET") -> Route:

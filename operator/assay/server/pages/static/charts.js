@@ -10,7 +10,7 @@ const axes = /** @type {HTMLFormElement} */ (document.getElementById("axes"));
 const reset = /** @type {HTMLButtonElement} */ (axes.elements.namedItem("reset"));
 const runs = [...holder.querySelectorAll("[data-run]")].map((each) => /** @type {HTMLElement} */ (each).dataset.run ?? "");
 const uPlot = /** @type {any} */ (globalThis).uPlot;
-const HEIGHT = 260, ROWS = 500;
+const HEIGHT = 260, ROWS = 500, TOGETHER = 20;
 const sync = uPlot.sync("charts");
 /** The same part of the x axis in every chart; none: everything. @type {[number, number] | null} */
 let zoom = null;
@@ -54,32 +54,19 @@ class Chart {
     this.lines = [];
     /** @type {any} */
     this.plot = null;
+    this.look = "";
     figure.querySelector("details")?.addEventListener("toggle", () => this.fillNumbers());
+    this.place.addEventListener("dblclick", () => show(null));
   }
 
-  async load() {
-    if (!this.visible) {
-      return;
+  load() {
+    if (this.visible) {
+      ask(this);
     }
-    const number = ++this.asked, { x, smooth } = options();
-    const address = new URL(holder.dataset.curves ?? "", location.href);
-    for (const run of runs) {
-      address.searchParams.append("run", run);
-    }
-    const values = { metric: this.metric, x, smooth, buckets: String(Math.max(50, Math.round(this.place.clientWidth))) };
-    for (const [name, value] of Object.entries(values)) {
-      address.searchParams.set(name, value);
-    }
-    if (zoom) {
-      address.searchParams.set("low", String(zoom[0]));
-      address.searchParams.set("high", String(zoom[1]));
-    }
-    const answer = await fetch(address, { headers: { accept: "application/json" } });
-    if (number !== this.asked) {
-      return; // a newer question is under way
-    }
-    const said = await answer.json(), failed = said.error?.message ?? `the server answers ${answer.status}`;
-    const body = answer.ok ? said : { items: [], problems: [{ run: "", message: failed }] };
+  }
+
+  /** @param {{items: Line[], problems: {run: string, message: string}[]}} body */
+  show(body) {
     this.lines = body.items;
     this.say(body);
     this.draw();
@@ -97,21 +84,25 @@ class Chart {
   }
 
   draw() {
+    const { x, log } = options();
+    const look = JSON.stringify([x, log, zoom === null, dark.matches, this.lines.map((line) => [line.run, line.raw === null, line.x.length < 40])]);
+    if (this.plot && look === this.look) {
+      this.plot.setData(this.data(log)); // more points of the same lines: no flicker
+      return;
+    }
     this.plot?.destroy();
     this.place.replaceChildren();
     this.plot = null;
+    this.look = look;
     if (!this.lines.length) {
       return;
     }
-    const { x, log } = options();
-    const tables = [], series = [{ label: x }];
+    const series = [{ label: x }];
     for (const line of this.lines) {
       const { colour, dash } = styleOf(line.run, runs);
       if (line.raw) {
-        tables.push([line.raw.x, line.raw.y]);
         series.push(/** @type {any} */ ({ label: `${line.run} raw`, class: "raw", stroke: colour, alpha: 0.3, width: 1, points: { show: false } }));
       }
-      tables.push([line.x, line.y]);
       series.push(/** @type {any} */ ({ label: line.run, stroke: colour, dash, width: 1.6, points: { show: line.x.length < 40 }, value: (/** @type {any} */ _, /** @type {number | null} */ found) => (found === null ? "" : Number(found.toPrecision(6)).toString()) }));
     }
     const axis = { stroke: ink("ink"), grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line"), width: 1 } };
@@ -125,12 +116,17 @@ class Chart {
       cursor: { sync: { key: sync.key }, drag: { x: true, y: false, setScale: false }, focus: { prox: 16 } },
       hooks: { setSelect: [(/** @type {any} */ plot) => this.zoomed(plot)] },
     };
-    const joined = tables.length > 1 ? uPlot.join(tables, tables.map((each) => each.map(() => 1))) : tables[0];
-    // A logarithm needs positive numbers; the others are gaps.
-    const data = log ? [joined[0], ...joined.slice(1).map((/** @type {(number | null)[]} */ ys) => ys.map((y) => (y !== null && y > 0 ? y : null)))] : joined;
-    this.plot = new uPlot(settings, data, this.place);
+    this.plot = new uPlot(settings, this.data(log), this.place);
     this.place.setAttribute("role", "img");
     this.place.setAttribute("aria-label", `${this.metric} of ${this.lines.length} runs over ${x}; the numbers are in the table below`);
+  }
+
+  /** @param {boolean} log @returns {any} */
+  data(log) {
+    const tables = this.lines.flatMap((line) => [...(line.raw ? [[line.raw.x, line.raw.y]] : []), [line.x, line.y]]);
+    const joined = tables.length > 1 ? uPlot.join(tables, tables.map((each) => each.map(() => 1))) : tables[0];
+    // A logarithm needs positive numbers; the others are gaps.
+    return log ? [joined[0], ...joined.slice(1).map((/** @type {(number | null)[]} */ ys) => ys.map((y) => (y !== null && y > 0 ? y : null)))] : joined;
   }
 
   /** @param {any} plot */
@@ -172,7 +168,63 @@ class Chart {
 }
 
 /** @type {Chart[]} */
-const charts = [...holder.querySelectorAll("figure.chart")].map((each) => new Chart(/** @type {HTMLElement} */ (each)));
+const charts = [...document.querySelectorAll("figure.chart[data-metric]")].map((each) => new Chart(/** @type {HTMLElement} */ (each)));
+
+// Charts that want points at the same time share requests: the server reads a run's points once for each request.
+/** @type {Set<Chart>} */
+const waiting = new Set();
+let number = 0;
+
+/** @param {Chart} chart */
+function ask(chart) {
+  waiting.add(chart);
+  if (waiting.size === 1) {
+    queueMicrotask(() => {
+      /** @type {Map<number, Chart[]>} */
+      const byWidth = new Map();
+      for (const each of waiting) {
+        const width = Math.max(50, Math.round(each.place.clientWidth));
+        byWidth.set(width, [...(byWidth.get(width) ?? []), each]);
+      }
+      waiting.clear();
+      for (const [width, found] of byWidth) {
+        for (let at = 0; at < found.length; at += TOGETHER) {
+          request(found.slice(at, at + TOGETHER), width);
+        }
+      }
+    });
+  }
+}
+
+/** @param {Chart[]} asking @param {number} width */
+async function request(asking, width) {
+  const mine = ++number, { x, smooth } = options();
+  const address = new URL(holder.dataset.curves ?? "", location.href);
+  const values = [...runs.map((run) => ["run", run]), ...asking.map((each) => ["metric", each.metric]), ["x", x], ["smooth", smooth], ["buckets", String(width)]];
+  if (zoom) {
+    values.push(["low", String(zoom[0])], ["high", String(zoom[1])]);
+  }
+  for (const [name, value] of values) {
+    address.searchParams.append(name, value);
+  }
+  for (const chart of asking) {
+    chart.asked = mine;
+  }
+  loading += 1;
+  try {
+    const answer = await fetch(address, { headers: { accept: "application/json" } });
+    const said = await answer.json(), failed = said.error?.message ?? `the server answers ${answer.status}`;
+    const body = answer.ok ? said : { items: [], problems: [{ run: "", metric: "", message: failed }] };
+    for (const chart of asking.filter((each) => each.asked === mine)) { // otherwise, a newer question is under way
+      chart.show({
+        items: body.items.filter((/** @type {any} */ line) => line.metric === chart.metric),
+        problems: body.problems.filter((/** @type {any} */ each) => each.metric === "" || each.metric === chart.metric),
+      });
+    }
+  } finally {
+    loading -= 1;
+  }
+}
 
 function loadAll() {
   for (const chart of charts) {
@@ -200,7 +252,6 @@ const watching = new IntersectionObserver((entries) => {
 }, { rootMargin: "200px" });
 for (const chart of charts) {
   watching.observe(chart.figure);
-  chart.place.addEventListener("dblclick", () => show(null));
 }
 reset.addEventListener("click", () => show(null));
 axes.addEventListener("submit", (event) => event.preventDefault());
@@ -215,8 +266,47 @@ axes.addEventListener("change", () => {
   zoom = null; // another axis, other numbers
 });
 dark.addEventListener("change", () => charts.forEach((chart) => chart.draw()));
+
+// While runs are active: new points, and metrics that were not there before. One question at a time.
+let loading = 0, stale = false;
+
+function follow() {
+  stale = true;
+  if (loading === 0 && !document.hidden) {
+    stale = false;
+    loadAll();
+  } else {
+    setTimeout(() => stale && follow(), 1000);
+  }
+}
+
+/** @param {Document} page */
+function adopt(page) {
+  for (const fresh of page.querySelectorAll("figure.chart[data-metric]")) {
+    const metric = /** @type {HTMLElement} */ (fresh).dataset.metric, place = document.getElementById(fresh.parentElement?.id ?? "");
+    if (place && charts.every((chart) => chart.metric !== metric)) {
+      place.closest("section")?.removeAttribute("hidden");
+      const chart = new Chart(/** @type {HTMLElement} */ (place.appendChild(document.adoptNode(fresh))));
+      charts.push(chart);
+      watching.observe(chart.figure);
+    }
+  }
+}
+
 if (holder.hasAttribute("data-ongoing")) {
-  document.addEventListener("assay:refreshed", loadAll);
+  document.addEventListener("assay:points", (event) => {
+    const names = /** @type {CustomEvent} */ (event).detail;
+    if (names === null || names.some((/** @type {string} */ name) => runs.includes(name))) {
+      follow();
+    }
+  });
+  document.addEventListener("assay:refreshed", (event) => {
+    const page = /** @type {CustomEvent<Document>} */ (event).detail;
+    adopt(page);
+    if (!page.getElementById("charts")?.hasAttribute("data-ongoing")) {
+      follow(); // the last points of a run that has ended
+    }
+  });
 }
 let width = innerWidth;
 addEventListener("resize", () => {

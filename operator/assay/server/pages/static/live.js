@@ -1,7 +1,9 @@
-// Asks for the page again while something on it is running, and replaces only the parts that changed. What a person is
-// reading keeps its focus, its selection and its place.
+// Keeps a page current: a stream of events says that something changed, then the page is asked for again and only the
+// parts that changed are replaced. What a person is reading keeps its focus, its selection and its place. Without the
+// stream, the page is asked for every few seconds while something on it is running.
 
-const SECONDS = 5;
+const POLL = 5000, LEAST = 1000, AGAIN = 30000;
+const KINDS = ["runs", "experiments", "modelversions", "modelaliases"];
 
 // The one place where text becomes HTML: a page of this server, whose templates escape every value.
 /** @param {string} text @returns {Document} */
@@ -30,41 +32,120 @@ function replace(part, fresh) {
     const box = /** @type {HTMLInputElement} */ (each);
     box.checked = checked.has(box.value);
   }
-  const log = part.querySelector("pre"), below = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
-  const at = log?.scrollTop ?? 0;
   part.replaceWith(document.adoptNode(fresh));
-  const shown = fresh.querySelector("pre");
-  if (shown) {
-    shown.scrollTop = below ? shown.scrollHeight : at;
-  }
 }
+
+let live = document.body.hasAttribute("data-live");
+let asked = 0, took = 0, due = 0;
 
 async function refresh() {
-  if (document.hidden) {
-    return true;
-  }
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-  if (!answer.ok) {
-    return true;
-  }
-  const page = parsed(await answer.text());
-  for (const part of document.querySelectorAll("[data-part]")) {
-    const fresh = page.getElementById(part.id);
-    if (fresh) {
-      replace(part, fresh);
+  due = 0;
+  asked = performance.now();
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.ok) {
+      const page = parsed(await answer.text());
+      for (const part of document.querySelectorAll("[data-part]")) {
+        const fresh = page.getElementById(part.id);
+        if (fresh) {
+          replace(part, fresh);
+        }
+      }
+      live = page.body.hasAttribute("data-live");
+      document.dispatchEvent(new CustomEvent("assay:refreshed", { detail: page }));
+      if (!page.body.dataset.events) {
+        document.body.removeAttribute("data-events");
+        stop("ended");
+      }
     }
+  } catch {
+    // the server cannot be reached; the next attempt may succeed
   }
-  document.dispatchEvent(new CustomEvent("assay:refreshed"));
-  return page.body.hasAttribute("data-live");
+  took = performance.now() - asked;
 }
 
-async function run() {
-  for (let on = true; on; ) {
-    await new Promise((done) => setTimeout(done, SECONDS * 1000));
-    on = await refresh().catch(() => true);
+// Many events lead to few questions: never more than a fifth of the time is spent on them.
+function soon() {
+  if (due === 0 && !document.hidden) {
+    due = setTimeout(refresh, Math.max(LEAST, 4 * took) - Math.min(LEAST, performance.now() - asked));
   }
 }
 
-if (document.body.hasAttribute("data-live")) {
-  run();
+/** @type {EventSource | null} */
+let stream = null;
+let position = "", polling = 0, later = 0;
+
+function open() {
+  const path = document.body.dataset.events;
+  clearTimeout(later);
+  if (!path || stream || document.hidden) {
+    return;
+  }
+  const address = new URL(path, location.href);
+  if (position) {
+    address.searchParams.set("after", position);
+  }
+  stream = new EventSource(address);
+  stream.addEventListener("open", () => state("open"));
+  for (const kind of KINDS) {
+    stream.addEventListener(kind, (event) => {
+      position = event.lastEventId;
+      soon();
+    });
+  }
+  stream.addEventListener("points", (event) => {
+    position = event.lastEventId;
+    document.dispatchEvent(new CustomEvent("assay:points", { detail: JSON.parse(event.data).names }));
+  });
+  stream.addEventListener("end", () => broken());
+  stream.addEventListener("error", () => {
+    // The browser connects again by itself, unless the server refused.
+    stream?.readyState === EventSource.CLOSED ? broken() : state("polling");
+  });
+}
+
+function broken() {
+  stop("polling");
+  later = setTimeout(open, AGAIN);
+}
+
+/** @param {string} now */
+function stop(now) {
+  stream?.close();
+  stream = null;
+  state(now);
+}
+
+// What the page does: `open`, the stream works; `polling`; `ended`, nothing will change.
+/** @param {string} now */
+function state(now) {
+  document.body.dataset.stream = now;
+  if (now !== "polling") {
+    clearInterval(polling);
+    polling = 0;
+  } else if (polling === 0) {
+    polling = setInterval(() => {
+      if (live && !document.hidden) {
+        refresh().then(() => document.dispatchEvent(new CustomEvent("assay:points", { detail: null })));
+      }
+    }, POLL);
+  }
+}
+
+// Browsers allow few connections to a server, so a page that nobody sees has none.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    stop("hidden");
+  } else {
+    open();
+    soon();
+  }
+});
+addEventListener("pagehide", () => stop("hidden"));
+
+if (document.body.dataset.events) {
+  state("polling");
+  open();
+} else if (live) {
+  state("polling");
 }

@@ -1,0 +1,1 @@
+"""The end of a run's log, and how to follow it."""
