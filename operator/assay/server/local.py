@@ -25,7 +25,8 @@ ADDRESS = "127.0.0.1"
 def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None], experiment: str = "") -> None:
     """Serve until the process is interrupted. ``announce`` gets each address that signs a browser in, once.
 
-    The address leads to the page of ``experiment``, by default to the runs. ``port`` 0 takes any free one. Raises AssayError if the port is in use.
+    The address leads to the page of ``experiment``, by default to the runs. ``port`` 0 takes any free one. Raises
+    AssayError if the port is in use.
     """
     with _listening(port) as listener:
         chosen = listener.getsockname()[1]
