@@ -149,3 +149,4 @@ if (document.body.dataset.events) {
 } else if (live) {
   state("polling");
 }
+export {}; // a module: its names are its own

@@ -64,3 +64,4 @@ button.addEventListener("click", () => {
 text.scrollTop = text.scrollHeight;
 tell(false);
 follow();
+export {}; // a module: its names are its own
