@@ -172,7 +172,7 @@ async def fill(cluster: LocalCluster, namespace: str, wanted: Iterable[Generated
     # What comes from memory is answered once that has all which is stored.
     version = cluster.api.get(f"{prefix}?limit=1")["metadata"]["resourceVersion"]
     query = f"resourceVersion={version}&resourceVersionMatch=NotOlderThan&labelSelector=none%3Dnone"
-    wait_for("all Runs to be known", lambda: cluster.api.get(f"{prefix}?{query}"), seconds=180)
+    wait_for("all Runs to be known", lambda: cluster.api.get(f"{prefix}?{query}"), seconds=180 + len(runs) / 100)
 
 
 def clear(cluster: LocalCluster, namespace: str) -> None:
@@ -186,7 +186,7 @@ def clear(cluster: LocalCluster, namespace: str) -> None:
 
 
 def _etcd(cluster: LocalCluster, operation: str, file: str) -> None:
-    cluster.exec_in_namespaces(sys.executable, str(Path(etcd_batch.__file__)), operation, file, timeout=300)
+    cluster.exec_in_namespaces(sys.executable, str(Path(etcd_batch.__file__)), operation, file, timeout=900)
 
 
 def _encoded(text: str) -> str:

@@ -13,6 +13,7 @@ from tests.registry import Raw
 pytestmark = [pytest.mark.attacks, pytest.mark.integration]
 
 SECRET = "assay-run-9d3c3b2e-7b1c-4c7f-9f43-0d0f3a1d0001"
+READ_SECRET = "assay-read"
 MODEL_SECRET = "assay-model-9d3c3b2e-7b1c-4c7f-9f43-0d0f3a1d0002"
 MOUNTED = {"volumes": [{"name": "keys", "secret": {"secretName": SECRET}}]}
 LABELS = {"app": "mine"}
@@ -111,9 +112,10 @@ def test_k07_by_a_service_account_that_brings_it_along(realm: Realm) -> None:
     stopped("K07", realm.create(EDITOR, _workload("Pod", "k07", _spec(serviceAccountName="k07"))))
 
 
-def test_k08_mount_the_keys_of_a_version(realm: Realm) -> None:
-    pod = _spec(volumes=[{"name": "keys", "secret": {"secretName": MODEL_SECRET}}])
-    stopped("K08", realm.create(EDITOR, _workload("Deployment", "k08", pod)))
+@pytest.mark.parametrize("name", [MODEL_SECRET, READ_SECRET])
+def test_k08_mount_the_keys_of_a_version_or_of_readers(realm: Realm, name: str) -> None:
+    pod = _spec(volumes=[{"name": "keys", "secret": {"secretName": name}}])
+    stopped("K08", realm.create(EDITOR, _workload("Deployment", f"k08-{len(name)}", pod)))
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "CronJob", "ReplicaSet"])
@@ -138,14 +140,15 @@ def test_k10_have_a_job_that_was_there_before_the_policy_mount_them(realm: Realm
     stopped("K10", realm.create(JOB_CONTROLLER, pod))
 
 
-@pytest.mark.parametrize("name", [SECRET, MODEL_SECRET])
+@pytest.mark.parametrize("name", [SECRET, MODEL_SECRET, READ_SECRET])
 def test_k11_write_the_secret_before_the_operator_does(realm: Realm, name: str) -> None:
     stopped("K11", realm.create(EDITOR, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}))
 
 
-@pytest.mark.parametrize("field", ["data", "stringData"])
-def test_k12_put_other_keys_into_the_secret(realm: Realm, field: str) -> None:
-    name = f"assay-run-k12-{field.lower()}"
+@pytest.mark.parametrize(
+    ("name", "field"), [("assay-run-k12", "data"), ("assay-run-k12s", "stringData"), (READ_SECRET, "data")]
+)
+def test_k12_put_other_keys_into_the_secret(realm: Realm, name: str, field: str) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
     realm.must(registry.OPERATOR, "create", "--filename=-", stdin=secret)
     patch = {field: {"credentials.json": "bWluZQ=="}}

@@ -6,7 +6,18 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import beside_mlflow, binding, collectors, command_line, launch, policies, runs, startup, verdict
+from tests.benchmarks import (
+    beside_mlflow,
+    binding,
+    collectors,
+    command_line,
+    launch,
+    policies,
+    runs,
+    server,
+    startup,
+    verdict,
+)
 
 BENCHMARKS = {
     "launch": launch.measure,
@@ -18,6 +29,7 @@ BENCHMARKS = {
     "runs": runs.measure,
     "mlflow": beside_mlflow.measure,
     "collectors": collectors.measure,
+    "server": server.measure,
 }
 
 

@@ -84,24 +84,25 @@ async def measure() -> dict[str, float]:
 async def _fill(cluster: LocalCluster, interpreter: Path, database: Path) -> None:
     registry.install_policies(cluster)
     cluster.create_namespace(NAMESPACE)
-    runs, points = list(generated.rows(RUNS)), _points()
+    runs, points = list(generated.rows(RUNS)), curve_points()
     print(f"# {RUNS} runs into the API server", flush=True)
     await generated.fill(cluster, NAMESPACE, runs)
     print(f"# {POINTS} points into the store", flush=True)
     run = cluster.api.get(f"/apis/assay.dev/v1alpha1/namespaces/{NAMESPACE}/runs/{RUN}")
     StandIn(cluster, NAMESPACE).compacted(run, f"{RUN}-pod", points, database.parent)
     print("# the same into MLflow's database", flush=True)
-    lines = [*map(_line, runs), *_curve_lines(points)]
+    lines = [*map(line, runs), *curve_lines(RUN, METRIC, points)]
     mlflow_server.fill(interpreter, database, "".join(f"{json.dumps(line)}\n" for line in lines))
 
 
-def _points() -> list[Point]:
-    chance = random.Random(1)
-    steps = range(1, POINTS + 1)
-    return [(METRIC, step, _BEGUN + step / 10, math.exp(-step / POINTS) + chance.random() / 10) for step in steps]
+def curve_points(count: int = POINTS, seed: int = 1) -> list[Point]:
+    """Return a curve that falls and is noisy."""
+    chance = random.Random(seed)
+    steps = range(1, count + 1)
+    return [(METRIC, step, _BEGUN + step / 10, math.exp(-step / count) + chance.random() / 10) for step in steps]
 
 
-def _line(row: generated.GeneratedRun) -> Raw:
+def line(row: generated.GeneratedRun) -> Raw:
     """Return a run as MLflow's half takes it. What Assay knows beyond that MLflow is spared."""
     return {
         "name": row.name,
@@ -116,9 +117,10 @@ def _line(row: generated.GeneratedRun) -> Raw:
     }
 
 
-def _curve_lines(points: Sequence[Point]) -> Iterator[Raw]:
+def curve_lines(run: str, metric: str, points: Sequence[Point]) -> Iterator[Raw]:
+    """Yield a curve as MLflow's half takes it."""
     for start in range(0, len(points), _CURVE_ROW):
-        yield {"curve": METRIC, "run": RUN, "points": [point[1:] for point in points[start : start + _CURVE_ROW]]}
+        yield {"curve": metric, "run": run, "points": [point[1:] for point in points[start : start + _CURVE_ROW]]}
 
 
 # The two sides

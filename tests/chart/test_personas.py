@@ -34,7 +34,7 @@ DECIDING = (
 )
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 # Of others, as far as it matters to us.
-OTHERS = {"jobs.batch", "pods/log", "deployments.apps", "secrets"}
+OTHERS = {"jobs.batch", "pods/log", "deployments.apps", "secrets", "secrets `assay-read`"}
 
 
 class Cell(NamedTuple):
@@ -103,12 +103,14 @@ class Question(NamedTuple):
 
     def review(self) -> Raw:
         """The question as admission's authorizer asks it, too."""
-        found, _, subresource = self.resource.partition("/")
+        found, _, name = self.resource.partition(" ")
+        found, _, subresource = found.partition("/")
         found, _, group = found.partition(".")
         if not group and self.resource not in OTHERS:
             group = names.GROUP
         attributes = {"namespace": "personas", "group": group, "resource": found, "subresource": subresource}
-        spec = {"user": self.user, "resourceAttributes": {**attributes, "verb": self.verb, "name": self.name}}
+        attributes |= {"verb": self.verb, "name": name.strip("`") or self.name}
+        spec = {"user": self.user, "resourceAttributes": attributes}
         return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
 
 

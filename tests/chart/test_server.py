@@ -16,7 +16,6 @@ import yaml
 
 from tests.chart.conftest import Release
 from tests.cli.conftest import run
-from tests.cluster import store
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 from tests.objects import Objects, experiment
@@ -44,7 +43,10 @@ def release(bare_release: Release) -> Release:
 
 @dataclass(frozen=True)
 class Team:
-    """A namespace with two runs. Dora has the role of a data scientist in it; Nora has no role anywhere."""
+    """A namespace with two runs. Dora has the role of a data scientist in it; Nora has no role anywhere.
+
+    Nobody makes keys for the store: Dora reads those of the operator.
+    """
 
     cluster: LocalCluster
     namespace: str
@@ -64,15 +66,10 @@ def team(release: Release) -> Team:
     found = Objects(cluster, name)
     script = "log(step=1, score=float(os.environ['PARAM_a']))"
     found.apply(experiment("digits", script, parameters=[{"name": "a", "values": [1, 2]}]))
-    reader = store.create_reader(cluster.store, name, secrets.token_urlsafe(24))
-    keys = {"endpoint": reader.endpoint, "bucket": reader.bucket}
-    keys |= {"accessKey": reader.access_key, "secretKey": reader.secret_key}
-    found.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "assay-store"}, "stringData": keys})
     for person in ("dora", "nora"):
         found.kubectl("create", "serviceaccount", person)
-    found.kubectl("create", "role", "store", "--verb=get", "--resource=secrets", "--resource-name=assay-store")
-    for role in ("--clusterrole=assay-data-scientist", "--role=store"):
-        found.kubectl("create", "rolebinding", f"dora{role[1:6]}", role, f"--serviceaccount={name}:dora")
+    role = ("--clusterrole=assay-data-scientist", f"--serviceaccount={name}:dora")
+    found.kubectl("create", "rolebinding", "dora", *role)
     found.wait_phase("experiment", "digits", "Succeeded", seconds=90)
     return Team(cluster, name, {person: str(cluster.token_kubeconfig(name, person)) for person in ("dora", "nora")})
 

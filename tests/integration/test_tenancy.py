@@ -1,5 +1,6 @@
 """A namespace that was deleted and made again is another tenant: what bears its name in the store is not its own."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +27,7 @@ def operator(
 ) -> Iterator[operators.OperatorProcess]:
     registry.install_policies(control_plane)
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    with operators.OperatorProcess(control_plane, log) as process:
+    with operators.OperatorProcess(control_plane, log, {"ASSAY_STORE_STS_SECONDS": "900"}) as process:
         yield process
 
 
@@ -118,6 +119,27 @@ def test_the_number_of_an_old_version_does_not_hand_out_its_bytes(models: Models
     status = register(models, "digits", 1, artifact={"uri": f"s3://assay/{key}", "digest": old.digest})
     assert status["phase"] == "Failed"
     assert "is older than this namespace" in status["message"]
+
+
+def _read_keys(models: Models) -> dict[str, str]:
+    """The texts of the Secret with keys for readers, {} without one."""
+    found = models.kubectl("get", "secret", names.READ_SECRET, "--ignore-not-found", "-o", "json")
+    data = json.loads(found)["data"] if found else {}
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def test_readers_of_a_new_namespace_get_no_keys_for_old_records(
+    models: Models, old: Old, operator: operators.OperatorProcess
+) -> None:
+    models.apply(registry.experiment("of-the-new-tenant"))
+    wait_for("the reason", lambda: _read_keys(models), seconds=60, saw=operator.tail)
+    assert list(found := _read_keys(models)) == ["problem"]
+    assert "records of an earlier namespace" in found["problem"]
+    prefixes = f"s3://assay/runs/{models.namespace}/ s3://assay/models/{models.namespace}/"
+    models.cluster.kubectl("annotate", "namespace", models.namespace, f"assay.dev/allowed-prefixes={prefixes}")
+    operator.kill()
+    operator.start().wait_ready()
+    wait_for("keys", lambda: "sessionToken" in _read_keys(models), seconds=60, saw=operator.tail)
 
 
 def test_the_platform_team_can_hand_them_over(models: Models, old: Old) -> None:

@@ -66,6 +66,9 @@ MODEL_VARIABLES: Final = ("MODEL_PATH", "MODEL_NAME", "MODEL_VERSION")
 # The init container of a training pod that fetches its data sets. Each Secret adds one with a number after this name.
 FETCH_DATA_CONTAINER: Final = "assay-fetch-data"
 
+#: The Secret of a namespace with the store keys for its people. Only the operator writes it.
+READ_SECRET: Final = "assay-read"  # noqa: S105 - its name
+
 # Resources that exist only in RBAC rules, never as objects.
 VIRTUAL_ALIASES: Final = "aliases"
 VIRTUAL_USERS: Final = "users"

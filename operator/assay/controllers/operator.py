@@ -36,6 +36,7 @@ from assay.controllers.tracking import experiments, runs
 from assay.controllers.tracking.credentials import stale
 from assay.controllers.tracking.kubelets import Kubelets
 from assay.controllers.tracking.logs import LogReader
+from assay.controllers.tracking.read_keys import ReadKeys
 from assay.controllers.tracking.retention import Retainer
 from assay.controllers.tracking.usage import Usage
 from assay.kube.aio import Kube
@@ -172,6 +173,7 @@ class Operator:
             asyncio.create_task(self._resync(), name="stock"),
             asyncio.create_task(self._look_around(), name="policies"),
             asyncio.create_task(Retainer(self.context).keep(), name="retention"),
+            asyncio.create_task(ReadKeys(self.context).keep(), name="read keys"),
             asyncio.create_task(self.context.audit.keep(), name="heads"),
             asyncio.create_task(self.context.pods.nodes.keep(), name="nodes"),
             asyncio.create_task(self.context.pods.usage.keep(self.context.tracking), name="usage"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ class Access:
     namespace_option: str = ""
     as_user: str = ""
     as_groups: tuple[str, ...] = ()
+    _connecting: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    _connected: tuple[StoreAddress, tuple[ObjectStore, ObjectStore]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def note(self, text: str) -> None:
         """Receive information for the user besides the answer, such as a record that could not be read."""
@@ -37,23 +42,28 @@ class Access:
         """The requested namespace, otherwise that of the kubeconfig's context."""
         return self.namespace_option or self.kube.namespace
 
-    @cached_property
+    @property
     def store(self) -> ObjectStore:
         """The object store, with the user's own keys. Raises AssayError."""
-        from assay.store.client import ObjectStore
+        return self._stores()[0]
 
-        return ObjectStore(self._store_address.config)
-
-    @cached_property
+    @property
     def trail_store(self) -> ObjectStore:
         """The store of the audit trail, which may be another bucket. Raises AssayError."""
+        return self._stores()[1]
+
+    def _stores(self) -> tuple[ObjectStore, ObjectStore]:
+        """Connect to both, and again before the keys expire: a command may follow a run for days."""
         from assay.store.client import ObjectStore
 
-        config, bucket = self._store_address
-        return ObjectStore(replace(config, bucket=bucket or config.bucket))
+        with self._connecting:
+            if self._connected is None or self._connected[0].stale:
+                found = self._find_store()
+                trail = replace(found.config, bucket=found.audit_bucket or found.config.bucket)
+                self._connected = found, (ObjectStore(found.config), ObjectStore(trail))
+            return self._connected[1]
 
-    @cached_property
-    def _store_address(self) -> StoreAddress:
+    def _find_store(self) -> StoreAddress:
         from assay.queries import store_access
 
-        return store_access.from_environment() or store_access.from_secret(self.kube, self.namespace)
+        return store_access.of_namespace(self.kube, self.namespace, own_machine=True)

@@ -47,15 +47,12 @@ class Person(Access):
         """Collect a note for the answer."""
         self.notes.append(text)
 
-    @cached_property
-    def _store_address(self) -> StoreAddress:
-        if self.own_machine and (found := store_access.from_environment()):
-            return found
-        found = store_access.from_secret(self.kube, self.namespace)
+    def _find_store(self) -> StoreAddress:
+        found = store_access.of_namespace(self.kube, self.namespace, own_machine=self.own_machine)
         # Whoever writes the Secret would otherwise choose what this server connects to.
         if self.stores and found.config.endpoint not in self.stores:
             raise PermissionDenied(
-                f"Secret {store_access.SECRET} in namespace {self.namespace} names the store {found.config.endpoint}, "
+                f"the Secret with store keys in namespace {self.namespace} names the store {found.config.endpoint}, "
                 "which this server may not connect to",
                 hint="the platform team lists allowed stores in server.stores of the chart",
             )

@@ -2,6 +2,7 @@
 
 A session policy limits temporary credentials. The credentials of a run can only write below the run's `intake/`. The
 credentials of a registered model, and those of a run's data sets, can only read and list the objects below its prefix.
+Those of a namespace's people can read and list what Assay keeps of the namespace.
 All runs share the same static credentials, whose rights the store's administrator sets.
 """
 
@@ -100,6 +101,28 @@ def issue_model_credentials(config: StoreConfig, model_prefix: str, ttl: timedel
     """
     layout.parse_model_prefix(model_prefix)
     return _issue(replace(config, sts_duration=ttl or config.sts_duration), read_policy(config.bucket, model_prefix))
+
+
+def issue_read_credentials(config: StoreConfig, namespace: str, audit_bucket: str = "") -> Credentials | None:
+    """Issue credentials that can read the records, models and audit trail of a namespace; None in static mode.
+
+    `audit_bucket` is "" if the trail is in the store's bucket. Blocks for one request. Raises the errors of
+    `issue_run_credentials`.
+    """
+    if not config.sts:
+        return None
+    # People and the server use the operator's address of the store, not the one of pods.
+    return _issue(replace(config, run_endpoint=""), namespace_policy(config.bucket, namespace, audit_bucket))
+
+
+def namespace_policy(bucket: str, namespace: str, audit_bucket: str = "") -> str:
+    """Return the policy that allows reading and listing what Assay keeps of a namespace, nothing else."""
+    trail = f"{layout.audit_prefix(namespace)}/*"
+    folders = {bucket: [f"runs/{namespace}/*", f"models/{namespace}/*"]}
+    folders.setdefault(audit_bucket or bucket, []).append(trail)
+    objects = [f"arn:aws:s3:::{each}/{folder}" for each, patterns in folders.items() for folder in patterns]
+    listing = [_listing(each, patterns) for each, patterns in folders.items()]
+    return _policy(f"the namespace {namespace}", [_reading(objects), *listing])
 
 
 def issue_dataset_credentials(config: StoreConfig, places: Mapping[str, Location]) -> str:

@@ -17,6 +17,7 @@
         numbers/<N as 9 digits>.json  passed/<N as 9 digits>.json  claimants/<sha256>/<attempt as 3 digits>.json
     audit/<namespace>/<sequence as 12 digits>.json      the audit trail, see `assay.store.audit`
     expiring/<namespace>/<time>-<uid>.json              archived runs whose artifacts expire, see `assay.store.expiry`
+    readers/<namespace>.json                            whose people may read all of this, see `assay.store.tenancy`
 
 Every pod has its own folder, so that a retry never sees the data of the previous attempt. Prefixes do not end with
 a slash.
@@ -59,7 +60,7 @@ PRINTED = "printed"
 ARTIFACT = "artifact"  # of a registered model
 NUMBERS, PASSED, CLAIMANTS = "numbers", "passed", "claimants"  # of a model
 SIGNATURES = "signatures"  # of a model
-EXPIRING = "expiring"
+EXPIRING, READERS = "expiring", "readers"
 MAX_NUMBER = 10**9 - 1  # of a version
 
 
@@ -317,6 +318,16 @@ def expiring_prefix(namespace: str) -> str:
     if not _NAME.fullmatch(namespace) or ".." in namespace:
         raise ValueError(f"{namespace[:300]!r} cannot be a namespace")
     return f"{EXPIRING}/{namespace}"
+
+
+def readers(namespace: str) -> str:
+    """Return the key of the note that a namespace has no records of an earlier one of its name.
+
+    Raises ValueError for an invalid namespace.
+    """
+    if not _NAME.fullmatch(namespace) or ".." in namespace:
+        raise ValueError(f"{namespace[:300]!r} cannot be a namespace")
+    return f"{READERS}/{namespace}.json"
 
 
 def expiring_name(due: str, uid: str) -> str:

@@ -233,6 +233,10 @@ class CredentialParts(_Kube, _Store, _Settings, Protocol):
     """To write the Secrets of runs and served versions."""
 
 
+class ReadKeyParts(_Kube, _Store, _Settings, _Tracking, _Models, Protocol):
+    """To write the Secrets with keys for readers."""
+
+
 class KnownModelParts(_Kube, _Models, _Ingest, Protocol):
     """To read and write objects of the registry, and keep the cache up to date."""
 

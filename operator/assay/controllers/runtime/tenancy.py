@@ -46,6 +46,31 @@ async def refusal(context: TenancyParts, namespace: str, uris: Iterable[str]) ->
     return ""
 
 
+async def refusal_of_all(context: TenancyParts, namespace: str) -> str | None:
+    """Return why people of a namespace may not read everything that the store has under its name; "" if they may.
+
+    None if there is no such namespace. Raises ApiError and StoreError.
+    """
+    bucket = context.settings.store.bucket
+    metadata: Raw = (await context.kube.get(NAMESPACES, "", namespace) or {}).get("metadata", {})
+    since = parse_time(metadata.get("creationTimestamp"))
+    if since is None:
+        return None
+    allowed = str((metadata.get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, ""))
+    addresses = [f"s3://{bucket}/{folder}" for folder in tenancy.folders(namespace)]
+    missing = [address for address in addresses if not registration.named(address, allowed)]
+    settings, store = context.settings, context.store.blocking
+    trails = (store, settings.audit.store(settings.store)) if settings.audit.bucket else (store,)
+    if not missing:
+        return ""
+    if await context.store.run(tenancy.inherits, store, trails, namespace, metadata["uid"], since):
+        return (
+            f"the store may have records of an earlier namespace {namespace}. If they are yours, have the platform "
+            f"team add {' '.join(missing)} to the namespace's annotation {names.ANNOTATION_ALLOWED_PREFIXES}"
+        )
+    return ""
+
+
 def _is_own(uri: str, namespace: str, bucket: str) -> bool:
     try:
         place = locations.parse(uri)

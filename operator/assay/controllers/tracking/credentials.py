@@ -57,14 +57,20 @@ async def _write(
 ) -> CredentialsStatus:
     namespace, _ = place(owner)
     texts = {CREDENTIALS_KEY: issued.to_json(), **(more or {})}
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
     metadata = {"labels": labels, "ownerReferences": [owner_reference(owner)]}
+    await replace_secret(kube, namespace, name, texts, metadata)
+    expires = issued.expires.replace(microsecond=0) if issued.expires else None
+    return CredentialsStatus(secret=name, expires=expires)
+
+
+async def replace_secret(kube: ObjectApi, namespace: str, name: str, texts: Mapping[str, str], metadata: Raw) -> None:
+    """Write a Secret. Raises Requeue if an earlier one of the name is still being deleted."""
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": {"name": name, "namespace": namespace, **metadata},
-        "data": data,
+        "data": {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()},
     }
     if await kube.create(SECRETS, namespace, secret) is None:
         # Replace instead of patch: the response to a patch contains the whole Secret, whoever wrote it. Pods that mount
@@ -72,8 +78,6 @@ async def _write(
         await kube.delete(SECRETS, namespace, name)
         if await kube.create(SECRETS, namespace, secret) is None:
             raise Requeue(1.0, f"the Secret {name} is still being deleted: a finalizer keeps it")
-    expires = issued.expires.replace(microsecond=0) if issued.expires else None
-    return CredentialsStatus(secret=name, expires=expires)
 
 
 async def revoke(kube: ObjectApi, run: Raw) -> None:

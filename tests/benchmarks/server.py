@@ -1,0 +1,269 @@
+"""What the server takes for searches and curves, through HTTP, beside MLflow's own server on the same runs.
+
+`python -m assay.server` runs as a process of its own, with the rights that the chart gives it; the questions have a
+person's token. First the index has a namespace with 20,000 runs, then, in a new process, one with 100,000: that start
+is `server_restart_s`, from the process to the first answer.
+
+For the ratios both servers get the same requests of MLflow's REST API from the same client, in turns; ours answers
+below /mlflow. Answers that differ end it.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+from tests import generated, registry
+from tests.benchmarks import mlflow_server
+from tests.benchmarks.beside_mlflow import METRIC, POINTS, QUESTIONS, RUN, curve_lines, curve_points, line
+from tests.cli.stand_in import StandIn
+from tests.cluster.errors import ClusterError
+from tests.cluster.local import LocalCluster
+from tests.cluster.waiting import wait_for
+from tests.ports import free_port
+
+Raw = dict[str, Any]
+
+#: Namespaces, and how many runs each has.
+SIZES = {"20k": 20_000, "100k": 100_000}
+ROUNDS, BESIDE_ROUNDS = 20, 5
+CURVES, CURVE_POINTS = 50, 10_000
+MOST = 50_000
+PERSON, ACCOUNT = "dora", "assay-server"
+#: What is asked of the API: filters and orders of all sorts, each for the first page.
+SEARCHES: tuple[dict[str, str], ...] = (
+    {},
+    {"sort": "val_f1"},
+    {"sort": "-duration", "limit": "50"},
+    {"where": "metrics.val_f1.last > 0.85 && params.depth == 3"},
+    {"where": 'datasets.digits.version == "2.1" && metrics.val_f1.best > 0.85', "sort": "loss:asc"},
+    {"where": "params.optimizer in ['adam', 'lamb'] && duration > 3600.0", "sort": "name", "reverse": "true"},
+    {"where": "owner.startsWith('a') || phase == 'Failed'", "experiment": "exp-07", "sort": "accuracy:desc"},
+    {"where": "metrics.loss.min < 0.001 && !params.augment", "sort": "params.learning_rate", "limit": "50"},
+)
+
+
+async def measure() -> dict[str, float]:
+    """Return the seconds, milliseconds and megabytes, and how many times as long MLflow's server takes."""
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-bench-") as folder,
+        LocalCluster(f"bench-server-{os.getpid()}", with_node=False) as cluster,
+    ):
+        registry.install_policies(cluster)
+        runs = {name: list(generated.rows(count)) for name, count in SIZES.items()}
+        for name, rows in runs.items():
+            print(f"# {len(rows)} runs into the API server", flush=True)
+            cluster.create_namespace(name)
+            await generated.fill(cluster, name, rows)
+            _enrol(cluster, name)
+        return _Measurement(cluster, Path(folder)).figures(runs["20k"])
+
+
+def _enrol(cluster: LocalCluster, namespace: str) -> None:
+    """Make the server's account and a person, with the rights that they have in a cluster."""
+    accounts = {ACCOUNT: [_rule("assay.dev", ["*"], "list", "watch")]}
+    accounts[PERSON] = [_rule("assay.dev", ["*"], "get", "list", "watch"), _rule("", ["secrets"], "get")]
+    group = "rbac.authorization.k8s.io"
+    for name, rules in accounts.items():
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+        reference = {"apiGroup": group, "kind": "Role", "name": name}
+        for manifest in (
+            {"apiVersion": "v1", "kind": "ServiceAccount"},
+            {"apiVersion": f"{group}/v1", "kind": "Role", "rules": rules},
+            {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]},
+        ):
+            text = json.dumps({**manifest, "metadata": {"name": name}})
+            cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=text)
+
+
+def _rule(group: str, resources: Sequence[str], *verbs: str) -> Raw:
+    return {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+
+
+class _Measurement:
+    def __init__(self, cluster: LocalCluster, folder: Path) -> None:
+        self._cluster, self._folder = cluster, folder
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+
+    def figures(self, rows: Sequence[generated.GeneratedRun]) -> dict[str, float]:
+        """Measure everything."""
+        points = curve_points()
+        self._fill_store(points)
+        with _Server(self._cluster, "20k") as ours:
+            found = {"server_search_p95_ms_20k": self._searches(ours)}
+            found |= self._curves(ours)
+            found |= self._beside(ours, rows, points)
+        with _Server(self._cluster, "100k") as ours:
+            found["server_restart_s"] = ours.seconds
+            found["server_search_p95_ms_100k"] = self._searches(ours)
+            found["server_rss_mb"] = ours.megabytes()
+        return found
+
+    def _fill_store(self, points: Sequence[Any]) -> None:
+        print("# curves into the store", flush=True)
+        objects = StandIn(self._cluster, "20k")
+        (self._folder / "store").mkdir()
+        path = "/apis/assay.dev/v1alpha1/namespaces/20k/runs"
+        for name, each in {RUN: points, **dict.fromkeys(_many(), curve_points(CURVE_POINTS, seed=2))}.items():
+            objects.compacted(self._cluster.api.get(f"{path}/{name}"), f"{name}-pod", each, self._folder / "store")
+        store = self._cluster.store
+        keys = {"endpoint": store.endpoint, "bucket": store.bucket}
+        keys |= {"accessKey": store.access_key, "secretKey": store.secret_key}
+        literals = [f"--from-literal={key}={value}" for key, value in keys.items()]
+        objects.kubectl("create", "secret", "generic", "assay-store", *literals)
+
+    def _searches(self, server: "_Server") -> float:
+        """Return the 95th percentile over all questions, in milliseconds."""
+        path = f"/api/v1/namespaces/{server.namespace}/runs"
+        took = {
+            str(query): [self._timed(lambda query=query: server.get(path, **query)) for _ in range(ROUNDS)]  # type: ignore[misc]
+            for query in SEARCHES
+        }
+        for query, each in took.items():
+            print(f"# {server.namespace} {query}: {_p95(each):.0f} ms", flush=True)
+        return _p95(list(itertools.chain.from_iterable(took.values())))
+
+    def _curves(self, server: "_Server") -> dict[str, float]:
+        path = f"/api/v1/namespaces/{server.namespace}/curves"
+
+        def ask(runs: Sequence[str], points: int, **query: Any) -> None:
+            items = server.get(path, run=runs, metric=METRIC, **query)["items"]
+            if [each["points"] for each in items] != [points] * len(runs):
+                raise RuntimeError(f"not the curves that were asked for: {items!s:.300}")
+
+        one = [self._timed(lambda: ask([RUN], POINTS, smooth=0.9)) for _ in range(ROUNDS)]
+        zoomed = [self._timed(lambda: ask([RUN], POINTS, low=1e5, high=2e5)) for _ in range(ROUNDS)]
+        many = [self._timed(lambda: ask(_many(), CURVE_POINTS, smooth=0.9)) for _ in range(ROUNDS)]
+        return {
+            "server_curve_first_ms": one[0],
+            "server_curve_p95_ms": _p95(one[1:]),
+            "server_curve_zoom_p95_ms": _p95(zoomed),
+            "server_curves_50_first_ms": many[0],
+            "server_curves_50_p95_ms": _p95(many[1:]),
+            "server_curve_rss_mb": server.megabytes(),
+        }
+
+    # Beside MLflow
+
+    def _beside(
+        self, ours: "_Server", rows: Sequence[generated.GeneratedRun], points: Sequence[Any]
+    ) -> dict[str, float]:
+        try:
+            interpreter = mlflow_server.python()
+        except ClusterError as error:
+            print(f"# mlflow is left out: it cannot be installed: {error}", flush=True)
+            return {}
+        print("# the same into MLflow's database", flush=True)
+        database = self._folder / "mlflow.db"
+        lines = [*map(line, rows), *curve_lines(RUN, METRIC, points)]
+        mlflow_server.fill(interpreter, database, "".join(f"{json.dumps(each)}\n" for each in lines))
+        with mlflow_server.serving(interpreter, database) as environment:
+            theirs = httpx.Client(base_url=environment["MLFLOW_TRACKING_URI"], timeout=3600)
+            sides = {"mlflow": _Client(theirs), "assay": _Client(ours.client, f"/mlflow/{ours.namespace}")}
+            return self._ratios(sides)
+
+    def _ratios(self, sides: "dict[str, _Client]") -> dict[str, float]:
+        took: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for question in QUESTIONS:
+            for _ in range(BESIDE_ROUNDS):
+                answers = {}
+                for side, client in sides.items():
+                    start = time.perf_counter()
+                    answers[side] = client.search(question.theirs, question.limit)
+                    took[question.name, side].append(time.perf_counter() - start)
+                if answers["mlflow"] != answers["assay"] and not question.limit:
+                    raise RuntimeError(f"{question.name}: not the same answer: there is nothing to compare")
+        found = {key: statistics.median(each) for key, each in took.items()}
+        ratios = {f"mlflow_server_{q.name}_ratio": found[q.name, "mlflow"] / found[q.name, "assay"] for q in QUESTIONS}
+        return ratios | {f"{side}_server_{name}_s": seconds for (name, side), seconds in found.items()}
+
+    def _timed(self, do: Callable[[], Any]) -> float:
+        """Return the milliseconds that something takes."""
+        start = time.perf_counter()
+        do()
+        return 1000 * (time.perf_counter() - start)
+
+
+class _Client:
+    """MLflow's REST API at one of the servers."""
+
+    def __init__(self, client: httpx.Client, start: str = "") -> None:
+        self._client, self._path = client, f"{start}/api/2.0/mlflow"
+        answer = self._client.get(f"{self._path}/experiments/search", params={"max_results": 1000}).raise_for_status()
+        self._experiments = [each["experiment_id"] for each in answer.json()["experiments"]]
+
+    def search(self, where: str, limit: int) -> set[str]:
+        """Return the names of the runs that match, with a limit those of the first page."""
+        found, token = set(), None
+        while True:
+            body = {"experiment_ids": self._experiments, "filter": where, "max_results": limit or MOST}
+            body |= {"page_token": token} if token else {}
+            answer = self._client.post(f"{self._path}/runs/search", json=body).raise_for_status().json()
+            found |= {run["info"]["run_name"] for run in answer.get("runs", [])}
+            token = answer.get("next_page_token")
+            if limit or not token:
+                return found
+
+
+class _Server:
+    """`python -m assay.server` with the index of one namespace. ``seconds`` is how long its start took."""
+
+    def __init__(self, cluster: LocalCluster, namespace: str) -> None:
+        self._cluster, self.namespace = cluster, namespace
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON of a path, asked for by the person."""
+        return self.client.get(path, params=query).raise_for_status().json()
+
+    def megabytes(self) -> float:
+        """Return the memory of the process, at its highest if the system knows that."""
+        with contextlib.suppress(OSError):
+            for each in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+                if each.startswith("VmHWM:"):
+                    return int(each.split()[1]) / 1024
+        return float(psutil.Process(self._process.pid).memory_info().rss) / (1 << 20)
+
+    def __enter__(self) -> "_Server":
+        port = free_port()
+        token = yaml.safe_load(self._cluster.token_kubeconfig(self.namespace, PERSON).read_text())
+        headers = {"Authorization": f"Bearer {token['users'][0]['user']['token']}"}
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
+        own = {"ASSAY_SERVER_PORT": str(port), "ASSAY_SERVER_NAMESPACES": self.namespace}
+        own["KUBECONFIG"] = str(self._cluster.token_kubeconfig(self.namespace, ACCOUNT))
+        start = time.perf_counter()
+        self._process = subprocess.Popen([sys.executable, "-m", "assay.server"], env={**os.environ, **own})
+        wait_for("the server to be ready", self._ready, seconds=300)
+        self.seconds = time.perf_counter() - start
+        return self
+
+    def _ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self._process.terminate()
+        self._process.wait(30)
+
+
+def _many() -> list[str]:
+    return [f"exp-01-{number}" for number in range(1, CURVES + 1)]
+
+
+def _p95(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=20, method="inclusive")[-1]
