@@ -1,13 +1,14 @@
 """What the server takes for searches and curves, through HTTP, beside MLflow's own server on the same runs.
 
-`python -m assay.server` runs as a process of its own, with the rights that the chart gives it; the questions have a
-person's token. First the index has a namespace with 20,000 runs, then, in a new process, one with 100,000: that start
-is `server_restart_s`, from the process to the first answer.
+`python -m assay.server` runs as a process of its own, in front of a stand-in for the API server (``api_server``) and a
+real store. First its index has 20,000 runs, then, in a new process, 100,000: that start is `server_restart_s`, from the
+process to the first answer.
 
 For the ratios both servers get the same requests of MLflow's REST API from the same client, in turns; ours answers
 below /mlflow. Answers that differ end it.
 """
 
+import base64
 import contextlib
 import itertools
 import json
@@ -24,25 +25,22 @@ from typing import Any
 
 import httpx
 import psutil
-import yaml
 
-from tests import generated, registry
-from tests.benchmarks import mlflow_server
+from assay.store import layout
+from tests import generated, s3
+from tests.benchmarks import api_server, mlflow_server
 from tests.benchmarks.beside_mlflow import METRIC, POINTS, QUESTIONS, RUN, curve_lines, curve_points, line
-from tests.cli.stand_in import StandIn
+from tests.cli.stand_in import compacted
 from tests.cluster.errors import ClusterError
-from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 from tests.ports import free_port
 
 Raw = dict[str, Any]
 
-#: Namespaces, and how many runs each has.
-SIZES = {"20k": 20_000, "100k": 100_000}
+FEW, MANY = 20_000, 100_000
 ROUNDS, BESIDE_ROUNDS = 20, 5
 CURVES, CURVE_POINTS = 50, 10_000
 MOST = 50_000
-PERSON, ACCOUNT = "dora", "assay-server"
 #: What is asked of the API: filters and orders of all sorts, each for the first page.
 SEARCHES: tuple[dict[str, str], ...] = (
     {},
@@ -58,86 +56,65 @@ SEARCHES: tuple[dict[str, str], ...] = (
 
 async def measure() -> dict[str, float]:
     """Return the seconds, milliseconds and megabytes, and how many times as long MLflow's server takes."""
-    with (
-        tempfile.TemporaryDirectory(prefix="assay-bench-") as folder,
-        LocalCluster(f"bench-server-{os.getpid()}", with_node=False) as cluster,
-    ):
-        registry.install_policies(cluster)
-        runs = {name: list(generated.rows(count)) for name, count in SIZES.items()}
-        for name, rows in runs.items():
-            print(f"# {len(rows)} runs into the API server", flush=True)
-            cluster.create_namespace(name)
-            await generated.fill(cluster, name, rows)
-            _enrol(cluster, name)
-        return _Measurement(cluster, Path(folder)).figures(runs["20k"])
-
-
-def _enrol(cluster: LocalCluster, namespace: str) -> None:
-    """Make the server's account and a person, with the rights that they have in a cluster."""
-    accounts = {ACCOUNT: [_rule("assay.dev", ["*"], "list", "watch")]}
-    accounts[PERSON] = [_rule("assay.dev", ["*"], "get", "list", "watch"), _rule("", ["secrets"], "get")]
-    group = "rbac.authorization.k8s.io"
-    for name, rules in accounts.items():
-        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-        reference = {"apiGroup": group, "kind": "Role", "name": name}
-        for manifest in (
-            {"apiVersion": "v1", "kind": "ServiceAccount"},
-            {"apiVersion": f"{group}/v1", "kind": "Role", "rules": rules},
-            {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]},
-        ):
-            text = json.dumps({**manifest, "metadata": {"name": name}})
-            cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=text)
-
-
-def _rule(group: str, resources: Sequence[str], *verbs: str) -> Raw:
-    return {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+    with tempfile.TemporaryDirectory(prefix="assay-bench-") as text:
+        folder = Path(text)
+        server = s3.minio_server(folder / "minio")
+        server.start()
+        s3.add_user(server, s3.USER_KEY, s3.USER_SECRET)
+        try:
+            return _Measurement(server, folder).figures()
+        finally:
+            server.kill()
 
 
 class _Measurement:
-    def __init__(self, cluster: LocalCluster, folder: Path) -> None:
-        self._cluster, self._folder = cluster, folder
-        self._seconds: dict[str, list[float]] = defaultdict(list)
+    def __init__(self, store: s3.S3Server, folder: Path) -> None:
+        self._store, self._folder = store, folder
 
-    def figures(self, rows: Sequence[generated.GeneratedRun]) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """Measure everything."""
-        points = curve_points()
-        self._fill_store(points)
-        with _Server(self._cluster, "20k") as ours:
+        rows, points = list(generated.rows(FEW)), curve_points()
+        self._fill_store(rows, points)
+        with self._server(FEW) as ours:
             found = {"server_search_p95_ms_20k": self._searches(ours)}
             found |= self._curves(ours)
             found |= self._beside(ours, rows, points)
-        with _Server(self._cluster, "100k") as ours:
+        with self._server(MANY) as ours:
             found["server_restart_s"] = ours.seconds
             found["server_search_p95_ms_100k"] = self._searches(ours)
             found["server_rss_mb"] = ours.megabytes()
         return found
 
-    def _fill_store(self, points: Sequence[Any]) -> None:
+    def _server(self, runs: int) -> "_Server":
+        return _Server(runs, self._folder)
+
+    def _fill_store(self, rows: Sequence[generated.GeneratedRun], points: Sequence[Any]) -> None:
         print("# curves into the store", flush=True)
-        objects = StandIn(self._cluster, "20k")
-        (self._folder / "store").mkdir()
-        path = "/apis/assay.dev/v1alpha1/namespaces/20k/runs"
-        for name, each in {RUN: points, **dict.fromkeys(_many(), curve_points(CURVE_POINTS, seed=2))}.items():
-            objects.compacted(self._cluster.api.get(f"{path}/{name}"), f"{name}-pod", each, self._folder / "store")
-        store = self._cluster.store
-        keys = {"endpoint": store.endpoint, "bucket": store.bucket}
-        keys |= {"accessKey": store.access_key, "secretKey": store.secret_key}
-        literals = [f"--from-literal={key}={value}" for key, value in keys.items()]
-        objects.kubectl("create", "secret", "generic", "assay-store", *literals)
+        store, many = self._store.store(), curve_points(CURVE_POINTS, seed=2)
+        curves = {RUN: points, **dict.fromkeys(_many(), many)}
+        for row in rows:
+            if row.name in curves:
+                pod = layout.pod_prefix(layout.prefix_of(api_server.manifest(row)), f"{row.name}-pod")
+                store.put_bytes(f"{pod}/{layout.PARQUET}", compacted(curves[row.name], self._folder))
+        config = self._store.config()
+        keys = {"endpoint": config.endpoint, "bucket": config.bucket}
+        keys |= {"accessKey": config.access_key, "secretKey": config.secret_key}
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
+        (self._folder / "secret.json").write_text(json.dumps({"data": data}))
 
     def _searches(self, server: "_Server") -> float:
         """Return the 95th percentile over all questions, in milliseconds."""
-        path = f"/api/v1/namespaces/{server.namespace}/runs"
+        path = f"/api/v1/namespaces/{api_server.NAMESPACE}/runs"
         took = {
             str(query): [self._timed(lambda query=query: server.get(path, **query)) for _ in range(ROUNDS)]  # type: ignore[misc]
             for query in SEARCHES
         }
         for query, each in took.items():
-            print(f"# {server.namespace} {query}: {_p95(each):.0f} ms", flush=True)
+            print(f"# {server.runs} runs, {query}: {_p95(each):.0f} ms", flush=True)
         return _p95(list(itertools.chain.from_iterable(took.values())))
 
     def _curves(self, server: "_Server") -> dict[str, float]:
-        path = f"/api/v1/namespaces/{server.namespace}/curves"
+        path = f"/api/v1/namespaces/{api_server.NAMESPACE}/curves"
 
         def ask(runs: Sequence[str], points: int, **query: Any) -> None:
             items = server.get(path, run=runs, metric=METRIC, **query)["items"]
@@ -172,7 +149,7 @@ class _Measurement:
         mlflow_server.fill(interpreter, database, "".join(f"{json.dumps(each)}\n" for each in lines))
         with mlflow_server.serving(interpreter, database) as environment:
             theirs = httpx.Client(base_url=environment["MLFLOW_TRACKING_URI"], timeout=3600)
-            sides = {"mlflow": _Client(theirs), "assay": _Client(ours.client, f"/mlflow/{ours.namespace}")}
+            sides = {"mlflow": _Client(theirs), "assay": _Client(ours.client, f"/mlflow/{api_server.NAMESPACE}")}
             return self._ratios(sides)
 
     def _ratios(self, sides: "dict[str, _Client]") -> dict[str, float]:
@@ -219,10 +196,10 @@ class _Client:
 
 
 class _Server:
-    """`python -m assay.server` with the index of one namespace. ``seconds`` is how long its start took."""
+    """`python -m assay.server` with an index of so many runs. ``seconds`` is how long its start took."""
 
-    def __init__(self, cluster: LocalCluster, namespace: str) -> None:
-        self._cluster, self.namespace = cluster, namespace
+    def __init__(self, runs: int, folder: Path) -> None:
+        self.runs, self._folder = runs, folder
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a path, asked for by the person."""
@@ -237,14 +214,19 @@ class _Server:
         return float(psutil.Process(self._process.pid).memory_info().rss) / (1 << 20)
 
     def __enter__(self) -> "_Server":
-        port = free_port()
-        token = yaml.safe_load(self._cluster.token_kubeconfig(self.namespace, PERSON).read_text())
-        headers = {"Authorization": f"Bearer {token['users'][0]['user']['token']}"}
+        port, api = free_port(), free_port()
+        argv = ("tests.benchmarks.api_server", str(api), str(self.runs), str(self._folder / "secret.json"))
+        self._api = subprocess.Popen([sys.executable, "-m", *argv])
+        wait_for("the stand-in for the API server", lambda: httpx.get(f"http://127.0.0.1:{api}/"), seconds=300)
+        config = self._folder / "kubeconfig"
+        config.write_text(json.dumps(_kubeconfig(f"http://127.0.0.1:{api}")))
+        headers = {"Authorization": "Bearer a.person.s-token"}
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
-        own = {"ASSAY_SERVER_PORT": str(port), "ASSAY_SERVER_NAMESPACES": self.namespace}
-        own["KUBECONFIG"] = str(self._cluster.token_kubeconfig(self.namespace, ACCOUNT))
+        own = {"ASSAY_SERVER_PORT": str(port), "ASSAY_SERVER_NAMESPACES": api_server.NAMESPACE}
         start = time.perf_counter()
-        self._process = subprocess.Popen([sys.executable, "-m", "assay.server"], env={**os.environ, **own})
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "assay.server"], env={**os.environ, **own, "KUBECONFIG": str(config)}
+        )
         wait_for("the server to be ready", self._ready, seconds=300)
         self.seconds = time.perf_counter() - start
         return self
@@ -257,8 +239,20 @@ class _Server:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        self._process.terminate()
-        self._process.wait(30)
+        for process in (self._process, self._api):
+            process.terminate()
+            process.wait(30)
+
+
+def _kubeconfig(server: str) -> Raw:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bench",
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench", "namespace": "bench"}}],
+        "clusters": [{"name": "bench", "cluster": {"server": server}}],
+        "users": [{"name": "bench", "user": {"token": "the.server.s-token"}}],
+    }
 
 
 def _many() -> list[str]:

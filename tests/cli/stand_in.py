@@ -84,11 +84,16 @@ class StandIn:
 
     def compacted(self, run: Raw, pod: str, points: Sequence[Point], scratch: Path) -> None:
         """Put points where the recorder of a pod puts them at its end."""
-        part, target = scratch / "part.jsonl.gz", scratch / "metrics.parquet"
-        part.write_bytes(packed(points))
-        write_parquet([part], len(points), target, scratch)
         key = f"{layout.pod_prefix(self.prefix(run), pod)}/{layout.PARQUET}"
-        self.store.put_bytes(key, target.read_bytes())
+        self.store.put_bytes(key, compacted(points, scratch))
+
+
+def compacted(points: Sequence[Point], scratch: Path) -> bytes:
+    """Return points as the recorder of a pod has them at its end."""
+    part, target = scratch / "part.jsonl.gz", scratch / "metrics.parquet"
+    part.write_bytes(packed(points))
+    write_parquet([part], len(points), target, scratch)
+    return target.read_bytes()
 
 
 def packed(points: Iterable[Point]) -> bytes:
