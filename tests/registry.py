@@ -172,6 +172,10 @@ PLAIN_POD: Raw = {
 }
 
 
+#: What they refuse takes the right to create Jobs.
+_OF_LAUNCHERS = ("assay-datasets", "assay-pod-security", "assay-templates")
+
+
 def _labelled(kind: str) -> Raw:
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": "probe", "labels": {"assay.dev/run": "probe"}}}
 
@@ -185,6 +189,7 @@ def _refused() -> dict[str, Raw]:
         "assay-nobodys-deputy": run("probe"),
         "assay-datasets": run("probe", datasets=[{"name": "probe", "uri": "s3://somebody-elses/"}]),
         "assay-pod-security": _on_the_host(),
+        "assay-templates": _always_restarted(),
         "assay-approvals": namespaced(metadata=marked),
         "assay-versions": namespaced(metadata={"labels": {"assay.dev/bound": "true"}}),
         "assay-aliases": model_alias("probe", "champion", 1),
@@ -216,6 +221,12 @@ def _on_the_host() -> Raw:
     return manifest
 
 
+def _always_restarted() -> Raw:
+    manifest = run("probe")
+    del manifest["spec"]["job"]["template"]["spec"]["restartPolicy"]
+    return manifest
+
+
 def _create(cluster: Cluster, manifest: Raw, *more: str) -> str:
     argv = ("create", "--dry-run=server", "--output=json", "--filename=-", *more)
     return cluster.kubectl(*argv, stdin=json.dumps(manifest))
@@ -239,7 +250,7 @@ def _changer_is_filled_in(cluster: Cluster) -> bool:
 
 def _refuses(cluster: Cluster, policy: str, manifest: Raw) -> bool:
     try:
-        _create(cluster, manifest, f"--as={LAUNCHER if policy in ('assay-datasets', 'assay-pod-security') else PROBE}")
+        _create(cluster, manifest, f"--as={LAUNCHER if policy in _OF_LAUNCHERS else PROBE}")
     except ClusterError as error:
         if f"'{policy}'" in str(error):
             return True

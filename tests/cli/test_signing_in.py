@@ -17,6 +17,7 @@ import yaml
 
 from assay.api.errors import AssayError
 from assay.kube.sync import Kube
+from tests import registry
 from tests.cli.conftest import run_process
 from tests.cluster import fetched
 from tests.conftest import Cluster
@@ -271,13 +272,7 @@ def test_a_failing_plugin_is_named_with_what_it_printed(parts: Parts) -> None:
 
 
 def test_options_work_before_the_command(governed: Cluster, namespace: str) -> None:
-    manifest = {
-        "apiVersion": "assay.dev/v1alpha1",
-        "kind": "Run",
-        "metadata": {"name": "mine"},
-        "spec": {"job": {"template": {"spec": {"containers": [{"name": "train", "image": "busybox"}]}}}},
-    }
-    governed.kubectl("-n", namespace, "create", "-f", "-", stdin=json.dumps(manifest))
+    governed.kubectl("-n", namespace, "create", "-f", "-", stdin=json.dumps(registry.run("mine")))
     config = str(governed.kubeconfig)
     before = run_process("--kubeconfig", config, "-n", namespace, "runs", "-ojson", environment={})
     after = run_process("runs", "-ojson", "--kubeconfig", config, "-n", namespace, environment={})

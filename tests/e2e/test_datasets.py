@@ -4,7 +4,8 @@ import hashlib
 import json
 import urllib.parse
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from assay.store.digests import bytes_digest, folder_digest
 from assay.store.verify import verify_run
 from tests import registry
 from tests.cluster.errors import ClusterError
+from tests.cluster.waiting import wait_for
 from tests.objects import Objects, condition, experiment, run
 
 pytestmark = pytest.mark.e2e
@@ -25,6 +27,7 @@ Raw = dict[str, Any]
 FILES = {"train.csv": b"1,2\n" * 1000, "deep/labels.json": b'{"a": 1}'}
 DIGEST = folder_digest((path, hashlib.sha256(data).hexdigest()) for path, data in FILES.items())
 BYTES = sum(map(len, FILES.values()))
+OF_LOSES = "assay.dev/run=loses"
 ALLOWED = "assay.dev/allowed-prefixes"
 
 
@@ -241,3 +244,52 @@ def test_what_is_not_there_is_said(objects: Objects, shared: str) -> None:
         f"data set digits: there is nothing at {shared}nothing/, or the credentials cannot read it"
     )
     assert len(found["status"]["attempts"]) == 1
+
+
+@pytest.fixture
+def lost(objects: Objects) -> Iterator[str]:
+    """A Node without a machine: it looks ready until `loses` says otherwise."""
+    name = f"lost-{uuid.uuid4().hex[:8]}"
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"example.com/lost": name}}}
+    objects.cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
+    heard(objects, name, "True")
+    get = ("get", "node", name, "--output=jsonpath={.spec.taints}")
+    wait_for("the node to be schedulable", lambda: not objects.cluster.kubectl(*get), seconds=60)
+    yield name
+    objects.cluster.kubectl("delete", "node", name)
+
+
+def heard(objects: Objects, node: str, ready: str) -> None:
+    """Say in a Node's status whether it is ready."""
+    room = {"cpu": "4", "memory": "8Gi", "pods": "10", "ephemeral-storage": "10Gi"}
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    said = {"type": "Ready", "status": ready, "reason": "Test", "message": "", "lastHeartbeatTime": at}
+    patch = {"status": {"capacity": room, "allocatable": room, "conditions": [said]}}
+    objects.cluster.kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps(patch))
+
+
+def test_the_pod_of_a_lost_node_is_replaced(objects: Objects, shared: str, lost: str) -> None:
+    manifest = run("loses", "log(step=0, score=1)", datasets=[{"name": "digits", "uri": shared, "digest": DIGEST}])
+    manifest["spec"]["job"]["backoffLimit"] = 3
+    term = {"matchExpressions": [{"key": "example.com/lost", "operator": "In", "values": [lost]}]}
+    affinity = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": term}]}
+    tolerated = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    manifest["spec"]["job"]["template"]["spec"] |= {
+        "affinity": {"nodeAffinity": affinity},
+        "tolerations": [tolerated | {"tolerationSeconds": 0}],
+    }
+    objects.apply(manifest)
+
+    def pods() -> dict[str, str]:
+        return {each["metadata"]["name"]: each["spec"].get("nodeName", "") for each in objects.all("pods", OF_LOSES)}
+
+    wait_for("the pod on the node", lambda: lost in pods().values(), seconds=60, saw=pods)
+    [first] = pods()
+    heard(objects, lost, "False")
+    wait_for("a pod on the other node", lambda: set(pods().values()) - {lost, ""}, seconds=60, saw=pods)
+    assert objects.get("pod", first)["metadata"]["deletionTimestamp"], "the pod of the lost node is still terminating"
+    # Kubernetes removes it when the Node object is deleted; a Job ends only after its last pod.
+    objects.kubectl("delete", "pod", first, "--grace-period=0", "--force")
+    found = ended(objects, "loses")
+    assert found["status"]["phase"] == "Succeeded", found["status"]
+    assert "podFailurePolicy" not in objects.get("job", "loses")["spec"]

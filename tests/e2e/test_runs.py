@@ -150,11 +150,14 @@ def test_run_that_takes_too_long_says_deadline(objects: Objects) -> None:
 
 def test_job_that_the_api_server_refuses_fails_with_its_words(objects: Objects) -> None:
     manifest = run("refused", "pass")
-    del manifest["spec"]["job"]["template"]["spec"]["restartPolicy"]
+    manifest["spec"]["job"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"memory": "4GB"}}
     objects.apply(manifest)
     ended = objects.wait_phase("run", "refused", "Failed")
     assert ended["status"]["reason"] == "InvalidTemplate"
-    assert ended["status"]["message"] == "spec.job.template.spec: restartPolicy is missing: use Never or OnFailure"
+    assert ended["status"]["message"] == (
+        "spec.job.template.spec.containers[0].resources.limits.memory: "
+        "'4GB' is not an amount such as 4Gi or 500M: use G or Gi for GB"
+    )
     assert not objects.all("secrets", "assay.dev/run")
 
 

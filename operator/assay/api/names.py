@@ -110,6 +110,7 @@ ADMISSION_POLICIES: Final = frozenset(
         "secrets",
         "serving",
         "status",
+        "templates",
         "versions",
     )
 )

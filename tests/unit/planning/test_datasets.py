@@ -150,7 +150,8 @@ THEIRS = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, {"rules": RULES}),
+        ({}, None),
+        ({"podFailurePolicy": {}}, {}),
         ({"podFailurePolicy": {"rules": [THEIRS]}}, {"rules": [*RULES, THEIRS]}),
         ({"podFailurePolicy": {"rules": [THEIRS] * 20}}, {"rules": [THEIRS] * 20}),
         ({"podFailurePolicy": "x"}, "x"),
@@ -160,6 +161,24 @@ THEIRS = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
 )
 def test_a_job_fails_at_once_where_another_pod_would_find_the_same(fields: Raw, expected: Any) -> None:
     assert build(OWN, job={**job_spec(), **fields})["spec"].get("podFailurePolicy") == expected
+
+
+@pytest.mark.parametrize(
+    ("phase", "name", "code", "expected"),
+    [
+        ("Failed", "assay-fetch-data", 4, True),
+        ("Failed", "assay-fetch-data-1", 5, True),
+        ("Failed", "assay-fetch-data", 2, True),
+        ("Failed", "assay-fetch-data", 3, False),
+        ("Failed", "mine", 4, False),
+        ("Pending", "assay-fetch-data", 4, False),
+    ],
+)
+def test_a_pod_is_final_where_another_pod_would_find_the_same(phase: str, name: str, code: int, expected: bool) -> None:
+    recorder: Raw = {"name": "assay-recorder", "state": {"running": {}}}
+    statuses = [recorder, {"name": name, "state": {"terminated": {"exitCode": code}}}]
+    assert datasets.is_final({"status": {"phase": phase, "initContainerStatuses": statuses}}) is expected
+    assert not datasets.is_final({})
 
 
 def test_pods_that_are_restarted_in_place_know_no_such_rule() -> None:

@@ -1,6 +1,7 @@
 """The Job of a Run: create it with what its pods need, and suspend or resume it for the experiment."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from assay.api import names
@@ -18,7 +19,7 @@ from assay.kube.errors import ApiError
 from assay.planning.conditions import parse_time
 from assay.planning.runs import pod_security, template, wanted
 from assay.planning.runs.checks import InvalidTemplate
-from assay.planning.runs.facts import JobFacts, controller_uid, job_facts
+from assay.planning.runs.facts import JobFacts, PodFacts, controller_uid, job_facts
 from assay.planning.runs.job import build_job
 from assay.store import layout
 
@@ -158,6 +159,22 @@ async def _suspend(context: JobParts, body: Raw, job: JobFacts, suspended_by: st
         },
         "spec": {"suspend": suspended_by is not None},
     }
+    written = await context.kube.merge_patch(JOBS, namespace, name, patch)
+    if written is None:
+        raise Requeue(0.2, "the Job is gone")
+    context.tracking.upsert_job(written)
+    return job_facts(written)
+
+
+async def end_retries(context: JobParts, body: Raw, job: JobFacts, pods: Sequence[PodFacts]) -> JobFacts:
+    """Let a Job create no more pods if its data sets make every pod fail. The Job controller then ends the Job.
+
+    A rule in ``podFailurePolicy`` would do the same, but a Job with one does not replace the pod of a lost node.
+    """
+    if job.backoff_limit == 0 or not any(pod.final for pod in pods):
+        return job
+    namespace, name = place(body)
+    patch = {"metadata": {"uid": job.uid}, "spec": {"backoffLimit": 0}}
     written = await context.kube.merge_patch(JOBS, namespace, name, patch)
     if written is None:
         raise Requeue(0.2, "the Job is gone")

@@ -86,6 +86,7 @@ async def _follow(context: RunParts, body: Raw, status: RunStatus, job: JobFacts
         return
     if job is not None and not job.suspended and not job.outcome:
         await jobs.ensure_credentials(context, body, status)
+        job = await jobs.end_retries(context, body, job, pods)
     verdict = await refusals.explain(context, body, job, verdict)
     await image_volumes.relaunch(context, body, status, job, pods, verdict)
     new = outcome.follow(status, verdict, job, pods, generation=body["metadata"]["generation"], now=now())

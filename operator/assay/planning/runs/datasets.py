@@ -62,6 +62,17 @@ def is_fetch(container: str) -> bool:
     return container.startswith(names.FETCH_DATA_CONTAINER)
 
 
+def is_final(pod: Raw) -> bool:
+    """Whether a pod has failed because of its data sets in a way that every other pod of the Job would."""
+    status = pod.get("status") or {}
+    ended = [
+        (each.get("state") or {}).get("terminated") or {}
+        for each in status.get("initContainerStatuses") or []
+        if is_fetch(each["name"])
+    ]
+    return status.get("phase") == "Failed" and any(each.get("exitCode") in FATAL_CODES for each in ended)
+
+
 def from_store(dataset: Raw) -> bool:
     """Whether a raw data set has an s3:// address."""
     return str(dataset["uri"]).startswith("s3://")
@@ -168,12 +179,15 @@ def _keys(secret: str, *, needed: bool) -> list[Raw]:
 def fail_fast(job_spec: Raw, fetched: list[Group]) -> None:
     """Add failure rules to the Job's spec, in place: the Job fails at once if a new pod would fail in the same way.
 
-    Adds at most as many rules as the policy has room for. Kubernetes supports such rules only for restartPolicy Never.
+    A Job with such rules replaces a pod only after the pod has ended, which on a lost node is never. The rules are
+    therefore added only to a Job that does so anyway; the operator ends the others (``is_final``). Adds at most as many
+    rules as the policy has room for. Kubernetes supports such rules only for restartPolicy Never.
     """
     policy = job_spec.get("podFailurePolicy") or {}
     theirs = (policy.get("rules") or []) if isinstance(policy, dict) else None
     restarts = job_spec["template"]["spec"].get("restartPolicy") != "Never"
-    if restarts or not isinstance(theirs, list) or job_spec.get("podReplacementPolicy") not in (None, "Failed"):
+    waits = bool(policy) or job_spec.get("podReplacementPolicy") == "Failed"
+    if restarts or not waits or not isinstance(theirs, list):
         return
     ours = [
         {

@@ -40,6 +40,7 @@ class JobFacts:
     message: str
     ended_at: str
     ttl: int | None
+    backoff_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class PodFacts:
     failure_reason: str
     failure_message: str
     exit_code: int | None
+    #: Whether every other pod of its Job would fail in the same way, because of the data sets.
+    final: bool
     #: Whether one of the user's containers is running.
     running: bool
     #: (container, image in the spec, pulled digest) of the user's containers; the digest is "" while unknown.
@@ -124,6 +127,7 @@ def job_facts(job: Raw) -> JobFacts:
         message=ended.get("message") or "",
         ended_at=ended.get("lastTransitionTime") or "",
         ttl=spec.get("ttlSecondsAfterFinished"),
+        backoff_limit=spec.get("backoffLimit"),
     )
 
 
@@ -149,6 +153,7 @@ def pod_facts(pod: Raw) -> PodFacts:
         failure_reason=failure_reason,
         failure_message=failure_message,
         exit_code=exit_code,
+        final=datasets.is_final(pod),
         running=any("running" in (c.get("state") or {}) for c in containers),
         images=_images(pod.get("spec") or {}, status),
         lingering=_lingering(pod.get("spec") or {}, containers),
