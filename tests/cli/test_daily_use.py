@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from assay import client
+from assay.store import numbers
 from tests import registry
 from tests.cli.conftest import Answer
 from tests.cli.stand_in import BEGUN, StandIn, metric
@@ -146,6 +147,45 @@ def test_a_run_is_registered_under_the_next_number(assay: Assay, stand_in: Stand
     found = json.loads(stand_in.kubectl("get", "modelversion", "digits.v2", "-ojson"))["spec"]
     assert (found["run"]["name"], found["artifact"]["digest"]) == ("done", digest)
     assert "run empty produced no model" in assay("register", "empty", "digits").err
+
+
+def test_the_number_of_a_deleted_version_is_not_given_again(assay: Assay, stand_in: StandIn) -> None:
+    digest = "sha256:" + "a" * 64
+    stand_in.run("done", {"phase": "Succeeded", "model": {"path": "model", "digest": digest, "size": 3}})
+    for number in (1, 2):
+        numbers.claim(stand_in.store, stand_in.namespace, "digits", number, f"run/{number}")
+    found = assay("register", "done", "digits")
+    assert (found.out, "unknown" in found.err) == ("digits.v3\n", False)
+    blind = assay("register", "done", "other", ASSAY_STORE_ENDPOINT="http://127.0.0.1:1")
+    assert (blind.out, "numbers of deleted versions are unknown: " in blind.err) == ("other.v1\n", True)
+
+
+def test_where_the_console_has_the_run_is_shown(assay: Assay, stand_in: StandIn) -> None:
+    stand_in.run("seen")
+    here = f"`assay ui -n {stand_in.namespace}` shows the run in a browser"
+    assert here in assay("show", "seen", "--lines", "0").out
+    link = f"https://assay.example.com/n/{stand_in.namespace}/runs/seen"
+    with_server = ("--server", "https://assay.example.com/")
+    assert link in assay("show", "seen", "--lines", "0", *with_server).out
+    assert assay("show", "seen", "-o", "json", *with_server).json()["link"] == link
+
+
+def test_a_run_of_several_pods_is_named_where_its_metrics_are_shown(assay: Assay, stand_in: StandIn) -> None:
+    pods = [{"pod": "late-a", "phase": "Failed"}, {"pod": "late-b", "phase": "Running"}]
+    stand_in.run("late", {"phase": "Running", "attempts": pods, "metrics": {"f1": metric(0.5)}})
+    said = "metrics and curves show pod p only: other attempts or workers recorded points too: q (points: 7)"
+    recorded = {"type": "Recorded", "status": "True", "reason": "Verified", "message": f"3 files; {said}; more"}
+    recorded["lastTransitionTime"] = "2026-03-01T12:00:00Z"
+    ended = {"phase": "Succeeded", "conditions": [recorded], "metrics": {"f1": metric(0.6)}}
+    stand_in.run("done", ended)
+    going = "metrics and curves show pod late-b only: other attempts or workers: late-a"
+    assert going in assay("show", "late", "--lines", "0").out
+    assert assay("show", "done", "-o", "json").json()["otherPods"] == said
+    compared = assay("compare", "late", "done")
+    assert [f"late: {going}" in compared.err, f"done: {said}" in compared.err] == [True, True]
+    assert assay("compare", "late", "done", "-o", "json").json()["notes"] == [f"late: {going}", f"done: {said}"]
+    assert f"late: {going}; --pod selects a pod" in assay("curves", "late", "--metric", "f1").err
+    assert "--pod selects" not in assay("curves", "late", "--metric", "f1", "--pod", "late-a").err
 
 
 def test_bare_names_in_filters_and_sorts_are_completed(assay: Assay, stand_in: StandIn) -> None:

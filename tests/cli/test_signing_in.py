@@ -131,6 +131,10 @@ def _certificate(parts: Parts) -> Raw:
     return {"clientCertificateData": parts.pem("client-certificate"), "clientKeyData": parts.pem("client-key")}
 
 
+def _socks(parts: Parts, user: str = "") -> str:
+    return parts.proxy.replace("http://", f"socks5://{user}")
+
+
 #: What is written, and the user whom the API server sees; "" where kubectl refuses.
 KUBECONFIGS: dict[str, tuple[Callable[[Parts], Path | str], str]] = {
     "certificate as data": (lambda parts: parts.write(parts.user), ADMIN),
@@ -172,6 +176,19 @@ KUBECONFIGS: dict[str, tuple[Callable[[Parts], Path | str], str]] = {
     "tls-server-name": (lambda parts: parts.write(parts.user, **{"tls-server-name": "kubernetes"}), ADMIN),
     "wrong tls-server-name": (lambda parts: parts.write(parts.user, **{"tls-server-name": "example.com"}), ""),
     "proxy": (lambda parts: parts.write({"token": parts.token}, **{"proxy-url": parts.proxy}), ROBOT),
+    "socks proxy": (lambda parts: parts.write({"token": parts.token}, **{"proxy-url": _socks(parts)}), ROBOT),
+    "socks proxy with a password": (
+        lambda parts: parts.write({"token": parts.token}, **{"proxy-url": _socks(parts, "me:secret@")}),
+        ROBOT,
+    ),
+    "unknown kind of proxy": (
+        lambda parts: parts.write({"token": parts.token}, **{"proxy-url": "ftp://me:secret@127.0.0.1:9"}),
+        "",
+    ),
+    "dead socks proxy": (
+        lambda parts: parts.write({"token": parts.token}, **{"proxy-url": "socks5://me:secret@127.0.0.1:9"}),
+        "",
+    ),
     "dead proxy": (lambda parts: parts.write({"token": parts.token}, **{"proxy-url": "http://127.0.0.1:9"}), ""),
     "impersonation": (lambda parts: parts.write({**parts.user, "as": "dora"}), "dora"),
     "several files": (_split, ROBOT),
@@ -183,7 +200,7 @@ KUBECONFIGS: dict[str, tuple[Callable[[Parts], Path | str], str]] = {
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[tuple[str, list[str]]]:
-    """A proxy that understands CONNECT, and what it was asked for."""
+    """A proxy that understands CONNECT and SOCKS5, and what it was asked for."""
     asked: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_accept, args=(listener, asked), daemon=True).start()
@@ -201,17 +218,35 @@ def _accept(listener: socket.socket, asked: list[str]) -> None:
 
 def _tunnel(client: socket.socket, asked: list[str]) -> None:
     with client:
-        method, target, *_ = client.recv(65536).decode().split()
+        first = client.recv(65536)
+        if first.startswith(b"\x05"):
+            method, target, answer = "SOCKS5", _socks_target(client, first), b"\x05\x00\x00\x01" + bytes(6)
+        else:
+            method, target, *_ = first.decode().split()
+            answer = b"HTTP/1.1 200 OK\r\n\r\n"
         asked.append(f"{method} {target}")
         host, _, port = target.rpartition(":")
         with socket.create_connection((host, int(port))) as server:
-            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            client.sendall(answer)
             while True:
                 for ready in select.select([client, server], [], [])[0]:
                     piece = ready.recv(65536)
                     if not piece:
                         return
                     (server if ready is client else client).sendall(piece)
+
+
+def _socks_target(client: socket.socket, greeting: bytes) -> str:
+    """Return where a client of SOCKS5 (RFC 1928, 1929) wants to go; a user signs in as `me` with `secret`."""
+    with_password = 2 in greeting[2 : 2 + greeting[1]]
+    client.sendall(b"\x05\x02" if with_password else b"\x05\x00")
+    if with_password:
+        assert client.recv(65536) == b"\x01\x02me\x06secret"
+        client.sendall(b"\x01\x00")
+    request = client.recv(65536)
+    end = 8 if request[3] == 1 else 5 + request[4]
+    host = ".".join(map(str, request[4:end])) if request[3] == 1 else request[5:end].decode()
+    return f"{host}:{int.from_bytes(request[end : end + 2], 'big')}"
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +288,14 @@ def test_users_are_whom_kubectl_says(case: str, parts: Parts, monkeypatch: pytes
     if user:
         view = ("config", "view", "--minify", f"-ojsonpath={where}")
         assert kube.namespace == (_kubectl(*view, environment=dict(os.environ)) or "default")
+
+
+@pytest.mark.parametrize("proxy_url", ["ftp://me:secret@127.0.0.1:9", "socks5://me:secret@127.0.0.1:9"])
+def test_the_password_of_a_proxy_is_not_shown(parts: Parts, proxy_url: str) -> None:
+    config = parts.write({"token": parts.token}, **{"proxy-url": proxy_url})
+    answer = run_process("runs", environment={"KUBECONFIG": str(config)})
+    assert (bool(answer.code), "secret" in answer.out + answer.err) == (True, False)
+    assert "cannot use the proxy ftp://127.0.0.1:9" in answer.err or "cannot reach the API server" in answer.err
 
 
 def test_a_proxy_is_used(parts: Parts, proxy: tuple[str, list[str]]) -> None:

@@ -33,7 +33,7 @@ def connections(target: Target, certificate: Certificate | None, size: int = 10)
         return _socks(proxy, options)
     if scheme not in ("http", "https"):
         raise InvalidRequest(
-            f"cannot use the proxy {proxy}", hint="a proxy's address begins with http, https or socks5"
+            f"cannot use the proxy {_plain(proxy)}", hint="a proxy's address begins with http, https or socks5"
         )
     user = urlsplit(proxy)
     headers = urllib3.make_headers(proxy_basic_auth=f"{user.username}:{user.password or ''}") if user.username else None
@@ -44,10 +44,17 @@ def _socks(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
     try:
         from urllib3.contrib.socks import SOCKSProxyManager
     except ImportError:
-        raise InvalidRequest(f"cannot use the proxy {proxy}", hint="install PySocks: pip install pysocks") from None
+        hint = "install PySocks: pip install pysocks"
+        raise InvalidRequest(f"cannot use the proxy {_plain(proxy)}", hint=hint) from None
     # Like kubectl, the proxy resolves the name of the API server.
     address = proxy.replace("socks5://", "socks5h://", 1)
     return SOCKSProxyManager(address, **options)
+
+
+def _plain(proxy: str) -> str:
+    """Return a proxy's address without its user and password."""
+    scheme, slashes, rest = proxy.rpartition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
 def _context(target: Target, certificate: Certificate | None) -> ssl.SSLContext:

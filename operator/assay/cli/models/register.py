@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from assay.api.errors import AssayError
 from assay.api.resources import MODEL_VERSIONS
 from assay.cli import completion
 from assay.cli.errors import CliError
@@ -15,6 +16,8 @@ from assay.cli.session import Session
 from assay.kube.errors import ApiError
 from assay.planning.models import registration
 from assay.queries.runs import recorded
+from assay.store import numbers
+from assay.store.errors import StoreError
 
 _TRIES = 20
 
@@ -23,7 +26,7 @@ def register(session: Session, run: str, model: str, number: int, *, dry_run: bo
     """Create the version, and print its name. Raises AssayError."""
     found = recorded.find(session, run)
     owner = session.kube.whoami()
-    chosen = number or _highest(session, model) + 1
+    chosen = number or max(_highest(session, model), _claimed(session, model)) + 1
     for attempt in range(1 if number else _TRIES):
         try:
             body = registration.version_body(found, model, chosen + attempt)
@@ -49,6 +52,18 @@ def register(session: Session, run: str, model: str, number: int, *, dry_run: bo
 def _highest(session: Session, model: str) -> int:
     versions = session.kube.list(MODEL_VERSIONS, session.namespace)
     return max((each["spec"]["version"] for each in versions if each["spec"]["model"] == model), default=0)
+
+
+def _claimed(session: Session, model: str) -> int:
+    """Return the highest number that the operator ever gave to a version; deleted versions keep their numbers.
+
+    It is in the store, which not everybody can read. Without it the operator refuses a number that is taken.
+    """
+    try:
+        return numbers.last_number(session.store, session.namespace, model)
+    except (AssayError, StoreError) as error:
+        printing.note(f"numbers of deleted versions are unknown: {error}")
+        return 0
 
 
 def command(

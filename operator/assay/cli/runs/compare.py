@@ -30,13 +30,15 @@ def show(session: Session, runs: Sequence[Raw], metrics: Sequence[str], everythi
     if output is Format.TABLE and not metrics:
         shown = [row for row in shown if row["kind"] != "metric" or row["field"].rpartition(".")[2] in _PLAIN]
     if output in (Format.JSON, Format.YAML):
-        printing.document(Comparison(runs=found["runs"], items=shown), output.value)
+        printing.document(Comparison(runs=found["runs"], items=shown, notes=found["notes"]), output.value)
     elif output is Format.CSV:
         printing.rows_as_csv(["field", *found["runs"]], [[row["field"], *row["values"]] for row in shown])
     else:
         columns = [Column("FIELD"), *(Column(name) for name in found["runs"])]
         rows = [[row["field"], *(_text(value, output) for value in row["values"])] for row in shown]
         printing.table(columns, rows, output)
+    for text in found["notes"]:
+        printing.note(text)
     same = len([row for row in found["items"] if row["same"]])
     if not everything and same:
         printing.note(f"{same} more field{'' if same == 1 else 's'} with equal values; --all shows all fields")

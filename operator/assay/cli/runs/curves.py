@@ -23,7 +23,7 @@ from assay.cli.session import Session
 from assay.queries.curves.reading import STEP, TIME, Curve, points_of
 from assay.queries.curves.shapes import smoothed
 from assay.queries.references import near
-from assay.queries.runs import selecting
+from assay.queries.runs import attempts, selecting
 
 
 class CurveFormat(StrEnum):
@@ -96,6 +96,8 @@ def _read(session: Session, request: Request) -> Iterator[Curve]:
     lacking: list[tuple[str, ObjectNotFound]] = []
     having: set[str] = set()
     for run in selecting.selected(session, request.runs, request.experiment, request.top):
+        if not request.pod and (other := attempts.note_of(run)):
+            printing.note(f"{other}; --pod selects a pod")
         objective = (run["spec"].get("objective") or {}).get("metric")
         with points_of(session.store, run, request.pod) as points:
             metrics = request.metrics or ([objective] if objective else [])

@@ -20,9 +20,9 @@ from assay.queries.runs.explaining import RunDetails
 from assay.store.errors import StoreError
 
 
-def show(session: Session, name: str, lines: int, output: Document) -> None:
+def show(session: Session, name: str, lines: int, output: Document, server: str = "") -> None:
     """Print a run. Raises AssayError."""
-    found = explaining.details(session, name)
+    found = explaining.details(session, name, server)
     if output is not Document.TEXT:
         printing.document(found, output.value)
         return
@@ -52,6 +52,8 @@ def _print(found: RunDetails) -> None:
             ("data", ", ".join(run["datasets"])),
             ("model", run["model"].get("digest")),
             ("record", found["record"]),
+            ("metrics", found["otherPods"]),
+            ("console", found["link"] or f"`assay ui -n {found['namespace']}` shows the run in a browser"),
         ]
     )
     metrics = [
@@ -84,7 +86,10 @@ def command(
     session: Session,
     run: Annotated[str, typer.Argument(help="Run, which may be archived.", autocompletion=completion.runs)],
     lines: Annotated[int, typer.Option("--lines", min=0, help="Lines from the end of the log; 0 for none.")] = 10,
+    server: Annotated[
+        str, typer.Option("--server", envvar="ASSAY_SERVER", help="Address of a server, for the link to its console.")
+    ] = "",
     output: Text = Document.TEXT,
 ) -> None:
     """Show one run: why it failed or waits, its spec, conditions, warnings, and the end of its log."""
-    show(session, run, lines, output)
+    show(session, run, lines, output, server)

@@ -11,6 +11,7 @@ from assay.api.errors import ObjectNotFound
 from assay.api.objects import Raw, experiment_of
 from assay.planning.runs.recipe import containers_of, datasets_of, digests_of
 from assay.queries.references import near
+from assay.queries.runs import attempts
 
 #: The values of a metric, in the order of the rows.
 _VALUES = ("last", "best", "min", "max", "step", "count")
@@ -29,10 +30,11 @@ class Row(TypedDict):
 
 
 class Comparison(TypedDict):
-    """`assay compare -o json`."""
+    """`assay compare -o json`. ``notes`` name runs whose metrics are those of one pod of several."""
 
     runs: list[str]
     items: list[Row]
+    notes: list[str]
 
 
 def compared(runs: Sequence[Raw], metrics: Sequence[str] = ()) -> Comparison:
@@ -45,7 +47,8 @@ def compared(runs: Sequence[Raw], metrics: Sequence[str] = ()) -> Comparison:
             raise ObjectNotFound(f"none of the runs has a metric {name}", hint=near(name, known))
     selected = [key for key in order if not metrics or key[1].rpartition(".")[0].removeprefix("metrics.") in metrics]
     items = [_row(key, facts) for key in selected]
-    return Comparison(runs=[run["metadata"]["name"] for run in runs], items=items)
+    notes = list(filter(None, map(attempts.note_of, runs)))
+    return Comparison(runs=[run["metadata"]["name"] for run in runs], items=items, notes=notes)
 
 
 _Key = tuple[str, str]

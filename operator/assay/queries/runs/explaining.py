@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from typing_extensions import TypedDict
 
@@ -15,7 +16,7 @@ from assay.api.objects import Raw
 from assay.api.resources import EVENTS, JOBS, PODS
 from assay.kube.errors import ApiError
 from assay.queries.access import Access
-from assay.queries.runs import recorded
+from assay.queries.runs import attempts, recorded
 from assay.queries.runs.rows import RunRow, of_run, timed
 
 _FORBIDDEN = 403
@@ -50,7 +51,11 @@ class Event(TypedDict):
 
 
 class RunDetails(TypedDict):
-    """`assay show -o json`. ``message`` and ``cause`` are "" if there is none; ``record`` is an s3:// address."""
+    """`assay show -o json`. ``message``, ``cause``, ``otherPods`` and ``link`` are "" if there is none.
+
+    ``record`` is an s3:// address. ``otherPods`` says which pods have points that ``metrics`` lacks. ``link`` is the
+    run's page in the console of the server.
+    """
 
     run: RunRow
     namespace: str
@@ -61,10 +66,15 @@ class RunDetails(TypedDict):
     events: list[Event]
     record: str
     note: str
+    otherPods: str
+    link: str
 
 
-def details(access: Access, name: str) -> RunDetails:
-    """Return everything about a run, from the cluster or from its record. Raises AssayError."""
+def details(access: Access, name: str, server: str = "") -> RunDetails:
+    """Return everything about a run, from the cluster or from its record. Raises AssayError.
+
+    ``server`` is the address of a server; "" if there is none.
+    """
     run = recorded.find(access, name)
     status = run.get("status") or {}
     found = list(_events(access, run))
@@ -78,7 +88,14 @@ def details(access: Access, name: str) -> RunDetails:
         events=found,
         record=(status.get("record") or {}).get("uri") or "",
         note=(run["metadata"].get("annotations") or {}).get(names.ANNOTATION_NOTE) or "",
+        otherPods=attempts.other_pods(run),
+        link=_link(server, run["metadata"]) if server else "",
     )
+
+
+def _link(server: str, metadata: Raw) -> str:
+    namespace, name = (quote(metadata[each], safe="") for each in ("namespace", "name"))
+    return f"{server.rstrip('/')}/n/{namespace}/runs/{name}"
 
 
 def _cause(status: Raw, events: list[Event]) -> str:

@@ -14,7 +14,7 @@ from assay.api.objects import Raw
 from assay.queries.curves import grouping, shapes
 from assay.queries.curves.reading import STEP, TIME, Curve, points_of
 from assay.queries.curves.smoothing import KINDS, smooth
-from assay.queries.runs import recorded
+from assay.queries.runs import attempts, recorded
 from assay.server.api.operations import Call, Operation, Query
 from assay.server.person import Person
 from assay.store.errors import StoreError
@@ -114,6 +114,8 @@ def _read(person: Person, query: CurvesQuery, name: str) -> tuple[list[Curve], l
     problems: list[Problem] = []
     try:
         run = recorded.find(person, name)
+        if not query.pod and (other := attempts.note_of(run)):
+            person.note(other)
         objective = (run["spec"].get("objective") or {}).get("metric")
         metrics = query.metric or ([objective] if objective else [])
         if not metrics:

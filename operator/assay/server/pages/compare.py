@@ -31,6 +31,7 @@ def side_by_side(visit: Visit) -> Page:
     names = Names(table)
     metrics = names.ordered_metrics()
     values = {
+        "notes": compared["notes"],
         "runs": [{"name": name, "link": visit.link("runs", name)} for name in compared["runs"]],
         "different": _shown(items, same=False),
         "same": _shown(items, same=True),

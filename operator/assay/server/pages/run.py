@@ -18,7 +18,7 @@ from assay.queries.audit import lineage as graphs
 from assay.queries.files import listing
 from assay.queries.files.listing import Stored
 from assay.queries.logs import following
-from assay.queries.runs import recorded, rows
+from assay.queries.runs import attempts, recorded, rows
 from assay.server.pages import lineage, shown
 from assay.server.pages.site import Page, Visit
 from assay.store.errors import StoreError
@@ -62,7 +62,7 @@ def one(visit: Visit) -> Page:
         "system": [name for name in sorted(row["metrics"]) if name.startswith(_SYSTEM)],
         "axes": ["step", "relative", "time", *row["metrics"]],
         "conditions": status.get("conditions") or [],
-        "warnings": (status.get("recorder") or {}).get("warnings") or [],
+        "warnings": list(filter(None, [*(status.get("recorder") or {}).get("warnings", []), attempts.other_pods(run)])),
         "files": _files(stored.found, visit) if stored.found else [],
         "stored": stored,
         "log": _attempt(visit, lambda: following.tail(visit.person, run)),
