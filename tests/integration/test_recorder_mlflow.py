@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -30,11 +31,16 @@ class Client:
         self._connection = HTTPConnection(HOST, port, timeout=30)
 
     def post(self, path: str, **fields: Any) -> Any:
-        data = json.dumps(fields).encode()
+        return self._ask("POST", path, json.dumps(fields).encode())
+
+    def get(self, path: str, **fields: str) -> Any:
+        return self._ask("GET", f"{path}?{urlencode(fields)}", None)
+
+    def _ask(self, method: str, path: str, data: bytes | None) -> Any:
         deadline = time.monotonic() + 60
         while True:
             try:
-                self._connection.request("POST", f"/api/2.0/mlflow/{path}", data)
+                self._connection.request(method, f"/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"})
                 response = self._connection.getresponse()
                 body = json.loads(response.read())
             except (OSError, HTTPException, ValueError):

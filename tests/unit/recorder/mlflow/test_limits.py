@@ -151,13 +151,20 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(endpoint: Endpoint, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(journal_module.os, "write", full)
-        with pytest.raises(Refused, match="No space left on device") as refused:
-            endpoint.log("m", 2.0, 2)
-    assert refused.value.status == 503  # the client tries again
+        for _ in range(2):
+            with pytest.raises(Refused, match="No space left on device") as refused:
+                endpoint.log("m", 2.0, 2)
+            assert refused.value.status == 503  # the client tries again
+        with pytest.raises(Refused, match="No space left on device"):
+            endpoint.ask("POST", "runs/create", experiment_id="1")
+        assert len((endpoint.folder / "journal.jsonl").read_text().splitlines()) == 1
+    runs = endpoint.ask("POST", "runs/search", experiment_ids=["1"])["runs"]
+    assert len(runs) == 1, "what was refused while the disk was full left no run"
+    endpoint.log("m", 2.0, 2)
     endpoint.log("m", 3.0, 3)
-    assert endpoint.history("m") == [(1.0, 1), (3.0, 3)]
+    assert endpoint.history("m") == [(1.0, 1), (2.0, 2), (3.0, 3)]
     endpoint.restart()
-    assert endpoint.history("m") == [(1.0, 1), (3.0, 3)]
+    assert endpoint.history("m") == [(1.0, 1), (2.0, 2), (3.0, 3)]
 
 
 def test_a_line_that_was_cut_off_is_removed(endpoint: Endpoint) -> None:

@@ -1,6 +1,6 @@
 """MLflow's REST API on the pod's localhost: an unmodified MLflow script is recorded by it.
 
-A request is validated, applied to the state in memory, appended to a journal in the spool and synced, and only then
+A request is validated, applied to the state in memory, appended to a journal in the spool, and only then
 acknowledged. The collector reads the journal: what a client was told is recorded arrives in the record exactly once.
 Reads are answered from the state and from the files of the pod, because a run's store credentials can only write.
 

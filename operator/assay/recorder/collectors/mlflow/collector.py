@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.recorder.collectors.mlflow.limits import Identity, Limits
@@ -37,6 +38,7 @@ class MlflowEndpoint:
         self.problem = ""
         self._around = around
         self._offset: int = position.get("offset", 0)
+        self._synced = self._offset
         self._identity = identity(environment)
         self._limits = limits(environment)
         self._journal = around.folder / "journal.jsonl"
@@ -60,7 +62,10 @@ class MlflowEndpoint:
         return more
 
     def position(self) -> Position:
-        """The position in the journal."""
+        """The position in the journal, which is on the disk up to there."""
+        if self._offset > self._synced:
+            _sync(self._journal)
+            self._synced = self._offset
         return {"offset": self._offset} if self._offset else {}
 
     def close(self) -> None:
@@ -104,18 +109,18 @@ class MlflowEndpoint:
         if served is None:
             tracking.close()
 
-    def _durable(self) -> int:
+    def _written(self) -> int:
         """The size of the journal that was acknowledged, or would be after a restart."""
         tracking = self._server.tracking if self._server is not None else None
         if tracking is not None:
-            return tracking.journal.durable
+            return tracking.journal.written
         with suppress(FileNotFoundError):
             return self._journal.stat().st_size
         return 0
 
     def _read(self, record: Record) -> bool:
         """Read one chunk. True if there was something: there may be more."""
-        end = self._durable()
+        end = self._written()
         if end <= self._offset:
             return False
         with self._journal.open("rb") as file:
@@ -167,6 +172,14 @@ def identity(environment: Mapping[str, str]) -> Identity:
 def limits(environment: Mapping[str, str]) -> Limits:
     """The limits that can be set."""
     return Limits(history_points=int(environment.get("ASSAY_MLFLOW_POINTS", MAX_MLFLOW_POINTS)))
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
 
 
 def opened(around: Surroundings, position: Position) -> MlflowEndpoint:

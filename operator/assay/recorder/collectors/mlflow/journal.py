@@ -1,44 +1,35 @@
-"""The journal of acknowledged requests: one JSON object per line, synced before a request is answered.
+"""The journal of acknowledged requests: one JSON object per line, written before a request is answered.
 
-Requests that arrive while the disk syncs share the next sync. A line that a kill cut off was never acknowledged, and is
-removed. If the disk is full, nothing of the failed write stays, and the state is rebuilt from the journal.
+Written means that the kernel has it, so it outlives the recorder, which may be killed at any moment. Requests do not
+wait for the disk: the journal is in an emptyDir, which does not outlive its node. The collector syncs it before it
+saves a position in it. A line that a kill cut off was never acknowledged, and is removed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay.recorder.collectors.mlflow.errors import MlflowError, exhausted, unavailable
+from assay.recorder.collectors.mlflow.errors import exhausted, unavailable
 
 Entry = dict[str, Any]
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
-    """Appends entries. `append` belongs to one event loop; a thread writes and syncs."""
+    """Appends entries. Belongs to one thread, except `written` and `sync`."""
 
-    def __init__(self, path: Path, limit: int, rebuild: Callable[[], None]) -> None:
-        """`rebuild` is called in the event loop after a failed write. Raises OSError."""
+    def __init__(self, path: Path, limit: int) -> None:
+        """Open the journal. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._limit = limit
-        self._rebuild = rebuild
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self.durable = self._cut()
-        self._size = self.durable
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready = threading.Condition()
-        self._lines: list[bytes] = []
-        self._waiting: list[asyncio.Future[None]] = []
-        self._failed = self._closed = False
-        self._thread = threading.Thread(target=self._write_all, name="mlflow-journal", daemon=True)
-        self._thread.start()
+        self.written = self._cut()
+        self._waiting = b""
 
     def entries(self) -> Iterator[Entry]:
         """All entries, in order."""
@@ -46,31 +37,34 @@ class Journal:
             for line in file:
                 yield json.loads(line)
 
-    async def append(self, entry: Entry) -> None:
-        """Return when the entry is on the disk. Raises MlflowError if it is not."""
-        line = (_dump(entry) + "\n").encode()
-        self._size += len(line)
-        loop = self._loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
-        with self._ready:
-            self._lines.append(line)
-            self._waiting.append(written)
-            self._ready.notify()
-        await written
+    def ready(self) -> None:
+        """Write the entry that found no room before, if there is one. Call it before you change the state.
+
+        Raises MlflowError.
+        """
+        if self._waiting:
+            self._write(self._waiting)
+            self._waiting = b""
+
+    def append(self, entry: Entry) -> None:
+        """Write an entry that the state has already. Raises MlflowError if the disk is full.
+
+        Its request is refused then, and the entry is written before any other one. If the client repeats the request,
+        its points are known, so that none is doubled.
+        """
+        self.ready()
+        self._waiting = (_dump(entry) + "\n").encode()
+        self.ready()
 
     def check_room(self, size: int) -> None:
         """Raise MlflowError if the journal would exceed its limit."""
-        if self._size + size > self._limit:
+        if self.written + len(self._waiting) + size > self._limit:
             raise exhausted(
                 f"the recorder keeps at most {self._limit} bytes of what MLflow logs in one pod: log less often"
             )
 
     def close(self) -> None:
-        """Write what is waiting, and end."""
-        with self._ready:
-            self._closed = True
-            self._ready.notify()
-        self._thread.join()
+        """Close the file."""
         os.close(self._fd)
 
     def _cut(self) -> int:
@@ -87,53 +81,13 @@ class Journal:
             os.ftruncate(self._fd, end)
         return end
 
-    def _write_all(self) -> None:
-        while True:
-            with self._ready:
-                while not self._closed and (self._failed or not self._lines):
-                    self._ready.wait()
-                if self._failed or not self._lines:
-                    return
-                lines, self._lines = self._lines, []
-                waiting, self._waiting = self._waiting, []
-            self._write(b"".join(lines), waiting)
-
-    def _write(self, data: bytes, waiting: list[asyncio.Future[None]]) -> None:
+    def _write(self, data: bytes) -> None:
+        """Write all of it or nothing."""
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
-            os.fdatasync(self._fd)
         except OSError as error:
-            self._failed = True
-            os.ftruncate(self._fd, self.durable)
-            self._tell(self._recover, waiting, f"the recorder cannot write to its disk: {error.strerror}")
-        else:
-            self.durable += len(data)
-            self._tell(_resolve, waiting, None)
-
-    def _tell(self, what: Callable[..., None], *arguments: Any) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(what, *arguments)
-
-    def _recover(self, waiting: list[asyncio.Future[None]], reason: str) -> None:
-        """Fail everything that is not on the disk, and go back to the state that is."""
-        with self._ready:
-            waiting += self._waiting
-            self._lines, self._waiting = [], []
-            self._size = self.durable
-        _resolve(waiting, unavailable(reason))
-        self._rebuild()
-        with self._ready:
-            self._failed = False
-            self._ready.notify()
-
-
-def _resolve(waiting: list[asyncio.Future[None]], error: MlflowError | None) -> None:
-    for written in waiting:
-        if written.done():  # the client has gone
-            continue
-        if error is None:
-            written.set_result(None)
-        else:
-            written.set_exception(error)
+            os.ftruncate(self._fd, self.written)
+            raise unavailable(f"the recorder cannot write to its disk: {error.strerror}") from None
+        self.written += len(data)

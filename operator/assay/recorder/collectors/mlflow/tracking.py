@@ -39,23 +39,25 @@ class Tracking:
         self.files = Files(directory)
         self.children: Children | None = None
         self._clock = clock
-        self.journal = Journal(folder / "journal.jsonl", self.limits.journal_bytes, self._rebuild)
-        self._rebuild()
+        self.journal = Journal(folder / "journal.jsonl", self.limits.journal_bytes)
+        self.state = self._replayed()
 
     def now(self) -> int:
         """Milliseconds."""
         return round(self._clock() * 1000)
 
-    async def commit(self, entry: Raw) -> None:
-        """Apply an entry, and return when it is on the disk. Raises MlflowError."""
+    def commit(self, entry: Raw) -> None:
+        """Apply an entry, and write it to the journal. Raises MlflowError."""
         if entry["op"] not in _FREE:
             self._check_size(len(json.dumps(entry)))
-        self.state.apply(entry)
-        await self.journal.append(entry)
+        self.journal.ready()
+        self.state.apply(entry)  # first: an entry that cannot be applied must not be in the journal
+        self.journal.append(entry)
 
-    async def log(self, run: Run, metrics: list[list[Any]], params: dict[str, str], tags: dict[str, str]) -> None:
+    def log(self, run: Run, metrics: list[list[Any]], params: dict[str, str], tags: dict[str, str]) -> None:
         """Add points, parameters and tags to a run. Raises MlflowError."""
         self.journal.check_room(100 * len(metrics))
+        self.journal.ready()
         new = {metric[0] for metric in metrics if metric[0] not in run.points}
         if new and self.state.series + len(new) > self.limits.series:
             raise exhausted(f"the recorder keeps at most {self.limits.series} metrics of all runs of one pod")
@@ -68,7 +70,7 @@ class Tracking:
         self.state.apply({"op": "log", "run": run.id, "params": params, "tags": tags})
         entry: Raw = {"op": "log", "run": run.id}
         entry |= {name: value for name, value in (("metrics", metrics), ("params", params), ("tags", tags)) if value}
-        await self.journal.append(entry)
+        self.journal.append(entry)
 
     def run(self, run_id: str, writing: bool = False) -> Run:
         """A run by its id. `writing`: it must not be deleted. Raises MlflowError."""
@@ -117,13 +119,13 @@ class Tracking:
             raise exhausted(f"the recorder keeps at most {self.limits.runs} runs of one pod")
         self.state.metadata_bytes += size
 
-    def _rebuild(self) -> None:
-        """Replay the journal into a new state."""
-        self.state = State(self.limits.history_points)
+    def _replayed(self) -> State:
+        """The state that the journal has."""
+        state = State(self.limits.history_points)
         own, zero = self.identity.experiment or self.identity.run, {"op": "experiment", "time": self.now()}
-        self.state.apply(zero | {"id": DEFAULT_EXPERIMENT, "name": "Default" if own != "Default" else "Default (0)"})
-        self.state.apply(zero | {"id": OWN_EXPERIMENT, "name": own})
-        self.state.apply(
+        state.apply(zero | {"id": DEFAULT_EXPERIMENT, "name": "Default" if own != "Default" else "Default (0)"})
+        state.apply(zero | {"id": OWN_EXPERIMENT, "name": own})
+        state.apply(
             {
                 "op": "run",
                 "id": self.identity.run_id,
@@ -135,4 +137,5 @@ class Tracking:
             }
         )
         for entry in self.journal.entries():
-            self.state.apply(entry)
+            state.apply(entry)
+        return state

@@ -22,7 +22,7 @@ async def create(call: Call) -> Raw:
         raise exists(f"Experiment(name={name}) already exists{where}.")
     new = str(max(map(int, tracking.state.experiments)) + 1)
     tags = checks.tags(call.body, limits.EXPERIMENT_TAG_CHARS)
-    await tracking.commit({"op": "experiment", "id": new, "name": name, "tags": tags, "time": tracking.now()})
+    tracking.commit({"op": "experiment", "id": new, "name": name, "tags": tags, "time": tracking.now()})
     return {"experiment_id": new}
 
 
@@ -60,7 +60,7 @@ async def update(call: Call) -> Raw:
     name = checks.experiment_name(call.body.get("new_name"))
     if (_named(call, name) or found) is not found:
         raise exists(f"Experiment(name={name}) already exists.")
-    await _update(call, found, name=name)
+    _update(call, found, name=name)
     return {}
 
 
@@ -69,14 +69,14 @@ async def delete(call: Call) -> Raw:
     found = _writable(call)
     if found.id == OWN_EXPERIMENT:
         raise invalid("The experiment of the Run cannot be deleted from its own pod")
-    await _update(call, found, lifecycle=DELETED)
+    _update(call, found, lifecycle=DELETED)
     return {}
 
 
 async def restore(call: Call) -> Raw:
     """Restore a deleted experiment."""
     found = call.tracking.experiment(checks.required(call.body, "experiment_id"))
-    await _update(call, found, lifecycle=ACTIVE)
+    _update(call, found, lifecycle=ACTIVE)
     return {}
 
 
@@ -84,7 +84,7 @@ async def set_tag(call: Call) -> Raw:
     """Set a tag."""
     found = _writable(call)
     key, value = checks.tag(call.body, most=limits.EXPERIMENT_TAG_CHARS)
-    await call.tracking.commit({"op": "experiment_tag", "id": found.id, "key": key, "value": value})
+    call.tracking.commit({"op": "experiment_tag", "id": found.id, "key": key, "value": value})
     return {}
 
 
@@ -93,7 +93,7 @@ async def delete_tag(call: Call) -> Raw:
     found, key = _writable(call), checks.required(call.body, "key")
     if key not in found.tags:
         raise missing(f"No tag with name: {key} in experiment with id {found.id}")
-    await call.tracking.commit({"op": "experiment_tag", "id": found.id, "key": key, "value": None})
+    call.tracking.commit({"op": "experiment_tag", "id": found.id, "key": key, "value": None})
     return {}
 
 
@@ -108,9 +108,9 @@ def _writable(call: Call) -> Experiment:
     return found
 
 
-async def _update(call: Call, found: Experiment, **values: str) -> None:
+def _update(call: Call, found: Experiment, **values: str) -> None:
     tracking = call.tracking
-    await tracking.commit({"op": "experiment_update", "id": found.id, "time": tracking.now()} | values)
+    tracking.commit({"op": "experiment_update", "id": found.id, "time": tracking.now()} | values)
 
 
 def _lookup(found: Experiment, kind: str, key: str) -> Any:

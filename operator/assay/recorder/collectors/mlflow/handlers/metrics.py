@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from assay.recorder.collectors.mlflow import answers, checks, limits
 from assay.recorder.collectors.mlflow.entities import Raw, Run
-from assay.recorder.collectors.mlflow.errors import exhausted, invalid
+from assay.recorder.collectors.mlflow.errors import MlflowError, exhausted, invalid
 from assay.recorder.collectors.mlflow.handlers.requests import Call, Route, paged, strings
 from assay.recorder.collectors.mlflow.points import Points
 from assay.recorder.collectors.mlflow.queries import page_bounds
 
+_EXACT = 2**53
+
 
 async def log_metric(call: Call) -> Raw:
     """Log one point."""
-    await call.tracking.log(_writable(call), [_point(call.body, call.tracking.now())], {}, {})
+    call.tracking.log(_writable(call), [_point(call.body, call.tracking.now())], {}, {})
     return {}
 
 
@@ -27,7 +30,7 @@ async def log_parameter(call: Call) -> Raw:
             f"Changing param values is not allowed. Param with key='{key}' was already logged with "
             f"value='{found.params[key]}' for run ID='{found.id}'. Attempted logging new value '{value}'."
         )
-    await call.tracking.log(found, [], {key: value}, {})
+    call.tracking.log(found, [], {key: value}, {})
     return {}
 
 
@@ -37,10 +40,10 @@ async def log_batch(call: Call) -> Raw:
     metrics, params, tags = (checks.entries(body, name) for name in ("metrics", "params", "tags"))
     _check_batch(len(metrics), len(params), len(tags))
     now = call.tracking.now()
-    points = [_point(metric, now, f"metrics[{at}].") for at, metric in enumerate(metrics)]
+    points = [_point(metric, now, at) for at, metric in enumerate(metrics)]
     pairs = [checks.param(param, f"params[{at}].") for at, param in enumerate(params)]
     _check_unchanged(found, pairs)
-    await call.tracking.log(found, points, dict(pairs), checks.tags(body))
+    call.tracking.log(found, points, dict(pairs), checks.tags(body))
     return {}
 
 
@@ -82,8 +85,32 @@ def _writable(call: Call) -> Run:
     return call.tracking.run(checks.required(call.body, "run_id", "run_uuid"), writing=True)
 
 
-def _point(metric: Raw, now: int, path: str = "") -> list[Any]:
+def _point(metric: Raw, now: int, at: int | None = None) -> list[Any]:
     """Return a point as the journal has it."""
+    key, value, time, step = metric.get("key"), metric.get("value"), metric.get("timestamp"), metric.get("step")
+    if (
+        type(value) is float
+        and type(time) is type(step) is int
+        and 0 <= time < _EXACT
+        and -_EXACT < step < _EXACT
+        and type(key) is str
+        and _is_name(key)
+        and not metric.get("model_id")
+    ):
+        return [key, value, time, step]
+    return _checked_point(metric, now, "" if at is None else f"metrics[{at}].")
+
+
+@lru_cache(maxsize=4096)
+def _is_name(key: str) -> bool:
+    try:
+        return len(checks.name(key, "")) <= limits.METRIC_CHARS
+    except MlflowError:
+        return False
+
+
+def _checked_point(metric: Raw, now: int, path: str) -> list[Any]:
+    """Check field by field. Most points need no conversion and have a name that was checked before."""
     key = metric.get("key")
     if not isinstance(key, str) or not key:
         raise invalid(f"Missing value for required parameter '{path}key'.")

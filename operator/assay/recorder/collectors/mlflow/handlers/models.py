@@ -42,7 +42,7 @@ async def create(call: Call) -> Raw:
         "tags": _tags(body),
         "time": tracking.now(),
     }
-    await tracking.commit(entry)
+    tracking.commit(entry)
     return _answer(call, tracking.model(new))
 
 
@@ -58,13 +58,13 @@ async def finalize(call: Call) -> Raw:
         status = _STATUSES[status]
     if status not in _STATUSES:
         raise invalid(checks.bad_value("status", status))
-    await _update(call, found, status=status)
+    _update(call, found, status=status)
     return _answer(call, found)
 
 
 async def delete(call: Call) -> Raw:
     """Mark a logged model as deleted."""
-    await _update(call, _model(call), lifecycle=DELETED)
+    _update(call, _model(call), lifecycle=DELETED)
     return {}
 
 
@@ -86,7 +86,7 @@ async def search(call: Call) -> Raw:
 async def set_tags(call: Call) -> Raw:
     """Set tags."""
     found = _model(call)
-    await _update(call, found, tags=_tags(call.body))
+    _update(call, found, tags=_tags(call.body))
     return _answer(call, found)
 
 
@@ -95,13 +95,13 @@ async def delete_tag(call: Call) -> Raw:
     found, key = _model(call), checks.required(call.body, "tag_key")
     if key not in found.tags:
         raise missing(f"No tag with key {key[:300]!r} found for model with ID {found.id!r}.")
-    await _update(call, found, tags={key: None})
+    _update(call, found, tags={key: None})
     return {}
 
 
 async def log_params(call: Call) -> Raw:
     """Add parameters."""
-    await _update(call, _model(call), params=_params(call.body))
+    _update(call, _model(call), params=_params(call.body))
     return {}
 
 
@@ -116,7 +116,7 @@ async def log_model(call: Call) -> Raw:
         raise invalid("Malformed model info. The model is not valid JSON") from None
     if absent:
         raise invalid(f"Model json is missing mandatory fields: {absent}")
-    await call.tracking.log(found, [], {}, {_HISTORY_TAG: json.dumps([*known, model])})
+    call.tracking.log(found, [], {}, {_HISTORY_TAG: json.dumps([*known, model])})
     return {}
 
 
@@ -124,9 +124,9 @@ def _model(call: Call) -> LoggedModel:
     return call.tracking.model(checks.required(call.body, "model_id"))
 
 
-async def _update(call: Call, found: LoggedModel, **values: Any) -> None:
+def _update(call: Call, found: LoggedModel, **values: Any) -> None:
     tracking = call.tracking
-    await tracking.commit({"op": "model_update", "id": found.id, "time": tracking.now()} | values)
+    tracking.commit({"op": "model_update", "id": found.id, "time": tracking.now()} | values)
 
 
 def _answer(call: Call, found: LoggedModel) -> Raw:

@@ -23,7 +23,7 @@ async def create(call: Call) -> Raw:
     name = checks.model_name(call.body.get("name"))
     if name in call.tracking.state.registered:
         raise exists(f"Registered Model (name={name}) already exists.")
-    await _commit(call, op="register", name=name, description=_description(call), tags=_tags(call))
+    _commit(call, op="register", name=name, description=_description(call), tags=_tags(call))
     return _answer(call.tracking.state.registered[name])
 
 
@@ -46,33 +46,33 @@ async def rename(call: Call) -> Raw:
     found, new = _model(call), checks.model_name(call.body.get("new_name"), "new_name")
     if new in call.tracking.state.registered:
         raise exists(f"Registered Model (name={new}) already exists.")
-    await _commit(call, op="register_rename", name=found.name, to=new)
+    _commit(call, op="register_rename", name=found.name, to=new)
     return _answer(call.tracking.state.registered[new])
 
 
 async def update(call: Call) -> Raw:
     """Change the description."""
     found = _model(call)
-    await _commit(call, op="register_update", name=found.name, description=_description(call))
+    _commit(call, op="register_update", name=found.name, description=_description(call))
     return _answer(found)
 
 
 async def delete(call: Call) -> Raw:
     """Take the request back."""
-    await _commit(call, op="register_delete", name=_model(call).name)
+    _commit(call, op="register_delete", name=_model(call).name)
     return {}
 
 
 async def set_tag(call: Call) -> Raw:
     """Set a tag."""
     key, value = checks.tag(call.body, most=limits.REGISTRY_TAG_CHARS)
-    await _commit(call, op="register_update", name=_model(call).name, tags={key: value})
+    _commit(call, op="register_update", name=_model(call).name, tags={key: value})
     return {}
 
 
 async def delete_tag(call: Call) -> Raw:
     """Remove a tag."""
-    await _commit(call, op="register_update", name=_model(call).name, tags={checks.required(call.body, "key"): None})
+    _commit(call, op="register_update", name=_model(call).name, tags={checks.required(call.body, "key"): None})
     return {}
 
 
@@ -80,14 +80,14 @@ async def set_alias(call: Call) -> Raw:
     """Ask for an alias."""
     version = _version(call)
     alias = checks.alias(call.body.get("alias"))
-    await _commit(call, op="register_update", name=version.name, aliases={alias: version.number})
+    _commit(call, op="register_update", name=version.name, aliases={alias: version.number})
     return {}
 
 
 async def delete_alias(call: Call) -> Raw:
     """Take the request for an alias back."""
     alias = checks.required(call.body, "alias")
-    await _commit(call, op="register_update", name=_model(call).name, aliases={alias: None})
+    _commit(call, op="register_update", name=_model(call).name, aliases={alias: None})
     return {}
 
 
@@ -115,7 +115,7 @@ async def create_version(call: Call) -> Raw:
     model = checks.text(body.get("model_id") or "", "model_id")
     logged = call.tracking.state.models.get(model)
     run = checks.text(body.get("run_id") or (logged.run if logged else ""), "run_id")
-    await _commit(
+    _commit(
         call,
         op="version",
         name=found.name,
@@ -149,13 +149,13 @@ async def search_versions(call: Call) -> Raw:
 async def update_version(call: Call) -> Raw:
     """Change the description."""
     version = _version(call)
-    await _commit(call, op="version_update", **_key(version), description=_description(call))
+    _commit(call, op="version_update", **_key(version), description=_description(call))
     return _answer_version(_model(call), version)
 
 
 async def delete_version(call: Call) -> Raw:
     """Take the request for a version back."""
-    await _commit(call, op="version_delete", **_key(_version(call)))
+    _commit(call, op="version_delete", **_key(_version(call)))
     return {}
 
 
@@ -167,7 +167,7 @@ async def stage(call: Call) -> Raw:
         raise invalid(
             f"Invalid Model Version stage: {str(call.body.get('stage'))[:100]}. Value must be one of {_STAGES}."
         )
-    await _commit(call, op="version_update", **_key(version), stage=wanted)
+    _commit(call, op="version_update", **_key(version), stage=wanted)
     return _answer_version(_model(call), version)
 
 
@@ -179,19 +179,19 @@ async def download_uri(call: Call) -> Raw:
 async def set_version_tag(call: Call) -> Raw:
     """Set a tag."""
     key, value = checks.tag(call.body, most=limits.REGISTRY_TAG_CHARS)
-    await _commit(call, op="version_update", **_key(_version(call)), tags={key: value})
+    _commit(call, op="version_update", **_key(_version(call)), tags={key: value})
     return {}
 
 
 async def delete_version_tag(call: Call) -> Raw:
     """Remove a tag."""
     tags = {checks.required(call.body, "key"): None}
-    await _commit(call, op="version_update", **_key(_version(call)), tags=tags)
+    _commit(call, op="version_update", **_key(_version(call)), tags=tags)
     return {}
 
 
-async def _commit(call: Call, **entry: Any) -> None:
-    await call.tracking.commit(entry | {"time": call.tracking.now()})
+def _commit(call: Call, **entry: Any) -> None:
+    call.tracking.commit(entry | {"time": call.tracking.now()})
 
 
 def _model(call: Call) -> Registered:

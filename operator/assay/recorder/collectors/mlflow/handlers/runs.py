@@ -33,11 +33,11 @@ async def create(call: Call) -> Raw:
     entry: Raw = {"experiment": experiment.id, "user": str(body.get("user_id") or ""), "start": start}
     main = tracking.state.runs[tracking.state.main]
     if not main.used and _PARENT not in tags:
-        await tracking.commit({"op": "use", "name": name or tags.get(_NAME, ""), "tags": tags} | entry)
+        tracking.commit({"op": "use", "name": name or tags.get(_NAME, ""), "tags": tags} | entry)
         return {"run": answers.run(main)}
     name = name or tags.get(_NAME) or f"{main.name}-child-{len(tracking.state.runs)}"
     new = tracking.new_id()
-    await tracking.commit({"op": "run", "id": new, "name": name, "tags": {**tags, _NAME: name}} | entry)
+    tracking.commit({"op": "run", "id": new, "name": name, "tags": {**tags, _NAME: name}} | entry)
     return {"run": answers.run(tracking.run(new))}
 
 
@@ -45,7 +45,7 @@ async def get(call: Call) -> Raw:
     """Return a run. Whoever asks for the main run uses it."""
     found = _run(call)
     if found.main and not found.used:
-        await _use(call)
+        _use(call)
     return {"run": answers.run(found)}
 
 
@@ -60,8 +60,8 @@ async def update(call: Call) -> Raw:
     if body.get("run_name"):
         values["name"] = checks.length(checks.text(body["run_name"], "run_name"), limits.TAG_CHARS, "run_name")
     if found.main and not found.used:
-        await _use(call)
-    await call.tracking.commit({"op": "run_update", "run": found.id} | values)
+        _use(call)
+    call.tracking.commit({"op": "run_update", "run": found.id} | values)
     await call.tracking.ended(found)
     return {"run_info": answers.run_info(found)}
 
@@ -69,13 +69,13 @@ async def update(call: Call) -> Raw:
 async def delete(call: Call) -> Raw:
     """Mark a run as deleted. What it logged stays in the record."""
     found = _run(call, writing=True)
-    await call.tracking.commit({"op": "run_update", "run": found.id, "lifecycle": DELETED})
+    call.tracking.commit({"op": "run_update", "run": found.id, "lifecycle": DELETED})
     return {}
 
 
 async def restore(call: Call) -> Raw:
     """Restore a deleted run."""
-    await call.tracking.commit({"op": "run_update", "run": _run(call).id, "lifecycle": ACTIVE})
+    call.tracking.commit({"op": "run_update", "run": _run(call).id, "lifecycle": ACTIVE})
     return {}
 
 
@@ -99,7 +99,7 @@ async def set_tag(call: Call) -> Raw:
     """Set a tag."""
     found = _run(call, writing=True)
     key, value = checks.tag(call.body)
-    await call.tracking.log(found, [], {}, {key: value})
+    call.tracking.log(found, [], {}, {key: value})
     return {}
 
 
@@ -108,7 +108,7 @@ async def delete_tag(call: Call) -> Raw:
     found, key = _run(call, writing=True), checks.required(call.body, "key")
     if key not in found.tags:
         raise missing(f"No tag with name: {key[:300]} in run with id {found.id}")
-    await call.tracking.commit({"op": "untag", "run": found.id, "key": key})
+    call.tracking.commit({"op": "untag", "run": found.id, "key": key})
     return {}
 
 
@@ -117,7 +117,7 @@ async def log_inputs(call: Call) -> Raw:
     found = _run(call, writing=True)
     models = [checks.required(each, "model_id") for each in checks.entries(call.body, "models")]
     datasets = checks.entries(call.body, "datasets")
-    await call.tracking.commit({"op": "inputs", "run": found.id, "datasets": datasets, "models": models})
+    call.tracking.commit({"op": "inputs", "run": found.id, "datasets": datasets, "models": models})
     return {}
 
 
@@ -128,13 +128,13 @@ async def log_outputs(call: Call) -> Raw:
         {"model_id": checks.required(each, "model_id"), "step": checks.integer(each.get("step") or 0, "step")}
         for each in checks.entries(call.body, "models")
     ]
-    await call.tracking.commit({"op": "outputs", "run": found.id, "models": models})
+    call.tracking.commit({"op": "outputs", "run": found.id, "models": models})
     return {}
 
 
-async def _use(call: Call) -> None:
+def _use(call: Call) -> None:
     """Take the main run: from now on it stays in the experiment that the script has chosen."""
-    await call.tracking.commit({"op": "use", "experiment": call.tracking.state.chosen})
+    call.tracking.commit({"op": "use", "experiment": call.tracking.state.chosen})
 
 
 def _run(call: Call, writing: bool = False) -> Run:
