@@ -42,7 +42,9 @@ def main() -> None:
         mlflow.log_figure(figure, "loss.png")
         wrong = np.flatnonzero(model.predict(test_x) != test_y)[:10]
         mlflow.log_table({"digit": test_y[wrong].tolist(), "row": wrong.tolist()}, "mistakes.json")
-        logged = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"])
+        logged = mlflow.sklearn.log_model(
+            model, name="model", registered_model_name="Digits", pip_requirements=["scikit-learn"]
+        )
         again = mlflow.sklearn.load_model(logged.model_uri)
         assert (again.predict(test_x) == model.predict(test_x)).all()
         with TemporaryDirectory() as folder:

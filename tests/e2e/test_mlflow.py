@@ -33,6 +33,21 @@ def test_an_unchanged_mlflow_script_is_recorded_point_for_point(objects: Objects
     for name in ("mlflow-digits-0", "mlflow-digits-1"):
         _check_digits(objects, name)
     _check_grid_search(objects)
+    _check_registration(objects)
+
+
+def _check_registration(objects: Objects) -> None:
+    """Both runs asked for a version; the Experiment grants one, to the best."""
+    runs = [objects.get("run", f"mlflow-digits-{index}") for index in (0, 1)]
+    assert [run["status"]["requested"] for run in runs] == [[{"model": "Digits", "path": "model"}]] * 2
+    experiment = objects.get("experiment", "mlflow-digits")
+    assert experiment["status"]["registered"] == "mlflow-digits.v1"
+    version = objects.wait_phase("modelversion", "mlflow-digits.v1", "Ready", "Failed", seconds=60)
+    best = max(runs, key=lambda run: float(run["status"]["metrics"]["val_accuracy"]["best"]))
+    assert version["status"]["phase"] == "Ready", version["status"]
+    assert version["spec"]["artifact"]["digest"] in {run["status"]["model"]["digest"] for run in runs}
+    assert version["spec"]["run"]["name"] == best["metadata"]["name"]
+    assert condition(version, "ProvenanceVerified")["status"] == "True"
 
 
 def _check_digits(objects: Objects, name: str) -> None:

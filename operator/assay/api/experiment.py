@@ -116,6 +116,15 @@ class Register(Model):
             "run.metrics.val_accuracy.last >= 0.9",
         ),
     ] = None
+    requested: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=250,
+            description="Only runs whose code asked for a version of the registered model with this name are "
+            "registered, as register_model of MLflow does. The version must be the artifact template.model.path.",
+        ),
+    ] = None
     pick: Annotated[
         Literal["best", "every"],
         Field(

@@ -162,6 +162,13 @@ class Logged(Model):
     omitted: Annotated[int | None, Field(description="Number of parameters and tags that had no room here.")] = None
 
 
+class Requested(Model):
+    """A version of a registered model that the code asked for. Only the Experiment's spec.register grants it."""
+
+    model: Annotated[str, Field(max_length=250, description="Name of the registered model, as the code wrote it.")]
+    path: Annotated[str, Field(max_length=1024, description="The file or folder below the run's artifacts.")]
+
+
 class Attempt(Model):
     """One pod of the run."""
 
@@ -212,6 +219,10 @@ class RunStatus(Model):
         Field(description="Number of summarised metrics for which there was no room here. The record has them."),
     ] = None
     logged: Annotated[Logged | None, Field(description="What the training code itself has logged.")] = None
+    requested: Annotated[
+        list[Requested] | None,
+        Field(max_length=20, description="Versions of registered models that the training code asked for."),
+    ] = None
     recorder: Annotated[RecorderStatus | None, Field(description="The latest report of the recorder.")] = None
     record: Annotated[RecordStatus | None, Field(description="The run's record in the store.")] = None
     model: Annotated[ModelStatus | None, Field(description="The model that the run made.")] = None

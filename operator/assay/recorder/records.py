@@ -31,6 +31,7 @@ def summary(state: State, artifacts: tuple[int, int], store_error: str) -> dict[
         "refused": {name: why for name, why in totals.refused.items() if name not in totals.metrics},
         "parameters": totals.parameters,
         "tags": totals.tags,
+        "requests": totals.requests,
         "rejected": totals.rejected,
         "warnings": totals.events + totals.warnings,
         "artifacts": {"count": count, "bytes": size},

@@ -24,6 +24,8 @@ from assay.store.limits import (
     MAX_PODS,
     MAX_PREFIXES,
     MAX_REFUSED,
+    MAX_REQUEST_CHARS,
+    MAX_REQUESTS,
     MAX_TEXT_CHARS,
     MAX_VARIABLES,
     MAX_WANTED_METRICS,
@@ -35,6 +37,7 @@ ShortText = Annotated[str, Field(max_length=250)]
 LoggedText = Annotated[str, Field(max_length=MAX_LOGGED_CHARS)]
 Path = Annotated[str, Field(min_length=1, max_length=MAX_KEY_BYTES)]
 Name = Annotated[str, Field(max_length=253)]
+RequestName = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_CHARS)]
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_CHARS)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -93,6 +96,8 @@ class Summary(Record):
     #: What the training code itself has logged.
     parameters: Annotated[dict[MetricName, LoggedText], Field(max_length=MAX_LOGGED)] = {}
     tags: Annotated[dict[MetricName, LoggedText], Field(max_length=MAX_LOGGED)] = {}
+    #: Artifacts that the training code wants to be registered, by the name of the registered model. Set at the end.
+    requests: Annotated[dict[RequestName, Path], Field(max_length=MAX_REQUESTS)] = {}
     rejected: Count = 0
     warnings: Annotated[list[Text], Field(max_length=MAX_WARNINGS)] = []
     artifacts: ArtifactCount = ArtifactCount()

@@ -50,6 +50,7 @@ class Summary:
     refused: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    requests: dict[str, str] = field(default_factory=dict)
 
 
 def follow(verdict: Verdict, old: RunStatus | None = None, *, seconds: int = 0, over: bool = False) -> RunStatus:

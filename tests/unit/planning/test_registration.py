@@ -152,6 +152,36 @@ def test_what_cannot_be_compiled_is_told_with_its_position(when: str | None, pro
 # The best
 
 
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ([{"model": "Digits", "path": "model"}], ""),
+        ([{"model": "Digits", "path": "model/"}, {"model": "x", "path": "y"}], ""),
+        (None, "its code did not ask for a version of the registered model Digits"),
+        (
+            [{"model": "digits", "path": "model"}],
+            "its code did not ask for a version of the registered model Digits, but for digits",
+        ),
+        (
+            [{"model": "Digits", "path": "mlflow-runs/x/model"}],
+            "its code asked to register mlflow-runs/x/model as Digits, but template.model.path is model: only that "
+            "artifact can be registered",
+        ),
+    ],
+)
+def test_a_run_whose_code_has_to_ask_qualifies_when_it_asked_for_its_model(asked: Any, reason: str) -> None:
+    body = run()
+    body["status"]["requested"] = asked
+    wanted = Register.model_validate({"model": "digits", "requested": "Digits"})
+    assert registration.qualifies(wanted, body) == (not reason, reason)
+    assert registration.qualifies(register(), body) == (True, ""), "without spec.register.requested nobody is asked"
+    assert bool(registration.pick_best(wanted, MAXIMIZE, [body])) == (not reason)
+    body["status"]["phase"] = "Failed"
+    assert not registration.qualifies(wanted, body)[0]
+    body["status"]["phase"] = "Succeeded"
+    assert not registration.qualifies(wanted.model_copy(update={"when": "false"}), body)[0]
+
+
 @pytest.mark.parametrize(("objective", "expected"), [(MAXIMIZE, "sweep-2"), (MINIMIZE, "sweep-0")])
 def test_the_best_of_those_that_qualify(objective: Objective, expected: str) -> None:
     runs = [run(3, 0.99), run(2, 0.95), run(1, 0.95), run(0, 0.91), run(4, 0.5)]

@@ -67,6 +67,33 @@ def test_scalars_hyperparameters_and_images(tmp_path: Path) -> None:
     assert points(read(tmp_path, collector.position())[0]) == []
 
 
+@pytest.mark.parametrize(
+    ("step", "warnings"),
+    [
+        (2, ["starts again at step 2: the earlier points of the steps 2 to 4 are kept"]),
+        (0, ["starts again at step 0: the earlier points of the steps 0 to 4 are kept"]),
+        (5, []),
+        (None, []),
+    ],
+)
+def test_a_restart_at_an_earlier_step_keeps_what_was_measured_and_says_so(
+    tmp_path: Path, step: int | None, warnings: list[str]
+) -> None:
+    """The writer's `purge_step` is an event SessionLog.START with the step, in a file of its own."""
+    with SummaryWriter(str(tmp_path / "logs"), filename_suffix=".1", purge_step=0) as writer:
+        for number in range(5):
+            writer.add_scalar("loss", 1.0 / (number + 1), number)
+    _, before = read(tmp_path)
+    with SummaryWriter(str(tmp_path / "logs"), filename_suffix=".2", purge_step=step) as writer:
+        for number in range(step or 0, 7):
+            writer.add_scalar("loss", 9.0, number)
+    for position, expected in (({}, 12 - (step or 0)), (before.position(), 7 - (step or 0))):
+        record, _ = read(tmp_path, position)
+        assert len(points(record)) == expected
+        assert len(record.totals.events) == len(warnings)
+        assert all(text in event for text, event in zip(warnings, record.totals.events, strict=True))
+
+
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_an_image_is_not_written_through_a_link(tmp_path: Path, kind: str) -> None:
     outside = tmp_path / "outside"

@@ -87,7 +87,26 @@ def qualifies(register: Register, run: Raw) -> tuple[bool, str]:
         return False, "its record is incomplete"
     if not (status.get("model") or {}).get("digest"):
         return False, "it produced no model"
-    return _wanted(register, run)
+    unasked = _unasked(register, status)
+    return (False, unasked) if unasked else _wanted(register, run)
+
+
+def _unasked(register: Register, status: Raw) -> str:
+    """Return why the code of a run did not ask for its registration; "" if it did or need not."""
+    if register.requested is None:
+        return ""
+    asked = {each["model"]: each["path"] for each in status.get("requested") or []}
+    path = str((status.get("model") or {}).get("path") or "").strip("/")
+    found = asked.get(register.requested)
+    if found is None:
+        others = f", but for {', '.join(sorted(asked))}" if asked else ""
+        return f"its code did not ask for a version of the registered model {register.requested}{others}"
+    if found.strip("/") != path:
+        return (
+            f"its code asked to register {found} as {register.requested}, but template.model.path is {path}: "
+            "only that artifact can be registered"
+        )
+    return ""
 
 
 def _wanted(register: Register, run: Raw) -> tuple[bool, str]:

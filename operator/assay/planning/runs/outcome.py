@@ -15,6 +15,7 @@ from assay.api.run_status import (
     ModelStatus,
     RecorderStatus,
     RecordStatus,
+    Requested,
     RunStatus,
     UsageStatus,
 )
@@ -51,6 +52,8 @@ class SummaryLike(Protocol):
     def points(self) -> int: ...  # noqa: D102
     @property
     def children(self) -> int: ...  # noqa: D102
+    @property
+    def requests(self) -> Mapping[str, str]: ...  # noqa: D102
     @property
     def rejected(self) -> int: ...  # noqa: D102
     @property
@@ -165,6 +168,8 @@ def with_summary(
             "metrics": metrics or None,
             "metrics_omitted": len(summary.metrics) - len(metrics) or None,
             "logged": logged(summary),
+            "requested": [Requested(model=model, path=path) for model, path in sorted(summary.requests.items())]
+            or None,
             "objective": shown,
             "recorder": RecorderStatus(
                 points=summary.points,

@@ -50,6 +50,8 @@ class TensorBoard:
         self._base: str | None = position.get("base")
         self._plugins: dict[str, str] = dict(position.get("plugins", {}))
         self._left_out: dict[str, int] = dict(position.get("left_out", {}))
+        #: The largest step of a scalar in each folder.
+        self._reached: dict[str, int] = dict(position.get("reached", {}))
         self._sizes: dict[str, int] = {}
         self._scan_at = 0.0
         self._problem = ""
@@ -83,6 +85,7 @@ class TensorBoard:
             "base": self._base,
             "plugins": dict(self._plugins),
             "left_out": dict(self._left_out),
+            "reached": dict(self._reached),
         }
 
     def close(self) -> None:
@@ -169,13 +172,23 @@ class TensorBoard:
     def _take(self, path: str, event: Event, record: Record) -> None:
         seconds = unix_seconds(event.time, self._clock())[0]
         when = self._clock() if seconds is None else seconds
-        if event.restarted and event.step:
-            record.totals.event(
-                f"tensorboard: {shorten(path)} was restarted at step {event.step}: points from there on are kept",
-                kind="tensorboard restart",
-            )
+        if event.restarted:
+            self._restarted(path, event.step, record)
         for value in event.values:
             self._value(path, value, event.step, when, record)
+
+    def _restarted(self, path: str, step: int, record: Record) -> None:
+        """Report a session that begins at an earlier step, as writers with `purge_step` do.
+
+        TensorBoard hides what the folder had from that step on. The record is evidence: what was measured stays in it.
+        """
+        reached = self._reached.get(path.rpartition("/")[0])
+        if reached is not None and step <= reached:
+            record.totals.event(
+                f"tensorboard: {shorten(path)} starts again at step {step}: the earlier points of the steps {step} to "
+                f"{reached} are kept",
+                kind="tensorboard restart",
+            )
 
     def _value(self, path: str, value: Value, step: int, when: float, record: Record) -> None:
         name, where = self._name(path, value.tag), f"tensorboard: {shorten(path)}"
@@ -187,6 +200,8 @@ class TensorBoard:
         elif value.image:
             self._image(name, step, value.image)
         elif value.scalar is not None and plugin in ("", "scalars"):
+            folder = path.rpartition("/")[0]
+            self._reached[folder] = max(step, self._reached.get(folder, step))
             record.points([(name, value.scalar)], step, when, where)
         else:
             self._count(f"{plugin or ('histograms' if value.histogram else 'other values')}")

@@ -64,7 +64,8 @@ class Totals:
     """Totals of what was recorded so far, as in a Summary.
 
     `refused` has the first value of a metric that was not a number; `parameters` and `tags` are those that the training
-    code logged. `kinds` are the kinds of `events`.
+    code logged. `requests` has the artifacts that the code wants to be registered, by the name of the registered model.
+    `kinds` are the kinds of `events`.
     """
 
     points: int = 0
@@ -76,6 +77,7 @@ class Totals:
     refused: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    requests: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Series] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

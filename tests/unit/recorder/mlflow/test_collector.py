@@ -130,12 +130,47 @@ def test_a_version_that_the_code_asks_for_is_a_warning_that_says_what_to_do(pod:
     pod.ask("POST", "registered-models/alias", name="wanted", alias="champion", version="2")
     pod.finish()
     assert pod.recording.state.totals.events == [
-        "the code asked for a version of the registered model wanted, which registers nothing: set spec.register "
-        "of the Experiment"
+        "the code asked for a version of the registered model wanted: only spec.register of an Experiment registers "
+        "versions"
     ]
     (model,) = json.loads(pod.file("mlflow-models/registry.json"))["registered_models"]
     assert model["aliases"] == [{"alias": "champion", "version": "2"}]
     assert [version["source"] for version in model["versions"]] == [f"runs:/{RUN}/model"] * 2
+
+
+def test_what_the_code_wants_registered_is_in_the_summary_with_the_path_of_its_files(pod: Pod) -> None:
+    model = pod.ask("POST", "logged-models", experiment_id="1", name="model", source_run_id=RUN)["model"]["info"]
+    child = pod.ask("POST", "runs/create", experiment_id="1", tags=[{"key": "mlflow.parentRunId", "value": RUN}])
+    child_id = child["run"]["info"]["run_id"]
+    asked = {
+        "by-id": {"source": f"models:/{model['model_id']}", "model_id": model["model_id"]},
+        "by-source": {"source": f"models:/{model['model_id']}"},
+        "by-address": {"source": f"{model['artifact_uri']}/"},
+        "of-run": {"source": f"runs:/{RUN}/a/b"},
+        "of-artifacts": {"source": f"mlflow-artifacts:/1/{RUN}/artifacts/model2"},
+        "of-child": {"source": f"mlflow-artifacts:/1/{child_id}/artifacts/model"},
+        "elsewhere": {"source": "s3://bucket/model"},
+        "unknown": {"source": "runs:/ffff/model"},
+        "everything": {"source": f"runs:/{RUN}"},
+        "taken-back": {"source": f"runs:/{RUN}/model"},
+        "n" * 250: {"source": f"runs:/{RUN}/model"},
+    }
+    for name, fields in asked.items():
+        pod.ask("POST", "registered-models/create", name=name)
+        pod.ask("POST", "model-versions/create", name=name, run_id=RUN, **fields)
+    pod.ask("POST", "model-versions/create", name="of-run", run_id=RUN, source=f"runs:/{RUN}/newer")
+    pod.ask("DELETE", "model-versions/delete", name="taken-back", version="1")
+    pod.ask("POST", "registered-models/rename", name="by-id", new_name="renamed")
+    pod.finish()
+    assert pod.recording.state.totals.requests == {
+        "by-source": "model",
+        "by-address": "model",
+        "of-run": "newer",
+        "of-artifacts": "model2",
+        "of-child": f"mlflow-runs/{child_id}/model",
+        "n" * 250: "model",
+        "renamed": "model",
+    }
 
 
 def test_nothing_is_loaded_and_nothing_is_written_while_nobody_connects(pod: Pod) -> None:

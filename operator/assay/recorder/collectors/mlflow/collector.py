@@ -54,7 +54,7 @@ class MlflowEndpoint:
         """Add what is new in the journal. After the training, end the server first."""
         if final and not self._finished:
             self._finished = True
-            self._finish()
+            self._finish(record)
         more = self._read(record)
         warnings, self._warnings = self._warnings, []
         for warning in warnings:
@@ -93,8 +93,8 @@ class MlflowEndpoint:
         )
         return tracking
 
-    def _finish(self) -> None:
-        """End the server, and write the child runs that are not written yet."""
+    def _finish(self, record: Record) -> None:
+        """End the server, write the child runs that are not written yet, and note what should be registered."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -104,6 +104,9 @@ class MlflowEndpoint:
             return
         served = server.tracking if server is not None else None
         tracking = served or self._build()
+        from assay.recorder.collectors.mlflow.requested import requests
+
+        record.totals.requests = requests(tracking.state)
         if self._children is not None:
             self._children.finish(tracking.state, tracking.journal.entries())
         if served is None:
@@ -140,8 +143,8 @@ class MlflowEndpoint:
             record.totals.children += 1
         elif operation == "version":
             record.totals.event(
-                f"the code asked for a version of the registered model {shorten(entry['name'])}, which registers "
-                "nothing: set spec.register of the Experiment",
+                f"the code asked for a version of the registered model {shorten(entry['name'])}: only spec.register "
+                "of an Experiment registers versions",
                 kind="register",
             )
         elif operation == "use":
