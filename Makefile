@@ -9,8 +9,8 @@ PYTEST ?= $(RUN)/pytest
 CLUSTER ?= local
 # How many tests of a cluster run at once. Each worker has a cluster of its own; most of the time tests wait.
 WORKERS ?= 3
-# What the benchmark compares with. It has an environment of its own.
-MLFLOW := mlflow>=3.17,<4
+# What the benchmark compares with, and its driver for PostgreSQL. It has an environment of its own.
+MLFLOW := mlflow>=3.17,<4 psycopg2-binary
 # The clients that the recorder's MLflow endpoint is tested with, and what they log models of.
 MLFLOW_CLIENTS := 2.9 2.22 3.6 3.17
 MLFLOW_FLAVORS := pandas<3 scikit-learn skops matplotlib pillow xgboost-cpu lightgbm setuptools<81
@@ -33,7 +33,7 @@ lock: ## resolve the dependencies of pyproject.toml anew, with hashes
 	  --custom-compile-command "make lock" pyproject.toml --extra operator --extra server -o .locks/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml --extra cli --extra server --extra plot --extra notebook --extra otel --group dev -c .locks/runtime.txt -o .locks/dev.txt
-	echo '$(MLFLOW)' | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+	printf '%s\n' $(foreach each,$(MLFLOW),'$(each)') | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o .locks/mlflow.txt
 	for version in $(MLFLOW_CLIENTS); do \
 	  printf '%s\n' "mlflow-skinny==$$version.*" "numpy$$([ $$version = 2.9 ] && echo '<2')" $(foreach each,$(MLFLOW_FLAVORS),'$(each)') | uv pip compile -q --universal \

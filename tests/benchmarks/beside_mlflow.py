@@ -71,10 +71,10 @@ async def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder, LocalCluster(name, with_node=False) as cluster:
         database = Path(folder) / "mlflow.db"
         await _fill(cluster, interpreter, database)
-        with mlflow_server.serving(interpreter, database) as environment:
+        with mlflow_server.serving(interpreter, database) as server:
             theirs = [str(interpreter), "-P", str(mlflow_server.CLIENT)]
             cache = Path(folder) / "cache"
-            with _Client(theirs, environment) as mlflow, _assay(cluster, cache) as assay:
+            with _Client(theirs, server.environment()) as mlflow, _assay(cluster, cache) as assay:
                 return _Measurement(mlflow, assay, cache).figures()
 
 

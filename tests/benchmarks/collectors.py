@@ -1,18 +1,12 @@
-"""What logging with MLflow takes: its client against the recorder's endpoint, and against MLflow's own server.
+"""What the recorder's endpoint for MLflow's clients takes, beside MLflow's server, and what kills lose.
 
-The same script and the same client, one after the other on the same machine, and in turns. The recorder is the process
-of a pod, with a store. `recorder_cpu_at_1000_points` is the share of a core while a client logs ten metrics a hundred
-times a second.
+The recorder is the process of a pod, with a store. `recorder_cpu_at_1000_points` is the share of a core while a client
+logs ten metrics a hundred times a second.
 """
 
-import contextlib
 import json
-import os
-import statistics
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -21,15 +15,12 @@ import psutil
 
 from assay.store import layout
 from tests import s3
-from tests.benchmarks import mlflow_server
-from tests.cluster.errors import ClusterError
+from tests.benchmarks import beside_endpoint
 from tests.integration.test_recorder_mlflow import HOST, check_kills, free_port
 from tests.integration.test_recorder_process import Recorder
 
-ROUNDS, CALLS, BATCHES = 3, 200, 10
 POINTS = 1_000_000
 KILLS = 50
-_LOGGING = Path(__file__).with_name("mlflow_logging.py")
 
 
 async def measure() -> dict[str, float]:
@@ -39,7 +30,7 @@ async def measure() -> dict[str, float]:
         server.start()
         s3.add_user(server, s3.USER_KEY, s3.USER_SECRET)
         try:
-            found = _beside_mlflow(Path(folder), server)
+            found = beside_endpoint.measure(Path(folder), server)
             found |= _capacity(Path(folder), server)
             found |= _kills(Path(folder), server)
         finally:
@@ -47,33 +38,10 @@ async def measure() -> dict[str, float]:
     return found
 
 
-def _beside_mlflow(folder: Path, server: s3.S3Server) -> dict[str, float]:
-    try:
-        interpreter = mlflow_server.python()
-    except ClusterError as error:
-        print(f"# mlflow is left out: it cannot be installed: {error}", flush=True)
-        return {}
-    mlflow_server.fill(interpreter, folder / "mlflow.db", "")
-    samples: dict[str, list[list[float]]] = {}
-    with mlflow_server.serving(interpreter, folder / "mlflow.db") as theirs, _recorder(folder / "a", server) as ours:
-        for _ in range(ROUNDS):
-            for side, environment in (("mlflow", theirs), ("assay", _environment(ours))):
-                for call, seconds in _log(interpreter, environment).items():
-                    samples.setdefault(f"{side}_{call}", []).append(seconds)
-    p95 = {name: statistics.median(map(_p95, rounds)) for name, rounds in samples.items()}
-    middle = {name: statistics.median(map(statistics.median, rounds)) for name, rounds in samples.items()}
-    return {
-        "mlflow_log_metric_p95_ratio": p95["mlflow_log_metric"] / p95["assay_log_metric"],
-        "mlflow_log_batch_ratio": middle["mlflow_log_batch"] / middle["assay_log_batch"],
-        **{f"{name}_p95_s": p95[name] for name in p95},
-        **{f"{name}_s": middle[name] for name in middle},
-    }
-
-
 def _capacity(folder: Path, server: s3.S3Server) -> dict[str, float]:
     """Points a second, memory after a million of them, and the share of a core at a thousand a second."""
     print(f"# {POINTS} points", flush=True)
-    with _recorder(folder / "b", server) as recorder:
+    with beside_endpoint.recording(folder / "b", server) as recorder:
         assert recorder.process is not None
         process = psutil.Process(recorder.process.pid)
         client = HTTPConnection(HOST, int(recorder.environment["ASSAY_MLFLOW_PORT"]), timeout=60)
@@ -109,39 +77,6 @@ def _kills(folder: Path, server: s3.S3Server) -> dict[str, float]:
         return {"recorder_points_over_50_kills": check_kills(recorder, folder / "c", KILLS)}
     finally:
         recorder.kill()
-
-
-@contextlib.contextmanager
-def _recorder(folder: Path, server: s3.S3Server) -> Iterator[Recorder]:
-    folder.mkdir()
-    recorder = Recorder(folder, server, ASSAY_MLFLOW_PORT=str(free_port()), ASSAY_FLUSH_SECONDS="3")
-    recorder.environment.pop("ASSAY_PART_BYTES")
-    recorder.issue()
-    recorder.start()
-    s3.wait_until(lambda: recorder.said('"recording"'), "the recorder is up")
-    try:
-        yield recorder
-    finally:
-        recorder.kill()
-
-
-def _environment(recorder: Recorder) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    port = recorder.environment["ASSAY_MLFLOW_PORT"]
-    where = {"MLFLOW_TRACKING_URI": f"http://{HOST}:{port}", "MLFLOW_EXPERIMENT_ID": "1"}
-    return own | where | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "NO_PROXY": HOST}
-
-
-def _log(interpreter: Path, environment: Mapping[str, str]) -> dict[str, list[float]]:
-    print(f"# logging to {environment['MLFLOW_TRACKING_URI']}", flush=True)
-    argv = [str(interpreter), "-P", str(_LOGGING), str(CALLS), str(BATCHES)]
-    done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _p95(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=20)[-1]
 
 
 def _points(first: int, count: int) -> list[tuple[str, int, int]]:

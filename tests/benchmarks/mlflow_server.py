@@ -47,29 +47,60 @@ def fill(interpreter: Path, database: Path, rows: str) -> None:
     run(*argv, stdin=rows, environment=_environment(), timeout=_FILL_SECONDS)
 
 
-@contextlib.contextmanager
-def serving(interpreter: Path, database: Path) -> Iterator[Mapping[str, str]]:
-    """Serve a database on this machine; give the environment with which clients find it."""
-    address = f"http://127.0.0.1:{_free_port()}"
-    command = [str(interpreter), "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
-    command += ["--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--workers", "1"]
-    command += ["--no-serve-artifacts", "--default-artifact-root", str(database.parent / "artifacts")]
-    log = database.with_suffix(".log")
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            command, stdout=said, stderr=said, cwd=database.parent, env=_environment(), start_new_session=True
-        )
-    try:
-        wait_for("MLflow's server", lambda: _healthy(address), seconds=600, saw=lambda: log.read_text()[-2000:])
-        yield _environment() | {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}
-    finally:
-        # The server's workers are in its group, which is ours alone.
-        os.killpg(process.pid, signal.SIGTERM)
+class Server:
+    """MLflow's server over a database, with one worker. It can be started again after its end."""
+
+    def __init__(self, interpreter: Path, database: str, folder: Path) -> None:
+        """`database` is the URI of SQLAlchemy."""
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        self.port = port
+        self._folder = folder
+        self._command = [str(interpreter), "-m", "mlflow", "server", "--backend-store-uri", database]
+        self._command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-serve-artifacts"]
+        self._command += ["--default-artifact-root", str(folder / "artifacts")]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def environment(self) -> Mapping[str, str]:
+        """The environment with which clients find the server."""
+        return _environment() | {"MLFLOW_TRACKING_URI": self.address, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}
+
+    def start(self) -> None:
+        """Start it, and wait until it answers. Raises ClusterError."""
+        log = self._folder / "mlflow.log"
+        with log.open("ab") as said:
+            self._process = subprocess.Popen(
+                self._command, stdout=said, stderr=said, cwd=self._folder, env=_environment(), start_new_session=True
+            )
+        wait_for("MLflow's server", lambda: _healthy(self.address), seconds=600, saw=lambda: log.read_text()[-2000:])
+
+    def kill(self) -> None:
+        """Send SIGKILL to the server and its workers."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)  # the server's workers are in its group, which is ours alone
+        self._process.wait(60)
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        os.killpg(self._process.pid, signal.SIGTERM)
         try:
-            process.wait(20)
+            self._process.wait(20)
         except subprocess.TimeoutExpired:  # on a busy machine
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(60)
+            self.kill()
+
+
+@contextlib.contextmanager
+def serving(interpreter: Path, database: Path | str, folder: Path | None = None) -> Iterator[Server]:
+    """Serve a SQLite file, or another database by its URI, on this machine."""
+    uri = database if isinstance(database, str) else f"sqlite:///{database}"
+    server = Server(interpreter, uri, folder or Path(database).parent)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def _healthy(address: str) -> bool:
@@ -87,7 +118,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of localhost that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

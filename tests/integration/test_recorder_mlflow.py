@@ -26,8 +26,8 @@ HOST = "127.0.0.1"
 class Client:
     """Repeats each request until it has an answer, as MLflow's clients do."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, patience: float = 60) -> None:
+        self._patience = patience
         self._connection = HTTPConnection(HOST, port, timeout=30)
 
     def post(self, path: str, **fields: Any) -> Any:
@@ -37,7 +37,7 @@ class Client:
         return self._ask("GET", f"{path}?{urlencode(fields)}", None)
 
     def _ask(self, method: str, path: str, data: bytes | None) -> Any:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 self._connection.request(method, f"/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"})
@@ -47,6 +47,7 @@ class Client:
                 self._connection.close()
                 if time.monotonic() > deadline:
                     raise
+                threading.Event().wait(0.01)  # leaves the processor to the server that is starting
                 continue
             if response.status < 500:
                 assert response.status == 200, body
