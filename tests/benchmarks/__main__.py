@@ -11,6 +11,7 @@ from tests.benchmarks import (
     binding,
     collectors,
     command_line,
+    faults,
     launch,
     policies,
     runs,
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "mlflow": beside_mlflow.measure,
     "collectors": collectors.measure,
     "server": server.measure,
+    "faults": faults.measure,
 }
 
 

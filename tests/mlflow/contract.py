@@ -260,6 +260,19 @@ def large_file():
 
 
 @check
+def multipart_uploads_fall_back_to_one_upload():
+    os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] = "true"
+    os.environ["MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE"] = str(1 << 20)
+    os.environ["MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE"] = str(5 << 20)
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run() as run:
+        data = os.urandom(12 << 20)
+        Path(folder, "parts.bin").write_bytes(data)
+        mlflow.log_artifact(str(Path(folder, "parts.bin")))
+        fetched = client.download_artifacts(run.info.run_id, "parts.bin", folder)
+        assert Path(fetched).read_bytes() == data
+
+
+@check
 def datasets():
     import pandas
 

@@ -152,6 +152,7 @@ ROUTES = (
     Route("GET", "/mlflow/artifacts/list", list_run),
     Route("GET", "/mlflow/logged-models/{model_id}/artifacts/directories", list_model),
     Route("GET", "/mlflow-artifacts/artifacts", list_proxied),
+    Route("POST", "/mlflow-artifacts/mpu/create", refuse_parts),  # MLflow 2.9
     Route("POST", "/mlflow-artifacts/mpu/create/{path:.*}", refuse_parts),
     Route("POST", "/mlflow-artifacts/mpu/complete/{path:.*}", refuse_parts),
     Route("POST", "/mlflow-artifacts/mpu/abort/{path:.*}", refuse_parts),
