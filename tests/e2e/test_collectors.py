@@ -2,15 +2,17 @@
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
 from assay.queries.curves.reading import read_curve
-from tests.cluster import images
+from tests.cluster import audit, images
 from tests.cluster.local import LocalCluster
 from tests.objects import Objects, Raw, run
+from tests.registry import OPERATOR
 
 pytestmark = pytest.mark.e2e
 
@@ -73,3 +75,39 @@ def test_what_a_container_prints_is_recorded_and_live(objects: Objects) -> None:
     assert list(map(repr, curve.value.tolist())) == ["1.0", "0.5", "0.25", "nan", "0.125"]
     paths = [entry["path"] for entry in objects.read_json(ended, "manifest.json")["files"]]
     assert any(path.startswith(f"printed/{pod}/train/part-") for path in paths)
+
+
+def test_ten_thousand_points_a_second_cause_no_more_requests_than_one(
+    objects: Objects, installed: LocalCluster
+) -> None:
+    """The operator reads a summary of each running run at a fixed interval, and writes the status at most once."""
+    script = """
+        rate, step = {rate}, 0
+        begin = time.monotonic()
+        with open(artifacts.parent / 'metrics.jsonl', 'a') as file:
+            while not (artifacts / 'go').exists():
+                due = int((time.monotonic() - begin) * rate) + 1
+                file.write(''.join(json.dumps({{'loss': n / 7, 'step': n}}) + '\\n' for n in range(step, due)))
+                file.flush()
+                step = max(step, due)
+                time.sleep(0.1)
+    """
+    began = audit.end(installed.folder)
+    for name, rate in (("slow", 1), ("fast", 10_000)):
+        objects.apply(run(name, script.format(rate=rate)))
+
+    def count(found: Raw) -> int:
+        return int(((found.get("status", {}).get("metrics") or {}).get("loss") or {}).get("count") or 0)
+
+    slow = objects.wait("run", "slow", "20 points in the status", lambda found: count(found) > 20, seconds=180)
+    fast = objects.wait("run", "fast", "50,000 points", lambda found: count(found) > 50_000, seconds=180)
+    assert count(fast) > 100 * count(slow)
+    asked = audit.read(installed.folder, OPERATOR, began)
+    mine = [each for each in asked if each.namespace == objects.namespace]
+    written = Counter(each.name for each in mine if each.resource == "runs/status")
+    assert written["slow"] > 3
+    assert written["fast"] <= written["slow"] + 3, written
+    for name in ("slow", "fast"):
+        pod = objects.get("run", name)["status"]["attempts"][-1]["pod"]
+        objects.kubectl("exec", pod, "-c", "train", "--", "touch", "/assay/artifacts/go")
+        assert objects.wait_phase("run", name, "Succeeded", "Failed")["status"]["phase"] == "Succeeded"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from assay.recorder.collectors.mlflow import collector
 from assay.recorder.collectors.mlflow.collector import PORT_VARIABLE, MlflowEndpoint
 from assay.recorder.collectors.protocol import Surroundings
 from assay.recorder.spool import Spool
@@ -136,6 +137,38 @@ def test_a_version_that_the_code_asks_for_is_a_warning_that_says_what_to_do(pod:
     (model,) = json.loads(pod.file("mlflow-models/registry.json"))["registered_models"]
     assert model["aliases"] == [{"alias": "champion", "version": "2"}]
     assert [version["source"] for version in model["versions"]] == [f"runs:/{RUN}/model"] * 2
+
+
+def test_a_journal_that_lost_its_end_with_the_node_goes_on_after_what_was_recorded(pod: Pod) -> None:
+    for step in range(4):
+        pod.ask("POST", "runs/log-metric", run_id=RUN, key="m", value=step, timestamp=5, step=step)
+    while pod.recording.poll():
+        pass
+    assert pod.recording.commit()
+    pod.recording.close()
+    journal = pod.folder / "spool/collectors/mlflow/journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:150])
+    pod.start()
+    pod.ask("POST", "runs/log-metric", run_id=RUN, key="m", value=4, timestamp=5, step=4)
+    pod.finish()
+    assert [row["step"] for row in pod.rows()] == [0, 1, 2, 3, 4]
+
+
+def test_requests_are_not_read_one_by_one_while_a_client_logs(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "_READ_SECONDS", 3600.0)
+    for step in range(3):
+        pod.ask("POST", "runs/log-metric", run_id=RUN, key="m", value=step, timestamp=5, step=step)
+        while pod.recording.poll():
+            pass
+        assert pod.recording.state.totals.points == 1
+    metrics = [{"key": "m", "value": step, "timestamp": 5, "step": step} for step in range(3, 1000)]
+    for number in range(20):
+        batch = [each | {"key": f"m{number}"} for each in metrics]
+        pod.ask("POST", "runs/log-batch", run_id=RUN, metrics=batch)
+    pod.recording.poll()
+    assert pod.recording.state.totals.points > 1000, "a large backlog is read at once"
+    pod.finish()
+    assert pod.recording.state.totals.points == 3 + 20 * len(metrics)
 
 
 def test_what_the_code_wants_registered_is_in_the_summary_with_the_path_of_its_files(pod: Pod) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.recorder.collectors.mlflow.limits import Identity, Limits
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 NAME = "the MLflow endpoint"
 PORT_VARIABLE = "ASSAY_MLFLOW_PORT"
 _CHUNK = 256 << 10
+#: Reading each request as it comes would compete with the endpoint for the interpreter, and parts are seconds apart.
+_READ_SECONDS = 0.5
 #: Tags in which clients keep documents of their own.
 _INTERNAL = ("mlflow.log-model.history", "mlflow.loggedArtifacts", "mlflow.parentRunId")
 
@@ -38,7 +40,6 @@ class MlflowEndpoint:
         self.problem = ""
         self._around = around
         self._offset: int = position.get("offset", 0)
-        self._synced = self._offset
         self._identity = identity(environment)
         self._limits = limits(environment)
         self._journal = around.folder / "journal.jsonl"
@@ -46,6 +47,7 @@ class MlflowEndpoint:
         self._warnings: list[str] = []
         self._server: Server | None = None
         self._finished = False
+        self._read_at = 0.0
         port = environment.get(PORT_VARIABLE, "")
         if port:
             self._listen(int(port))
@@ -55,17 +57,14 @@ class MlflowEndpoint:
         if final and not self._finished:
             self._finished = True
             self._finish(record)
-        more = self._read(record)
+        more = self._read(record, final)
         warnings, self._warnings = self._warnings, []
         for warning in warnings:
             record.totals.event(warning)
         return more
 
     def position(self) -> Position:
-        """The position in the journal, which is on the disk up to there."""
-        if self._offset > self._synced:
-            _sync(self._journal)
-            self._synced = self._offset
+        """The position in the journal."""
         return {"offset": self._offset} if self._offset else {}
 
     def close(self) -> None:
@@ -86,7 +85,7 @@ class MlflowEndpoint:
         from assay.recorder.collectors.mlflow.tracking import Tracking
 
         tracking = Tracking(
-            self._around.folder, self._around.directory, self._identity, self._limits, self._around.clock
+            self._around.folder, self._around.directory, self._identity, self._limits, self._around.clock, self._offset
         )
         self._children = tracking.children = Children(
             tracking.files, self._around.folder / "children", self._warnings.append
@@ -121,18 +120,19 @@ class MlflowEndpoint:
             return self._journal.stat().st_size
         return 0
 
-    def _read(self, record: Record) -> bool:
+    def _read(self, record: Record, final: bool) -> bool:
         """Read one chunk. True if there was something: there may be more."""
         end = self._written()
-        if end <= self._offset:
+        if end <= self._offset or (not final and end < self._offset + _CHUNK and time.monotonic() < self._read_at):
             return False
+        self._read_at = time.monotonic() + _READ_SECONDS
         with self._journal.open("rb") as file:
             file.seek(self._offset)
             data = file.read(min(_CHUNK, end - self._offset))
             if data and b"\n" not in data:  # one long entry
                 data += file.readline()
         whole = data[: data.rfind(b"\n") + 1]
-        for line in whole.splitlines():
+        for line in filter(None, whole.splitlines()):
             self._add(json.loads(line), record)
         self._offset += len(whole)
         return bool(whole)
@@ -175,14 +175,6 @@ def identity(environment: Mapping[str, str]) -> Identity:
 def limits(environment: Mapping[str, str]) -> Limits:
     """The limits that can be set."""
     return Limits(history_points=int(environment.get("ASSAY_MLFLOW_POINTS", MAX_MLFLOW_POINTS)))
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
 
 
 def opened(around: Surroundings, position: Position) -> MlflowEndpoint:

@@ -1,8 +1,8 @@
 """The journal of acknowledged requests: one JSON object per line, written before a request is answered.
 
 Written means that the kernel has it, so it outlives the recorder, which may be killed at any moment. Requests do not
-wait for the disk: the journal is in an emptyDir, which does not outlive its node. The collector syncs it before it
-saves a position in it. A line that a kill cut off was never acknowledged, and is removed.
+wait for the disk: the journal is in an emptyDir, which does not outlive its node. A line that a kill cut off was never
+acknowledged, and is removed.
 """
 
 from __future__ import annotations
@@ -20,22 +20,28 @@ _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
-    """Appends entries. Belongs to one thread, except `written` and `sync`."""
+    """Appends entries. Belongs to one thread, except `written`."""
 
-    def __init__(self, path: Path, limit: int) -> None:
-        """Open the journal. Raises OSError."""
+    def __init__(self, path: Path, limit: int, read: int = 0) -> None:
+        """Open the journal, of which `read` bytes are in the record. Raises OSError.
+
+        A node that has crashed may have lost the end of the journal, but not the record: empty lines take its place.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._limit = limit
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.written = self._cut()
         self._waiting = b""
+        if self.written < read:
+            self._write(b"\n" * (read - self.written))
 
     def entries(self) -> Iterator[Entry]:
         """All entries, in order."""
         with self.path.open("rb") as file:
             for line in file:
-                yield json.loads(line)
+                if line != b"\n":
+                    yield json.loads(line)
 
     def ready(self) -> None:
         """Write the entry that found no room before, if there is one. Call it before you change the state.

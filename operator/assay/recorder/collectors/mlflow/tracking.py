@@ -32,14 +32,18 @@ class Tracking:
         identity: Identity,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
+        read: int = 0,
     ) -> None:
-        """`folder` is the collector's own, `directory` is /assay. Raises OSError."""
+        """`folder` is the collector's own, `directory` is /assay; `read` bytes of the journal are in the record.
+
+        Raises OSError.
+        """
         self.limits = limits or Limits()
         self.identity = identity
         self.files = Files(directory)
         self.children: Children | None = None
         self._clock = clock
-        self.journal = Journal(folder / "journal.jsonl", self.limits.journal_bytes)
+        self.journal = Journal(folder / "journal.jsonl", self.limits.journal_bytes, read)
         self.state = self._replayed()
 
     def now(self) -> int:
