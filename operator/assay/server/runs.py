@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, NotRequired, Protocol
 
 from typing_extensions import TypedDict
 
@@ -18,10 +18,16 @@ from assay.server.person import Person
 
 #: What the evaluation of one filter may take, run by run.
 SECONDS = 10.0
+#: Metrics of a table of groups.
+GROUPED_METRICS = 12
 
 
 class RunQuery(TypedDict):
-    """Which runs, in which order. ``sort`` as for `assay runs`; ``fresh`` is "live", "now" or a resource version."""
+    """Which runs, in which order. ``sort`` as for `assay runs`; ``fresh`` is "live", "now" or a resource version.
+
+    ``group`` is the field by which the caller groups: rows may have only that field, name, phase, and the best and last
+    values of the first GROUPED_METRICS metrics.
+    """
 
     experiment: str
     where: str
@@ -32,6 +38,7 @@ class RunQuery(TypedDict):
     archived: bool
     fresh: str
     names: bool
+    group: NotRequired[str]
 
 
 class Freshness(TypedDict):

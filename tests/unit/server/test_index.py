@@ -17,8 +17,10 @@ from assay.queries.runs.filters import Filter
 from assay.queries.runs.rows import RunRow, of_run, timed
 from assay.server.index.columns import UNKNOWN
 from assay.server.index.evaluation import evaluate
+from assay.server.index.lean import lean
 from assay.server.index.searching import FoundNames, View, ordered, search
 from assay.server.index.table import Table
+from assay.server.pages.groups import Spread, grouped
 
 pytestmark = pytest.mark.unit
 
@@ -234,3 +236,29 @@ def test_everyday_filters_need_no_library(where: str) -> None:
     rows = [{**of_run({"metadata": {"name": "r", "uid": "u"}}), "parameters": {"a": "a", "b": 1}, "seed": 3}]
     rows[0] |= {"metrics": {"a": {"best": 1}}, "labels": {"a": "a"}}
     assert UNKNOWN not in evaluate(Filter(where).expression.tree, View(table_of(rows), NOW)).kind.tolist()  # type: ignore[arg-type]
+
+
+BY = ["params.a", "params.b", "phase", "owner", "seed", "labels.a", "duration", "metrics.a.last", "name", "params.a.x"]
+
+
+@given(st.lists(rows_of, max_size=12), st.sampled_from(BY))
+def test_groups_of_lean_rows_are_those_of_whole_rows(rows: list[RunRow], by: str) -> None:
+    view = View(table_of(rows), NOW)
+    found = search(view)
+    names = FoundNames(view, found.rows)
+    try:
+        path = names.field(by).path
+    except AssayError:
+        return
+    metrics = [("metrics", name, part) for name in names.ordered_metrics() for part in ("best", "last")]
+    made = lean(view, found.rows, [("name",), ("phase",), path, *metrics])
+    if made is None:
+        return
+    assert all(row.keys() == whole.keys() for row, whole in zip(made, view.rows(found.rows.tolist()), strict=True))
+    assert grouped(made, names, by) == grouped(view.rows(found.rows.tolist()), names, by)
+
+
+def test_a_spread_of_huge_numbers_is_no_error() -> None:
+    rows = [{**of_run({"metadata": {"name": name, "uid": name}}), "metrics": {"a": {"last": 1e308}}} for name in "xyz"]
+    (group,) = grouped(rows, Names(rows), "phase").items
+    assert group.spreads == [Spread(float("inf"), float("inf"), 3)]

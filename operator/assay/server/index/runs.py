@@ -8,11 +8,22 @@ from typing import Final
 from assay.api.errors import Unreachable
 from assay.api.resources import RUNS
 from assay.queries.runs import reading
+from assay.queries.runs.rows import RunRow
 from assay.server.index.feed import Feed
+from assay.server.index.lean import lean
 from assay.server.index.searching import Found, FoundNames, View, ordered, search
+from assay.server.index.table import Rows
 from assay.server.person import Person
 from assay.server.rights import Rights
-from assay.server.runs import Freshness, RunQuery, RunsFound, RunsOfApiServer, check_experiment, chosen
+from assay.server.runs import (
+    GROUPED_METRICS,
+    Freshness,
+    RunQuery,
+    RunsFound,
+    RunsOfApiServer,
+    check_experiment,
+    chosen,
+)
 
 #: How long an answer waits for the index to include what it has to.
 PATIENCE_SECONDS: Final = 10.0
@@ -55,7 +66,8 @@ class RunsOfIndex:
             rows = view.rows(found.rows.tolist())
             items = chosen(rows, names, query)
         else:
-            items = view.rows(order[query["offset"] : query["offset"] + query["limit"]].tolist())
+            page = order[query["offset"] : query["offset"] + query["limit"]]
+            items = self._grouped(view, page, names, query.get("group", "")) or view.rows(page.tolist())
         return {
             "items": items,
             "total": len(found.rows),
@@ -65,6 +77,14 @@ class RunsOfIndex:
             "freshness": {"source": "index", "asOf": "", "age": 0.0},
             "notes": [],
         }
+
+    def _grouped(self, view: View, page: Rows, names: FoundNames, by: str) -> list[RunRow] | None:
+        """Return rows with what a grouping needs; None if whole rows are necessary."""
+        if not by:
+            return None
+        metrics = names.ordered_metrics()[:GROUPED_METRICS]
+        values = [("metrics", metric, part) for metric in metrics for part in ("best", "last")]
+        return lean(view, page, [("name",), ("phase",), names.field(by).path, *values])
 
     def _catch_up(self, feed: Feed, person: Person, fresh: str) -> bool:
         """Wait until the index is as fresh as requested. Returns whether it can be.

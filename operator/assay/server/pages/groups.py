@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,9 +10,7 @@ from assay.api.numbers import of_json
 from assay.queries.runs.columns import Names, metric
 from assay.queries.runs.rows import RunRow
 from assay.server.pages import shown
-
-#: Metrics of a table of groups.
-_METRICS = 12
+from assay.server.runs import GROUPED_METRICS
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Groups:
 def grouped(rows: Sequence[RunRow], names: Names, by: str) -> Groups:
     """Return the groups of runs. Raises AssayError if no run has the field."""
     chosen = names.field(by)
-    metrics = names.ordered_metrics()[:_METRICS]
+    metrics = names.ordered_metrics()[:GROUPED_METRICS]
     members: dict[str, list[RunRow]] = {}
     for row in rows:
         members.setdefault(shown.value(chosen.value(row)), []).append(row)
@@ -62,4 +59,9 @@ def _spread(rows: Sequence[RunRow], name: str) -> Spread | None:
     found = [number for row in rows if (number := of_json(value(row))) is not None and math.isfinite(number)]
     if not found:
         return None
-    return Spread(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
+    try:
+        mean = math.fsum(found) / len(found)
+        squares = math.fsum((number - mean) ** 2 for number in found)
+    except OverflowError:
+        return Spread(math.inf, math.inf, len(found))
+    return Spread(mean, math.sqrt(squares / (len(found) - 1)) if len(found) > 1 else None, len(found))

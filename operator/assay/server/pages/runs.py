@@ -142,10 +142,10 @@ def _plain(value: Any) -> str:
 
 def _found(visit: Visit, view: View) -> RunsFound:
     offset, limit = (0, _ALL) if view.group else (view.offset, view.limit)
-    return visit.state.runs.find(visit.person, _asked(view, offset, limit))
+    return visit.state.runs.find(visit.person, _asked(view, offset, limit, view.group))
 
 
-def _asked(view: View, offset: int, limit: int) -> RunQuery:
+def _asked(view: View, offset: int, limit: int, group: str = "") -> RunQuery:
     return {
         "experiment": view.experiment,
         "where": view.where,
@@ -156,6 +156,7 @@ def _asked(view: View, offset: int, limit: int) -> RunQuery:
         "archived": view.archived,
         "fresh": "live",
         "names": True,
+        "group": group,
     }
 
 
