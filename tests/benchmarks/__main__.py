@@ -11,6 +11,7 @@ from tests.benchmarks import (
     binding,
     collectors,
     command_line,
+    console,
     faults,
     launch,
     policies,
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "mlflow": beside_mlflow.measure,
     "collectors": collectors.measure,
     "server": server.measure,
+    "console": console.measure,
     "faults": faults.measure,
 }
 
