@@ -215,7 +215,11 @@ async function request(asking, width) {
     const answer = await fetch(address, { headers: { accept: "application/json" } });
     const said = await answer.json(), failed = said.error?.message ?? `the server answers ${answer.status}`;
     const body = answer.ok ? said : { items: [], problems: [{ run: "", metric: "", message: failed }] };
-    for (const chart of asking.filter((each) => each.asked === mine)) { // otherwise, a newer question is under way
+    for (const chart of asking) {
+      await new Promise((done) => setTimeout(done)); // each chart is a task of its own: the page answers in between
+      if (chart.asked !== mine) {
+        continue; // a newer question is under way
+      }
       chart.show({
         items: body.items.filter((/** @type {any} */ line) => line.metric === chart.metric),
         problems: body.problems.filter((/** @type {any} */ each) => each.metric === "" || each.metric === chart.metric),
