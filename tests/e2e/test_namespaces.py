@@ -55,8 +55,18 @@ def strict(installed: LocalCluster, namespace: str, tmp_path: Path) -> Iterator[
 
 def test_a_run_in_a_strict_namespace_records_private_files(strict: Objects) -> None:
     """The user is none that Assay knows, as if OpenShift had taken it from the namespace's range."""
-    script = "log(step=0, score=1)\nartifacts.joinpath('w').write_text('w')\nos.chmod(artifacts / 'w', 0o600)"
-    manifest = run("strict", script, model={"path": "w"})
+    script = """
+        assert pathlib.Path('/assay/data/digits/train.csv').read_text() == '1,2'
+        log(step=0, score=1)
+        artifacts.joinpath('w').write_text('w')
+        os.chmod(artifacts / 'w', 0o600)
+    """
+    prefix = f"shared/{strict.namespace}/"
+    allowed = f"assay.dev/allowed-prefixes=s3://{strict.store.config.bucket}/{prefix}"
+    strict.cluster.kubectl("annotate", "namespace", strict.namespace, allowed)
+    strict.store.put_bytes(f"{prefix}digits/train.csv", b"1,2")
+    data = {"name": "digits", "uri": f"s3://{strict.store.config.bucket}/{prefix}digits/"}
+    manifest = run("strict", script, model={"path": "w"}, datasets=[data])
     spec = manifest["spec"]["job"]["template"]["spec"]
     spec["securityContext"] = {
         "runAsUser": 1000640000,
@@ -71,5 +81,8 @@ def test_a_run_in_a_strict_namespace_records_private_files(strict: Objects) -> N
     (pod,) = strict.all("pods")
     assert pod["metadata"]["labels"]["mesh"] == "off"
     assert {"name": "registry"} in pod["spec"]["imagePullSecrets"]
-    for container in pod["spec"]["initContainers"]:
+    ours = {each["name"]: each for each in pod["spec"]["initContainers"]}
+    assert set(ours) == {"assay-recorder-standby", "assay-recorder", "assay-fetch-data"}
+    for container in ours.values():
         assert "runAsUser" not in container["securityContext"]
+        assert container["resources"]["limits"] == RESOURCES["limits"]
