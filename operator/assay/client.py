@@ -93,13 +93,15 @@ def curves(
     import pandas
 
     from assay.queries.curves.reading import points_of
-    from assay.queries.runs import selecting
+    from assay.queries.runs import attempts, selecting
 
     access = _Notebook(kubeconfig, context, namespace)
     experiment, patterns = (selected, []) if isinstance(selected, str) else ("", list(selected))
     metrics = [metric] if isinstance(metric, str) else list(metric)
     parts: list[Any] = []
     for run in selecting.selected(access, patterns, experiment, top):
+        if other := attempts.note_of(run):
+            access.note(other)
         own = metrics or [(run["spec"].get("objective") or {}).get("metric") or ""]
         with points_of(access.store, run) as points:
             for name in filter(None, own):

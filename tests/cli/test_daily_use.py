@@ -1,6 +1,8 @@
 """Looking into runs and acting on them: show, experiments, suspend, stop, tag, note, register; several runs at once."""
 
+import contextlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,7 +172,9 @@ def test_where_the_console_has_the_run_is_shown(assay: Assay, stand_in: StandIn)
     assert assay("show", "seen", "-o", "json", *with_server).json()["link"] == link
 
 
-def test_a_run_of_several_pods_is_named_where_its_metrics_are_shown(assay: Assay, stand_in: StandIn) -> None:
+def test_a_run_of_several_pods_is_named_where_its_metrics_are_shown(
+    assay: Assay, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pods = [{"pod": "late-a", "phase": "Failed"}, {"pod": "late-b", "phase": "Running"}]
     stand_in.run("late", {"phase": "Running", "attempts": pods, "metrics": {"f1": metric(0.5)}})
     said = "metrics and curves show pod p only: other attempts or workers recorded points too: q (points: 7)"
@@ -185,6 +189,11 @@ def test_a_run_of_several_pods_is_named_where_its_metrics_are_shown(assay: Assay
     assert [f"late: {going}" in compared.err, f"done: {said}" in compared.err] == [True, True]
     assert assay("compare", "late", "done", "-o", "json").json()["notes"] == [f"late: {going}", f"done: {said}"]
     assert f"late: {going}; --pod selects a pod" in assay("curves", "late", "--metric", "f1").err
+    for name, value in {"KUBECONFIG": str(stand_in.cluster.kubeconfig), **stand_in.cluster.store.environment()}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.warns(UserWarning, match=f"done: {re.escape(said)}"):
+        with contextlib.suppress(client.AssayError):  # it has no points here
+            client.curves(["done"], metric="f1", namespace=stand_in.namespace)
     assert "--pod selects" not in assay("curves", "late", "--metric", "f1", "--pod", "late-a").err
 
 
