@@ -191,9 +191,9 @@ def test_a_run_of_several_pods_is_named_where_its_metrics_are_shown(
     assert f"late: {going}; --pod selects a pod" in assay("curves", "late", "--metric", "f1").err
     for name, value in {"KUBECONFIG": str(stand_in.cluster.kubeconfig), **stand_in.cluster.store.environment()}.items():
         monkeypatch.setenv(name, value)
-    with pytest.warns(UserWarning, match=f"done: {re.escape(said)}"):
-        with contextlib.suppress(client.AssayError):  # it has no points here
-            client.curves(["done"], metric="f1", namespace=stand_in.namespace)
+    # It has no points here.
+    with pytest.warns(UserWarning, match=f"done: {re.escape(said)}"), contextlib.suppress(client.AssayError):
+        client.curves(["done"], metric="f1", namespace=stand_in.namespace)
     assert "--pod selects" not in assay("curves", "late", "--metric", "f1", "--pod", "late-a").err
 
 

@@ -312,9 +312,11 @@ def test_without_a_value_of_the_objective_there_is_none(objective: Any) -> None:
     assert list(status.metrics or {}) == ["loss"]
 
 
-def test_of_many_metrics_the_objective_is_kept() -> None:
+@pytest.mark.parametrize("wanted", [[], ["z"], ["z", "m0003"], ["absent", "z"]])
+def test_of_many_metrics_the_objective_is_kept(wanted: list[str]) -> None:
+    """It is usually among the metrics that others want, too."""
     summary = Summary(metrics={f"m{n:04}": Metric() for n in range(1000)} | {"z": Metric(max=7)})
-    status = outcome.with_summary(RunStatus(), {"metric": "z", "direction": "maximize"}, summary)
+    status = outcome.with_summary(RunStatus(), {"metric": "z", "direction": "maximize"}, summary, wanted)
     assert status.metrics is not None
     assert len(status.metrics) == outcome.MAX_METRICS
     assert status.metrics["z"].best == 7

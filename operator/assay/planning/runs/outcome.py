@@ -155,7 +155,8 @@ def with_summary(
     ``wanted`` are the metrics that come first, because somebody needs them.
     """
     metric = (objective or {}).get("metric", "")
-    order = {name: at for at, name in enumerate([metric, *wanted])}
+    # Each name once: the objective is usually wanted as well.
+    order = {name: at for at, name in enumerate(dict.fromkeys([metric, *wanted]))}
     selected = sorted(summary.metrics, key=lambda name: (order.get(name, len(order)), name))[:MAX_METRICS]
     metrics = {name: _metric(summary.metrics[name]) for name in selected}
     shown = None
