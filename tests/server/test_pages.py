@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
+import duckdb
 import pytest
 from lxml import html
 from starlette.applications import Starlette
@@ -32,15 +34,22 @@ def filled(team: Team) -> Team:
         "metrics": {"loss": metric(0.1), "<b>acc</b>": metric(0.5)},
         "logged": {"parameters": {"note": HOSTILE}},
         "attempts": [{"pod": POD, "phase": "Failed"}],
+        "record": {"uri": "s3://assay/runs/", "pod": POD},
     }
-    run = objects.run("bad", status, parameters={"note": HOSTILE}, owner=HOSTILE[:60])
+    sources = [{"repository": "https://git.example.com/ml.git", "revision": each * 40} for each in "ab"]
+    run = objects.run("bad", status, parameters={"note": HOSTILE}, owner=HOSTILE[:60], source=sources[0])
     for name, data in {
         "x.svg": b"<svg onload='alert(3)'/>",
         "x.html": HOSTILE.encode(),
         "x.png": b"\x89PNG\r\n\x1a\n0",
     }.items():
         objects.store.put_bytes(f"{objects.prefix(run)}/intake/{POD}/artifacts/{name}", data)
-    objects.run("good", {**status, "phase": "Succeeded", "reason": "", "message": ""}, parameters={"note": "fine"})
+    good = {**status, "phase": "Succeeded", "reason": "", "message": ""}
+    other = objects.run("good", good, parameters={"note": "fine"}, source=sources[1])
+    for each, version in ((run, HOSTILE), (other, "2.0")):
+        environment = {"python": "3.12", "packages": {"torch": version, "numpy": "2.1"}}
+        key = f"{objects.prefix(each)}/pods/{POD}/environment.json"
+        objects.store.put_bytes(key, json.dumps(environment).encode())
     for number in (1, 2):
         objects.create(registry.model_version("digits", number, namespace=team.namespace), {"phase": "Ready"})
     objects.create(registry.model_alias("digits", "champion", 1), {"phase": "Pending"})
@@ -102,10 +111,63 @@ def test_groups_show_mean_and_spread(as_user: As, filled: Team) -> None:
     assert "0.1 (1)" in [cell.strip() for cell in cells]
 
 
+def test_a_comparison_has_code_data_and_environment(as_user: As, filled: Team) -> None:
+    page = show(as_user("dora"), filled, "compare?run=bad&run=good")
+    made = {row.xpath("string(th)"): row.xpath("td/text()") for row in page.xpath("//table[@id='made-of']//tr[td]")}
+    assert made["environment.packages.torch"] == [HOSTILE, "2.0"]
+    assert made["spec.source.revision"] == ["a" * 40, "b" * 40]
+    assert "environment.packages.numpy" not in made
+    assert f"git diff {'a' * 40} {'b' * 40}" in page.text_content()
+    assert not [each for each in page.xpath("//table[@id='comparison']//th/text()") if each.startswith("source.")]
+
+
+def test_a_comparison_without_the_stores_key_has_what_the_cluster_knows(as_user: As, filled: Team) -> None:
+    page = show(as_user("keyless"), filled, "compare?run=bad&run=good")
+    assert "packages and hardware are not compared" in page.text_content()
+    assert "spec.source.revision" in page.get_element_by_id("made-of").text_content()
+
+
+def test_the_importance_of_parameters_says_what_it_needs(as_user: As, filled: Team) -> None:
+    text = show(as_user("dora"), filled, "compare?run=bad&run=good&explain=<b>acc</b>").text_content()
+    assert "needs 8 runs with a value of <b>acc</b>, not 2" in text
+    text = show(as_user("dora"), filled, "compare?run=bad&run=good&explain=lss").text_content()
+    assert "did you mean loss?" in text
+
+
 def test_a_download_is_csv_that_no_spreadsheet_executes(as_user: As, filled: Team) -> None:
     answer = as_user("dora").get(f"/n/{filled.namespace}/runs.csv?column=name&column=metrics.loss")
     assert answer.headers["content-disposition"].startswith("attachment")
     assert sorted(answer.text.splitlines()) == ["bad,0.1", "good,0.1", "name,metrics.loss"]
+
+
+def test_a_download_is_parquet_with_types(as_user: As, filled: Team, tmp_path: Path) -> None:
+    columns = "column=name&column=metrics.loss&column=seed&column=archived&column=params.note"
+    answer = as_user("dora").get(f"/n/{filled.namespace}/runs.parquet?sort=name&{columns}")
+    assert answer.headers["content-disposition"] == 'attachment; filename="runs.parquet"'
+    file = tmp_path / "runs.parquet"
+    file.write_bytes(answer.content)
+    found = duckdb.sql(f"SELECT * FROM '{file}'")
+    assert [str(kind) for kind in found.types] == ["VARCHAR", "DOUBLE", "VARCHAR", "BOOLEAN", "VARCHAR"]
+    assert found.fetchall() == [("bad", 0.1, None, False, HOSTILE), ("good", 0.1, None, False, "fine")]
+
+
+def test_a_pinned_run_is_on_top_whatever_the_filter_is(as_user: As, filled: Team) -> None:
+    page = show(as_user("dora"), filled, "runs?pin=bad&pin=gone&where=phase%20%3D%3D%20'Succeeded'")
+    assert page.xpath("//tbody[@id='pinned']//@data-run") == ["bad"]
+    assert page.xpath("//tbody[@id='rows']//@data-run") == ["good"]
+    assert "gone" in page.get_element_by_id("notes").text_content()
+    (unpin,) = page.xpath("//tr[@data-run='bad']//a[@class='pin']")
+    assert "pin=bad" not in unpin.get("href")
+    assert "pin=gone" in unpin.get("href")
+    twice = show(as_user("dora"), filled, "runs?pin=good&sort=name")
+    assert twice.xpath("//tr/@data-run") == ["good", "bad"]
+
+
+def test_pins_are_limited_and_names_of_runs(as_user: As, filled: Team) -> None:
+    many = "&".join(f"pin=r{number}" for number in range(21))
+    assert "at most 20" in show(as_user("dora"), filled, f"runs?{many}", 400).text_content()
+    page = show(as_user("dora"), filled, "runs?pin=..%2Fsecrets")
+    assert "invalid name of a run" in page.get_element_by_id("notes").text_content()
 
 
 @pytest.mark.parametrize(
@@ -215,6 +277,20 @@ def test_another_sites_page_cannot_submit_a_form(as_user: As, filled: Team) -> N
         f"/n/{filled.namespace}/{ALIAS}/approve", data=fields, headers={"sec-fetch-site": "cross-site"}
     )
     assert answer.status_code == 403
+
+
+def test_an_experiment_shows_which_parameters_matter(as_user: As, filled: Team) -> None:
+    objective = {"metric": "loss", "direction": "minimize"}
+    filled.objects.create(registry.experiment("searched", objective=objective))
+    for number in range(8):
+        status = {"phase": "Succeeded", "metrics": {"loss": metric(number / 7)}, "startTime": BEGUN}
+        parameters = {"lr": number / 7, "even": number % 2}
+        filled.objects.run(f"s{number}", status, experiment="searched", parameters=parameters, objective=objective)
+    page = show(as_user("dora"), filled, "experiments/searched?explain=1")
+    assert "the lowest values of loss have in common, of 8 runs" in page.text_content()
+    rows = [each.text_content().split() for each in page.xpath("//table[@id='importance']/tbody/tr")]
+    assert rows[0][0].startswith("lr")
+    assert rows[0][-1] == "+1.00"
 
 
 def _version(team: Team, number: int) -> dict[str, dict[str, dict[str, str]]]:

@@ -1,22 +1,28 @@
-"""Runs side by side: what differs first, curves in one chart each, parallel coordinates and a scatter plot."""
+"""Runs side by side: what differs first, curves in one chart each, which parameters matter, charts of whole runs."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
 from assay.api.errors import InvalidRequest
 from assay.api.numbers import of_json
+from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
-from assay.queries.runs import comparison, recorded, rows
+from assay.queries.runs import comparison, differences, importance, recorded, rows
 from assay.queries.runs.columns import Names
 from assay.queries.runs.comparison import Row
 from assay.queries.runs.rows import RunRow
-from assay.server.pages import shown
+from assay.server.pages import parts, shown
 from assay.server.pages.site import Page, Visit
 
 _MOST, _CURVES, _AXES = 50, 12, 8
+#: Kinds of fields that the table of code, data and environment has.
+_MADE_OF: Final = ("code", "data", "image")
+_COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
 
 
 def side_by_side(visit: Visit) -> Page:
@@ -27,28 +33,59 @@ def side_by_side(visit: Visit) -> Page:
     found = [recorded.find(visit.person, name) for name in wanted]
     table = rows.timed([rows.of_run(run) for run in found])
     compared = comparison.compared(found)
-    items = sorted(compared["items"], key=lambda each: each["same"])
+    items = compared["items"]
+    for note in compared["notes"]:
+        visit.person.note(note)
     names = Names(table)
     metrics = names.ordered_metrics()
+    explained = visit.query.get("explain", "")
+    first = explained or (metrics[0] if metrics else "")
+    best = visit.query.get("best", "") or ("highest" if _maximized(names, first) else "lowest")
     values = {
-        "notes": compared["notes"],
-        "runs": [{"name": name, "link": visit.link("runs", name)} for name in compared["runs"]],
-        "different": _shown(items, same=False),
-        "same": _shown(items, same=True),
+        "runs": [{"name": name, "link": visit.link("runs", name)} for name in wanted],
+        "different": [each for each in items if not each["same"] and each["kind"] not in _MADE_OF],
+        "same": [each for each in items if each["same"]],
+        "made_of": parts.attempt(visit, lambda: _kinds(differences.across(visit.person, found))),
+        "code": code(found),
         "metrics": metrics[:_CURVES],
+        "known": metrics,
         "omitted": len(metrics[_CURVES:]),
         "axes": ["step", "relative", "time", *metrics],
+        "groups": names.differing() if len(found) > 2 else [],
         "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
         "ongoing": any(row["phase"] not in TERMINAL for row in table),
         "points": points(table, names, visit),
+        "explained": explained,
+        "best": best,
+        "importance": parts.attempt(visit, lambda: _importances(table, names, explained, best)) if explained else None,
+        "here": visit.link("compare"),
     }
     ongoing = bool(values["ongoing"])
     events = visit.events("runs", *(("run", name) for name in wanted), ("points", "1")) if ongoing else ""
     return Page("compare.html", f"Compare {len(found)} runs", values, "runs", live=ongoing, events=events)
 
 
-def _shown(items: Sequence[Row], *, same: bool) -> list[Row]:
-    return [each for each in items if each["same"] is same]
+def _maximized(names: Names, metric: str) -> bool:
+    return names.has_direction(metric) and not names.minimized(metric)
+
+
+def _importances(table: Sequence[RunRow], names: Names, metric: str, best: str) -> importance.Importances:
+    names.field(f"metrics.{metric}")
+    return importance.importances(table, metric, minimized=best != "highest")
+
+
+def _kinds(found: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    return [(kind, list(each)) for kind, each in groupby(found, key=lambda row: row["kind"])]
+
+
+def code(runs: Sequence[Raw]) -> str:
+    """Return the command that shows how the code of the runs differs, "" if it does not, or nobody knows."""
+    sources = [run["spec"].get("source") or {} for run in runs]
+    repositories = {each.get("repository") for each in sources}
+    commits = list(dict.fromkeys(str(each.get("revision", "")) for each in sources))
+    if len(repositories) != 1 or len(commits) != 2 or not all(map(_COMMIT.fullmatch, commits)):
+        return ""
+    return f"git diff {commits[0]} {commits[1]}"
 
 
 def points(table: Sequence[RunRow], names: Names, visit: Visit) -> dict[str, Any]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
 from assay.api import names
-from assay.api.errors import AssayError
 from assay.api.objects import Raw
 from assay.api.run_status import TERMINAL
-from assay.kube.errors import ApiError
 from assay.planning.runs import recipe
 from assay.planning.runs.recipe import containers_of, digests_of
 from assay.queries.audit import lineage as graphs
@@ -19,9 +15,8 @@ from assay.queries.files import listing
 from assay.queries.files.listing import Stored
 from assay.queries.logs import following
 from assay.queries.runs import attempts, recorded, rows
-from assay.server.pages import lineage, shown
+from assay.server.pages import lineage, parts, shown
 from assay.server.pages.site import Page, Visit
-from assay.store.errors import StoreError
 
 _FILES = 500
 #: Metrics that the recorder and the operator measure of the pod.
@@ -36,22 +31,12 @@ _WORDS: Final = {
 }
 
 
-@dataclass
-class Part:
-    """A part of the page that can be missing on its own: for lack of rights, or of a store."""
-
-    found: Any = None
-    problem: str = ""
-    hint: str = ""
-    notes: Sequence[str] = ()
-
-
 def one(visit: Visit) -> Page:
     """Show one run."""
     run = recorded.find(visit.person, visit.path["run"])
     (row,) = rows.timed([rows.of_run(run)])
     name, status = row["name"], run.get("status") or {}
-    stored = _attempt(visit, lambda: listing.find(visit.person, name))
+    stored = parts.attempt(visit, lambda: listing.find(visit.person, name))
     ongoing = row["phase"] not in TERMINAL
     values = {
         "row": row,
@@ -65,31 +50,16 @@ def one(visit: Visit) -> Page:
         "warnings": list(filter(None, [*(status.get("recorder") or {}).get("warnings", []), attempts.other_pods(run)])),
         "files": _files(stored.found, visit) if stored.found else [],
         "stored": stored,
-        "log": _attempt(visit, lambda: following.tail(visit.person, run)),
+        "log": parts.attempt(visit, lambda: following.tail(visit.person, run)),
         "log_address": shown.path("api", "v1", "namespaces", visit.namespace, "runs", name, "log"),
         "recipe": _recipe(run, visit.namespace),
         "ongoing": ongoing,
         "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
         "experiment": visit.link("experiments", row["experiment"]) if row["experiment"] else "",
-        "lineage": _attempt(visit, lambda: lineage.picture(graphs.around_run(visit.person, run), visit.namespace)),
+        "lineage": parts.attempt(visit, lambda: lineage.picture(graphs.around_run(visit.person, run), visit.namespace)),
     }
     events = visit.events("runs", ("run", name), ("points", "1")) if ongoing else ""
     return Page("run.html", name, values, "runs", live=ongoing, events=events)
-
-
-def _attempt(visit: Visit, read: Callable[[], Any]) -> Part:
-    """Read a part of the page, with the notes about it."""
-    notes = visit.person.notes
-    known = len(notes)
-    try:
-        part = Part(read())
-    except AssayError as error:
-        return Part(problem=error.message, hint=error.hint)
-    except (ApiError, StoreError) as error:
-        return Part(problem=str(error))
-    part.notes = notes[known:]
-    del notes[known:]
-    return part
 
 
 def _facts(row: rows.RunRow, run: Raw) -> list[tuple[str, Any]]:

@@ -1,9 +1,8 @@
-"""The table of runs: filtered, sorted, grouped and page by page. Everything that is seen is in the address."""
+"""The table of runs: filtered, sorted, grouped, pinned and page by page. Everything that is seen is in the address."""
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,44 +12,24 @@ from starlette.responses import Response
 from assay.api.errors import AssayError, InvalidRequest
 from assay.api.run_status import TERMINAL
 from assay.queries.runs import columns as run_columns
+from assay.queries.runs import recorded
+from assay.queries.runs import rows as run_rows
 from assay.queries.runs.columns import Field, Names
 from assay.queries.runs.rows import RunRow
-from assay.server.pages import groups, shown
+from assay.server.pages import exports, groups, shown, view
 from assay.server.pages.site import Page, Visit
+from assay.server.pages.view import View
 from assay.server.runs import RunQuery, RunsFound
 
-#: Rows of a page, and the most of one; columns that are shown unasked; names that the picker lists.
-_LIMIT, _MOST_ROWS, _UNASKED, _LISTED = 50, 500, 10, 400
-#: What a download or a grouping reads.
+#: Columns that are shown unasked; names that the picker lists; runs and metrics whose curves a page draws.
+_UNASKED, _LISTED, _CURVES, _CHARTS = 10, 400, 20, 6
+#: What a download or a grouping reads, and the curves of a grouping.
 _ALL: Final = 50_000
+_MOST_GROUPED: Final = 100
+_RUN: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 _PLAIN: Final = (
     "name", "phase", "experiment", "reason", "owner", "seed", "created", "started", "completed", "duration", "age"
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class View:
-    """What the address asks for."""
-
-    experiment: str
-    where: str
-    sort: str
-    reverse: bool
-    group: str
-    columns: tuple[str, ...]
-    offset: int
-    limit: int
-    archived: bool
-
-    def pairs(self, **changed: Any) -> list[tuple[str, Any]]:
-        """Return the query of the same view with changes; defaults are left out."""
-        found = self.__dict__ | changed
-        plain = [(name, found[name]) for name in ("experiment", "where", "sort", "group") if found[name]]
-        flags = [(name, "1") for name in ("reverse", "archived") if found[name]]
-        numbers = [
-            (name, found[name]) for name, default in (("offset", 0), ("limit", _LIMIT)) if found[name] != default
-        ]
-        return [*plain, *flags, *(("column", name) for name in found["columns"]), *numbers]
 
 
 @dataclass(frozen=True)
@@ -64,117 +43,148 @@ class Column:
     sorted: str = "none"
 
 
-def view_of(visit: Visit) -> View:
-    """Return the view of an address. Raises InvalidRequest."""
-    query = visit.query
-    return View(
-        experiment=query.get("experiment", ""),
-        where=query.get("where", "").strip(),
-        sort=query.get("sort", ""),
-        reverse=bool(query.get("reverse")),
-        group=query.get("group", ""),
-        columns=tuple(dict.fromkeys(name for name in query.getlist("column") if name)),
-        offset=_number(query.get("offset", "0"), 0, 10**9),
-        limit=_number(query.get("limit", str(_LIMIT)), 1, _MOST_ROWS),
-        archived=bool(query.get("archived")),
-    )
-
-
 def table(visit: Visit) -> Page:
     """Show the table."""
-    view = view_of(visit)
+    asked = view.of_query(visit.query)
     problem: AssayError | None = None
     try:
-        found = _found(visit, view)
+        found = _found(visit, asked)
     except InvalidRequest as error:
-        problem, found = error, _found(visit, View("", "", "", False, "", (), 0, 1, False))
+        problem, found = error, _found(visit, View(limit=1))
         found = {**found, "items": [], "total": 0}
     names = Names(summary=found["names"])
-    fields = _columns(visit, names, view)
-    grouped = groups.grouped(found["items"], names, view.group) if view.group and not problem else None
+    fields = _columns(visit, names, asked)
+    grouped = groups.grouped(found["items"], names, asked.group) if asked.group and not problem else None
+    pinned = [] if grouped else _pinned(visit, asked, found["items"])
+    others = [] if grouped else [row for row in found["items"] if row["name"] not in asked.pins]
+    drawn = found["items"] if grouped else [*pinned, *others]
     values = {
-        "view": view,
+        "view": asked,
         "found": found,
         "columns": fields,
-        "rows": [] if grouped else [_cells(fields, row, visit) for row in found["items"]],
+        "pinned": [_cells(fields, row, visit, asked) for row in pinned],
+        "rows": [_cells(fields, row, visit, asked) for row in others],
+        "on_page": 0 if grouped else len(found["items"]),
         "groups": grouped,
         "known": _known(names),
         "chosen": {column.name for column in fields},
         "differing": [f"params.{name}" for name in names.differing()],
         "problem": problem,
         "here": visit.link("runs"),
-        "download": shown.query(visit.link("runs.csv"), view.pairs(offset=0, limit=_LIMIT)),
+        "csv": _download(visit, asked, "csv"),
+        "parquet": _download(visit, asked, "parquet"),
+        "drawing": _drawing(visit, asked, drawn, names, fields) if asked.curves and drawn else None,
     }
-    running = any(row["phase"] not in TERMINAL for row in found["items"])
-    title = f"Runs of {view.experiment}" if view.experiment else "Runs"
+    running = any(row["phase"] not in TERMINAL for row in [*pinned, *found["items"]])
+    title = f"Runs of {asked.experiment}" if asked.experiment else "Runs"
     status = 400 if problem else 200
-    events = "" if problem else visit.events("runs", ("experiment", view.experiment))
+    points = [("points", "1")] if asked.curves else []
+    events = "" if problem else visit.events("runs", ("experiment", asked.experiment), *points)
     return Page("runs.html", title, values, "runs", status, live=running and not problem, events=events)
 
 
-def download(visit: Visit) -> Response:
-    """Return the rows of the view as CSV, with the columns that the page shows."""
-    view = view_of(visit)
-    found = visit.state.runs.find(visit.person, _asked(view, 0, _ALL))
-    fields = _columns(visit, Names(summary=found["names"]), view)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([_safe(column.name) for column in fields])
-    for row in found["items"]:
-        writer.writerow([_safe(_plain(column.field.value(row))) for column in fields])
-    headers = {"content-disposition": 'attachment; filename="runs.csv"'}
-    return Response(text.getvalue().encode(errors="replace"), media_type="text/csv", headers=headers)
-
-
-def _safe(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if text[:1] in ("=", "+", "-", "@", "\t", "\r"):
+def _pinned(visit: Visit, asked: View, known: Sequence[RunRow]) -> list[RunRow]:
+    """Return the pinned runs, whether they match the filter or not, in the order in which they were pinned."""
+    here = {row["name"]: row for row in known}
+    found = []
+    for name in asked.pins:
         try:
-            float(text)
-        except ValueError:
-            return "'" + text
-    return text
+            found.append(here.get(name) or _row(visit, name))
+        except AssayError as error:
+            visit.person.note(f"the pinned run is not shown: {error.message}")
+    return found
 
 
-def _plain(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else shown.value(value)
+def _row(visit: Visit, name: str) -> RunRow:
+    if not _RUN.fullmatch(name):
+        raise InvalidRequest(f"invalid name of a run {name[:50]!r}")
+    (row,) = run_rows.timed([run_rows.of_run(recorded.find(visit.person, name))])
+    return row
 
 
-def _found(visit: Visit, view: View) -> RunsFound:
-    offset, limit = (0, _ALL) if view.group else (view.offset, view.limit)
-    return visit.state.runs.find(visit.person, _asked(view, offset, limit, view.group))
-
-
-def _asked(view: View, offset: int, limit: int, group: str = "") -> RunQuery:
+def _drawing(
+    visit: Visit, asked: View, rows: Sequence[RunRow], names: Names, fields: Sequence[Column]
+) -> dict[str, Any]:
+    """Return what the charts of the page draw: the metrics among its columns, of its first runs or of its groups."""
+    parameter = asked.group.partition(".")[2] if asked.group.startswith(("params.", "parameters.")) else ""
+    if asked.group in names.parameters:
+        parameter = asked.group
+    most = _MOST_GROUPED if parameter else _CURVES
+    metrics = list(dict.fromkeys(each.field.path[1] for each in fields if each.field.path[0] == "metrics"))
+    metrics = metrics or names.ordered_metrics()
     return {
-        "experiment": view.experiment,
-        "where": view.where,
-        "sort": view.sort,
-        "reverse": view.reverse,
+        "runs": [row["name"] for row in rows[:most]],
+        "omitted": len(rows[most:]),
+        "metrics": metrics[:_CHARTS],
+        "axes": ["step", "relative", "time", *names.ordered_metrics()],
+        "group": parameter,
+        "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
+        "ongoing": any(row["phase"] not in TERMINAL for row in rows[:most]),
+    }
+
+
+def csv_file(visit: Visit) -> Response:
+    """Return the rows of the view as CSV, with the columns that the page shows."""
+    return _file(exports.to_csv(_exported(visit)), "csv", "text/csv; charset=utf-8")
+
+
+def parquet_file(visit: Visit) -> Response:
+    """Return the rows of the view as Parquet, with the columns that the page shows."""
+    return _file(exports.to_parquet(_exported(visit)), "parquet", "application/vnd.apache.parquet")
+
+
+def _exported(visit: Visit) -> exports.Table:
+    asked = view.of_query(visit.query)
+    found = visit.state.runs.find(visit.person, _asked(asked, 0, _ALL))
+    fields = _columns(visit, Names(summary=found["names"]), asked)
+    return [each.name for each in fields], [[each.field.value(row) for each in fields] for row in found["items"]]
+
+
+def _file(data: bytes, suffix: str, kind: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="runs.{suffix}"'}
+    return Response(data, media_type=kind, headers=headers)
+
+
+def _download(visit: Visit, asked: View, suffix: str) -> str:
+    pairs = asked.pairs(offset=0, limit=view.LIMIT, pins=(), group="", curves=False)
+    return shown.query(visit.link(f"runs.{suffix}"), pairs)
+
+
+def _found(visit: Visit, asked: View) -> RunsFound:
+    offset, limit = (0, _ALL) if asked.group else (asked.offset, asked.limit)
+    return visit.state.runs.find(visit.person, _asked(asked, offset, limit, asked.group))
+
+
+def _asked(asked: View, offset: int, limit: int, group: str = "") -> RunQuery:
+    return {
+        "experiment": asked.experiment,
+        "where": asked.where,
+        "sort": asked.sort,
+        "reverse": asked.reverse,
         "offset": offset,
         "limit": limit,
-        "archived": view.archived,
+        "archived": asked.archived,
         "fresh": "live",
         "names": True,
         "group": group,
     }
 
 
-def _columns(visit: Visit, names: Names, view: View) -> list[Column]:
+def _columns(visit: Visit, names: Names, asked: View) -> list[Column]:
     found: list[Field] = []
-    for name in view.columns:
+    for name in asked.columns:
         try:
             found.append(names.field(name))
         except AssayError as error:
             visit.person.note(error.message)
     chosen = found or run_columns.default(names, wide=False)[:_UNASKED]
-    return [_column(field, view) for field in chosen]
+    return [_column(field, asked) for field in chosen]
 
 
-def _column(field: Field, view: View) -> Column:
+def _column(field: Field, asked: View) -> Column:
     name = spelled(field)
     number = field.path[0] == "metrics" or field.path[0] in ("seed", "duration")
-    direction = ("descending" if view.reverse else "ascending") if view.sort == name else "none"
+    direction = ("descending" if asked.reverse else "ascending") if asked.sort == name else "none"
     return Column(name, name.removeprefix("metrics."), field, number, direction)
 
 
@@ -184,7 +194,7 @@ def spelled(field: Field) -> str:
     return ".".join((first, *field.path[1:]))
 
 
-def _cells(columns: Sequence[Column], row: RunRow, visit: Visit) -> dict[str, Any]:
+def _cells(columns: Sequence[Column], row: RunRow, visit: Visit, asked: View) -> dict[str, Any]:
     cells = []
     for column in columns:
         found = column.field.value(row)
@@ -194,17 +204,17 @@ def _cells(columns: Sequence[Column], row: RunRow, visit: Visit) -> dict[str, An
             cells.append(
                 {"text": shown.duration(found) if column.name == "duration" else shown.value(found), "time": ""}
             )
-    return {"name": row["name"], "phase": row["phase"], "link": visit.link("runs", row["name"]), "cells": cells}
+    name = row["name"]
+    return {
+        "name": name,
+        "phase": row["phase"],
+        "link": visit.link("runs", name),
+        "pin": shown.query(visit.link("runs"), asked.pinned(name)),
+        "cells": cells,
+    }
 
 
 def _known(names: Names) -> list[str]:
     """Return the names that the picker lists, and that the filter completes."""
     metrics = [f"metrics.{name}" for name in names.ordered_metrics()]
     return [*_PLAIN, *(f"params.{name}" for name in names.parameters), *metrics][:_LISTED]
-
-
-def _number(text: str, least: int, most: int) -> int:
-    try:
-        return max(least, min(most, int(text)))
-    except ValueError:
-        raise InvalidRequest(f"invalid number {text[:50]!r} in the address") from None

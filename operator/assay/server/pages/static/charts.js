@@ -1,24 +1,30 @@
 // Curves: asked for when a chart comes into view, as wide as it is, and again after each zoom and while the run is active.
 
-import { dark, ink, styleOf } from "./colours.js";
+import { dark, ink } from "./colours.js";
+import { drawings, numbersOf } from "./drawings.js";
 
-/** @typedef {{x: number[], y: (number | null)[]}} Points */
-/** @typedef {Points & {run: string, points: number, raw: Points | null, notFinite: number[]}} Line */
+/** @typedef {import("./drawings.js").Line} Line @typedef {import("./drawings.js").Group} Group */
+/** @typedef {{items: Line[], groups: Group[], problems: {run: string, metric: string, message: string}[]}} Answer */
 
 const holder = /** @type {HTMLElement} */ (document.getElementById("charts"));
 const axes = /** @type {HTMLFormElement} */ (document.getElementById("axes"));
 const reset = /** @type {HTMLButtonElement} */ (axes.elements.namedItem("reset"));
 const runs = [...holder.querySelectorAll("[data-run]")].map((each) => /** @type {HTMLElement} */ (each).dataset.run ?? "");
+const pinned = new Set([...holder.querySelectorAll("[data-pinned]")].map((each) => /** @type {HTMLElement} */ (each).dataset.run ?? ""));
 const uPlot = /** @type {any} */ (globalThis).uPlot;
-const HEIGHT = 260, ROWS = 500, TOGETHER = 20;
+const HEIGHT = 260, TOGETHER = 19;
 const sync = uPlot.sync("charts");
 /** The same part of the x axis in every chart; none: everything. @type {[number, number] | null} */
 let zoom = null;
 
 const start = new URL(location.href).searchParams;
-for (const name of ["x", "smooth"]) {
-  const field = /** @type {HTMLInputElement} */ (axes.elements.namedItem(name));
-  field.value = start.get(name) ?? field.value;
+/** What the address has of the form, and the value that it leaves out. @type {Record<string, string>} */
+const DEFAULTS = { x: "step", smooth: "0", right: "", by: "", line: "mean", band: "minmax" };
+for (const name of Object.keys(DEFAULTS)) {
+  const field = /** @type {HTMLInputElement | null} */ (axes.elements.namedItem(name));
+  if (field && field.type !== "hidden") {
+    field.value = start.get(name) ?? field.value;
+  }
 }
 /** @type {HTMLInputElement} */ (axes.elements.namedItem("log")).checked = start.has("log");
 if (start.has("from") && start.has("to")) {
@@ -26,21 +32,33 @@ if (start.has("from") && start.has("to")) {
 }
 
 function options() {
-  const found = new FormData(axes);
-  return { x: String(found.get("x")), smooth: String(found.get("smooth")), log: found.has("log") };
+  const found = new FormData(axes), of = (/** @type {string} */ name) => String(found.get(name) ?? DEFAULTS[name]);
+  return { x: of("x"), smooth: of("smooth"), right: of("right"), by: of("by"), line: of("line"), band: of("band"), log: found.has("log") };
 }
 
 // The address is what is seen, so that it can be shared.
 function remember() {
-  const address = new URL(location.href), { x, smooth, log } = options();
-  const values = { x: x === "step" ? "" : x, smooth: smooth === "0" ? "" : smooth, log: log ? "1" : "", from: zoom ? String(zoom[0]) : "", to: zoom ? String(zoom[1]) : "" };
+  const address = new URL(location.href), chosen = options();
+  /** @type {Record<string, string>} */
+  const values = { log: chosen.log ? "1" : "", from: zoom ? String(zoom[0]) : "", to: zoom ? String(zoom[1]) : "" };
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    const field = /** @type {HTMLInputElement | null} */ (axes.elements.namedItem(name));
+    const value = String(/** @type {Record<string, unknown>} */ (chosen)[name]);
+    values[name] = field?.type === "hidden" || value === usual ? "" : value;
+  }
   for (const [name, value] of Object.entries(values)) {
     value ? address.searchParams.set(name, value) : address.searchParams.delete(name);
   }
   history.replaceState(null, "", address);
   reset.hidden = zoom === null;
-  /** @type {HTMLOutputElement} */ (axes.elements.namedItem("weight")).value = smooth;
+  /** @type {HTMLOutputElement} */ (axes.elements.namedItem("weight")).value = chosen.smooth;
+  for (const each of axes.querySelectorAll("[data-grouped]")) {
+    /** @type {HTMLElement} */ (each).hidden = chosen.by === "";
+  }
 }
+
+/** Where the pointer went down last. @type {Chart | null} */
+let dragged = null;
 
 class Chart {
   /** @param {HTMLElement} figure */
@@ -50,13 +68,16 @@ class Chart {
     this.place = /** @type {HTMLElement} */ (figure.querySelector(".plot"));
     this.visible = false;
     this.asked = 0;
-    /** @type {Line[]} */
+    /** @type {(Line | Group)[]} */
     this.lines = [];
     /** @type {any} */
     this.plot = null;
     this.look = "";
     figure.querySelector("details")?.addEventListener("toggle", () => this.fillNumbers());
     this.place.addEventListener("dblclick", () => show(null));
+    this.place.addEventListener("pointerdown", () => {
+      dragged = this;
+    });
   }
 
   load() {
@@ -65,16 +86,16 @@ class Chart {
     }
   }
 
-  /** @param {{items: Line[], problems: {run: string, message: string}[]}} body */
+  /** @param {Answer} body */
   show(body) {
-    this.lines = body.items;
+    this.lines = options().by ? body.groups : body.items;
     this.say(body);
     this.draw();
     this.fillNumbers();
     this.figure.dataset.points = String(this.lines.reduce((sum, line) => sum + line.x.length, 0));
   }
 
-  /** @param {{items: Line[], problems: {run: string, message: string}[]}} body */
+  /** @param {Answer} body */
   say(body) {
     const bad = body.items.filter((line) => line.notFinite.length);
     const texts = bad.map((line) => `${line.run}: ${line.notFinite.length} values are not finite`);
@@ -84,10 +105,11 @@ class Chart {
   }
 
   draw() {
-    const { x, log } = options();
-    const look = JSON.stringify([x, log, zoom === null, dark.matches, this.lines.map((line) => [line.run, line.raw === null, line.x.length < 40])]);
-    if (this.plot && look === this.look) {
-      this.plot.setData(this.data(log)); // more points of the same lines: no flicker
+    const { x, log, right, by } = options(), two = right !== "" && right !== this.metric;
+    const { tables, series, bands } = drawings(this.lines, { runs, pinned, right: two ? right : "", by });
+    const look = JSON.stringify([x, log, zoom === null, dark.matches, two ? right : "", series]);
+    if (this.plot && look === this.look && !by) {
+      this.plot.setData(joined(tables, log)); // more points of the same lines: no flicker
       return;
     }
     this.plot?.destroy();
@@ -97,42 +119,28 @@ class Chart {
     if (!this.lines.length) {
       return;
     }
-    const series = [{ label: x }];
-    for (const line of this.lines) {
-      const { colour, dash } = styleOf(line.run, runs);
-      if (line.raw) {
-        series.push(/** @type {any} */ ({ label: `${line.run} raw`, class: "raw", stroke: colour, alpha: 0.3, width: 1, points: { show: false } }));
-      }
-      series.push(/** @type {any} */ ({ label: line.run, stroke: colour, dash, width: 1.6, points: { show: line.x.length < 40 }, value: (/** @type {any} */ _, /** @type {number | null} */ found) => (found === null ? "" : Number(found.toPrecision(6)).toString()) }));
-    }
     const axis = { stroke: ink("ink"), grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line"), width: 1 } };
+    const distr = log ? 3 : 1;
     const settings = {
       width: this.place.clientWidth,
       height: HEIGHT,
-      series,
-      scales: { x: { time: false, ...(zoom ? { range: () => zoom } : {}) }, y: { distr: log ? 3 : 1 } },
-      axes: [axis, { ...axis, size: 64 }],
+      series: [{ label: x }, ...series],
+      bands,
+      scales: { x: { time: false, ...(zoom ? { range: () => zoom } : {}) }, y: { distr }, ...(two ? { right: { distr } } : {}) },
+      axes: [axis, { ...axis, size: 64, ...(two ? { label: this.metric } : {}) }, ...(two ? [{ ...axis, size: 64, label: right, scale: "right", side: 1, grid: { show: false } }] : [])],
       legend: { show: this.lines.length <= 12 },
       cursor: { sync: { key: sync.key }, drag: { x: true, y: false, setScale: false }, focus: { prox: 16 } },
       hooks: { setSelect: [(/** @type {any} */ plot) => this.zoomed(plot)] },
     };
-    this.plot = new uPlot(settings, this.data(log), this.place);
+    this.plot = new uPlot(settings, joined(tables, log), this.place);
     this.place.setAttribute("role", "img");
-    this.place.setAttribute("aria-label", `${this.metric} of ${this.lines.length} runs over ${x}; the numbers are in the table below`);
-  }
-
-  /** @param {boolean} log @returns {any} */
-  data(log) {
-    const tables = this.lines.flatMap((line) => [...(line.raw ? [[line.raw.x, line.raw.y]] : []), [line.x, line.y]]);
-    const joined = tables.length > 1 ? uPlot.join(tables, tables.map((each) => each.map(() => 1))) : tables[0];
-    // A logarithm needs positive numbers; the others are gaps.
-    return log ? [joined[0], ...joined.slice(1).map((/** @type {(number | null)[]} */ ys) => ys.map((y) => (y !== null && y > 0 ? y : null)))] : joined;
+    this.place.setAttribute("aria-label", `${this.metric}${two ? ` and ${right}` : ""} of ${this.lines.length} ${by ? "groups" : two ? "curves" : "runs"} over ${x}; the numbers are in the table below`);
   }
 
   /** @param {any} plot */
   zoomed(plot) {
-    if (plot.select.width < 4) {
-      return;
+    if (plot.select.width < 4 || dragged !== this) {
+      return; // charts share the cursor, and so the part that is dragged in one of them
     }
     const low = plot.posToVal(plot.select.left, "x"), high = plot.posToVal(plot.select.left + plot.select.width, "x");
     show([low, high]);
@@ -147,24 +155,29 @@ class Chart {
     }
     const table = document.createElement("table"), head = table.createTHead().insertRow();
     table.createCaption().textContent = `${this.metric}: the points that the chart shows`;
-    for (const text of ["run", options().x, this.metric]) {
+    const { head: titles, rows } = numbersOf(this.lines, options().x);
+    for (const text of titles) {
       const cell = document.createElement("th");
       cell.scope = "col";
       cell.textContent = text;
       head.append(cell);
     }
     const body = table.createTBody();
-    for (const line of this.lines) {
-      const every = Math.max(1, Math.ceil((line.x.length * this.lines.length) / ROWS));
-      for (let at = 0; at < line.x.length; at += every) {
-        const row = body.insertRow();
-        for (const text of [line.run, String(line.x[at]), line.y[at] === null ? "not finite" : String(line.y[at])]) {
-          row.insertCell().textContent = text;
-        }
+    for (const row of rows) {
+      const line = body.insertRow();
+      for (const text of row) {
+        line.insertCell().textContent = text;
       }
     }
     place.replaceChildren(table);
   }
+}
+
+/** @param {(number | null)[][][]} tables @param {boolean} log @returns {any} */
+function joined(tables, log) {
+  const found = tables.length > 1 ? uPlot.join(tables, tables.map((each) => each.map(() => 1))) : tables[0];
+  // A logarithm needs positive numbers; the others are gaps.
+  return log && found ? [found[0], ...found.slice(1).map((/** @type {(number | null)[]} */ ys) => ys.map((y) => (y !== null && y <= 0 ? null : y)))] : found;
 }
 
 /** @type {Chart[]} */
@@ -198,9 +211,12 @@ function ask(chart) {
 
 /** @param {Chart[]} asking @param {number} width */
 async function request(asking, width) {
-  const mine = ++number, { x, smooth } = options();
+  const mine = ++number, { x, smooth, right, by, line, band } = options();
   const address = new URL(holder.dataset.curves ?? "", location.href);
-  const values = [...runs.map((run) => ["run", run]), ...asking.map((each) => ["metric", each.metric]), ["x", x], ["smooth", smooth], ["buckets", String(width)]];
+  const values = [...runs.map((run) => ["run", run]), ...[...new Set([...asking.map((each) => each.metric), ...(right ? [right] : [])])].map((metric) => ["metric", metric]), ["x", x], ["smooth", smooth], ["buckets", String(width)]];
+  if (by) {
+    values.push(["group", by], ["line", line], ["band", band]);
+  }
   if (zoom) {
     values.push(["low", String(zoom[0])], ["high", String(zoom[1])]);
   }
@@ -214,15 +230,17 @@ async function request(asking, width) {
   try {
     const answer = await fetch(address, { headers: { accept: "application/json" } });
     const said = await answer.json(), failed = said.error?.message ?? `the server answers ${answer.status}`;
-    const body = answer.ok ? said : { items: [], problems: [{ run: "", metric: "", message: failed }] };
+    const body = answer.ok ? said : { items: [], groups: [], problems: [{ run: "", metric: "", message: failed }] };
+    const wanted = (/** @type {string} */ metric, /** @type {Chart} */ chart) => metric === chart.metric || (right !== "" && metric === right);
     for (const chart of asking) {
       await new Promise((done) => setTimeout(done)); // each chart is a task of its own: the page answers in between
       if (chart.asked !== mine) {
         continue; // a newer question is under way
       }
       chart.show({
-        items: body.items.filter((/** @type {any} */ line) => line.metric === chart.metric),
-        problems: body.problems.filter((/** @type {any} */ each) => each.metric === "" || each.metric === chart.metric),
+        items: body.items.filter((/** @type {Line} */ each) => wanted(each.metric, chart)),
+        groups: body.groups.filter((/** @type {Group} */ each) => wanted(each.metric, chart)),
+        problems: body.problems.filter((/** @type {any} */ each) => each.metric === "" || wanted(each.metric, chart)),
       });
     }
   } finally {

@@ -26,19 +26,29 @@ function svg(name, attributes = {}) {
 /** @param {number} value */
 const short = (value) => String(Number(value.toPrecision(4)));
 
-// Numbers lie on a line, logarithmic if they span more than two orders of magnitude; texts one above the other.
-/** @param {number} at @returns {Scale} */
-function scale(at) {
+/** @param {number} at */
+const numbersAt = (at) => /** @type {number[]} */ (points.runs.map((run) => run.values[at]).filter((value) => typeof value === "number"));
+
+// Whether an axis spans more than two orders of magnitude.
+/** @param {number} at */
+function wide(at) {
+  const numbers = numbersAt(at), low = Math.min(...numbers);
+  return numbers.length > 0 && low > 0 && Math.max(...numbers) / low > 100;
+}
+
+// Numbers lie on a line, texts one above the other. A logarithm has no place for numbers that are not positive.
+/** @param {number} at @param {boolean} log @returns {Scale} */
+function scale(at, log = wide(at)) {
   const known = points.runs.map((run) => run.values[at]).filter((value) => value !== null);
-  const numbers = /** @type {number[]} */ (known.filter((value) => typeof value === "number"));
-  if (numbers.length < known.length || !numbers.length) {
+  const numbers = numbersAt(at).filter((value) => !log || value > 0);
+  if (numbersAt(at).length < known.length || !numbers.length) {
     const texts = [...new Set(known.map(String))].sort();
     const place = (/** @type {any} */ value) => (value === null ? null : (texts.indexOf(String(value)) + 0.5) / texts.length);
     return { place, ticks: texts.slice(0, 20).map((text) => [place(text) ?? 0, text.slice(0, 18)]) };
   }
-  const low = Math.min(...numbers), high = Math.max(...numbers), log = low > 0 && high / low > 100;
+  const low = Math.min(...numbers), high = Math.max(...numbers);
   const f = log ? Math.log : (/** @type {number} */ value) => value, span = f(high) - f(low) || 1;
-  const place = (/** @type {any} */ value) => (value === null ? null : high === low ? 0.5 : (f(value) - f(low)) / span);
+  const place = (/** @type {any} */ value) => (value === null || (log && value <= 0) ? null : high === low ? 0.5 : (f(value) - f(low)) / span);
   const middle = log ? Math.sqrt(low * high) : (low + high) / 2;
   return { place, ticks: [...new Set([low, middle, high])].map((value) => [place(value) ?? 0, short(value)]) };
 }
@@ -132,6 +142,33 @@ function brushing(event, at) {
 
 const chosen = /** @type {HTMLFormElement} */ (document.getElementById("scatter-axes"));
 
+/** @param {string} name */
+const field = (name) => /** @type {HTMLInputElement} */ (chosen.elements.namedItem(name));
+
+// The address is what is seen; what it does not say about an axis depends on the span of its numbers.
+function fromAddress() {
+  const found = new URL(location.href).searchParams;
+  for (const name of ["x", "y"]) {
+    const select = field(name), wanted = found.get(`scatter-${name}`) ?? "";
+    select.value = points.axes.includes(wanted) ? wanted : select.value;
+    field(`log${name}`).checked = found.has(`log-${name}`) ? found.get(`log-${name}`) === "1" : wide(points.axes.indexOf(select.value));
+  }
+}
+
+/** @param {Event} event */
+function changed(event) {
+  const address = new URL(location.href), target = /** @type {HTMLInputElement} */ (event.target);
+  if (target.name in { x: 1, y: 1 }) {
+    field(`log${target.name}`).checked = wide(points.axes.indexOf(target.value));
+  }
+  for (const name of ["x", "y"]) {
+    address.searchParams.set(`scatter-${name}`, field(name).value);
+    address.searchParams.set(`log-${name}`, field(`log${name}`).checked ? "1" : "0");
+  }
+  history.replaceState(null, "", address);
+  scatter();
+}
+
 function scatter() {
   const place = /** @type {HTMLElement} */ (document.getElementById("scatter"));
   const form = new FormData(chosen), ax = points.axes.indexOf(String(form.get("x"))), ay = points.axes.indexOf(String(form.get("y")));
@@ -139,7 +176,7 @@ function scatter() {
     place.textContent = "There is nothing to draw.";
     return;
   }
-  const sx = scale(ax), sy = scale(ay), width = 640, left = 80, right = 30;
+  const sx = scale(ax, form.has("logx")), sy = scale(ay, form.has("logy")), width = 640, left = 80, right = 30;
   const root = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT + 20}`, class: "scatter", role: "group", "aria-label": `${points.axes[ay]} over ${points.axes[ax]}` });
   const px = (/** @type {number} */ part) => left + part * (width - left - right);
   root.append(svg("line", { x1: left - 8, x2: left - 8, y1: y(0), y2: y(1), class: "axis" }), svg("line", { x1: left, x2: width - right, y1: HEIGHT - 4, y2: HEIGHT - 4, class: "axis" }));
@@ -153,9 +190,11 @@ function scatter() {
     tick.textContent = text;
     root.append(tick);
   }
+  let undrawn = 0;
   for (const run of points.runs) {
     const a = sx.place(run.values[ax]), b = sy.place(run.values[ay]);
     if (a === null || b === null) {
+      undrawn++;
       continue;
     }
     const link = svg("a", { href: run.link, "aria-label": `${run.run}: ${run.values[ax]}, ${run.values[ay]}` });
@@ -165,9 +204,12 @@ function scatter() {
     root.append(link);
   }
   place.replaceChildren(root);
+  const said = /** @type {HTMLElement} */ (document.getElementById("undrawn"));
+  said.textContent = undrawn ? `${undrawn} of ${points.runs.length} runs have no place on these axes` : "";
 }
 
-chosen.addEventListener("change", scatter);
+fromAddress();
+chosen.addEventListener("change", changed);
 dark.addEventListener("change", () => {
   parallel();
   scatter();

@@ -60,19 +60,27 @@ where.addEventListener("input", () => {
   offered.replaceChildren(...found.map((name) => new Option(name, start + name + after)));
 });
 
-// j and k move between rows, x selects, Enter opens.
+// j and k move between rows, x selects, p pins, Enter opens; c compares what is selected, / goes to the filter.
+/** @type {Record<string, (row: Element | undefined) => void>} */
+const keys = {
+  x: (row) => /** @type {HTMLInputElement | null | undefined} */ (row?.querySelector("input"))?.click(),
+  p: (row) => /** @type {HTMLElement | null | undefined} */ (row?.querySelector(".pin"))?.click(),
+  c: () => /** @type {HTMLElement | null} */ (document.getElementById("compare"))?.click(),
+  "/": () => where.focus(),
+};
+
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   const typing = target.matches("input:not([type=checkbox]), select, textarea");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !["j", "k", "x"].includes(event.key)) {
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) {
     return;
   }
-  const rows = [...document.querySelectorAll("#rows tr")], at = rows.findIndex((row) => row.contains(target));
-  if (event.key === "x" && at >= 0) {
-    const box = /** @type {HTMLInputElement} */ (rows[at].querySelector("input"));
-    box.checked = !box.checked;
-    return;
+  const rows = [...document.querySelectorAll("tr[data-run]")], at = rows.findIndex((row) => row.contains(target));
+  if (event.key in keys) {
+    event.preventDefault();
+    keys[event.key](rows[at]);
+  } else if (event.key === "j" || event.key === "k") {
+    const next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
+    /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a:not(.pin)"))?.focus();
   }
-  const next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
-  /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a"))?.focus();
 });
