@@ -1,5 +1,9 @@
 """What people see and do in a browser: approvals by three people, a run that attacks, live updates, accessibility."""
 
+import base64
+import importlib
+import json
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
@@ -12,7 +16,11 @@ from tests.server.conftest import Team
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 HOSTILE = "</script></pre><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>"
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 ALIAS = "models/digits/aliases/champion"
+SHOW = "runs/bad/show/intake/p/artifacts"
 PAGES = (
     "runs", "runs?group=phase", "runs/bad", "compare?run=bad&run=good&run=going", "models", "models/digits",
     "models/digits/versions/2", f"{ALIAS}?version=2", "experiments", "experiments/sweep", "audit?verify=1", "nothing",
@@ -31,7 +39,15 @@ def filled(team: Team) -> Team:
     failed = {**ended, "phase": "Failed", "message": HOSTILE, "reason": "Error"}
     bad = objects.run("bad", failed, parameters={"n": HOSTILE, "lr": 0.1})
     objects.streamed(bad, "p", [[("loss", step, 1_700_000_000.0 + step, 1 / (step + 1)) for step in range(100)]])
-    objects.store.put_bytes(f"{objects.prefix(bad)}/intake/p/artifacts/x.svg", b"<svg onload='alert(3)'/>")
+    for name, text in {
+        "x.svg": f"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(3)'>{HOSTILE}</svg>",
+        "x.html": f"<!doctype html>{HOSTILE}",
+        "fake.png": HOSTILE,
+        "table.csv": f"name,score\n{HOSTILE},1\n",
+        "confusion.json": json.dumps({"labels": [HOSTILE, "b"], "confusion_matrix": [[9, 1], [0, 4]]}),
+    }.items():
+        objects.store.put_bytes(f"{objects.prefix(bad)}/intake/p/artifacts/{name}", text.encode())
+    objects.store.put_bytes(f"{objects.prefix(bad)}/intake/p/artifacts/real.png", PIXEL)
     objects.run("good", ended, parameters={"n": "fine", "lr": 0.01})
     running = {**ended, "phase": "Running", "completionTime": None, "metrics": {"loss": metric(0.3)}}
     going = objects.run("going", running, parameters={"n": "fine", "lr": 0.5})
@@ -41,7 +57,13 @@ def filled(team: Team) -> Team:
         ready = {"phase": "Ready", "artifact": copy, "registered": BEGUN}
         objects.create(registry.model_version("digits", number, namespace=team.namespace), ready)
     objects.create(registry.model_alias("digits", "champion", 1), {"phase": "Pending"})
-    objects.create(registry.experiment("sweep"))
+    objects.create(registry.model_alias("digits", "staging", 1), {"phase": "Pending"})
+    objective = {"metric": "loss", "direction": "minimize"}
+    objects.create(registry.experiment("sweep", objective=objective))
+    for number in range(8):
+        swept = {"phase": "Succeeded", "metrics": {"loss": metric(number / 7)}}
+        objects.run(f"swept-{number}", swept, experiment="sweep", parameters={"lr": number / 7}, objective=objective)
+    importlib.import_module("optuna.importance")  # slow where scikit-learn is; the server is this process
     return team
 
 
@@ -98,14 +120,59 @@ def test_a_version_that_changes_between_the_look_and_the_click(browse: Browse, s
     expect(rita.locator("#changed")).to_contain_text("phase: Ready → Failed")
 
 
+def test_a_promotion_is_refused_once_others_have_approved_and_moved(browse: Browse, site: Site, filled: Team) -> None:
+    walter, rita = browse("walter"), browse("rita")
+    walter.goto(site.page("models/digits/aliases/staging?version=2"))
+    walter.locator("form#promote button").click()
+    expect(walter.get_by_text("dry run; nothing was written")).to_be_visible()
+    rita.goto(site.page("models/digits/aliases/staging?version=2"))
+    decide(rita, "approve", f"Yes, approve as {filled.user('rita')}")
+    expect(rita.get_by_text("The approval was written.")).to_be_visible()
+    filled.objects.set_status("modelalias", "digits.staging", {"phase": "Bound", "boundVersion": 1})
+    walter.get_by_role("button", name="Yes, promote").click()
+    changed = walter.locator("#changed")
+    expect(changed).to_contain_text(f"none → {filled.user('rita')} (valid)")
+    expect(changed).to_contain_text("live version: none → 1")
+    assert filled.objects.kubectl("get", "modelalias", "digits.staging", "-o", "jsonpath={.spec.version}") == "1"
+    # The page below is the current one: deciding again works.
+    decide(walter, "promote", f"Yes, promote as {filled.user('walter')}")
+    expect(walter.get_by_text("The version was requested.")).to_be_visible()
+
+
+def test_a_rollback_is_refused_once_another_version_is_live(browse: Browse, site: Site, filled: Team) -> None:
+    digest = registry.digest()
+    history = [{"version": number, "digest": digest, "from": f"2026-03-0{number}T12:00:00Z"} for number in (1, 2)]
+    bound = {"phase": "Bound", "boundVersion": 2, "boundDigest": digest, "previousVersion": 1, "history": history}
+    filled.objects.set_status("modelalias", "digits.staging", bound)
+    walter = browse("walter")
+    walter.goto(site.page("models/digits/aliases/staging?version=1"))
+    walter.locator("form#rollback button").click()
+    filled.objects.set_status("modelalias", "digits.staging", {"boundVersion": 1})
+    walter.get_by_role("button", name="Yes, roll back").click()
+    expect(walter.locator("#changed")).to_contain_text("live version: 2 → 1")
+    text = filled.objects.kubectl("get", "modelalias", "digits.staging", "-o", "yaml")
+    assert "rollback-requested" not in text
+
+
 def test_a_hostile_run_harms_nobody(browse: Browse, site: Site, filled: Team) -> None:
     page = browse("dora")
     page.goto(site.page("runs/bad"))
     expect(page.get_by_text(HOSTILE).first).to_be_visible()
     expect(page.locator("figure canvas").first).to_be_visible()
     with page.expect_download() as saved:
-        page.get_by_role("link", name="x.svg").click()
+        page.get_by_role("link", name="x.svg", exact=True).click()
     assert saved.value.suggested_filename == "x.svg"
+    expect(page.locator("details[open] .matrix")).to_contain_text(HOSTILE)
+    for name in ("x.svg", "x.html", "table.csv"):
+        page.locator("summary", has_text=name).click()
+        expect(page.locator("details[data-show]", has_text=name)).to_contain_text("<img src=x onerror=alert(2)>")
+    real, fake = (page.get_by_role("img", name=name) for name in ("real.png", "fake.png"))
+    real.scroll_into_view_if_needed()
+    expect(real).to_have_js_property("naturalWidth", 1)
+    expect(fake).to_have_js_property("naturalWidth", 0)
+    for name in ("x.svg", "x.html"):  # typed into the address bar, they are downloads as well
+        with page.expect_download():
+            page.evaluate("address => location.assign(address)", f"{page.url}/files/intake/p/artifacts/{name}?inline=1")
     page.goto(site.page("compare?run=bad&run=good"))
     expect(page.locator("#parallel svg")).to_be_visible()
     expect(page.locator("#comparison")).to_contain_text(HOSTILE)
@@ -142,7 +209,7 @@ def test_the_keyboard_walks_the_table(browse: Browse, site: Site, filled: Team) 
     for key in ("j", "x", "j", "x"):
         page.keyboard.press(key)
     page.keyboard.press("k")
-    expect(page.locator("#rows tr").first.locator("a")).to_be_focused()
+    expect(page.locator("#rows tr").first.locator("a:not(.pin)")).to_be_focused()
     page.get_by_role("button", name="Compare selected").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Compare 2 runs")
 
@@ -154,7 +221,7 @@ def test_pages_are_accessible_and_fit(browse: Browse, site: Site, filled: Team, 
     problems = []
     for path in PAGES:
         page.goto(site.page(path))
-        if path.startswith(("runs/", "compare")):
+        if path in ("runs/bad",) or path.startswith("compare") or "curves=1" in path:
             page.locator("figure").first.scroll_into_view_if_needed()
             expect(page.locator("figure canvas").first).to_be_visible()
         problems += [f"{path}: {each}" for each in _violations(page)]

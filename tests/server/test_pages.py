@@ -42,6 +42,9 @@ def filled(team: Team) -> Team:
         "x.svg": b"<svg onload='alert(3)'/>",
         "x.html": HOSTILE.encode(),
         "x.png": b"\x89PNG\r\n\x1a\n0",
+        "fake.webp": b"RIFF0000<script>",
+        "table.csv": f"name,score\n{HOSTILE},1\n".encode(),
+        "confusion.json": json.dumps({"labels": [HOSTILE, "b"], "confusion_matrix": [[9, 1], [0, 4]]}).encode(),
     }.items():
         objects.store.put_bytes(f"{objects.prefix(run)}/intake/{POD}/artifacts/{name}", data)
     good = {**status, "phase": "Succeeded", "reason": "", "message": ""}
@@ -65,9 +68,11 @@ def show(client: TestClient, team: Team, path: str, status: int = 200) -> html.H
 
 
 ALIAS = "models/digits/aliases/champion"
+SHOW = f"runs/bad/show/intake/{POD}/artifacts"
 PATHS = (
     "runs", "runs/bad", "compare?run=bad&run=good", "models", "models/digits", ALIAS, "experiments",
-    "experiments/digits-sweep", "audit", "audit?verify=1",
+    "experiments/digits-sweep", "audit", "audit?verify=1", f"{SHOW}/x.svg", f"{SHOW}/table.csv",
+    f"{SHOW}/confusion.json",
 )  # fmt: skip
 
 
@@ -75,7 +80,10 @@ PATHS = (
 def test_every_page_is_shown_with_the_user_name_and_no_markup_of_a_run(as_user: As, filled: Team, path: str) -> None:
     page = show(as_user("dora"), filled, path)
     assert filled.user("dora") in page.text_content()
-    assert not page.xpath("//script[not(@src)] | //img | //main//b[text()='acc'] | //@onerror | //@onload | //@style")
+    foreign = "//img[not(starts-with(@src, '/n/'))]"
+    assert not page.xpath(
+        f"//script[not(@src)] | {foreign} | //main//b[text()='acc'] | //@onerror | //@onload | //@style"
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -177,6 +185,7 @@ def test_pins_are_limited_and_names_of_runs(as_user: As, filled: Team) -> None:
         ("x.svg", True, "application/octet-stream"),
         ("x.html", True, "application/octet-stream"),
         ("x.png", True, "image/png"),
+        ("fake.webp", True, "application/octet-stream"),
     ],
 )
 def test_a_file_never_runs(as_user: As, filled: Team, name: str, inline: bool, kind: str) -> None:
@@ -187,6 +196,24 @@ def test_a_file_never_runs(as_user: As, filled: Team, name: str, inline: bool, k
     assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-disposition"].startswith("inline" if kind == "image/png" else "attachment")
+
+
+def test_artifacts_are_shown_on_the_page_of_the_run(as_user: As, filled: Team) -> None:
+    page = show(as_user("dora"), filled, "runs/bad")
+    assert page.xpath("//img/@alt") == ["fake.webp", "x.png"]
+    assert page.xpath("//details[@data-show]/summary/text()") == ["confusion.json", "table.csv", "x.html", "x.svg"]
+    assert page.xpath("//details[@data-show and @open]/summary/text()") == ["confusion.json"]
+
+
+def test_a_table_a_matrix_and_the_text_of_a_document(as_user: As, filled: Team) -> None:
+    dora = as_user("dora")
+    table = show(dora, filled, f"{SHOW}/table.csv").get_element_by_id("shown")
+    assert table.xpath(".//td/text()") == [HOSTILE, "1"]
+    matrix = show(dora, filled, f"{SHOW}/confusion.json").get_element_by_id("shown")
+    assert matrix.xpath(".//td[@class]/@class") == [f"number heat-{level}" for level in (9, 1, 0, 9)]
+    assert matrix.xpath(".//tbody//th/text()") == [HOSTILE, "b"]
+    assert "<svg onload=" in show(dora, filled, f"{SHOW}/x.svg").xpath("string(//pre)")
+    show(dora, filled, "runs/bad/show/..%2F..%2Frun.json", 404)
 
 
 @pytest.mark.parametrize("path", ["../../run.json", "..%2F..%2Frun.json", "intake/none"])
@@ -288,9 +315,8 @@ def test_an_experiment_shows_which_parameters_matter(as_user: As, filled: Team) 
         filled.objects.run(f"s{number}", status, experiment="searched", parameters=parameters, objective=objective)
     page = show(as_user("dora"), filled, "experiments/searched?explain=1")
     assert "the lowest values of loss have in common, of 8 runs" in page.text_content()
-    rows = [each.text_content().split() for each in page.xpath("//table[@id='importance']/tbody/tr")]
-    assert rows[0][0].startswith("lr")
-    assert rows[0][-1] == "+1.00"
+    first = page.xpath("//table[@id='importance']/tbody/tr")[0]
+    assert (first.xpath("string(th)"), first.xpath("string(td[3])")) == ("lr", "+1.00")
 
 
 def _version(team: Team, number: int) -> dict[str, dict[str, dict[str, str]]]:

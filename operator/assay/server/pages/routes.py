@@ -38,6 +38,7 @@ ROUTES: Sequence[BaseRoute] = (
     page("/runs.parquet", runs.parquet_file),
     page("/runs/{run}", run.one),
     page("/runs/{run}/files/{path:path}", files.download),
+    page("/runs/{run}/show/{path:path}", files.show),
     page("/compare", compare.side_by_side),
     page("/experiments", experiments.every),
     page("/experiments/{experiment}", experiments.one),

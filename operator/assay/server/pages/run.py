@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import quote
 
 from assay.api import names
 from assay.api.objects import Raw
@@ -15,10 +14,11 @@ from assay.queries.files import listing
 from assay.queries.files.listing import Stored
 from assay.queries.logs import following
 from assay.queries.runs import attempts, recorded, rows
-from assay.server.pages import lineage, parts, shown
+from assay.server.pages import files, lineage, parts, previews, shown
 from assay.server.pages.site import Page, Visit
 
-_FILES = 500
+#: Files that the table lists, and of those the artifacts that the page shows.
+_FILES, _SHOWN = 500, 24
 #: Metrics that the recorder and the operator measure of the pod.
 _SYSTEM: Final = "system/"
 #: What each phase means, where the operator has no message.
@@ -37,6 +37,7 @@ def one(visit: Visit) -> Page:
     (row,) = rows.timed([rows.of_run(run)])
     name, status = row["name"], run.get("status") or {}
     stored = parts.attempt(visit, lambda: listing.find(visit.person, name))
+    found = _files(stored.found, visit) if stored.found else []
     ongoing = row["phase"] not in TERMINAL
     values = {
         "row": row,
@@ -48,7 +49,9 @@ def one(visit: Visit) -> Page:
         "axes": ["step", "relative", "time", *row["metrics"]],
         "conditions": status.get("conditions") or [],
         "warnings": list(filter(None, [*(status.get("recorder") or {}).get("warnings", []), attempts.other_pods(run)])),
-        "files": _files(stored.found, visit) if stored.found else [],
+        "files": found,
+        "images": [each for each in found if each["artifact"] and each["kind"] == "image"][:_SHOWN],
+        "texts": [each for each in found if each["artifact"] and each["kind"] in ("text", "matrix")][:_SHOWN],
         "stored": stored,
         "log": parts.attempt(visit, lambda: following.tail(visit.person, run)),
         "log_address": shown.path("api", "v1", "namespaces", visit.namespace, "runs", name, "log"),
@@ -125,11 +128,11 @@ def _files(stored: Stored, visit: Visit) -> list[dict[str, Any]]:
             "size": file.size,
             "sha256": file.sha256,
             "expired": file.expired,
-            "link": visit.link("runs", stored.name, "files") + "/" + "/".join(map(_quoted, file.path.split("/"))),
+            "link": files.address(visit, stored.name, "files", file.path),
+            "show": files.address(visit, stored.name, "show", file.path),
+            # Of the other files, such as metrics and manifests, the page has the contents already.
+            "kind": "" if file.expired else previews.kind_of(file.path),
+            "artifact": file.path in ours,
         }
         for file in ordered[:_FILES]
     ]
-
-
-def _quoted(part: str) -> str:
-    return quote(part, safe="")

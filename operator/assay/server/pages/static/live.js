@@ -7,7 +7,7 @@ const KINDS = ["runs", "experiments", "modelversions", "modelaliases"];
 
 // The one place where text becomes HTML: a page of this server, whose templates escape every value.
 /** @param {string} text @returns {Document} */
-function parsed(text) {
+export function parsed(text) {
   const types = /** @type {any} */ (globalThis).trustedTypes;
   const made = types ? policy(types).createHTML(text) : text;
   return new DOMParser().parseFromString(made, "text/html");
@@ -149,4 +149,3 @@ if (document.body.dataset.events) {
 } else if (live) {
   state("polling");
 }
-export {}; // a module: its names are its own
