@@ -162,6 +162,15 @@ def test_the_number_of_a_deleted_version_is_not_given_again(assay: Assay, stand_
     assert (blind.out, "numbers of deleted versions are unknown: " in blind.err) == ("other.v1\n", True)
 
 
+def test_of_many_metrics_the_objective_comes_first_and_a_cut_is_said(assay: Assay, stand_in: StandIn) -> None:
+    found = {f"m{number:02}": metric(number) for number in range(25)} | {"z": metric(0.5)}
+    stand_in.run("wide", {"phase": "Running", "metrics": found}, objective={"metric": "z", "direction": "maximize"})
+    answer = assay("show", "wide", "--lines", "0")
+    begins = [line.split()[0] for line in answer.lines if line.split()]
+    assert begins[begins.index("METRIC") + 1 :][:2] == ["z", "m00"]
+    assert "6 more metrics: -o json shows them" in answer.err
+
+
 def test_where_the_console_has_the_run_is_shown(assay: Assay, stand_in: StandIn) -> None:
     stand_in.run("seen")
     here = f"`assay ui -n {stand_in.namespace}` shows the run in a browser"
@@ -200,6 +209,9 @@ def test_a_run_of_several_pods_is_named_where_its_metrics_are_shown(
 def test_bare_names_in_filters_and_sorts_are_completed(assay: Assay, stand_in: StandIn) -> None:
     stand_in.run("a", {"phase": "Succeeded", "metrics": {"val/loss": metric(0.5)}}, parameters={"learning_rate": 0.1})
     assert "write params.learning_rate" in assay("runs", "--where", "learning_rate > 0.001").err
+    stand_in.run("dashes", parameters={"weight-decay": 0.1, "model.lr": 0.2})
+    assert 'write params["weight-decay"]' in assay("runs", "--where", "weight_decay > 0.001").err
+    assert 'write params["model.lr"]' in assay("runs", "--where", "model_lr > 0.001").err
     assert 'write metrics["val/loss"].last' in assay("runs", "--where", "val/loss < 1.0").err
     assert "--sort val/loss:asc" in assay("runs", "--sort", "val/loss").err
     assert assay("runs", "--sort", "val/loss:asc").lines[1].split()[0] == "a"

@@ -17,7 +17,10 @@ from assay.cli.session import Session
 from assay.planning.conditions import format_seconds
 from assay.queries.runs import explaining
 from assay.queries.runs.explaining import RunDetails
+from assay.queries.runs.rows import RunRow
 from assay.store.errors import StoreError
+
+_METRICS = 20
 
 
 def show(session: Session, name: str, lines: int, output: Document, server: str = "") -> None:
@@ -56,17 +59,24 @@ def _print(found: RunDetails) -> None:
             ("console", found["link"] or f"`assay ui -n {found['namespace']}` shows the run in a browser"),
         ]
     )
-    metrics = [
-        [each, *(summary.get(key) for key in ("last", "best", "step"))] for each, summary in run["metrics"].items()
-    ]
-    number = [Column(title, number=True) for title in ("LAST", "BEST", "STEP")]
-    sheets.section([Column("METRIC"), *number], metrics[:20])
+    _metrics(run)
     rows = [[each["type"], each["status"], each["reason"], each["message"]] for each in found["conditions"]]
     sheets.section([Column("CONDITION"), Column("STATUS"), Column("REASON"), Column("MESSAGE")], rows)
     pods = [[each["pod"], each["phase"], each["node"], each["reason"]] for each in found["attempts"]]
     sheets.section([Column("POD"), Column("PHASE"), Column("NODE"), Column("REASON")], pods)
     warnings = [[each["object"], each["reason"], str(each["count"]), each["message"]] for each in found["events"]]
     sheets.section([Column("WARNING"), Column("REASON"), Column("COUNT", number=True), Column("MESSAGE")], warnings)
+
+
+def _metrics(run: RunRow) -> None:
+    """Print the first metrics, beginning with the objective; a note says how many are left out."""
+    first = (run["objective"] or {}).get("metric")
+    found = sorted(run["metrics"].items(), key=lambda each: each[0] != first)
+    number = [Column(title, number=True) for title in ("LAST", "BEST", "STEP")]
+    rows = [[name, *(summary.get(key) for key in ("last", "best", "step"))] for name, summary in found]
+    sheets.section([Column("METRIC"), *number], rows[:_METRICS])
+    if len(rows) > _METRICS:
+        printing.note(f"{len(rows) - _METRICS} more metrics: -o json shows them")
 
 
 def _pairs(values: dict[str, object]) -> str:

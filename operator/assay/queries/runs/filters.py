@@ -6,6 +6,7 @@ suggests similar names.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Iterable
@@ -128,13 +129,15 @@ class Filter:
 def suggestion(name: str, rows: Iterable[RunRow]) -> str:
     """Return how to write a name that is a parameter or metric of some run; "" if it is neither.
 
-    An operator ends a name in an expression: of val/f1, only val is known.
+    An operator ends a name in an expression: of val/f1, only val is known. Python has no names with - or a dot, so
+    people write an underscore.
     """
     for row in rows:
         for field, prefix in (("parameters", "params"), ("metrics", "metrics")):
             known = row[field]  # type: ignore[literal-required]
             beginning = (each for each in known if re.fullmatch(re.escape(name) + r"[^A-Za-z0-9_].*", each))
-            if found := name if name in known else next(beginning, ""):
+            plain = (each for each in known if re.sub(r"[^A-Za-z0-9_]", "_", each) == name)
+            if found := name if name in known else next(itertools.chain(plain, beginning), ""):
                 return f"write {_written(prefix, found)}"
     return ""
 
