@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from assay.store import layout
 from tests import generated
 
 Raw = dict[str, Any]
@@ -34,7 +35,9 @@ def manifest(row: generated.GeneratedRun) -> Raw:
         "creationTimestamp": row.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "managedFields": _FIELDS,
     }
-    found["status"] = generated.status(row)
+    prefix = layout.prefix_of(found)
+    record = {"uri": f"s3://assay/{prefix}/", "pod": f"{row.name}-pod", "complete": True}
+    found["status"] = generated.status(row) | ({"record": record} if row.completed else {})
     return found
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 from urllib3.exceptions import HTTPError
@@ -45,10 +46,10 @@ _PASSED = frozenset({400, 401, 403, 404, 409, 410, 422, 429})
 def as_json(answer: Any, status: int = 200) -> Response:
     """Return an answer as JSON. Numbers that JSON does not have become null."""
     try:
-        text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(answer), ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode(errors="replace"), status, media_type="application/json")
+        data = to_json(answer, inf_nan_mode="null")
+    except (PydanticSerializationError, UnicodeEncodeError):  # a text that is no UTF-8
+        data = json.dumps(_finite(answer), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return Response(data, status, media_type="application/json")
 
 
 def refusal(status: int, message: str, hint: str = "") -> Response:

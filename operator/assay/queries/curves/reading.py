@@ -7,12 +7,14 @@ training pods is only data.
 # ruff: noqa: S608 (queries consist of constants; names of metrics are parameters)
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +40,16 @@ _PART = re.compile(r"part-[0-9]{5,9}\.jsonl\.gz")
 _COLUMNS = "{metric: 'VARCHAR', step: 'DOUBLE', time: 'DOUBLE', value: 'DOUBLE'}"
 #: The maximum of one curve, which takes 1.6 GB of memory.
 _MAX_POINTS = 50_000_000
+
+
+_LIMIT = f"LIMIT {_MAX_POINTS + 1}"
+#: A metric over another one: for each of its points, the last value of the other at the same step.
+_OVER_METRIC = f"""
+    WITH numbered AS (SELECT *, row_number() OVER () AS n FROM points),
+    other AS (SELECT step, arg_max(value, n) AS value FROM numbered WHERE metric = ? GROUP BY step)
+    SELECT other.value AS x, numbered.step AS step, time, numbered.value AS value
+    FROM numbered JOIN other ON other.step = numbered.step WHERE metric = ? ORDER BY n {_LIMIT}
+"""
 
 
 @dataclass(frozen=True)
@@ -74,11 +86,12 @@ class Points:
     def __init__(self, run: Raw, pod: str, database: duckdb.DuckDBPyConnection, source: str) -> None:
         self._run, self._pod, self._database = run["metadata"]["name"], pod, database
         self._parameters: Raw = run["spec"].get("parameters") or {}
-        # JSON is parsed once into a table; reading a Parquet file again is faster than a copy of it.
+        # JSON is parsed once into a table; reading a Parquet file again is faster than a copy of it. Both keep the
+        # order in which the points were written, and so does every query without an ORDER BY.
         kind = "VIEW" if source.startswith("read_parquet") else "TABLE"
         good = "metric IS NOT NULL AND isfinite(step) AND isfinite(time) AND value IS NOT NULL"
-        numbered = f"SELECT metric, CAST(step AS DOUBLE) AS step, time, value, row_number() OVER () AS n FROM {source}"
-        self._query(f"CREATE {kind} points AS SELECT * FROM ({numbered}) WHERE {good}")
+        columns = "metric, CAST(step AS DOUBLE) AS step, time, value"
+        self._query(f"CREATE OR REPLACE TEMP {kind} points AS SELECT {columns} FROM {source} WHERE {good}")
 
     def metrics(self) -> list[str]:
         """The names of the metrics, sorted. Raises AssayError."""
@@ -87,27 +100,23 @@ class Points:
 
     def curve(self, metric: str, x: str = STEP) -> Curve:
         """Return the curve of a metric. Raises AssayError if it, or the metric of the x axis, has no points."""
-        self._check(metric)
-        axis, join, parameters = "step", "", [metric]
-        if x == TIME:
-            axis = "time - min(time) OVER ()"
-        elif x != STEP:
-            self._check(x)
-            axis, parameters = "other.value", [x, metric]
-            join = "JOIN (SELECT step, arg_max(value, n) AS value FROM points WHERE metric = ? GROUP BY step) other"
-            join += " ON other.step = points.step"
-        found = self._query(
-            f"SELECT CAST({axis} AS DOUBLE) AS x, points.step AS step, time, points.value AS value "
-            f"FROM points {join} WHERE metric = ? ORDER BY n LIMIT {_MAX_POINTS + 1}",
-            parameters,
-        ).fetchnumpy()
-        if len(found["x"]) > _MAX_POINTS:
+        if x in (STEP, TIME):
+            query, parameters = f"SELECT step, time, value FROM points WHERE metric = ? {_LIMIT}", [metric]
+        else:
+            query, parameters = _OVER_METRIC, [x, metric]
+        found = self._query(query, parameters).fetchnumpy()
+        if not len(found["step"]):
+            self._check(metric)
+            if x not in (STEP, TIME):
+                self._check(x)
+        if len(found["step"]) > _MAX_POINTS:
             raise RequestFailed(
                 f"{metric} of {self._run} has more than {_MAX_POINTS} points",
                 hint="download the Parquet file with `assay artifacts get`",
             )
-        arrays = found["x"], found["step"], found["time"], found["value"]
-        return Curve(self._run, self._parameters, metric, self._pod, *arrays)
+        step, time, value = found["step"], found["time"], found["value"]
+        axis = step if x == STEP else found["x"] if x != TIME else time - time.min() if len(time) else time
+        return Curve(self._run, self._parameters, metric, self._pod, axis, step, time, value)
 
     def _check(self, metric: str) -> None:
         known = self.metrics()
@@ -131,9 +140,10 @@ def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
     """The points of one pod of a raw Run, by default of the pod that counts. Raises AssayError."""
     prefix = layout.prefix_of(run)
     chosen = _pod(store, run, prefix, pod)
-    with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database(folder) as database:
-        source = _copy(store, sealing.current(store, prefix, chosen), Path(folder))
-        source = _with_printed(store, printed.parts(store, prefix, chosen), Path(folder), source)
+    with tempfile.TemporaryDirectory(prefix="assay-") as folder, _database() as database:
+        source = _copy(store, prefix, chosen, Path(folder))
+        if (run["spec"].get("collect") or {}).get("stdout"):
+            source = _with_printed(store, printed.parts(store, prefix, chosen), Path(folder), source)
         yield Points(run, chosen, database, source)
 
 
@@ -151,32 +161,52 @@ def _pod(store: ObjectStore, run: Raw, prefix: str, requested: str) -> str:
 
 
 @contextmanager
-def _database(folder: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own, with tables of its own."""
+    with _shared_database().cursor() as connection:
+        yield connection
+
+
+@cache
+def _shared_database() -> duckdb.DuckDBPyConnection:
+    """Return the process's only database: to make one takes longer than to read a short curve."""
     import duckdb
 
+    folder = tempfile.mkdtemp(prefix="assay-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     settings = {
         "temp_directory": folder,
         "home_directory": folder,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
-    with duckdb.connect(":memory:", config=settings) as database:
-        yield database
+    return duckdb.connect(":memory:", config=settings)
 
 
-def _copy(store: ObjectStore, pod: str, folder: Path) -> str:
+def _copy(store: ObjectStore, run_prefix: str, pod: str, folder: Path) -> str:
     """Copy the points of a pod, and return them as the source of a query, which is empty without points."""
+    # Most runs have ended: one request is enough for those.
+    if found := _parquet(store, layout.pod_prefix(run_prefix, pod), folder):
+        return found
+    current = sealing.current(store, run_prefix, pod)
     parts = sorted(
-        info.key for info in store.list(f"{pod}/{layout.METRICS}/") if _PART.fullmatch(info.key.rpartition("/")[2])
+        info.key for info in store.list(f"{current}/{layout.METRICS}/") if _PART.fullmatch(info.key.rpartition("/")[2])
     )
-    try:
-        return f"read_parquet({_text(_download(store, folder, f'{pod}/{layout.PARQUET}'))})"
-    except NotFound:
-        files = list(ordered(partial(_download, store, folder), parts, _WORKERS))
+    if found := _parquet(store, current, folder):
+        return found
+    files = list(ordered(partial(_download, store, folder), parts, _WORKERS))
     if not files:
         return "(SELECT NULL::VARCHAR AS metric, 0::DOUBLE AS step, 0::DOUBLE AS time, 0::DOUBLE AS value WHERE false)"
     names = ", ".join(_text(file) for file in files)
     return f"read_json([{names}], format = 'newline_delimited', compression = 'gzip', columns = {_COLUMNS})"
+
+
+def _parquet(store: ObjectStore, pod_prefix: str, folder: Path) -> str:
+    """Copy the Parquet file of a pod, and return it as the source of a query; "" if there is none."""
+    try:
+        return f"read_parquet({_text(_download(store, folder, f'{pod_prefix}/{layout.PARQUET}'))})"
+    except NotFound:
+        return ""
 
 
 def _with_printed(store: ObjectStore, keys: list[str], folder: Path, source: str) -> str:
