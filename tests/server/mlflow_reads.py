@@ -50,6 +50,10 @@ print(
             "models": [each.name for each in client.search_registered_models()],
             "files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
             "config": next(folder.rglob("config.json")).read_text(),
+            "predicted": {
+                uri: list(mlflow.pyfunc.load_model(uri).predict([2]))
+                for uri in ("models:/digits@champion", "models:/digits/2")
+            },
             "listed": sorted(each.path for each in client.list_artifacts(metric_run)),
             "set": said(client.set_registered_model_alias, "digits", "champion", "2"),
             "missing": said(client.get_run, "nothing"),

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -25,8 +26,8 @@ from tests.server.conftest import Team
 pytestmark = pytest.mark.integration
 
 ROWS = list(generated.rows(80, seed=1))
-#: How often what was written is asked for at once.
-WRITES = 200
+#: How often what was written is asked for at once, and by how many at the same time.
+WRITES, WRITERS = 1000, 4
 LISTER = ("--role=lister", "--user=lister")
 
 
@@ -113,13 +114,18 @@ def test_rights_that_are_taken_away_end_within_seconds(client: Callable[..., Any
 
 
 def test_what_was_written_is_read(client: Callable[..., Any], filled: Team) -> None:
-    """Read your writes: each answer that waits for a write has it."""
-    name = ROWS[0].name
-    for number in range(WRITES):
-        version = status(filled, name, f"write {number}")
-        found = client(where=f"name == '{name}'", fresh=version, names=False).json()
-        assert found["items"][0]["reason"] == f"write {number}"
-        assert int(found["freshness"]["asOf"]) >= int(version)
+    """Read your writes: each answer that waits for a write has it, while others write as well."""
+
+    def write_and_read(name: str) -> int:
+        for number in range(WRITES // WRITERS):
+            version = status(filled, name, f"write {number}")
+            found = client(where=f"name == '{name}'", fresh=version, names=False).json()
+            assert found["items"][0]["reason"] == f"write {number}"
+            assert int(found["freshness"]["asOf"]) >= int(version)
+        return number + 1
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        assert sum(pool.map(write_and_read, [row.name for row in ROWS[:WRITERS]])) == WRITES
 
 
 def test_now_has_every_write_and_deletion_before_it(client: Callable[..., Any], filled: Team) -> None:
@@ -161,6 +167,18 @@ def test_a_broken_watch_loses_nothing(client: Callable[..., Any], feed: Feed, fi
         done.set()
         thread.join()
     assert _same_as_the_api_server(client, filled)
+
+
+def test_a_server_that_was_restarted_has_what_was_written_meanwhile(filled: Team, asking: Callable[..., Any]) -> None:
+    for number in range(3):
+        version = status(filled, ROWS[0].name, f"restart {number}")
+        feed = Feed(Kube(str(filled.cluster.kubeconfig)))
+        feed.start()  # the first question comes while the index is built
+        try:
+            found = asking(feed, where=f"name == '{ROWS[0].name}'", fresh=version)
+        finally:
+            feed.stop()
+        assert (found["items"][0]["reason"], found["freshness"]["source"]) == (f"restart {number}", "index")
 
 
 def test_a_gap_means_a_new_list(

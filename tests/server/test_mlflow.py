@@ -38,6 +38,29 @@ pytestmark = pytest.mark.integration
 
 SCRIPT = Path(__file__).with_name("mlflow_reads.py")
 ROWS = [row for row in generated.rows(600, seed=5) if row.experiment == "exp-00" and row.metrics][:12]
+#: A model as MLflow saves one: its own code loads its files. It needs no package but MLflow's.
+MODEL = """
+flavors:
+  python_function: {code: code, data: weights.bin, loader_module: digits_loader}
+mlflow_version: 2.22.0
+model_uuid: 0123456789abcdef0123456789abcdef
+utc_time_created: '2026-03-01 12:00:00.000000'
+"""
+LOADER = """
+import os
+
+
+class Model:
+    def __init__(self, path):
+        self.size = os.path.getsize(path)
+
+    def predict(self, data):
+        return [each * self.size for each in data]
+
+
+def _load_pyfunc(path):
+    return Model(path)
+"""
 POINTS = [("loss", step, 1000.0 + step, 1.0 / (step + 1)) for step in range(30)]
 
 
@@ -51,6 +74,7 @@ def address(team: Team) -> Iterator[str]:
     objects.streamed(run, "pod-1", [POINTS])
     # The clients of MLflow do not escape # and ? in the names of files.
     files = {"weights.bin": b"w" * 1000, "deep/er/config.json": b"{}", "a b/ü": b"odd", "empty": b""}
+    files |= {"MLmodel": MODEL.encode(), "code/digits_loader.py": LOADER.encode()}
     trained = Trained(objects.store, files, namespace=team.namespace)
     for number in (1, 2):
         model = trained.register(version=number)
@@ -114,6 +138,7 @@ def test_a_client_reads_runs_and_the_registry(address: str, team: Team, client: 
     assert (found["versions"], found["models"]) == (["2", "1"], ["digits"])
     assert {"weights.bin", "config.json", "empty"} <= {Path(path).name for path in found["files"]}
     assert found["config"] == "{}"
+    assert found["predicted"] == {"models:/digits@champion": [2000], "models:/digits/2": [2000]}
     assert found["set"] is None
     assert found["missing"][0] == "RESOURCE_DOES_NOT_EXIST"
     assert found["syntax"][0] == "INVALID_PARAMETER_VALUE"
