@@ -38,11 +38,23 @@ NAMESPACE, STEPS = "vision", 400
 _COLOURS = 200
 _DAY = "2026-03-02T09:00:00Z"
 #: File: page, colour scheme, width and height of the window, what has to be on the page.
-SHOTS = {
-    "runs.png": ("runs?experiment=digits&sort=val_accuracy", "light", 1280, 560, "#rows tr"),
+SHOTS: dict[str, tuple[str, str, int, int, str]] = {
+    "runs.png": (
+        "runs?experiment=digits&sort=val_accuracy&pin=digits-4&curves=1&smooth=0.9",
+        "light",
+        1280,
+        980,
+        "figure canvas",
+    ),
     "run.png": ("runs/digits-4", "light", 1280, 900, "figure canvas"),
     "run-dark.png": ("runs/digits-4", "dark", 1280, 900, "figure canvas"),
-    "compare.png": ("compare?{best}&smooth=0.9", "light", 1280, 1350, "figure canvas"),
+    "compare.png": (
+        "compare?{all}&smooth=0.9&by=depth&band=std&explain=val_accuracy",
+        "light",
+        1280,
+        1450,
+        "figure canvas",
+    ),
     "alias.png": ("models/digits/aliases/champion", "light", 1280, 1500, "form#approve"),
     "runs-narrow.png": ("runs?experiment=digits", "light", 390, 700, "#rows tr"),
 }
@@ -161,7 +173,7 @@ def _served(cluster: LocalCluster, namespace: str) -> Iterator[str]:
 
 def _take(address: str, namespace: str) -> None:
     IMAGES.mkdir(exist_ok=True)
-    best = "&".join(f"run=digits-{number}" for number in (0, 1, 2, 4, 9))
+    every = "&".join(f"run=digits-{number}" for number in range(8))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), chromium_sandbox=False)
         context = browser.new_context()
@@ -171,7 +183,7 @@ def _take(address: str, namespace: str) -> None:
         for name, (path, scheme, width, height, wanted) in SHOTS.items():
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             page.set_viewport_size({"width": width, "height": height})
-            page.goto(f"{address.partition('/enter')[0]}/n/{namespace}/{path.format(best=best)}")
+            page.goto(f"{address.partition('/enter')[0]}/n/{namespace}/{path.format(all=every)}")
             expect(page.locator(wanted).first).to_be_visible(timeout=30_000)
             page.wait_for_load_state("networkidle")
             target = IMAGES / name
