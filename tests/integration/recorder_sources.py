@@ -41,6 +41,31 @@ def points(count: int, names: int) -> Iterator[tuple[str, float, float, float]]:
         yield metrics[n % len(metrics)], n // len(metrics) // 2 + 0.5 * (n % 3 == 0), _BEGIN + n - backwards, value
 
 
+class Pace:
+    """How far a training may write: what is killed while it writes must not come after everything was written."""
+
+    def __init__(self, allowed: float = 1.0) -> None:
+        self._allowed = allowed
+        self._changed = threading.Condition()
+        self.ended = False
+
+    def allow(self, share: float) -> None:
+        """Let the training write this share of its points."""
+        with self._changed:
+            self._allowed = share
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Let the training end early: the test has failed."""
+        self.ended = True
+        self.allow(1.0)
+
+    def wait(self, share: float) -> None:
+        """Wait until this share may be written."""
+        with self._changed:
+            self._changed.wait_for(lambda: share <= self._allowed)
+
+
 class Source:
     """A source. `write` returns what must be in the record; it may be called while the recorder is killed."""
 
@@ -50,8 +75,8 @@ class Source:
         """`environment` is what the recorder needs for this source."""
         self.environment: dict[str, str] = {}
 
-    def write(self, recorder: Recorder, count: int, names: int, ended: threading.Event) -> list[Point]:
-        """Write points until all are written. `ended` is set if the test has failed."""
+    def write(self, recorder: Recorder, count: int, names: int, pace: Pace) -> list[Point]:
+        """Write points until all are written, as fast as `pace` allows."""
         raise NotImplementedError
 
 
@@ -60,7 +85,7 @@ class JsonLines(Source):
 
     name = "jsonl"
 
-    def write(self, recorder: Recorder, count: int, names: int, ended: threading.Event) -> list[Point]:
+    def write(self, recorder: Recorder, count: int, names: int, pace: Pace) -> list[Point]:
         """See `Source`."""
         chance, expected = random.Random(2), []
         lines = [json.dumps({TOO_LONG: 1.0, "step": 1})]
@@ -69,11 +94,12 @@ class JsonLines(Source):
             expected.append(Point(metric, float(step), float(time), repr(value)))
         data = "".join(f"{line}\n" for line in lines).encode()
         with (recorder.directory / "metrics.jsonl").open("ab", buffering=0) as file:
-            while data and not ended.is_set():
+            written = 0
+            while written < len(data) and not pace.ended:
                 size = chance.randrange(1, 40_000)
-                file.write(data[:size])
-                data = data[size:]
-                ended.wait(0.002)
+                file.write(data[written : written + size])
+                written += size
+                pace.wait(min(1.0, written / len(data)))
         return expected
 
 
@@ -82,7 +108,7 @@ class EventFiles(Source):
 
     name = "tensorboard"
 
-    def write(self, recorder: Recorder, count: int, names: int, ended: threading.Event) -> list[Point]:
+    def write(self, recorder: Recorder, count: int, names: int, pace: Pace) -> list[Point]:
         """See `Source`."""
         expected = []
         folders = [recorder.directory / "logs", recorder.directory / "logs/validation"]
@@ -95,7 +121,7 @@ class EventFiles(Source):
             expected.append(Point(prefix + name, float(int(step)), float(time), repr(float(numpy.float32(small)))))
             if n % 500 == 0:
                 writers[at].flush()
-                ended.wait(0.002)
+                pace.wait(n / count)
         for writer in writers:
             writer.close()
         return expected
@@ -109,7 +135,7 @@ class Mlflow(Source):
     def __init__(self) -> None:
         self.environment = {"ASSAY_MLFLOW_PORT": str(free_port())}
 
-    def write(self, recorder: Recorder, count: int, names: int, ended: threading.Event) -> list[Point]:
+    def write(self, recorder: Recorder, count: int, names: int, pace: Pace) -> list[Point]:
         """See `Source`."""
         run, client, expected = main_run(recorder), Client(int(self.environment["ASSAY_MLFLOW_PORT"]), 300), []
         batch: list[dict[str, Any]] = []
@@ -121,7 +147,8 @@ class Mlflow(Source):
             if len(batch) == 200 or n == count - 1:
                 client.post("runs/log-batch", run_id=run, metrics=batch)
                 batch = []
-                if ended.is_set():
+                pace.wait(n / count)
+                if pace.ended:
                     break
         return expected
 

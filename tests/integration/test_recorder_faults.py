@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.recorder_sources import SOURCES, Point, Source, recorded
+from tests.integration.recorder_sources import SOURCES, Pace, Point, Source, recorded
 from tests.integration.test_recorder_process import Recorder
 from tests.s3 import S3Server, wait_until
 
@@ -25,9 +25,9 @@ POINTS, NAMES, KILLS = 5_000, 60, 5
 class Training:
     """A thread that writes to a source."""
 
-    def __init__(self, source: Source, recorder: Recorder, count: int, names: int) -> None:
+    def __init__(self, source: Source, recorder: Recorder, count: int, names: int, allowed: float = 1.0) -> None:
         self.expected: list[Point] = []
-        self._ended = threading.Event()
+        self.pace = Pace(allowed)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._write, args=(source, recorder, count, names))
         self._thread.start()
@@ -42,12 +42,12 @@ class Training:
             raise self._failure
 
     def end(self) -> None:
-        self._ended.set()
+        self.pace.end()
         self._thread.join()
 
     def _write(self, source: Source, recorder: Recorder, count: int, names: int) -> None:
         try:
-            self.expected = source.write(recorder, count, names, self._ended)
+            self.expected = source.write(recorder, count, names, self.pace)
         except BaseException as failure:
             self._failure = failure
 
@@ -65,11 +65,12 @@ def check_kills(source: Source, recorder: Recorder, folder: Path, count: int, na
     recorder.environment |= source.environment
     chance = random.Random(11)
     recorder.start()
-    training = Training(source, recorder, count, names)
+    training = Training(source, recorder, count, names, 1 / (kills + 1))
     try:
-        for _ in range(kills):
-            threading.Event().wait(chance.random() * 1.2)
+        for kill in range(kills):
+            threading.Event().wait(chance.random() * 1.2)  # a moment of any kind
             recorder.kill()
+            training.pace.allow((kill + 2) / (kills + 1))
             recorder.start()
         training.join()
     finally:

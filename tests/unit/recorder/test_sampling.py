@@ -1,6 +1,8 @@
 """Sources that are sampled: the metrics endpoint of a container, and what the pod uses."""
 
+import gzip
 import json
+import random
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +16,8 @@ from assay.recorder.collectors import prometheus, system, table
 from assay.recorder.collectors.protocol import Surroundings
 from assay.recorder.collectors.sampling import Sampler
 from assay.recorder.record import Record
+from assay.recorder.spool import Spool
+from assay.recorder.stream import Recording
 from assay.store.points.totals import Totals
 
 pytestmark = pytest.mark.unit
@@ -108,6 +112,52 @@ def test_the_bytes_of_a_network() -> None:
     numbers = {"    lo": "9 1 0 0 0 0 0 0 9 1", "  eth0": "100 1 0 0 0 0 0 0 50 1", "  eth1": "10 1 0 0 0 0 0 0 5 1"}
     text = "Inter-|   Receive\n face |bytes\n" + "".join(f"{name}: {each}\n" for name, each in numbers.items())
     assert system.network(text) == {"system/network_received_bytes": 110.0, "system/network_sent_bytes": 55.0}
+
+
+def test_a_killed_recorder_doubles_no_sample_and_keeps_what_was_committed(tmp_path: Path) -> None:
+    taken, chance, kill_at = [0], random.Random(5), [0]
+
+    class Killed(BaseException):
+        pass
+
+    def checkpoint(_: str) -> None:
+        kill_at[0] -= 1
+        if kill_at[0] == 0:
+            raise Killed
+
+    def sample() -> Mapping[str, float]:
+        taken[0] += 1
+        return {"taken": taken[0], "constant": 1e308, "métrique": taken[0] / 7}
+
+    def clock() -> float:
+        return 1.7e9 - taken[0]  # it goes backwards
+
+    def start() -> Recording:
+        source = lambda position: Sampler("sampled", sample, clock, 0.001, position)  # noqa: E731
+        return Recording(Spool(tmp_path / "spool", "pod", checkpoint), {"sampled": source}, 300)
+
+    def committed(recording: Recording) -> list[dict[str, Any]]:
+        files = recording.spool.part_files(recording.state)
+        return [json.loads(row) for file in files for row in gzip.decompress(file.read_bytes()).splitlines()]
+
+    kills, known = 0, list[dict[str, Any]]()
+    while kills < 50:
+        kill_at[0] = chance.randrange(1, 40)
+        recording = start()
+        assert committed(recording)[: len(known)] == known, "what was committed stays"
+        known = committed(recording)
+        try:
+            until(lambda found=recording: found.poll(final=False) and False, "killed")  # type: ignore[misc]
+        except Killed:
+            kills += 1
+        recording.close()
+    recording = start()
+    recording.close()
+    rows = [row for row in committed(recording) if row["metric"] == "taken"]
+    values, steps = [row["value"] for row in rows], [row["step"] for row in rows]
+    assert len(values) > 50
+    assert values == sorted(set(values)), "each sample is there once"
+    assert steps == sorted(set(steps))
 
 
 def test_a_slow_source_delays_nobody() -> None:

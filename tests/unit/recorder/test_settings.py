@@ -2,6 +2,9 @@
 
 import pytest
 
+from assay.controllers.environment import OperatorEnvironment
+from assay.recorder.collectors.mlflow import collector
+from assay.recorder.session import POLL_SECONDS
 from assay.recorder.settings import Settings, SettingsError
 
 pytestmark = pytest.mark.unit
@@ -14,6 +17,13 @@ def test_defaults() -> None:
     assert str(settings.directory) == "/assay"
     assert str(settings.spool) == "/var/lib/assay"
     assert (settings.flush_seconds, settings.part_bytes, settings.settle_seconds) == (3.0, 4 << 20, 5.0)
+
+
+def test_the_status_of_a_run_is_at_most_15_seconds_old() -> None:
+    """What docs/collectors.md says: the source, the recorder's summary and the operator each wait once."""
+    operator = OperatorEnvironment.model_fields["observe_seconds"].default
+    recorder = Settings.from_environment(FINE).flush_seconds + POLL_SECONDS + collector._READ_SECONDS
+    assert operator + recorder < 15
 
 
 @pytest.mark.parametrize(("grace", "finish"), [("1", 0.5), ("30", 27.0), ("600", 595.0)])
