@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from assay.api.numbers import of_json
-from assay.queries.runs.columns import Names, metric
+from assay.api.objects import Raw
+from assay.queries.runs.columns import Names
 from assay.queries.runs.rows import RunRow
 from assay.server.pages import shown
 from assay.server.runs import GROUPED_METRICS
@@ -55,13 +56,24 @@ def grouped(rows: Sequence[RunRow], names: Names, by: str) -> Groups:
 
 
 def _spread(rows: Sequence[RunRow], name: str) -> Spread | None:
-    value = metric(name).value
-    found = [number for row in rows if (number := of_json(value(row))) is not None and math.isfinite(number)]
+    found = [number for number in (_value(row["metrics"].get(name)) for row in rows) if math.isfinite(number)]
     if not found:
         return None
     try:
         mean = math.fsum(found) / len(found)
-        squares = math.fsum((number - mean) ** 2 for number in found)
+        squares = math.fsum([(number - mean) ** 2 for number in found])
     except OverflowError:
         return Spread(math.inf, math.inf, len(found))
     return Spread(mean, math.sqrt(squares / (len(found) - 1)) if len(found) > 1 else None, len(found))
+
+
+def _value(summary: Raw | None) -> float:
+    """Return the value of a metric as the table shows it: the best one, otherwise the last; NaN without one."""
+    if not summary:
+        return math.nan
+    found = summary.get("best")
+    found = summary.get("last") if found is None else found
+    if type(found) is float:
+        return found
+    number = of_json(found)
+    return math.nan if number is None else number
