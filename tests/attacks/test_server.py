@@ -17,6 +17,7 @@ from assay.server.index.feed import Feed
 from assay.server.index.runs import RunsOfIndex
 from assay.server.rights import Rights
 from assay.server.state import State
+from assay.server.streams import streams
 from tests.attackers import Outcome, Realm, stopped
 from tests.cluster.waiting import wait_for
 
@@ -131,3 +132,12 @@ def test_w10_read_runs_from_the_index_that_one_may_not_list(site: Site, realm: R
 
 def test_w11_read_secrets_with_the_servers_rights(site: Site, realm: Realm) -> None:
     stopped("W11", site.get(f"/api/v1/namespaces/{realm.namespace}/audit", "otto"))
+
+
+def test_w12_watch_another_namespaces_runs(site: Site, realm: Realm) -> None:
+    stopped("W12", site.get(f"/api/v1/namespaces/{realm.other}/events/runs", "petra", **{"Last-Event-ID": "runs=1"}))
+
+
+def test_w13_open_streams_until_nobody_else_gets_one(site: Site, realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_OF_ONE", 0)
+    stopped("W13", site.get(f"/api/v1/namespaces/{realm.namespace}/events/runs", "petra"))

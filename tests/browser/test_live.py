@@ -156,3 +156,21 @@ def test_lineage_leads_from_the_data_to_the_workload_and_back(browse: Browse, si
     page.locator("#lineage svg a", has_text="origin").click()
     expect(page.locator("#reproducible")).to_contain_text("spec.source is missing")
     expect(page.locator("#commands")).to_contain_text("assay rerun origin")
+
+
+def test_only_charts_in_view_are_drawn(browse: Browse, site: Site, team: Team) -> None:
+    names = [f"metric_{number:02}" for number in range(60)]
+    status = {**RUNNING, "phase": "Succeeded", "metrics": {name: metric(0.5) for name in names}}
+    run = team.objects.run("many", status)
+    team.objects.streamed(run, POD, [[(name, step, 1_700_000_000.0, 0.5) for name in names for step in range(3)]])
+    page = browse("dora")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/curves?" in request.url else None)
+    page.goto(site.page("runs/many"))
+    expect(page.locator("figure")).to_have_count(60)
+    page.locator("figure").first.scroll_into_view_if_needed()
+    expect(page.locator("figure canvas").first).to_be_visible()
+    assert page.locator("figure canvas").count() < 20
+    page.locator("figure").last.scroll_into_view_if_needed()
+    expect(page.locator("figure").last.locator("canvas")).to_be_visible()
+    assert len(asked) < page.locator("figure canvas").count(), "charts share requests"
