@@ -33,6 +33,7 @@ from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 
 NAMESPACE, LIVE, POD = "bench", "live-run", "live-pod"
+#: Runs have 300 metrics in all; each has some of them, of which a status has room for 100.
 RUNS, METRICS, OF_ONE, ROUNDS = 20_000, 300, 100, 5
 CURVES, SECONDS, EVERY = 50, 600.0, 3.0
 #: After this, everything that is drawn once has been.
@@ -47,9 +48,10 @@ _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything."""
+    """How much of everything. ``each``: the metrics of one run."""
 
     runs: int = RUNS
+    each: int = OF_ONE
     seconds: float = SECONDS
 
 
@@ -58,16 +60,16 @@ async def measure(sizes: Sizes = Sizes()) -> dict[str, float]:
     with LocalCluster(f"bench-{os.getpid()}", with_node=False) as cluster:
         registry.install_policies(cluster)
         cluster.create_namespace(NAMESPACE)
-        await generated.fill(cluster, NAMESPACE, map(_wide, generated.rows(sizes.runs)))
+        await generated.fill(cluster, NAMESPACE, (_wide(row, sizes.each) for row in generated.rows(sizes.runs)))
         return await asyncio.to_thread(_measure, cluster, sizes)
 
 
-def _wide(row: generated.GeneratedRun) -> generated.GeneratedRun:
-    """Return the run with as many metrics as a status has room for, of 300 that runs have."""
+def _wide(row: generated.GeneratedRun, count: int) -> generated.GeneratedRun:
+    """Return the run with more metrics, chosen from all that runs have."""
     if not row.metrics:
         return row
     chance = random.Random(row.seed)
-    names = [f"layer_{number:03}/norm" for number in chance.sample(range(METRICS - len(row.metrics)), k=OF_ONE - 5)]
+    names = [f"layer_{number:03}/norm" for number in chance.sample(range(METRICS - len(row.metrics)), k=count - 5)]
     more = {name: {"last": round(chance.random(), 6), "step": 9, "count": 10} for name in names}
     return replace(row, metrics={**row.metrics, **more})
 
@@ -76,6 +78,7 @@ def _measure(cluster: LocalCluster, sizes: Sizes) -> dict[str, float]:
     with _served(cluster) as (process, address), _browser(address) as page:
         figures = _table(page)
         figures["console_server_mb"] = process.memory_info().rss / _MB
+        print(figures, file=sys.stderr, flush=True)
         figures |= _live(cluster, page, process, sizes.seconds)
     return figures
 
@@ -232,6 +235,7 @@ def _state(page: Page) -> dict[str, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--each", type=int, default=OF_ONE, help="metrics of one run")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     args = parser.parse_args()
-    print(json.dumps(asyncio.run(measure(Sizes(args.runs, args.seconds))), indent=1))
+    print(json.dumps(asyncio.run(measure(Sizes(args.runs, args.each, args.seconds))), indent=1))
