@@ -16,6 +16,8 @@ from tests.objects import Objects, experiment
 
 pytestmark = pytest.mark.integration
 
+#: Writes that replace a Secret.
+KEYS = 3
 RUNS = 500
 
 
@@ -52,7 +54,8 @@ def test_five_hundred_runs_at_once_and_then_silence(
     with operators.OperatorProcess(control_plane, tmp_path / "second.log", environment) as operator:
         # Every object is looked at again after a start: the queue has been through them all when it is empty.
         wait_for("the operator has looked at every run", lambda: _reconciled(operator) >= RUNS, seconds=60)
-        assert _writes(operator) == 0, operator.tail()
+        # A new operator issues new store keys for the people of the namespace: it replaces the Secret assay-read.
+        assert _writes(operator) <= KEYS, operator.tail()
 
 
 def _reconciled(operator: operators.OperatorProcess) -> float:
