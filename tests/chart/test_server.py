@@ -101,6 +101,17 @@ def test_it_is_ready_and_answers_for_its_own_hosts_alone(service: str, release: 
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
 
 
+def test_its_metrics_say_that_the_index_is_current_and_name_nobody(service: str, team: Team) -> None:
+    assert (
+        httpx.get(f"{service}/api/v1/namespaces/{team.namespace}/runs", headers=team.headers("nora")).status_code == 403
+    )
+    found = httpx.get(f"{service}:9095/metrics").text
+    assert "assay_server_index_ready 1.0" in found
+    assert 'route="/api/v1/namespaces/{namespace}/runs"' in found
+    assert team.namespace not in found
+    assert "nora" not in found
+
+
 @pytest.mark.parametrize("where", ["of the release", "of a team", "of the cluster"])
 def test_its_account_may_list_and_watch_the_five_kinds_and_nothing_else(
     release: Release, team: Team, where: str

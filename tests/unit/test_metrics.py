@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from assay.controllers import metrics
 from assay.controllers.runtime.gauges import SHOWN
+from assay.server import metrics as server_metrics
 
 pytestmark = pytest.mark.unit
 
@@ -20,9 +21,9 @@ Row = tuple[str, str, str, str]
 
 
 def counted() -> set[Row]:
-    """Return (name, type, labels, help text) of what the operator counts."""
+    """Return (name, type, labels, help text) of what the operator and the server count."""
     found = set()
-    for metric in vars(metrics).values():
+    for metric in (*vars(metrics).values(), *vars(server_metrics).values()):
         if isinstance(metric, MetricWrapperBase):
             (family,) = metric.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name

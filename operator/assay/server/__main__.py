@@ -11,9 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import start_http_server
+
 from assay.api.errors import AssayError
 from assay.kube.bearer import ApiServer
 from assay.kube.sync import Kube
+from assay.server import metrics
 from assay.server.app import Parts
 from assay.server.entrance.sealing import Seal
 from assay.server.entrance.session import SessionEntrance
@@ -37,6 +40,7 @@ class Settings:
     """
 
     port: int
+    metrics_port: int
     hosts: tuple[str, ...]
     stores: frozenset[str]
     token_header: str
@@ -46,21 +50,26 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the ASSAY_SERVER_* variables. Raises ConfigError, which names the variable."""
-        port = environment.get("ASSAY_SERVER_PORT", "8080")
-        if not port.isdigit() or not 0 < int(port) < 65536:
-            raise ConfigError(f"ASSAY_SERVER_PORT is {port!r}: it must be a port")
         stores = _listed(environment, "ASSAY_SERVER_STORES")
         for store in stores:
             if not is_endpoint(store):
                 raise ConfigError(f"ASSAY_SERVER_STORES has {store!r}: it must be like https://store.example.com:9000")
         return cls(
-            port=int(port),
+            port=_port(environment, "ASSAY_SERVER_PORT", "8080"),
+            metrics_port=_port(environment, "ASSAY_SERVER_METRICS_PORT", "9095"),
             hosts=_listed(environment, "ASSAY_SERVER_HOSTS"),
             stores=frozenset(store.rstrip("/") for store in stores),
             token_header=environment.get("ASSAY_SERVER_TOKEN_HEADER", "").strip() or "authorization",
             session_key=_key(environment.get("ASSAY_SERVER_SESSION_KEY_FILE", "")),
             namespaces=_listed(environment, "ASSAY_SERVER_NAMESPACES"),
         )
+
+
+def _port(environment: Mapping[str, str], name: str, default: str) -> int:
+    port = environment.get(name, default)
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f"{name} is {port!r}: it must be a port")
+    return int(port)
 
 
 def _listed(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
@@ -81,6 +90,7 @@ def parts(settings: Settings) -> Parts:
     """Return what the application is made of. Raises AssayError."""
     kube = Kube()
     feeds = {namespace: Feed(kube, namespace) for namespace in settings.namespaces or ("",)}
+    metrics.observe(feeds.values())
     entrance = SessionEntrance(ApiServer(), Seal(settings.session_key), settings.token_header, stores=settings.stores)
 
     @asynccontextmanager
@@ -106,8 +116,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = Settings.from_environment(os.environ)
-        application = configured(parts(settings))
-    except (ConfigError, AssayError) as error:
+        application = configured(parts(settings), metrics.Measured)
+        start_http_server(settings.metrics_port)
+    except (ConfigError, AssayError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     application.host, application.port = "0.0.0.0", settings.port  # noqa: S104 - a pod of its own

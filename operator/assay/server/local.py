@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from assay.api.errors import RequestFailed
 from assay.kube.sync import Kube
@@ -48,10 +49,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def configured(parts: Parts) -> uvicorn.Config:
-    """Return how uvicorn runs an application: it believes no header about who or where the client is."""
+def configured(parts: Parts, around: Callable[[Starlette], ASGIApp] = lambda app: app) -> uvicorn.Config:
+    """Return how uvicorn runs an application: it believes no header about who or where the client is.
+
+    ``around`` returns a layer around the application.
+    """
     return uvicorn.Config(
-        create(parts), proxy_headers=False, server_header=False, access_log=False, log_level="warning",
+        around(create(parts)), proxy_headers=False, server_header=False, access_log=False, log_level="warning",
         timeout_graceful_shutdown=3,
     )  # fmt: skip
 

@@ -74,6 +74,12 @@ class Feed:
         return time.monotonic() - self._confirmed
 
     @property
+    def size(self) -> int:
+        """The number of runs in the tables."""
+        with self._changed:
+            return sum(len(table) for table in self._tables.values())
+
+    @property
     def trouble(self) -> str:
         """Why nothing is to be answered from the tables now, "" if they are complete and current."""
         if not self.synced:
