@@ -79,6 +79,12 @@ class Runs:
         return head.encode() + b",".join(self.texts[start:end]) + b"]}"
 
 
+def _experiments() -> bytes:
+    names = [f"exp-{number:02}" for number in range(generated.EXPERIMENTS)]
+    items = [{"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}} for name in names]
+    return json.dumps({"kind": "List", "metadata": {}, "items": items}).encode()
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers requests."""
 
@@ -95,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
             self._watch()
         elif url.path == _RUNS:
             self._send(self.runs.page(int(query.get("continue", 0)), int(query.get("limit", 500))))
+        elif url.path.endswith("/experiments"):
+            self._send(_experiments())
         elif url.path.endswith("/secrets/assay-store"):
             self._send(self.secret)
         elif name in self.runs.names:
