@@ -124,6 +124,13 @@ def test_a_namespace_that_was_deleted_and_created_again_is_another_one(clock: Cl
     assert list(clock.texts()) == ["problem"]
 
 
+def test_a_namespace_that_is_being_deleted_gets_no_keys(clock: Clock) -> None:
+    """The API server would refuse to create the Secret."""
+    clock.parts.kube.change(NAMESPACES, "", "team", {"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}})
+    clock.look()
+    assert "create secrets assay-read" not in clock.parts.journal
+
+
 def test_an_operator_for_some_namespaces_leaves_others_alone(clock: Clock) -> None:
     clock.parts.settings = replace(SETTINGS, namespaces=("team",))
     clock.parts.store.answers["noted_namespaces"] = ["foreign"]

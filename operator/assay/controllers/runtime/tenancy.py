@@ -49,12 +49,12 @@ async def refusal(context: TenancyParts, namespace: str, uris: Iterable[str]) ->
 async def refusal_of_all(context: TenancyParts, namespace: str) -> str | None:
     """Return why people of a namespace may not read everything that the store has under its name; "" if they may.
 
-    None if there is no such namespace. Raises ApiError and StoreError.
+    None if there is no such namespace, or if it is being deleted. Raises ApiError and StoreError.
     """
     bucket = context.settings.store.bucket
     metadata: Raw = (await context.kube.get(NAMESPACES, "", namespace) or {}).get("metadata", {})
     since = parse_time(metadata.get("creationTimestamp"))
-    if since is None:
+    if since is None or metadata.get("deletionTimestamp"):
         return None
     allowed = str((metadata.get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, ""))
     addresses = [f"s3://{bucket}/{folder}" for folder in tenancy.folders(namespace)]
