@@ -52,7 +52,7 @@ def test_b05_move_an_alias_by_json_patch(realm: Realm) -> None:
     stopped("B05", realm.json_patch(SCIENTIST, "alias", name, operation))
 
 
-def test_b06_say_in_the_status_what_is_live(realm: Realm) -> None:
+def test_b06_forge_the_live_version_in_the_status(realm: Realm) -> None:
     name = realm.alias("b06")
     patch = {"status": {"phase": "Bound", "boundVersion": 2}}
     stopped("B06", realm.merge(INSIDER, "alias", name, patch, "--subresource=status"))
@@ -64,7 +64,7 @@ def test_b07_invent_a_history_to_roll_back_to(realm: Realm) -> None:
     stopped("B07", realm.merge(INSIDER, "alias", name, patch, "--subresource=status"))
 
 
-def test_b08_move_an_alias_by_way_of_the_status(realm: Realm) -> None:
+def test_b08_move_an_alias_through_the_status(realm: Realm) -> None:
     """The status has no spec: what is sent along is dropped."""
     name = realm.alias("b08")
     realm.merge(
@@ -100,28 +100,28 @@ def test_b13_bind_with_the_right_for_another_alias(realm: Realm) -> None:
     stopped("B13", realm.merge(SCIENTIST, "alias", name, {"spec": {"version": 2}}))
 
 
-def test_b14_turn_an_alias_that_one_may_bind_into_another(realm: Realm) -> None:
+def test_b14_rename_an_alias_with_the_bind_verb_to_another_alias(realm: Realm) -> None:
     manifest = registry.model_alias("b14", "staging", 1)
     assert realm.create(SCIENTIST, manifest).done
     stopped("B14", realm.merge(SCIENTIST, "alias", "b14.staging", {"spec": {"alias": "champion"}}))
 
 
-def test_b15_hand_an_alias_to_another_model(realm: Realm) -> None:
+def test_b15_change_the_model_of_an_alias(realm: Realm) -> None:
     name = realm.alias("b15")
     stopped("B15", realm.merge(ARGO_CD, "alias", name, {"spec": {"model": "another"}}))
 
 
-def test_b16_name_an_alias_unlike_its_spec(realm: Realm) -> None:
+def test_b16_create_an_alias_whose_name_differs_from_its_spec(realm: Realm) -> None:
     manifest = registry.model_alias("b16", "staging", 1, metadata={"name": "b16.champion"})
     stopped("B16", realm.create(SCIENTIST, manifest))
 
 
-def test_b17_call_a_model_like_an_alias(realm: Realm) -> None:
+def test_b17_name_a_model_like_an_alias(realm: Realm) -> None:
     manifest = registry.model_version("digits.champion", 1, namespace=realm.namespace)
     stopped("B17", realm.create(SCIENTIST, manifest))
 
 
-def test_b18_call_an_alias_like_a_version(realm: Realm) -> None:
+def test_b18_name_an_alias_like_a_version(realm: Realm) -> None:
     stopped("B18", realm.create(ADMIN, registry.model_alias("b18", "v1", 1)))
 
 
@@ -137,7 +137,7 @@ def test_b19_weaken_the_policy_in_the_same_apply(realm: Realm) -> None:
     assert not realm.get("policy", "b19")
 
 
-def test_b20_put_another_reason_on_record(realm: Realm) -> None:
+def test_b20_change_the_recorded_reason(realm: Realm) -> None:
     name = realm.alias("b20")
     stopped("B20", realm.merge(SCIENTIST, "alias", name, {"spec": {"reason": "the risk officer wanted it"}}))
 
@@ -147,7 +147,7 @@ def test_b21_roll_back_without_the_verb(realm: Realm) -> None:
     stopped("B21", realm.annotate(SCIENTIST, "alias", name, ROLLBACK, f"1 {SCIENTIST}"))
 
 
-def test_b22_roll_back_in_the_name_of_somebody_else(realm: Realm) -> None:
+def test_b22_roll_back_in_the_name_of_another_user(realm: Realm) -> None:
     name = realm.alias("b22", number=2, history=(1, 2))
     stopped("B22", realm.annotate(RELEASE_MANAGER, "alias", name, ROLLBACK, f"1 {APPROVER}"))
 
@@ -163,7 +163,7 @@ def test_b24_bind_with_the_right_to_roll_back(realm: Realm) -> None:
     stopped("B24", realm.merge(RELEASE_MANAGER, "alias", name, patch))
 
 
-def test_b25_take_away_a_rollback_that_was_asked_for(realm: Realm) -> None:
+def test_b25_remove_a_rollback_request(realm: Realm) -> None:
     name = realm.alias("b25", number=2, history=(1, 2))
     assert realm.annotate(RELEASE_MANAGER, "alias", name, ROLLBACK, f"1 {RELEASE_MANAGER}").done
     stopped("B25", realm.annotate(SCIENTIST, "alias", name, ROLLBACK, None))
@@ -200,7 +200,7 @@ def test_b30_another_service_account_of_the_operators_namespace(realm: Realm) ->
     stopped("B30", realm.merge(neighbour, "alias", name, patch, "--subresource=status"))
 
 
-def test_b31_say_in_its_status_that_a_broken_policy_is_fine(realm: Realm) -> None:
+def test_b31_mark_a_broken_policy_as_valid_in_its_status(realm: Realm) -> None:
     policy = {"apiVersion": "assay.dev/v1alpha1", "kind": "PromotionPolicy", "metadata": {"name": "b31"}, "spec": {}}
     realm.admin("create", "--filename=-", stdin=policy)
     stopped("B31", realm.merge(INSIDER, "policy", "b31", {"status": {"message": ""}}, "--subresource=status"))
@@ -209,34 +209,34 @@ def test_b31_say_in_its_status_that_a_broken_policy_is_fine(realm: Realm) -> Non
 # In these the API server does what is asked of it but for the name, or refuses; the true name stands either way.
 
 
-def test_b32_create_an_alias_in_another_name(realm: Realm) -> None:
+def test_b32_create_an_alias_in_the_name_of_another_user(realm: Realm) -> None:
     metadata = {"annotations": {MOVED_BY: APPROVER}}
     realm.create(ARGO_CD, registry.model_alias("b32", "champion", 1, metadata=metadata))
     assert mover(realm, "b32.champion") == filled_in(realm, ARGO_CD)
 
 
-def test_b33_move_an_alias_in_another_name(realm: Realm) -> None:
+def test_b33_move_an_alias_in_the_name_of_another_user(realm: Realm) -> None:
     name = realm.alias("b33")
     patch = {"metadata": {"annotations": {MOVED_BY: APPROVER}}, "spec": {"version": 2}}
     realm.merge(ADMIN, "alias", name, patch)
     assert mover(realm, name) == filled_in(realm, ADMIN)
 
 
-def test_b34_move_an_alias_in_the_name_of_who_moved_it_before(realm: Realm) -> None:
+def test_b34_move_an_alias_in_the_name_of_the_previous_mover(realm: Realm) -> None:
     name = realm.alias("b34")
     patch = {"metadata": {"annotations": {MOVED_BY: ARGO_CD}}, "spec": {"version": 2}}
     realm.merge(ADMIN, "alias", name, patch)
     assert mover(realm, name) == filled_in(realm, ADMIN)
 
 
-def test_b35_say_that_somebody_else_has_moved_it(realm: Realm) -> None:
+def test_b35_claim_that_another_user_moved_the_alias(realm: Realm) -> None:
     name = realm.alias("b35")
     for user in (SCIENTIST, ADMIN, ARGO_CD):
         realm.annotate(user, "alias", name, MOVED_BY, APPROVER)
         assert mover(realm, name) == filled_in(realm, ARGO_CD)
 
 
-def test_b36_take_the_name_away(realm: Realm) -> None:
+def test_b36_remove_the_mover_annotation(realm: Realm) -> None:
     name = realm.alias("b36")
     realm.annotate(ADMIN, "alias", name, MOVED_BY, None)
     realm.json_patch(ADMIN, "alias", name, {"op": "remove", "path": "/metadata/annotations"})
@@ -244,7 +244,7 @@ def test_b36_take_the_name_away(realm: Realm) -> None:
     assert mover(realm, name) == filled_in(realm, ARGO_CD)
 
 
-def test_b37_change_the_name_by_way_of_the_status(realm: Realm) -> None:
+def test_b37_change_the_mover_annotation_through_the_status(realm: Realm) -> None:
     name = realm.alias("b37")
     patch = {"metadata": {"annotations": {MOVED_BY: APPROVER}}, "status": {"phase": "Held"}}
     assert realm.merge(registry.OPERATOR, "alias", name, patch, "--subresource=status").done
@@ -252,14 +252,14 @@ def test_b37_change_the_name_by_way_of_the_status(realm: Realm) -> None:
     assert mover(realm, name) == filled_in(realm, ARGO_CD)
 
 
-def test_b38_own_the_name_by_server_side_apply(realm: Realm) -> None:
+def test_b38_own_the_mover_annotation_by_server_side_apply(realm: Realm) -> None:
     name = realm.alias("b38")
     metadata = {"annotations": {MOVED_BY: APPROVER}}
     realm.apply(ADMIN, registry.model_alias("b38", "champion", 2, metadata=metadata))
     assert mover(realm, name) == filled_in(realm, ADMIN)
 
 
-def test_b39_move_an_alias_and_back_to_be_nobody(realm: Realm) -> None:
+def test_b39_move_an_alias_back_and_forth_without_a_mover(realm: Realm) -> None:
     name = realm.alias("b39")
     for number in (2, 1):
         patch = {"metadata": {"annotations": None}, "spec": {"version": number}}

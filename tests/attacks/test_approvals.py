@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.attacks, pytest.mark.integration]
 KEY = "champion.approval.assay.dev/1"
 
 
-def test_a01_approve_in_the_name_of_somebody_else(realm: Realm) -> None:
+def test_a01_approve_in_the_name_of_another_user(realm: Realm) -> None:
     name = realm.version("a01")
     stopped("A01", realm.approve(SECOND_APPROVER, name, value=f"{digest()} {APPROVER}"))
 
@@ -26,20 +26,20 @@ def test_a02_copy_an_approval_from_another_version(realm: Realm) -> None:
     stopped("A02", realm.approve(APPROVER, other, value=realm.approvals(approved)[KEY]))
 
 
-def test_a03_approve_first_and_change_the_artifact_then(realm: Realm) -> None:
+def test_a03_change_the_artifact_after_the_approval(realm: Realm) -> None:
     name = realm.version("a03")
     assert realm.approve(APPROVER, name).done
     stopped("A03", realm.merge(SCIENTIST, "mv", name, {"spec": {"artifact": {"digest": digest("2")}}}))
 
 
-def test_a04_edit_the_approval_of_somebody_else(realm: Realm) -> None:
+def test_a04_edit_the_approval_of_another_user(realm: Realm) -> None:
     name = realm.version("a04")
     assert realm.approve(APPROVER, name).done
     stopped("A04", realm.approve(SECOND_APPROVER, name))
     assert realm.approvals(name) == {KEY: f"{digest()} {APPROVER}"}
 
 
-def test_a05_take_away_the_approval_of_somebody_else(realm: Realm) -> None:
+def test_a05_remove_the_approval_of_another_user(realm: Realm) -> None:
     name = realm.version("a05")
     assert realm.approve(APPROVER, name).done
     stopped("A05", realm.annotate(SECOND_APPROVER, "mv", name, KEY, None))
@@ -71,7 +71,7 @@ def test_a11_username_of_200_characters_cut_to_an_approver(realm: Realm) -> None
     stopped("A11", realm.approve("rit" + "a" * 197, realm.version("a11"), value=f"{digest()} {APPROVER}"))
 
 
-def test_a12_alias_with_a_dot_so_that_it_reads_like_the_right_for_a_model(realm: Realm) -> None:
+def test_a12_alias_with_a_dot_that_reads_like_a_permission_for_a_model(realm: Realm) -> None:
     stopped("A12", realm.approve("nora", realm.version("narrow"), "narrow.champion"))
 
 
@@ -79,7 +79,7 @@ def test_a13_alias_in_capitals_that_no_role_names(realm: Realm) -> None:
     stopped("A13", realm.approve(SCIENTIST, realm.version("a13"), "Champion"))
 
 
-def test_a14_approval_for_no_alias(realm: Realm) -> None:
+def test_a14_approve_without_naming_an_alias(realm: Realm) -> None:
     name = realm.version("a14")
     stopped("A14", realm.annotate(SCIENTIST, "mv", name, "approval.assay.dev/1", f"{digest()} {SCIENTIST}"))
 
@@ -109,7 +109,7 @@ def test_a18_create_a_version_that_is_approved_already(realm: Realm) -> None:
     stopped("A18", realm.create(SCIENTIST, manifest))
 
 
-def test_a19_write_more_than_a_name_into_the_first_line(realm: Realm) -> None:
+def test_a19_append_a_second_approver_to_the_first_line(realm: Realm) -> None:
     name = realm.version("a19")
     stopped("A19", realm.approve(APPROVER, name, value=f"{digest()} {APPROVER} and {SECOND_APPROVER}"))
 
@@ -153,7 +153,7 @@ def test_a24_a_dry_run_records_nothing(realm: Realm) -> None:
     assert realm.approvals(name) == {}
 
 
-def test_a25_approve_as_the_one_who_may_only_bind(realm: Realm) -> None:
+def test_a25_approve_with_only_the_bind_verb(realm: Realm) -> None:
     stopped("A25", realm.approve(ARGO_CD, realm.version("a25")))
 
 
@@ -165,7 +165,7 @@ def test_a27_approve_as_the_operator(realm: Realm) -> None:
     stopped("A27", realm.approve(registry.OPERATOR, realm.version("a27")))
 
 
-def test_a28_approve_by_way_of_the_status(realm: Realm) -> None:
+def test_a28_approve_through_the_status(realm: Realm) -> None:
     """The status has no metadata of its own: what is sent along is dropped."""
     name = realm.version("a28")
     patch = {"metadata": {"annotations": {KEY: f"{digest()} {APPROVER}"}}}

@@ -71,42 +71,42 @@ VARIABLES: dict[str, Raw] = {
 
 
 @pytest.mark.parametrize("user", [SCIENTIST, EDITOR, OMNIPOTENT])
-def test_k01_mount_a_runs_keys_in_a_job_of_ones_own(realm: Realm, user: str) -> None:
+def test_k01_mount_the_keys_of_a_run_in_another_job(realm: Realm, user: str) -> None:
     stopped("K01", realm.create(user, _workload("Job", f"k01-{user}", _spec(**MOUNTED))))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_k02_whatever_the_kind_of_workload(realm: Realm, kind: str) -> None:
+def test_k02_mount_the_keys_in_any_kind_of_workload(realm: Realm, kind: str) -> None:
     stopped("K02", realm.create(OMNIPOTENT, _workload(kind, f"k02-{kind.lower()}", _spec(**MOUNTED))))
 
 
 @pytest.mark.parametrize("volume", VOLUMES)
-def test_k03_by_another_volume(realm: Realm, volume: str) -> None:
+def test_k03_mount_the_keys_with_another_volume_type(realm: Realm, volume: str) -> None:
     pod = _spec(volumes=[{"name": "keys", **VOLUMES[volume]}])
     stopped("K03", realm.create(OMNIPOTENT, _workload("Pod", f"k03-{volume.lower()}", pod)))
 
 
 @pytest.mark.parametrize("part", ["containers", "initContainers"])
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_k04_by_a_variable(realm: Realm, variable: str, part: str) -> None:
+def test_k04_read_the_keys_through_a_variable(realm: Realm, variable: str, part: str) -> None:
     pod = _spec() | {part: [{"name": "other", "image": "mine", **VARIABLES[variable]}]}
     stopped("K04", realm.create(EDITOR, _workload("Job", f"k04-{variable}-{part}".lower(), pod)))
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_k05_by_an_ephemeral_container(realm: Realm, variable: str) -> None:
+def test_k05_read_the_keys_in_an_ephemeral_container(realm: Realm, variable: str) -> None:
     name = f"k05-{variable.lower()}"
     realm.must(EDITOR, "create", "--filename=-", stdin=_workload("Pod", name, _spec()))
     stopped("K05", _debug(realm, name, **VARIABLES[variable]))
 
 
 @pytest.mark.parametrize("kind", ["Pod", "CronJob"])
-def test_k06_as_keys_of_a_registry_of_images(realm: Realm, kind: str) -> None:
+def test_k06_use_the_keys_as_an_image_pull_secret(realm: Realm, kind: str) -> None:
     pod = _spec(imagePullSecrets=[{"name": SECRET}])
     stopped("K06", realm.create(EDITOR, _workload(kind, f"k06-{kind.lower()}", pod)))
 
 
-def test_k07_by_a_service_account_that_brings_it_along(realm: Realm) -> None:
+def test_k07_use_a_service_account_that_references_the_keys(realm: Realm) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "k07"}}
     realm.must(EDITOR, "create", "--filename=-", stdin={**account, "imagePullSecrets": [{"name": SECRET}]})
     stopped("K07", realm.create(EDITOR, _workload("Pod", "k07", _spec(serviceAccountName="k07"))))
@@ -119,7 +119,7 @@ def test_k08_mount_the_keys_of_a_version_or_of_readers(realm: Realm, name: str) 
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "CronJob", "ReplicaSet"])
-def test_k09_mount_them_afterwards(realm: Realm, kind: str) -> None:
+def test_k09_mount_the_keys_in_an_existing_workload(realm: Realm, kind: str) -> None:
     name = f"k09-{kind.lower()}"
     realm.must(EDITOR, "create", "--filename=-", stdin=_workload(kind, name, _spec()))
     template: Raw = {"template": {"spec": MOUNTED}}
@@ -127,7 +127,7 @@ def test_k09_mount_them_afterwards(realm: Realm, kind: str) -> None:
     stopped("K09", realm.act(EDITOR, "patch", f"{kind}/{name}", "--type=merge", f"--patch={json.dumps(patch)}"))
 
 
-def test_k10_have_a_job_that_was_there_before_the_policy_mount_them(realm: Realm) -> None:
+def test_k10_mount_the_keys_with_a_job_older_than_the_policy(realm: Realm) -> None:
     """The Job controller copies what templates say; a run's pods mount their own run's keys, and no other pods do."""
     _, job = realm.launched("k10")
     other = copy.deepcopy(job)
@@ -157,7 +157,7 @@ def test_k12_put_other_keys_into_the_secret(realm: Realm, name: str, field: str)
 
 @pytest.mark.parametrize("container", ["assay-recorder", "assay-recorder-standby"])
 @pytest.mark.parametrize("how", ["exec", "attach"])
-def test_k13_get_into_the_recorder(realm: Realm, how: str, container: str) -> None:
+def test_k13_exec_or_attach_to_the_recorder(realm: Realm, how: str, container: str) -> None:
     pod = realm.training_pod(f"k13-{how}-{len(container)}")
     query = f"container={container}&stdout=true" + ("&command=cat&command=/proc/1/environ" if how == "exec" else "")
     path = f"/api/v1/namespaces/{realm.namespace}/pods/{pod}/{how}?{query}"

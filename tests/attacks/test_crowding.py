@@ -50,7 +50,7 @@ def test_r20_approve_again_and_again(realm: Realm) -> None:
     assert realm.approve(SCIENTIST, name, "staging", id="2", value=f"{digest()} {SCIENTIST}\nanew").done
 
 
-def test_r21_approve_with_a_book_for_a_comment(realm: Realm) -> None:
+def test_r21_approve_with_an_oversized_comment(realm: Realm) -> None:
     name = realm.version("r21")
     stopped("R21", realm.approve(APPROVER, name, value=f"{digest()} {APPROVER}\n" + "x" * 3072))
 
@@ -90,13 +90,13 @@ def test_r25_fill_the_room_of_an_alias_under_many_names(realm: Realm) -> None:
     assert outcome.done, outcome.said
 
 
-def test_r26_name_groups_that_are_not_ones_own(realm: Realm) -> None:
+def test_r26_claim_membership_in_other_groups(realm: Realm) -> None:
     """As who has no groups: where the server fills them in, it has nothing to write over the claim."""
     name = realm.version("r26")
     stopped("R26", realm.approve(APPROVER, name, value=f"{digest()} {APPROVER}\ngroups: risk-officers"))
 
 
-def test_r27_write_a_policy_in_the_name_of_somebody_else(realm: Realm) -> None:
+def test_r27_write_a_policy_in_the_name_of_another_user(realm: Realm) -> None:
     outcome = realm.create(INSIDER, _policy("r27", APPROVER))
     if registry.stamps(realm.cluster):
         assert outcome.done, outcome.said
@@ -107,7 +107,7 @@ def test_r27_write_a_policy_in_the_name_of_somebody_else(realm: Realm) -> None:
 
 
 @pytest.mark.parametrize("value", [APPROVER, None, ""])
-def test_r28_change_who_has_changed_a_policy(realm: Realm, value: str | None) -> None:
+def test_r28_forge_the_last_editor_of_a_policy(realm: Realm, value: str | None) -> None:
     name = f"r28-{value or len(str(value))}"
     realm.must(ALMIGHTY, "create", "--filename=-", stdin=_policy(name))
     before = _changer(realm, name)

@@ -55,20 +55,20 @@ def test_r03_have_the_garbage_collector_delete_a_policy(realm: Realm) -> None:
     realm.must(ALMIGHTY, "delete", "promotionpolicy", "r03")
 
 
-def test_r04_register_a_version_that_goes_with_something_else(realm: Realm) -> None:
+def test_r04_register_a_version_with_an_owner_reference(realm: Realm) -> None:
     """What owns it may exist now, and be deleted once the version is live."""
     manifest = registry.model_version("r04", 1, namespace=realm.namespace, metadata={"ownerReferences": [GONE]})
     stopped("R04", realm.create(SCIENTIST, manifest))
 
 
-def test_r05_do_it_by_server_side_apply(realm: Realm) -> None:
+def test_r05_add_an_owner_reference_by_server_side_apply(realm: Realm) -> None:
     realm.version("r05")
     manifest = registry.model_version("r05", 1, namespace=realm.namespace, metadata={"ownerReferences": [GONE]})
     stopped("R05", realm.apply(ARGO_CD, manifest))
 
 
 @pytest.mark.parametrize("kind", ["mv", "alias", "promotionpolicy"])
-def test_r06_keep_an_object_from_being_deleted(realm: Realm, kind: str) -> None:
+def test_r06_block_a_deletion_with_a_finalizer(realm: Realm, kind: str) -> None:
     model = f"r06-{kind.lower()}"
     made = {"mv": realm.version, "alias": realm.alias, "promotionpolicy": lambda name: _policy(realm, name)}
     name = made[kind](model)
@@ -84,11 +84,11 @@ def test_r07_roll_an_alias_back_that_is_being_deleted(realm: Realm) -> None:
     assert realm.merge(registry.OPERATOR, "alias", name, {"metadata": {"finalizers": None}}).done
 
 
-def test_r08_delete_the_version_that_was_live_before(realm: Realm) -> None:
+def test_r08_delete_the_previous_version(realm: Realm) -> None:
     stopped("R08", realm.act(ALMIGHTY, "delete", "mv", _target(realm, "r08")))
 
 
-def test_r09_delete_every_version_that_was_live_before(realm: Realm) -> None:
+def test_r09_delete_all_previous_versions(realm: Realm) -> None:
     name = _target(realm, "r09")
     path = f"/apis/assay.dev/v1alpha1/namespaces/{realm.namespace}/modelversions?labelSelector={TARGET}"
     stopped("R09", realm.act(ALMIGHTY, "delete", f"--raw={path}"))
@@ -96,28 +96,28 @@ def test_r09_delete_every_version_that_was_live_before(realm: Realm) -> None:
 
 
 @pytest.mark.parametrize("change", [f"{TARGET}-", f"{TARGET}="])
-def test_r10_take_the_label_away_first(realm: Realm, change: str) -> None:
+def test_r10_remove_the_rollback_target_label_first(realm: Realm, change: str) -> None:
     name = _target(realm, f"r10-{'set' if change.endswith('=') else 'gone'}")
     stopped("R10", realm.act(ALMIGHTY, "label", "mv", name, change, "--overwrite"))
 
 
-def test_r11_label_a_version_so_that_nobody_can_delete_it(realm: Realm) -> None:
+def test_r11_block_the_deletion_of_a_version_with_a_label(realm: Realm) -> None:
     stopped("R11", realm.act(SCIENTIST, "label", "mv", realm.version("r11"), f"{TARGET}=true"))
 
 
 @pytest.mark.parametrize("user", [SCIENTIST, ARGO_CD])
-def test_r12_archive_the_version_that_was_live_before(realm: Realm, user: str) -> None:
+def test_r12_archive_the_previous_version(realm: Realm, user: str) -> None:
     name = _target(realm, f"r12-{len(user)}")
     stopped("R12", realm.act(user, "label", "mv", name, f"{ARCHIVED}=true"))
 
 
 @pytest.mark.parametrize("change", [f"{ARCHIVED}-", f"{ARCHIVED}=no"])
-def test_r13_bring_a_version_back_that_was_withdrawn(realm: Realm, change: str) -> None:
+def test_r13_restore_a_withdrawn_version(realm: Realm, change: str) -> None:
     name = _withdrawn(realm, f"r13-{len(change)}")
     stopped("R13", realm.act(SCIENTIST, "label", "mv", name, change, "--overwrite"))
 
 
-def test_r14_bring_it_back_by_replacing_it(realm: Realm) -> None:
+def test_r14_restore_a_withdrawn_version_by_replacing_it(realm: Realm) -> None:
     _withdrawn(realm, "r14")
     manifest = registry.model_version("r14", 1, namespace=realm.namespace)
     stopped("R14", realm.act(SCIENTIST, "replace", "--filename=-", stdin=manifest))

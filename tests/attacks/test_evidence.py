@@ -85,7 +85,7 @@ def objects(realm: Realm) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("row", TRIED, ids=[f"{row['kind']} {row['fields'][0]}" for row in TRIED])
-def test_only_those_in_the_row_may_write_it(realm: Realm, objects: dict[str, str], row: Raw) -> None:
+def test_only_the_listed_writers_can_write_a_field(realm: Realm, objects: dict[str, str], row: Raw) -> None:
     kind_and_name = objects[row["kind"]]
     how = [f"--subresource={row['to']}"] if "to" in row else []
     patch = ("--type=strategic" if row["kind"] in ("Pod", "Deployment") else "--type=merge", json.dumps(row["try"]))

@@ -25,7 +25,7 @@ KEY = "champion.approval.assay.dev/1"
 ROLLBACK = "assay.dev/rollback-requested"
 
 
-def test_the_owner_is_who_creates_it(realm: Realm) -> None:
+def test_the_creator_becomes_the_owner(realm: Realm) -> None:
     realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("honest"))
     realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("honest"))
     name = realm.version("honest")
@@ -47,7 +47,7 @@ def test_a_manifest_without_an_owner_can_be_applied_again_and_again(realm: Realm
         assert realm.get(kind, name)["spec"]["owner"] == SCIENTIST
 
 
-def test_a_delegate_names_somebody_else(realm: Realm) -> None:
+def test_a_delegate_sets_another_user_as_owner(realm: Realm) -> None:
     manifest = registry.model_version("delegated", 1, namespace=realm.namespace, owner=SCIENTIST)
     assert realm.create(PLATFORM, manifest).done
     assert realm.get("mv", "delegated.v1")["spec"]["owner"] == SCIENTIST
@@ -69,7 +69,7 @@ def test_two_approvers_agree_and_one_comments(realm: Realm) -> None:
     }
 
 
-def test_an_approver_changes_and_withdraws_their_own(realm: Realm) -> None:
+def test_an_approver_edits_and_withdraws_their_own_approval(realm: Realm) -> None:
     name = realm.version("withdrawn")
     assert realm.approve(APPROVER, name).done
     assert realm.approve(APPROVER, name, value=f"{digest()} {APPROVER}\nOn second thought").done
@@ -82,7 +82,7 @@ def test_an_approver_changes_and_withdraws_their_own(realm: Realm) -> None:
     ["rita of risk", "ritа", f"{digest('2')} rita", "rit" + "a" * 197],
     ids=["spaces", "another script", "like a digest", "200 characters"],
 )
-def test_whatever_an_approver_is_called(realm: Realm, user: str) -> None:
+def test_an_approver_with_any_username_can_approve(realm: Realm, user: str) -> None:
     name = realm.version(f"called-{secrets.token_hex(3)}")
     outcome = realm.approve(user, name)
     assert outcome.done, outcome.said
@@ -95,7 +95,7 @@ def test_the_right_for_one_model_is_enough_for_it(realm: Realm) -> None:
     assert realm.create("nora", registry.model_alias("narrow", "champion", 2)).done
 
 
-def test_a_revoker_takes_an_approval_away(realm: Realm) -> None:
+def test_a_revoker_removes_an_approval(realm: Realm) -> None:
     name = realm.version("revoked")
     assert realm.approve(APPROVER, name).done
     outcome = realm.annotate(RELEASE_MANAGER, "mv", name, KEY, None)
@@ -111,7 +111,7 @@ def test_an_approval_is_given_with_kubectl_annotate_on_an_applied_version(realm:
     assert realm.approvals("applied.v1") == {KEY: f"{digest()} {APPROVER}"}
 
 
-def test_an_approval_fits_beside_everything_that_others_may_write(realm: Realm) -> None:
+def test_an_approval_fits_next_to_the_annotations_of_other_users(realm: Realm) -> None:
     """The room of an alias is its own: nobody can use it up so that others cannot approve."""
     name = realm.version("crowded")
     annotations = {f"example.com/{number}": "x" * 350 for number in range(200)}
@@ -185,7 +185,7 @@ def test_a_version_that_is_not_live_can_be_archived_and_deleted(realm: Realm) ->
     realm.must(SCIENTIST, "delete", "mv", name)
 
 
-def test_the_operator_takes_its_label_away_and_the_version_can_be_deleted(realm: Realm) -> None:
+def test_a_version_can_be_deleted_once_the_operator_removes_its_label(realm: Realm) -> None:
     name = realm.version("released", bound=True)
     realm.must(registry.OPERATOR, "label", "mv", name, "assay.dev/bound-")
     realm.must(SCIENTIST, "delete", "mv", name)
@@ -221,7 +221,7 @@ def test_a_deployment_that_is_applied_keeps_what_the_operator_set(realm: Realm) 
     assert template["metadata"]["annotations"] == {"assay.dev/served-version": "1"}
 
 
-def test_a_large_workload_is_not_too_dear_for_the_policy(realm: Realm) -> None:
+def test_a_large_workload_stays_within_the_policy_cost_limit(realm: Realm) -> None:
     mounts = [{"name": f"data-{number}", "mountPath": f"/data/{number}"} for number in range(20)]
     environment = [{"name": f"VARIABLE_{number}", "value": "x" * 50} for number in range(60)]
     containers = [
@@ -239,7 +239,7 @@ def test_a_large_workload_is_not_too_dear_for_the_policy(realm: Realm) -> None:
     realm.must(SCIENTIST, "rollout", "restart", "deployment/large")
 
 
-def test_a_deployment_opts_out_and_is_its_owners_alone(realm: Realm) -> None:
+def test_a_deployment_can_be_edited_freely_after_opting_out(realm: Realm) -> None:
     realm.served("out")
     realm.must(SCIENTIST, "replace", "--filename=-", stdin=deployment("out"))
     env = [{"name": "MODEL_PATH", "value": "/tmp"}]
@@ -269,7 +269,7 @@ def test_a_namespace_with_every_kind_in_it_can_be_deleted(realm: Realm) -> None:
     wait_for("the namespace to be gone", gone, seconds=120, saw=status)
 
 
-def test_an_object_that_waits_for_a_finalizer_is_let_go(realm: Realm) -> None:
+def test_an_object_blocked_by_a_finalizer_can_be_released(realm: Realm) -> None:
     """One from before the policy: who takes the finalizer away holds none of Assay's rights."""
     name = realm.alias("finalized")
     finalizers = {"metadata": {"finalizers": ["example.com/wait"]}}

@@ -48,7 +48,7 @@ def test_e01_delete_the_binding_of_a_policy(realm: Realm) -> None:
     assert asyncio.run(look()) == ""
 
 
-def test_e02_have_the_operator_read_a_secret(realm: Realm) -> None:
+def test_e02_read_a_secret_as_the_operator(realm: Realm) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "e02"}, "stringData": {"password": "hidden"}}
     realm.admin("create", "--filename=-", stdin=secret)
     # kubectl patch reads the object first; an apply on the server's side is a patch and nothing else.

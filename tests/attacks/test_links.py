@@ -64,7 +64,7 @@ def _patch(realm: Realm, user: str, what: str, patch: Raw, *more: str) -> Outcom
 
 
 @pytest.mark.parametrize("user", [SCIENTIST, EDITOR, OMNIPOTENT])
-def test_l01_a_second_job_for_somebodys_run(realm: Realm, user: str) -> None:
+def test_l01_create_a_second_job_for_a_run(realm: Realm, user: str) -> None:
     _, job = realm.launched(f"l01-{user}")
     stopped("L01", realm.create(user, _copy(job, f"l01-{user}-again")))
 
@@ -76,7 +76,7 @@ def test_l02_a_job_that_a_run_owns_without_its_labels(realm: Realm) -> None:
 
 
 @pytest.mark.parametrize("how", [(), ("--subresource=status",)], ids=["object", "status"])
-def test_l03_label_a_job_of_ones_own_afterwards(realm: Realm, how: tuple[str, ...]) -> None:
+def test_l03_add_the_labels_of_a_run_to_an_existing_job(realm: Realm, how: tuple[str, ...]) -> None:
     name = f"l03-{len(how)}"
     run, _ = realm.launched(name)
     realm.must(OMNIPOTENT, "create", "--filename=-", stdin=_job(f"{name}-own"))
@@ -84,13 +84,13 @@ def test_l03_label_a_job_of_ones_own_afterwards(realm: Realm, how: tuple[str, ..
     stopped("L03", _patch(realm, OMNIPOTENT, f"job/{name}-own", patch, *how))
 
 
-def test_l04_have_a_job_of_ones_own_label_its_pods(realm: Realm) -> None:
+def test_l04_add_the_labels_of_a_run_to_the_pod_template_of_a_job(realm: Realm) -> None:
     run, _ = realm.launched("l04")
     stopped("L04", realm.create(SCIENTIST, _job("l04-own", {"app": "mine"}, template=_links(run))))
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"])
-def test_l05_have_another_workload_label_its_pods(realm: Realm, kind: str) -> None:
+def test_l05_add_the_labels_of_a_run_to_the_pod_template_of_a_workload(realm: Realm, kind: str) -> None:
     run, _ = realm.launched(f"l05-{kind.lower()}")
     manifest = registry.deployment(f"l05-{kind.lower()}", kind=kind)
     if kind == "DaemonSet":
@@ -100,7 +100,7 @@ def test_l05_have_another_workload_label_its_pods(realm: Realm, kind: str) -> No
 
 
 @pytest.mark.parametrize("where", ["job", "pod"])
-def test_l06_have_a_cron_job_make_the_job(realm: Realm, where: str) -> None:
+def test_l06_create_the_job_with_a_cron_job(realm: Realm, where: str) -> None:
     run, _ = realm.launched(f"l06-{where}")
     job = _job("unused", template=_links(run) if where == "pod" else None)
     labels = _links(run) if where == "job" else {}
@@ -121,7 +121,7 @@ def test_l06_have_a_cron_job_make_the_job(realm: Realm, where: str) -> None:
         assert "only the operator writes the labels" in outcome.said
 
 
-def test_l07_a_pod_that_says_it_is_a_runs(realm: Realm) -> None:
+def test_l07_pod_that_claims_to_belong_to_a_run(realm: Realm) -> None:
     run, job = realm.launched("l07")
     owners = [_owner(job, controller=True)]
     stopped("L07", realm.create(EDITOR, _pod("l07", labels=_links(run), ownerReferences=owners)))
@@ -137,14 +137,14 @@ def test_l08_a_pod_for_a_runs_job_to_adopt(realm: Realm, key: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "another"])
-def test_l09_take_the_job_away_from_its_run(realm: Realm, value: str | None) -> None:
+def test_l09_detach_the_job_from_its_run(realm: Realm, value: str | None) -> None:
     name = f"l09-{value or 'none'}"
     realm.launched(name)
     patch = {"metadata": {"labels": {"assay.dev/run-uid": value}}}
     stopped("L09", _patch(realm, EDITOR, f"job/{name}", patch))
 
 
-def test_l10_take_the_owner_off_a_runs_job(realm: Realm) -> None:
+def test_l10_remove_the_owner_of_the_job_of_a_run(realm: Realm) -> None:
     realm.launched("l10")
     stopped("L10", _patch(realm, EDITOR, "job/l10", {"metadata": {"ownerReferences": None}}))
 
@@ -165,7 +165,7 @@ def test_l12_have_the_operator_resume_a_job_that_it_did_not_suspend(realm: Realm
     stopped("L12", _patch(realm, EDITOR, "job/l12", patch))
 
 
-def test_l13_write_into_the_status_of_a_runs_job_that_it_is_complete(realm: Realm) -> None:
+def test_l13_mark_the_job_of_a_run_complete_in_its_status(realm: Realm) -> None:
     realm.launched("l13")
     at = "2026-01-02T03:04:05Z"
     conditions = [{"type": kind, "status": "True"} for kind in ("SuccessCriteriaMet", "Complete")]
@@ -173,12 +173,12 @@ def test_l13_write_into_the_status_of_a_runs_job_that_it_is_complete(realm: Real
     stopped("L13", _patch(realm, OMNIPOTENT, "job/l13", patch, "--subresource=status"))
 
 
-def test_l14_write_into_the_status_of_a_runs_pod_that_it_has_succeeded(realm: Realm) -> None:
+def test_l14_mark_the_pod_of_a_run_succeeded_in_its_status(realm: Realm) -> None:
     what = f"pod/{realm.training_pod('l14')}"
     stopped("L14", _patch(realm, OMNIPOTENT, what, {"status": {"phase": "Succeeded"}}, "--subresource=status"))
 
 
-def test_l15_say_which_job_is_a_runs(realm: Realm) -> None:
+def test_l15_change_the_job_uid_of_a_run(realm: Realm) -> None:
     run, _ = realm.launched("l15")
     patch = {"status": {"jobUid": run["metadata"]["uid"]}}
     stopped("L15", _patch(realm, OMNIPOTENT, "run/l15", patch, "--subresource=status"))
@@ -206,19 +206,19 @@ def _stuffed(experiment: Raw, name: str, **labels: str) -> Raw:
 
 
 @pytest.mark.parametrize("user", [SCIENTIST, OMNIPOTENT])
-def test_l17_stuff_a_run_into_an_experiment(realm: Realm, user: str) -> None:
+def test_l17_create_a_run_owned_by_an_experiment(realm: Realm, user: str) -> None:
     experiment = _experiment(realm, f"l17-{user}")
     stopped("L17", realm.create(user, _stuffed(experiment, f"l17-{user}-run")))
 
 
-def test_l18_stuff_a_run_into_it_afterwards(realm: Realm) -> None:
+def test_l18_add_an_existing_run_to_an_experiment(realm: Realm) -> None:
     experiment = _experiment(realm, "l18")
     realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("l18-run"))
     patch = {"metadata": {"ownerReferences": [_owner(experiment, controller=True)]}}
     stopped("L18", _patch(realm, SCIENTIST, "run/l18-run", patch))
 
 
-def test_l19_stuff_a_run_of_another_namespace_into_it(realm: Realm) -> None:
+def test_l19_add_a_run_of_another_namespace_to_an_experiment(realm: Realm) -> None:
     experiment = _experiment(realm, "l19")
     manifest = _stuffed(experiment, "l19-run")
     there = f"--namespace={realm.other}"
@@ -235,7 +235,7 @@ def test_l20_squat_an_index_with_the_labels_alone(realm: Realm) -> None:
     stopped("L20", realm.create(SCIENTIST, manifest))
 
 
-def test_l21_point_a_run_at_ones_own_experiment_that_keeps_nothing(realm: Realm) -> None:
+def test_l21_move_a_run_to_an_experiment_with_zero_retention(realm: Realm) -> None:
     mine = registry.experiment("l21", retention={"artifactsAfter": "0s"})
     realm.must(SCIENTIST, "create", "--filename=-", stdin=mine)
     realm.launched("l21-victim")
@@ -243,7 +243,7 @@ def test_l21_point_a_run_at_ones_own_experiment_that_keeps_nothing(realm: Realm)
     stopped("L21", _patch(realm, SCIENTIST, "run/l21-victim", patch))
 
 
-def test_l22_take_a_run_out_of_its_experiment(realm: Realm) -> None:
+def test_l22_remove_a_run_from_its_experiment(realm: Realm) -> None:
     experiment = _experiment(realm, "l22")
     made = run_body(experiment, ExperimentSpec.model_validate(experiment["spec"]), 0)
     realm.must(registry.OPERATOR, "create", "--filename=-", stdin=made)
@@ -252,7 +252,7 @@ def test_l22_take_a_run_out_of_its_experiment(realm: Realm) -> None:
 
 @pytest.mark.parametrize("kind", ["Secret", "ConfigMap", "Service", "ServiceAccount", "PersistentVolumeClaim"])
 @pytest.mark.parametrize("by", ["labels", "ownerReferences"])
-def test_l23_whatever_kind_it_is(realm: Realm, kind: str, by: str) -> None:
+def test_l23_link_an_object_of_any_kind_to_a_run(realm: Realm, kind: str, by: str) -> None:
     name = f"l23-{kind.lower()}-{by.lower()}"
     run, _ = realm.launched(name)
     link = {"labels": _links(run)} if by == "labels" else {"ownerReferences": [_owner(run)]}

@@ -54,7 +54,7 @@ def _dry(realm: Realm) -> str:
     return realm.must(ADMIN, "create", "--dry-run=server", "--output=json", "--filename=-", stdin=manifest)
 
 
-def test_whoever_changes_the_spec_has_moved_it(realm: Realm) -> None:
+def test_changing_the_spec_records_the_mover(realm: Realm) -> None:
     name = realm.alias("moved")
     assert mover(realm, name) == filled_in(realm, ARGO_CD)
     assert realm.merge(ADMIN, "alias", name, {"spec": {"version": 2}}).done
@@ -65,14 +65,14 @@ def test_whoever_changes_the_spec_has_moved_it(realm: Realm) -> None:
     assert mover(realm, name) == filled_in(realm, ADMIN)
 
 
-def test_a_rollback_in_one_write_is_a_move(realm: Realm) -> None:
+def test_a_rollback_in_one_write_sets_the_mover(realm: Realm) -> None:
     name = realm.alias("went-back", number=2, history=(1, 2))
     patch = {"metadata": {"annotations": {ROLLBACK: f"1 {RELEASE_MANAGER}"}}, "spec": {"version": 1}}
     assert realm.merge(RELEASE_MANAGER, "alias", name, patch).done
     assert mover(realm, name) == filled_in(realm, RELEASE_MANAGER)
 
 
-def test_whoever_only_asks_for_a_rollback_or_clears_it_has_not_moved_it(realm: Realm) -> None:
+def test_requesting_or_clearing_a_rollback_does_not_change_the_mover(realm: Realm) -> None:
     name = realm.alias("asks-back", number=2, history=(1, 2))
     assert realm.annotate(RELEASE_MANAGER, "alias", name, ROLLBACK, f"1 {RELEASE_MANAGER}").done
     assert realm.annotate(registry.OPERATOR, "alias", name, ROLLBACK, None).done
@@ -80,7 +80,7 @@ def test_whoever_only_asks_for_a_rollback_or_clears_it_has_not_moved_it(realm: R
 
 
 @pytest.mark.parametrize("how", [["--server-side"], []], ids=["server-side", "client-side"])
-def test_a_manifest_that_is_applied_again_and_again_writes_nothing(realm: Realm, how: list[str]) -> None:
+def test_reapplying_an_unchanged_manifest_writes_nothing(realm: Realm, how: list[str]) -> None:
     """As Argo CD does: the second time and by whomever, and in between somebody takes the name away."""
     manifest = registry.model_alias(f"applied{len(how)}", "champion", 1)
     name = manifest["metadata"]["name"]
@@ -94,7 +94,7 @@ def test_a_manifest_that_is_applied_again_and_again_writes_nothing(realm: Realm,
     assert mover(realm, name) == filled_in(realm, ARGO_CD)
 
 
-def test_a_manifest_that_moves_the_alias_is_applied_over_the_name_of_somebody_else(realm: Realm) -> None:
+def test_a_manifest_that_moves_the_alias_replaces_the_previous_mover(realm: Realm) -> None:
     """Nobody owns the name: it is in no field manager's way."""
     manifest = registry.model_alias("overtaken", "champion", 1)
     realm.must(ARGO_CD, "apply", "--server-side", "--filename=-", stdin=manifest)
@@ -110,14 +110,14 @@ def test_an_empty_map_of_annotations_is_filled_in(realm: Realm) -> None:
     assert mover(realm, "empty.champion") == filled_in(realm, ARGO_CD)
 
 
-def test_of_an_alias_older_than_the_policy_nothing_is_said_until_it_is_moved(unstamped: Realm) -> None:
+def test_an_alias_older_than_the_policy_has_no_mover_until_it_moves(unstamped: Realm) -> None:
     name = unstamped.alias("old")
     outcome = unstamped.annotate(ADMIN, "alias", name, MOVED_BY, APPROVER)
     assert "it cannot be changed on its own" in outcome.said
     assert mover(unstamped, name) is None
 
 
-def test_one_may_name_oneself_or_nobody(unstamped: Realm) -> None:
+def test_users_may_set_only_themselves_or_no_one_as_mover(unstamped: Realm) -> None:
     """On servers that fill nothing in."""
     metadata = {"annotations": {MOVED_BY: ARGO_CD}}
     assert unstamped.create(ARGO_CD, registry.model_alias("own", "champion", 1, metadata=metadata)).done
@@ -136,7 +136,7 @@ def test_another_name_is_refused(unstamped: Realm) -> None:
     assert not unstamped.get("alias", "forged.champion")
 
 
-def test_a_name_that_is_true_no_more_is_refused(unstamped: Realm) -> None:
+def test_an_outdated_mover_is_refused(unstamped: Realm) -> None:
     metadata = {"annotations": {MOVED_BY: ARGO_CD}}
     assert unstamped.create(ARGO_CD, registry.model_alias("stale", "champion", 1, metadata=metadata)).done
     outcome = unstamped.merge(ADMIN, "alias", "stale.champion", {"spec": {"version": 2}})
@@ -144,7 +144,7 @@ def test_a_name_that_is_true_no_more_is_refused(unstamped: Realm) -> None:
     assert unstamped.get("alias", "stale.champion")["spec"]["version"] == 1
 
 
-def test_a_name_that_stands_stays_with_the_spec(unstamped: Realm) -> None:
+def test_the_mover_is_unchanged_while_the_spec_is_unchanged(unstamped: Realm) -> None:
     metadata = {"annotations": {MOVED_BY: ARGO_CD}}
     assert unstamped.create(ARGO_CD, registry.model_alias("stays", "champion", 1, metadata=metadata)).done
     for value in (None, APPROVER, ADMIN):

@@ -14,7 +14,7 @@ def test_o01_register_in_the_name_of_an_approver(realm: Realm) -> None:
     stopped("O01", realm.create(SCIENTIST, manifest))
 
 
-def test_o02_register_in_the_name_of_nobody(realm: Realm) -> None:
+def test_o02_register_with_an_empty_owner(realm: Realm) -> None:
     stopped("O02", realm.create(SCIENTIST, registry.model_version("o02", 1, namespace=realm.namespace, owner="")))
 
 
@@ -26,7 +26,7 @@ def test_o04_launch_an_experiment_in_another_name(realm: Realm) -> None:
     stopped("O04", realm.create(SCIENTIST, registry.experiment("o04", owner=APPROVER)))
 
 
-def test_o05_give_an_experiment_to_somebody_else(realm: Realm) -> None:
+def test_o05_transfer_an_experiment_to_another_user(realm: Realm) -> None:
     realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("o05"))
     stopped("O05", realm.merge(SCIENTIST, "experiment", "o05", {"spec": {"owner": APPROVER}}))
 
@@ -37,20 +37,20 @@ def test_o06_lose_the_owner_of_an_experiment_by_replacing_it(realm: Realm) -> No
     assert realm.get("experiment", "o06")["spec"]["owner"] == SCIENTIST
 
 
-def test_o07_give_a_version_to_somebody_else(realm: Realm) -> None:
+def test_o07_transfer_a_version_to_another_user(realm: Realm) -> None:
     name = realm.version("o07")
     stopped("O07", realm.merge(SCIENTIST, "mv", name, {"spec": {"owner": APPROVER}}))
 
 
-def test_o08_experiment_by_someone_who_may_not_create_jobs(realm: Realm) -> None:
+def test_o08_create_an_experiment_without_the_right_to_create_jobs(realm: Realm) -> None:
     stopped("O08", realm.create(INTERN, registry.experiment("o08")))
 
 
-def test_o09_run_by_someone_who_may_not_create_jobs(realm: Realm) -> None:
+def test_o09_create_a_run_without_the_right_to_create_jobs(realm: Realm) -> None:
     stopped("O09", realm.create(INTERN, registry.run("o09")))
 
 
-def test_o10_have_more_launched_by_another_experiment(realm: Realm) -> None:
+def test_o10_raise_the_parallelism_of_an_experiment_of_another_user(realm: Realm) -> None:
     realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("o10", parallelism=1))
     stopped("O10", realm.merge(INTERN, "experiment", "o10", {"spec": {"parallelism": 1000}}))
 

@@ -49,7 +49,7 @@ def test_p05_another_service_account(realm: Realm) -> None:
     stopped("P05", launch(realm, "p05", pod_templates.FORBIDDEN["service-account"]))
 
 
-def test_p06_the_namespace_is_told_to_allow_it(realm: Realm) -> None:
+def test_p06_allow_the_service_account_in_the_namespace(realm: Realm) -> None:
     annotation = "assay.dev/run-service-accounts=deployer"
     stopped("P06", realm.act("nadia", "annotate", "--overwrite", "namespace", realm.namespace, annotation))
 
@@ -66,14 +66,14 @@ def test_p08_as_the_operator(realm: Realm) -> None:
 
 
 @pytest.mark.parametrize("name", pod_templates.FORBIDDEN)
-def test_everything_that_baseline_forbids_is_refused_in_runs_and_experiments(realm: Realm, name: str) -> None:
+def test_runs_and_experiments_that_violate_baseline_are_refused(realm: Realm, name: str) -> None:
     for manifest in (_run(name, pod_templates.FORBIDDEN[name]), _experiment(name, pod_templates.FORBIDDEN[name])):
         outcome = realm.act(SCIENTIST, "create", "--dry-run=server", "--filename=-", stdin=manifest)
         assert not outcome.done
         assert "assay-pod-security' with binding 'assay-pod-security' denied request" in outcome.said
 
 
-def test_what_it_allows_is_accepted(realm: Realm) -> None:
+def test_allowed_pod_templates_are_accepted(realm: Realm) -> None:
     for name, pod in pod_templates.ALLOWED.items():
         for manifest in (_run(name, pod), _experiment(name, pod)):
             realm.must(SCIENTIST, "create", "--dry-run=server", "--filename=-", stdin=manifest)
@@ -109,7 +109,7 @@ def restricted(realm: Realm) -> Iterator[Realm]:
     )
 
 
-def test_restricted_asks_for_more(restricted: Realm) -> None:
+def test_restricted_refuses_weakened_templates(restricted: Realm) -> None:
     argv = ("create", "--dry-run=server", "--filename=-")
     restricted.must(SCIENTIST, *argv, stdin=_run("fine", pod_templates.RESTRICTED))
     for name, pod in pod_templates.weakened().items():

@@ -69,18 +69,18 @@ def _forged(realm: Realm, name: str, **metadata: Any) -> Raw:
     }
 
 
-def test_r30_a_pod_that_looks_like_a_servers(realm: Realm) -> None:
+def test_r30_create_a_pod_that_mimics_a_server_pod(realm: Realm) -> None:
     realm.served("r30")
     stopped("R30", realm.create(SCIENTIST, _forged(realm, "r30")))
 
 
-def test_r31_the_same_without_an_owner(realm: Realm) -> None:
+def test_r31_create_a_pod_that_mimics_a_server_pod_without_an_owner(realm: Realm) -> None:
     """The ReplicaSet's controller would adopt it."""
     realm.served("r31")
     stopped("R31", realm.create(SCIENTIST, _forged(realm, "r31", ownerReferences=[])))
 
 
-def test_r32_a_pod_that_says_later_what_it_serves(realm: Realm) -> None:
+def test_r32_add_a_served_version_to_an_existing_pod(realm: Realm) -> None:
     realm.served("r32")
     pod = _forged(realm, "r32", annotations={}, labels={"app": "other"}, ownerReferences=[])
     realm.must(SCIENTIST, "create", "--filename=-", stdin=pod)
@@ -89,7 +89,7 @@ def test_r32_a_pod_that_says_later_what_it_serves(realm: Realm) -> None:
     realm.must(SCIENTIST, "delete", "pod", "r32-forged", "--wait=false")
 
 
-def test_r33_the_same_by_way_of_the_status(realm: Realm) -> None:
+def test_r33_add_a_served_version_to_a_pod_through_the_status(realm: Realm) -> None:
     realm.served("r33")
     pod = _forged(realm, "r33", annotations={}, labels={"app": "other"}, ownerReferences=[])
     realm.must(SCIENTIST, "create", "--filename=-", stdin=pod)
@@ -98,7 +98,7 @@ def test_r33_the_same_by_way_of_the_status(realm: Realm) -> None:
     realm.must(SCIENTIST, "delete", "pod", "r33-forged", "--wait=false")
 
 
-def test_r34_have_a_pod_say_that_it_serves_another_version(realm: Realm) -> None:
+def test_r34_change_the_served_version_of_a_pod(realm: Realm) -> None:
     realm.served("r34")
     name = _pod(realm, "r34")["metadata"]["name"]
     patch = {"metadata": {"annotations": {"assay.dev/served-version": "7"}}}
@@ -107,7 +107,7 @@ def test_r34_have_a_pod_say_that_it_serves_another_version(realm: Realm) -> None
 
 
 @pytest.mark.parametrize("owners", [[], None])
-def test_r35_take_a_pod_from_its_workload(realm: Realm, owners: list[Raw] | None) -> None:
+def test_r35_detach_a_pod_from_its_workload(realm: Realm, owners: list[Raw] | None) -> None:
     name = f"r35-{owners is None}".lower()
     realm.served(name)
     pod = _pod(realm, name)["metadata"]["name"]
@@ -115,7 +115,7 @@ def test_r35_take_a_pod_from_its_workload(realm: Realm, owners: list[Raw] | None
     realm.must(SCIENTIST, "scale", f"deployment/{name}", "--replicas=0")
 
 
-def test_r36_a_replica_set_that_looks_like_the_deployments(realm: Realm) -> None:
+def test_r36_create_a_replica_set_that_mimics_that_of_a_deployment(realm: Realm) -> None:
     realm.served("r36")
     forged = _replica_set(realm, "r36")
     kept = ("labels", "annotations", "ownerReferences")
@@ -123,20 +123,20 @@ def test_r36_a_replica_set_that_looks_like_the_deployments(realm: Realm) -> None
     stopped("R36", realm.create(SCIENTIST, forged))
 
 
-def test_r37_have_the_replica_set_make_other_pods(realm: Realm) -> None:
+def test_r37_change_the_pod_template_of_the_replica_set(realm: Realm) -> None:
     realm.served("r37")
     name = _replica_set(realm, "r37")["metadata"]["name"]
     operation = {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "mine"}
     stopped("R37", realm.json_patch(SCIENTIST, "replicaset", name, operation))
 
 
-def test_r38_take_the_replica_set_from_its_deployment(realm: Realm) -> None:
+def test_r38_detach_the_replica_set_from_its_deployment(realm: Realm) -> None:
     realm.served("r38")
     name = _replica_set(realm, "r38")["metadata"]["name"]
     stopped("R38", realm.merge(SCIENTIST, "replicaset", name, {"metadata": {"ownerReferences": None}}))
 
 
-def test_r39_a_pod_that_serves_and_belongs_to_nothing(realm: Realm) -> None:
+def test_r39_create_a_serving_pod_without_an_owner(realm: Realm) -> None:
     """A copy, as `kubectl debug --copy-to` makes one."""
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "r39", "annotations": SERVED}}
     stopped("R39", realm.create(SCIENTIST, pod | {"spec": {"containers": [{"name": "server", "image": "server"}]}}))

@@ -91,7 +91,7 @@ def test_w03_plant_a_session(site: Site) -> None:
     stopped("W03", site.get("/api/v1/me", Cookie=f"{COOKIE}={foreign[COOKIE]}"))
 
 
-def test_w04_name_oneself_in_a_proxys_header(site: Site) -> None:
+def test_w04_claim_an_identity_in_a_proxy_header(site: Site) -> None:
     names = {"X-Forwarded-User": "petra", "X-Remote-User": "petra", "X-Forwarded-Access-Token": site.tokens["petra"]}
     stopped("W04", site.get("/api/v1/me", **names))
 
@@ -111,7 +111,7 @@ def test_w07_climb_from_a_namespace_to_another_kind(site: Site) -> None:
     assert not site.get("/api/v1/namespaces/x%2fsecrets%3f/models", "petra").done
 
 
-def test_w08_have_the_server_connect_to_an_address_of_ones_choice(site: Site, realm: Realm) -> None:
+def test_w08_make_the_server_connect_to_a_chosen_address(site: Site, realm: Realm) -> None:
     keys = {"endpoint": "http://169.254.169.254", "accessKey": "a", "secretKey": "b"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "assay-store"}, "stringData": keys}
     realm.admin("create", "-f", "-", stdin=secret)
@@ -125,7 +125,7 @@ def test_w09_read_another_namespaces_curves(site: Site, realm: Realm) -> None:
     stopped("W09", site.get(f"/api/v1/namespaces/{realm.other}/curves?run=r-1", "petra"))
 
 
-def test_w10_read_runs_from_the_index_that_one_may_not_list(site: Site, realm: Realm) -> None:
+def test_w10_read_runs_from_the_index_without_the_right_to_list(site: Site, realm: Realm) -> None:
     stopped("W10", site.get(f"/api/v1/namespaces/{realm.namespace}/runs", "otto"))
     assert site.get(f"/api/v1/namespaces/{realm.namespace}/runs", "petra").done
 

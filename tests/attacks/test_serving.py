@@ -47,7 +47,7 @@ def _patch(realm: Realm, workload: str, patch: Raw, *more: str) -> Outcome:
     return realm.act(SCIENTIST, "patch", workload, "--type=strategic", f"--patch={json.dumps(patch)}", *more)
 
 
-def test_s01_bring_the_init_container_along(realm: Realm) -> None:
+def test_s01_create_a_deployment_with_its_own_fetch_container(realm: Realm) -> None:
     stopped("S01", realm.create(SCIENTIST, deployment("s01", annotations=SERVE, initContainers=[FETCH])))
 
 
@@ -57,12 +57,12 @@ def test_s02_pretend_to_serve_a_version(realm: Realm) -> None:
     stopped("S02", realm.create(SCIENTIST, manifest))
 
 
-def test_s03_say_that_another_version_is_served(realm: Realm) -> None:
+def test_s03_change_the_served_version_of_a_workload(realm: Realm) -> None:
     workload = realm.served("s03")
     stopped("S03", realm.act(SCIENTIST, "annotate", workload, "assay.dev/served-version=7", "--overwrite"))
 
 
-def test_s04_say_so_by_way_of_the_status(realm: Realm) -> None:
+def test_s04_change_the_served_version_through_the_status(realm: Realm) -> None:
     workload = realm.served("s04")
     patch = {"metadata": {"annotations": {"assay.dev/served-version": "7"}}}
     stopped("S04", _patch(realm, workload, patch, "--subresource=status"))
@@ -73,7 +73,7 @@ def test_s05_replace_the_image_that_fetches(realm: Realm) -> None:
     stopped("S05", _patch(realm, workload, {"spec": {"template": {"spec": {"initContainers": [FETCH]}}}}))
 
 
-def test_s06_take_the_init_container_away(realm: Realm) -> None:
+def test_s06_remove_the_init_container(realm: Realm) -> None:
     workload = realm.served("s06")
     operation = [{"op": "remove", "path": "/spec/template/spec/initContainers"}]
     stopped("S06", realm.act(SCIENTIST, "patch", workload, "--type=json", f"--patch={json.dumps(operation)}"))
@@ -92,7 +92,7 @@ def test_s08_overwrite_the_files_from_another_container(realm: Realm) -> None:
     stopped("S08", _patch(realm, workload, {"spec": {"template": {"spec": {"initContainers": containers}}}}))
 
 
-def test_s09_mount_other_files_over_them(realm: Realm) -> None:
+def test_s09_mount_other_files_over_the_model(realm: Realm) -> None:
     workload = realm.served("s09")
     volumes = [{"name": "mine", "configMap": {"name": "mine"}}]
     containers = [{"name": "server", "volumeMounts": [{"name": "mine", "mountPath": "/models/weights"}]}]
@@ -100,24 +100,24 @@ def test_s09_mount_other_files_over_them(realm: Realm) -> None:
     stopped("S09", _patch(realm, workload, {"spec": {"template": {"spec": pod}}}))
 
 
-def test_s10_have_the_server_read_elsewhere(realm: Realm) -> None:
+def test_s10_change_the_model_variables_of_the_server(realm: Realm) -> None:
     workload = realm.served("s10")
     containers = [{"name": "server", "env": [{"name": "MODEL_PATH", "value": "/tmp"}]}]
     stopped("S10", _patch(realm, workload, {"spec": {"template": {"spec": {"containers": containers}}}}))
 
 
-def test_s11_have_the_server_read_elsewhere_from_the_beginning(realm: Realm) -> None:
+def test_s11_create_a_server_with_its_own_model_variables(realm: Realm) -> None:
     containers = [{"name": "server", "image": "server", "env": [{"name": "MODEL_VERSION", "value": "7"}]}]
     stopped("S11", realm.create(SCIENTIST, deployment("s11", annotations=SERVE, containers=containers)))
 
 
-def test_s12_opt_in_with_a_path_set_before(realm: Realm) -> None:
+def test_s12_opt_in_with_a_preset_model_path(realm: Realm) -> None:
     containers = [{"name": "server", "image": "server", "env": [{"name": "MODEL_PATH", "value": "/tmp"}]}]
     realm.must(SCIENTIST, "create", "--filename=-", stdin=deployment("s12", containers=containers))
     stopped("S12", realm.act(SCIENTIST, "annotate", "deployment/s12", "assay.dev/serve=digits.champion"))
 
 
-def test_s13_the_same_with_a_stateful_set(realm: Realm) -> None:
+def test_s13_replace_the_init_container_of_a_stateful_set(realm: Realm) -> None:
     workload = realm.served("s13", "StatefulSet")
     stopped("S13", _patch(realm, workload, {"spec": {"template": {"spec": {"initContainers": [FETCH]}}}}))
 
@@ -144,7 +144,7 @@ def test_s17_keep_the_old_version_by_replacing_the_deployment(realm: Realm) -> N
     stopped("S17", realm.act(SCIENTIST, "replace", "--filename=-", stdin=manifest))
 
 
-def test_s18_go_back_without_the_gate_by_rollout_undo(realm: Realm) -> None:
+def test_s18_bypass_the_gate_with_rollout_undo(realm: Realm) -> None:
     workload = realm.served("s18")
     realm.admin("rollout", "status", workload, "--timeout=60s")
     patch = {"spec": {"template": {"metadata": {"annotations": {"assay.dev/served-version": "2"}}}}}
@@ -159,12 +159,12 @@ def test_s19_fetch_with_other_credentials(realm: Realm) -> None:
     stopped("S19", _patch(realm, "deployment/s19", {"spec": {"template": {"spec": {"volumes": volumes}}}}))
 
 
-def test_s20_bring_a_volume_for_the_credentials_along(realm: Realm) -> None:
+def test_s20_create_a_deployment_with_its_own_credentials_volume(realm: Realm) -> None:
     volumes = [{"name": "assay-model-credentials", "secret": {"secretName": "mine"}}]
     stopped("S20", realm.create(SCIENTIST, deployment("s20", annotations=SERVE, volumes=volumes)))
 
 
-def test_s21_have_the_server_read_the_credentials(realm: Realm) -> None:
+def test_s21_mount_the_credentials_in_the_server(realm: Realm) -> None:
     _serving(realm, deployment("s21", annotations=SERVE, kind="StatefulSet"))
     mounts = [{"name": "assay-model-credentials", "mountPath": "/credentials"}]
     containers = [{"name": "server", "volumeMounts": mounts}]
@@ -172,7 +172,7 @@ def test_s21_have_the_server_read_the_credentials(realm: Realm) -> None:
 
 
 @pytest.mark.parametrize("path", ["/./models/weights", "//models/weights", "models/weights", "/data/../models/weights"])
-def test_s22_mount_other_files_over_them_at_a_path_that_is_written_differently(realm: Realm, path: str) -> None:
+def test_s22_mount_other_files_over_the_model_with_another_spelling_of_the_path(realm: Realm, path: str) -> None:
     name = "s22"
     _serving(realm, deployment(name, annotations=SERVE))
     volumes = [{"name": "mine", "configMap": {"name": "mine"}}]
@@ -201,7 +201,7 @@ def test_a_served_workload_is_applied_again_and_changed(realm: Realm, kind: str,
     _serving(realm, changed, *how)
 
 
-def test_a_list_that_is_gone_from_the_manifest_would_take_ours_along(realm: Realm) -> None:
+def test_removing_a_list_from_the_manifest_would_also_remove_operator_entries(realm: Realm) -> None:
     """For `kubectl apply` the list is deleted whole; docs/serving.md says what to write instead."""
     env = [{"name": "A", "value": "1"}]
     _serving(realm, deployment("listed", annotations=SERVE, containers=[{"name": "server", "image": "s", "env": env}]))
@@ -212,7 +212,7 @@ def test_a_list_that_is_gone_from_the_manifest_would_take_ours_along(realm: Real
     realm.must(SCIENTIST, "apply", "--filename=-", stdin=bare)
 
 
-def test_a_large_workload_with_all_of_it_is_not_too_dear_for_the_policy(realm: Realm) -> None:
+def test_a_huge_served_workload_stays_within_the_policy_cost_limit(realm: Realm) -> None:
     """The API server bounds what a policy may cost: thirty containers, each with a lot of its own."""
     mounts: list[Raw] = [{"name": f"data-{number}", "mountPath": f"/data/{number}/{'x' * 200}"} for number in range(20)]
     environment = [{"name": f"VARIABLE_{number}", "value": "x" * 50} for number in range(60)]
@@ -228,7 +228,7 @@ def test_a_large_workload_with_all_of_it_is_not_too_dear_for_the_policy(realm: R
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
-def test_opted_out_and_given_back_it_is_theirs_alone(realm: Realm, kind: str) -> None:
+def test_an_opted_out_workload_can_be_edited_freely(realm: Realm, kind: str) -> None:
     name = "back"
     found = _serving(realm, deployment(name, kind=kind, annotations=SERVE))
     realm.must(SCIENTIST, "annotate", kind, name, "assay.dev/serve-")
@@ -243,7 +243,7 @@ def test_opted_out_and_given_back_it_is_theirs_alone(realm: Realm, kind: str) ->
 
 @pytest.mark.parametrize("volume", ["assay-model", "assay-model-credentials"])
 @pytest.mark.parametrize("annotations", [SERVE, None], ids=["served", "served later"])
-def test_s23_have_a_claim_take_the_volumes_place(realm: Realm, volume: str, annotations: Raw | None) -> None:
+def test_s23_replace_the_volume_with_a_claim(realm: Realm, volume: str, annotations: Raw | None) -> None:
     name = f"s23-{volume}-{'later' if annotations is None else 'now'}"
     manifest = deployment(name, kind="StatefulSet", annotations=annotations)
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}

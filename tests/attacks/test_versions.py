@@ -26,7 +26,7 @@ def test_v02_delete_all_versions_at_once(realm: Realm) -> None:
     assert realm.get("mv", name)
 
 
-def test_v03_take_the_label_away_first(realm: Realm) -> None:
+def test_v03_remove_the_bound_label_first(realm: Realm) -> None:
     name = realm.version("v03", bound=True)
     stopped("V03", realm.act(ALMIGHTY, "label", "mv", name, "assay.dev/bound-"))
 
@@ -52,12 +52,12 @@ def test_v07_have_the_garbage_collector_delete_it(realm: Realm) -> None:
     stopped("V07", realm.merge(ALMIGHTY, "mv", live, {"metadata": {"ownerReferences": [owner]}}))
 
 
-def test_v08_say_in_the_status_that_the_bytes_were_verified(realm: Realm) -> None:
+def test_v08_mark_the_bytes_as_verified_in_the_status(realm: Realm) -> None:
     name = realm.version("v08")
     stopped("V08", realm.merge(INSIDER, "mv", name, {"status": {"phase": "Ready"}}, "--subresource=status"))
 
 
-def test_v09_say_in_a_runs_status_what_its_model_scores(realm: Realm) -> None:
+def test_v09_forge_the_scores_of_a_run_in_its_status(realm: Realm) -> None:
     realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("v09"))
     patch = {"status": {"phase": "Succeeded", "objective": "1.0"}}
     stopped("V09", realm.merge(INSIDER, "run", "v09", patch, "--subresource=status"))
@@ -83,17 +83,17 @@ def test_v13_name_the_models_of_another_namespace(realm: Realm) -> None:
     stopped("V13", realm.create(SCIENTIST, _from(realm, "v13", f"s3://assay/models/{realm.other}/m/v1/")))
 
 
-def test_v14_climb_out_of_the_own_prefix(realm: Realm) -> None:
+def test_v14_escape_the_own_prefix(realm: Realm) -> None:
     uri = f"s3://assay/runs/{realm.namespace}/../{realm.other}/model/"
     stopped("V14", realm.create(SCIENTIST, _from(realm, "v14", uri)))
 
 
-def test_v15_climb_out_in_disguise(realm: Realm) -> None:
+def test_v15_escape_the_own_prefix_with_an_encoded_path(realm: Realm) -> None:
     uri = f"s3://assay/runs/{realm.namespace}/%2e%2e/{realm.other}/model/"
     stopped("V15", realm.create(SCIENTIST, _from(realm, "v15", uri)))
 
 
-def test_v16_name_a_namespace_that_begins_like_the_own(realm: Realm) -> None:
+def test_v16_register_from_a_namespace_whose_name_starts_with_the_own(realm: Realm) -> None:
     """The other namespace of these tests is called like this one, and goes on with `-other`."""
     assert realm.other.startswith(realm.namespace)
     stopped("V16", realm.create(SCIENTIST, _from(realm, "v16", f"s3://assay/runs/{realm.other}/model/")))
@@ -104,18 +104,18 @@ def test_v17_name_another_bucket(realm: Realm) -> None:
     stopped("V17", realm.create(SCIENTIST, _from(realm, "v17", uri)))
 
 
-def test_v18_allow_the_own_namespace_more(realm: Realm) -> None:
+def test_v18_extend_the_allowed_prefixes_of_the_own_namespace(realm: Realm) -> None:
     annotation = "assay.dev/allowed-prefixes=s3://assay/"
     stopped("V18", realm.act("nadia", "annotate", "--overwrite", "namespace", realm.namespace, annotation))
 
 
-def test_v19_allow_a_new_namespace_more(realm: Realm) -> None:
+def test_v19_create_a_namespace_with_extended_allowed_prefixes(realm: Realm) -> None:
     metadata = {"name": f"{realm.namespace}-new", "annotations": {"assay.dev/allowed-prefixes": "s3://assay/"}}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
     stopped("V19", realm.create("nadia", manifest))
 
 
-def test_v20_name_a_version_unlike_its_spec(realm: Realm) -> None:
+def test_v20_create_a_version_whose_name_differs_from_its_spec(realm: Realm) -> None:
     manifest = registry.model_version("v20", 1, namespace=realm.namespace, metadata={"name": "v20.v2"})
     stopped("V20", realm.create(SCIENTIST, manifest))
 

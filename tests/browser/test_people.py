@@ -111,7 +111,7 @@ def test_three_people_approve_promote_and_roll_back(browse: Browse, site: Site, 
     assert dora.locator("form[method=post]").count() == 0
 
 
-def test_a_version_that_changes_between_the_look_and_the_click(browse: Browse, site: Site, filled: Team) -> None:
+def test_a_version_that_changes_before_the_click_is_shown_again(browse: Browse, site: Site, filled: Team) -> None:
     rita = browse("rita")
     rita.goto(site.page(f"{ALIAS}?version=1"))
     rita.locator("form#approve button").click()
@@ -154,7 +154,7 @@ def test_a_rollback_is_refused_once_another_version_is_live(browse: Browse, site
     assert "rollback-requested" not in text
 
 
-def test_a_hostile_run_harms_nobody(browse: Browse, site: Site, filled: Team) -> None:
+def test_a_run_with_hostile_text_is_shown_safely(browse: Browse, site: Site, filled: Team) -> None:
     page = browse("dora")
     page.goto(site.page("runs/bad"))
     expect(page.get_by_text(HOSTILE).first).to_be_visible()
@@ -178,7 +178,7 @@ def test_a_hostile_run_harms_nobody(browse: Browse, site: Site, filled: Team) ->
     expect(page.locator("#comparison")).to_contain_text(HOSTILE)
 
 
-def test_a_person_without_rights_is_told_why(browse: Browse, site: Site, filled: Team) -> None:
+def test_a_user_without_rights_sees_the_reason(browse: Browse, site: Site, filled: Team) -> None:
     page = browse("nobody")
     page.goto(site.page("runs"))
     expect(page.get_by_role("alert")).to_contain_text("cannot list")

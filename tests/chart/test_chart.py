@@ -35,11 +35,11 @@ def named(objects: list[Raw], kind: str) -> dict[str, Raw]:
     return {each["metadata"]["name"]: each for each in objects if each["kind"] == kind}
 
 
-def test_helm_finds_no_fault() -> None:
+def test_helm_lint_passes() -> None:
     assert lint(CHART)["errors"] == []
 
 
-def test_everything_is_in_it() -> None:
+def test_the_chart_contains_all_objects() -> None:
     objects = rendered(TRYING_OUT)
     assert set(named(objects, "CustomResourceDefinition")) == {f"{kind.plural}.assay.dev" for kind in KINDS}
     assert set(named(objects, "ValidatingAdmissionPolicy")) == names.ADMISSION_POLICIES
@@ -48,7 +48,7 @@ def test_everything_is_in_it() -> None:
     assert "Namespace" not in {each["kind"] for each in objects}, "Helm makes the release's namespace"
 
 
-def test_nothing_is_left_of_the_default_namespace_and_bucket() -> None:
+def test_default_namespace_and_bucket_are_fully_replaced() -> None:
     values = {**TRYING_OUT, "store": {"bucket": "other-bucket"}}
     text = json.dumps(rendered(values))
     assert "assay-system" not in text
@@ -59,14 +59,14 @@ def test_nothing_is_left_of_the_default_namespace_and_bucket() -> None:
     assert "'s3://other-bucket/runs/'" in text
 
 
-def test_who_creates_the_pods_of_jobs_is_as_one_says() -> None:
+def test_the_job_controller_identity_is_configurable() -> None:
     """Where all controllers share one identity, its name is in every place."""
     policies = json.dumps(rendered({**TRYING_OUT, "policies": {"jobController": "system:kube-controller-manager"}}))
     assert "system:serviceaccount:kube-system:job-controller" not in policies
     assert "request.userInfo.username == 'system:kube-controller-manager'" in policies
 
 
-def test_kinds_are_kept_or_not_as_one_likes() -> None:
+def test_crds_are_kept_or_skipped_as_configured() -> None:
     keep = "helm.sh/resource-policy"
     kinds = named(rendered(TRYING_OUT), "CustomResourceDefinition").values()
     assert all(each["metadata"]["annotations"][keep] == "keep" for each in kinds)
@@ -75,7 +75,7 @@ def test_kinds_are_kept_or_not_as_one_likes() -> None:
     assert not named(rendered({**TRYING_OUT, "crds": {"install": False}}), "CustomResourceDefinition")
 
 
-def test_no_persona_has_a_verb_it_is_not_about() -> None:
+def test_no_persona_has_an_unrelated_verb() -> None:
     roles = named(rendered(TRYING_OUT), "ClusterRole")
     verbs = {
         name: {verb for each in role["rules"] if "aliases" in each.get("resources", []) for verb in each["verbs"]}
@@ -91,7 +91,7 @@ def test_no_persona_has_a_verb_it_is_not_about() -> None:
     )
 
 
-def test_controllers_of_the_cluster_have_whatever_names_it_gives_them() -> None:
+def test_controller_identities_are_configurable() -> None:
     found = json.dumps(rendered({**TRYING_OUT, "policies": {"controllers": ["gke:gc", "gke:deployments"]}}))
     assert "'system:kube-controller-manager', 'gke:deployments', 'gke:gc'" in found
     assert "gke:" not in json.dumps(rendered(TRYING_OUT))
@@ -159,7 +159,7 @@ def test_a_value_of_another_shape_is_named(values: Raw, said: str) -> None:
         ({**TRYING_OUT, "namespaces": ["Team"]}, 'namespaces has "Team": that is no name of a namespace'),
     ],
 )
-def test_values_that_do_not_go_together_are_told_in_words(values: Raw, said: str) -> None:
+def test_conflicting_values_are_explained(values: Raw, said: str) -> None:
     with pytest.raises(HelmError) as refusal:
         rendered(values)
     text = str(refusal.value)
@@ -168,7 +168,7 @@ def test_values_that_do_not_go_together_are_told_in_words(values: Raw, said: str
     assert "hidden" not in text
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_invalid_values_are_reported_at_once() -> None:
     with pytest.raises(HelmError) as refusal:
         rendered({"store": {"endpoint": "s3", "bucket": "B"}, "image": {"digest": "abc"}})
     assert len([line for line in str(refusal.value).splitlines() if line.strip().startswith("- ")]) == 4
@@ -186,7 +186,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         {**TRYING_OUT, "namespaces": ["team-a"], "audit": {"bucket": "assay-audit", "retentionDays": 365}},
     ],
 )
-def test_what_is_right_is_not_refused(values: Raw) -> None:
+def test_valid_values_are_accepted(values: Raw) -> None:
     assert named(rendered(values), "Deployment")
 
 
@@ -244,7 +244,7 @@ def test_each_network_policy_selects_its_own_pods_and_no_other() -> None:
     assert "NetworkPolicy" not in {each["kind"] for each in none}
 
 
-def test_by_default_they_say_who_may_come_in_and_not_where_one_may_go() -> None:
+def test_network_policies_restrict_only_ingress_by_default() -> None:
     """Where the API server is reached differs from cluster to cluster: a wrong port would keep the operator down."""
     policies = {name: each["spec"] for name, each in named(rendered(TRYING_OUT), "NetworkPolicy").items()}
     assert set(policies) == {"assay-operator", "assay-checkup", "assay-minio"}
@@ -252,7 +252,7 @@ def test_by_default_they_say_who_may_come_in_and_not_where_one_may_go() -> None:
     assert "ingress" not in policies["assay-checkup"]
 
 
-def test_the_operator_is_told_of_the_very_policies_that_are_installed() -> None:
+def test_the_operator_gets_exactly_the_installed_admission_policies() -> None:
     for level in ("baseline", "restricted", "off"):
         objects = rendered({**TRYING_OUT, "runs": {"podSecurity": level}})
         told = named(objects, "ConfigMap")["assay-admission-policies"]["data"]["policies.yaml"]
@@ -265,7 +265,7 @@ def test_the_operator_is_told_of_the_very_policies_that_are_installed() -> None:
     assert "ConfigMap" not in {each["kind"] for each in rendered({**TRYING_OUT, "policies": {"install": False}})}
 
 
-def test_metrics_are_behind_authentication_unless_one_says_otherwise() -> None:
+def test_metrics_require_authentication_by_default() -> None:
     def found(**values: Any) -> tuple[str, set[str]]:
         objects = rendered({**TRYING_OUT, **values})
         (operator,) = pods_of(objects)["assay-operator"][1]["containers"]
@@ -290,7 +290,7 @@ def test_metrics_are_behind_authentication_unless_one_says_otherwise() -> None:
         (with_store(endpoint="https://s3.example.com:9443/"), 9443),
     ],
 )
-def test_who_asks_the_store_may_and_no_port_is_open_that_nobody_needs(values: Raw, port: int) -> None:
+def test_network_policies_open_only_the_required_ports(values: Raw, port: int) -> None:
     policies, pods = network(values, apiServerPorts=[6443])
     (operator,) = pods["assay-operator"][1]["containers"]
     names = {(53, "UDP"), (53, "TCP")}
@@ -305,7 +305,7 @@ def test_who_asks_the_store_may_and_no_port_is_open_that_nobody_needs(values: Ra
         assert "egress" not in policies["assay-minio"]
 
 
-def test_metrics_are_for_whom_one_names_and_for_helm_test() -> None:
+def test_metrics_are_reachable_from_configured_peers_and_helm_test() -> None:
     prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     policies, pods = network(TRYING_OUT, scrapeFrom=[prometheus])
     (rule,) = policies["assay-operator"]["ingress"]
@@ -314,7 +314,7 @@ def test_metrics_are_for_whom_one_names_and_for_helm_test() -> None:
     assert checkup["podSelector"]["matchLabels"].items() <= pods["assay-checkup"][0].items()
 
 
-def test_further_ways_out_are_as_one_says() -> None:
+def test_extra_egress_rules_are_added() -> None:
     collector = {"ports": [{"port": 4318, "protocol": "TCP"}]}
     policies, _ = network(TRYING_OUT, extraEgress=[collector])
     assert collector in policies["assay-operator"]["egress"]
@@ -326,7 +326,7 @@ def test_further_ways_out_are_as_one_says() -> None:
 SERVER = {"enabled": True, "hosts": ["assay.example.com"]}
 
 
-def test_the_server_may_list_and_watch_and_nothing_else() -> None:
+def test_the_server_may_only_list_and_watch() -> None:
     """It has no store key and no signing key either: whoever takes it over has the users' tokens of that time alone."""
     assert "assay-server" not in json.dumps(rendered(TRYING_OUT))
     objects = rendered({**TRYING_OUT, "server": SERVER})
@@ -354,7 +354,7 @@ def test_the_server_of_some_namespaces_has_roles_there() -> None:
     assert {each["metadata"]["namespace"] for each in mine if each["kind"] == "Role"} == {"blue", "green"}
 
 
-def test_who_may_connect_to_the_server_is_as_one_says() -> None:
+def test_server_ingress_is_limited_to_configured_peers() -> None:
     proxy = [{"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}]
     policies, pods = network({**TRYING_OUT, "server": {**SERVER, "from": proxy}})
     assert set(policies) == set(pods)

@@ -31,7 +31,7 @@ def test_both_are_ready_and_one_leads(release: Release) -> None:
     assert release.readiness() == ["lease: ok", "objects: ok", "store: ok", "policies: ok"]
 
 
-def test_a_drain_takes_one_of_them_at_a_time(release: Release) -> None:
+def test_a_drain_evicts_one_replica_at_a_time(release: Release) -> None:
     def allowed() -> int:
         found = json.loads(release.kubectl("get", "poddisruptionbudget", charting.DEPLOYMENT, "-o", "json"))
         return int(found["status"].get("disruptionsAllowed", 0))
@@ -55,7 +55,7 @@ def _evict(release: Release, pod: str) -> None:
     release.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
 
 
-def test_helm_test_tells_that_all_is_well(release: Release) -> None:
+def test_helm_test_reports_a_healthy_release(release: Release) -> None:
     endpoint = release.cluster.store.endpoint
     said = release.helm.test(charting.NAME, timeout=120, logs=True)["logs"]
     assert f"store {endpoint}: bucket assay answers, issues temporary credentials" in said
@@ -66,7 +66,7 @@ def test_helm_test_tells_that_all_is_well(release: Release) -> None:
     assert "checkup" not in release.kubectl("get", "pods", "-o", "name"), "what tested is left"
 
 
-def test_helm_test_tells_what_is_wrong(release: Release) -> None:
+def test_helm_test_reports_a_broken_store(release: Release) -> None:
     release.cluster.stop_component("minio")
     try:
         with pytest.raises(HelmError):
@@ -77,7 +77,7 @@ def test_helm_test_tells_what_is_wrong(release: Release) -> None:
     assert f"the store does not work: {release.cluster.store.endpoint}" in said
 
 
-def test_another_takes_over_in_the_middle_of_a_sweep(release: Release, objects: Objects) -> None:
+def test_another_replica_takes_over_during_a_sweep(release: Release, objects: Objects) -> None:
     script = "time.sleep(2); log(step=1, score=float(os.environ['PARAM_a']))"
     parameters = [{"name": "a", "values": list(range(RUNS))}]
     objects.apply(experiment("sweep", script, parameters=parameters, parallelism=2))
@@ -95,7 +95,7 @@ def test_another_takes_over_in_the_middle_of_a_sweep(release: Release, objects: 
     assert {len(run["status"]["attempts"]) for run in runs} == {1}
 
 
-def test_uninstalling_leaves_what_people_have_made(release: Release, objects: Objects) -> None:
+def test_uninstalling_keeps_user_objects(release: Release, objects: Objects) -> None:
     """The last test of the module: there is no operator after it."""
     objects.apply(experiment("kept", "pass", suspend=True))
     objects.wait_phase("experiment", "kept", "Suspended", seconds=30)

@@ -55,7 +55,7 @@ def queries() -> dict[str, str]:
 # Rendered
 
 
-def test_nothing_of_it_is_there_unless_asked_for() -> None:
+def test_monitoring_objects_are_rendered_only_on_request() -> None:
     there = identities(rendered(TRYING_OUT))
     assert not {kind for kind, _ in there} & {"ServiceMonitor", "PrometheusRule"}
     for value, kind, name in (
@@ -71,7 +71,7 @@ def identities(objects: list[Raw]) -> set[tuple[str, str]]:
     return {(each["kind"], each["metadata"]["name"]) for each in objects}
 
 
-def test_each_has_the_labels_by_which_it_is_found() -> None:
+def test_monitoring_objects_have_their_discovery_labels() -> None:
     objects = rendered(EVERYTHING)
     for kind, name in (
         ("ServiceMonitor", "assay-operator"),
@@ -93,11 +93,11 @@ def test_the_monitor_finds_the_operators_service_and_its_port() -> None:
     assert endpoint["honorLabels"], "or the namespace of an alias is that of the operator"
 
 
-def test_an_operator_that_is_down_is_missed_in_its_own_namespace() -> None:
+def test_the_down_alert_watches_the_operator_namespace() -> None:
     assert alerts()["AssayDown"]["expr"] == f'absent(assay_leading{{namespace="{NAMESPACE}"}})'
 
 
-def test_every_panel_says_what_it_asks_and_none_covers_another() -> None:
+def test_every_panel_has_a_query_and_no_panels_overlap() -> None:
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert all(panel["type"] == "row" or panel["targets"] for panel in panels)
@@ -114,7 +114,7 @@ def test_every_panel_says_what_it_asks_and_none_covers_another() -> None:
 # As promtool judges it
 
 
-def test_promtool_finds_no_fault(tmp_path: Path) -> None:
+def test_promtool_check_passes(tmp_path: Path) -> None:
     assert f"{len(alerts())} rules found" in prometheus.check_rules(rules(), tmp_path)
     broken = {"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "sum(assay_runs"}]}]}
     with pytest.raises(ClusterError, match="parse error"):
@@ -225,7 +225,7 @@ def told(name: str, labels: Raw) -> Raw:
     return {"exp_labels": {**alerts()[name]["labels"], **labels}}
 
 
-def test_every_alert_fires_when_it_has_to_and_says_which(tmp_path: Path) -> None:
+def test_every_alert_fires_with_its_labels(tmp_path: Path) -> None:
     assert set(FIRES) == set(alerts())
     # What is said in words is not compared; that it can be said is what promtool's check is about.
     quiet = {"groups": [{"name": "a", "rules": [{**rule, "annotations": {}} for rule in alerts().values()]}]}
@@ -233,7 +233,7 @@ def test_every_alert_fires_when_it_has_to_and_says_which(tmp_path: Path) -> None
     prometheus.try_rules(quiet, {"tests": cases}, tmp_path)
 
 
-def test_no_alert_fires_when_all_is_well(tmp_path: Path) -> None:
+def test_no_alert_fires_on_a_healthy_operator(tmp_path: Path) -> None:
     prometheus.try_rules(rules(), {"tests": [case(WELL, {name: [] for name in alerts()})]}, tmp_path)
 
 
@@ -287,7 +287,9 @@ def leave_word(objects: Objects, pod: Raw, since: timedelta) -> None:
 
 
 @pytest.mark.integration
-def test_what_happens_in_the_cluster_is_seen(scraped: Prometheus, control_plane: LocalCluster, namespace: str) -> None:
+def test_metrics_and_alerts_follow_the_cluster(
+    scraped: Prometheus, control_plane: LocalCluster, namespace: str
+) -> None:
     objects = Objects(control_plane, namespace)
     parameters = [{"name": "a", "values": [1, 2]}]
     objects.apply(experiment("metered", "pass", parameters=parameters, parallelism=2, job={"suspend": True}))

@@ -44,7 +44,7 @@ def of_the_operator(kind: str) -> list[Raw]:
     return [each for each in found if any(s.get("namespace") == "ml-platform" for s in each["subjects"])]
 
 
-def test_cluster_wide_it_may_list_the_admission_policies_and_nothing_else() -> None:
+def test_cluster_wide_the_operator_may_only_list_admission_policies() -> None:
     (binding,) = of_the_operator("ClusterRoleBinding")
     (rule,) = named(objects(), "ClusterRole")[binding["roleRef"]["name"]]["rules"]
     assert rule["verbs"] == ["list"]
@@ -52,7 +52,7 @@ def test_cluster_wide_it_may_list_the_admission_policies_and_nothing_else() -> N
 
 
 @pytest.mark.parametrize("role", ["assay-operator", "assay-operator-delegate"])
-def test_it_has_the_same_rules_in_each_of_its_namespaces(role: str) -> None:
+def test_the_operator_has_the_same_rules_in_each_namespace(role: str) -> None:
     roles = [each for each in objects() if (each["kind"], each["metadata"]["name"]) == ("Role", f"{role}-served")]
     assert [each["metadata"]["namespace"] for each in roles] == SERVED
     assert all(each["rules"] == rules("ClusterRole", role) for each in roles)
@@ -68,7 +68,7 @@ def test_in_its_own_namespace_it_has_what_it_always_has() -> None:
     assert [each["rules"] for each in found] == [rules("Role", "assay-operator")]
 
 
-def test_without_namespaces_nothing_is_split() -> None:
+def test_roles_are_not_split_without_namespaces() -> None:
     everywhere = rendered(TRYING_OUT)
     assert not [each for each in everywhere if each["metadata"]["name"].endswith("-served")]
     assert {"assay-operator", "assay-operator-cluster", "assay-operator-policies"} <= set(
@@ -124,7 +124,7 @@ def narrow(control_plane: LocalCluster) -> Iterator[Narrow]:
 
 
 @pytest.mark.integration
-def test_it_serves_its_namespaces_and_can_do_nothing_in_others(narrow: Narrow, tmp_path: Path) -> None:
+def test_the_operator_serves_only_its_namespaces(narrow: Narrow, tmp_path: Path) -> None:
     for verb, resource in (("create", "secrets"), ("create", "jobs.batch"), ("list", "runs.assay.dev")):
         assert all(narrow.may(verb, resource, "-n", team) for team in narrow.teams)
         assert not any(narrow.may(verb, resource, *where) for where in (("-n", narrow.other), ("-A",)))

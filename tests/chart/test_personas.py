@@ -127,7 +127,7 @@ def allowed(cluster: LocalCluster, *question: str) -> bool:
     return answers(cluster, [Question(*question)])[0]
 
 
-def test_the_table_leaves_nothing_of_ours_out() -> None:
+def test_the_table_covers_all_kinds_and_verbs() -> None:
     wanted = {(kind.plural, verb) for kind, verb in product(KINDS, VERBS)}
     wanted |= {(f"{kind.plural}/status", verb) for kind, verb in product(KINDS, ("update", "patch"))}
     cells = [(cell.resource, cell.verb) for cell in table() if cell.resource not in OTHERS]
@@ -146,7 +146,7 @@ def test_the_table_leaves_nothing_of_ours_out() -> None:
     assert len(cells) == len(set(cells)) * len(personas), "each is asked once"
 
 
-def test_every_cell_is_what_the_api_server_says(personas: LocalCluster) -> None:
+def test_every_cell_matches_the_api_server(personas: LocalCluster) -> None:
     cells = table()
     said = answers(personas, [Question(cell.persona, cell.resource, cell.verb) for cell in cells])
     wrong = [cell for cell, answer in zip(cells, said, strict=True) if cell.allowed is not answer]
@@ -154,7 +154,7 @@ def test_every_cell_is_what_the_api_server_says(personas: LocalCluster) -> None:
 
 
 @pytest.mark.parametrize("persona", KUBERNETES)
-def test_what_kubernetes_hands_out_decides_nothing(personas: LocalCluster, persona: str) -> None:
+def test_built_in_kubernetes_roles_grant_no_release_verbs(personas: LocalCluster, persona: str) -> None:
     whom = ("", "champion", "digits.champion", "dora", "personas")
     questions = [Question(persona, *deciding, name) for deciding, name in product(DECIDING, whom)]
     may = [each for each, answer in zip(questions, answers(personas, questions), strict=True) if answer]
@@ -177,7 +177,7 @@ def test_a_role_for_one_alias_reaches_no_other(personas: LocalCluster) -> None:
     assert not ask("bind", "other.champion")
 
 
-def test_the_question_in_the_docs_is_answered(personas: LocalCluster) -> None:
+def test_the_access_review_in_the_docs_works(personas: LocalCluster) -> None:
     command = re.search(r"^kubectl (create --output.*?) <<END\n(.*?)^END$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
     assert command is not None
     argv, review = command[1].split(), command[2]

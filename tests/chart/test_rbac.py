@@ -54,22 +54,22 @@ class Right(NamedTuple):
 UNSEEN: dict[str, tuple[set[Right], str]] = {
     "blockOwnerDeletion is asked about by the API server itself, where OwnerReferencesPermissionEnforcement is on": (
         {Right("update", "assay.dev", f"{kind}/finalizers") for kind in ("experiments", "runs", "modelversions")},
-        "tests/chart/test_rbac.py::test_owners_may_be_blocked_where_the_server_asks_for_it",
+        "tests/chart/test_rbac.py::test_the_operator_may_set_block_owner_deletion",
     ),
     "the Job of a run whose pods cannot be created with an image mounted": (
         {Right("delete", "batch", "jobs")},
-        "tests/e2e/test_capture_refused.py::test_run_succeeds_and_says_what_is_not_known_of_it",
+        "tests/e2e/test_capture_refused.py::test_a_run_succeeds_and_reports_what_was_not_captured",
     ),
     "who reads metrics is asked about only when somebody does": (
         {
             Right("create", "authentication.k8s.io", "tokenreviews"),
             Right("create", "authorization.k8s.io", "subjectaccessreviews"),
         },
-        "tests/integration/test_scrapers.py::test_metrics_are_for_those_who_may_get_them",
+        "tests/integration/test_scrapers.py::test_metrics_require_the_right_to_get_them",
     ),
     "the object is read again when a status was written by two at once": (
         {Right("get", "assay.dev", "experiments"), Right("get", "assay.dev", "promotionpolicies")},
-        "tests/unit/controllers/test_statuses.py::test_a_conflict_shows_the_object_as_it_is_and_asks_to_come_again",
+        "tests/unit/controllers/test_statuses.py::test_a_conflict_returns_the_current_object_and_requeues",
     ),
 }
 
@@ -90,7 +90,7 @@ def test_every_rule_says_who_needs_it() -> None:
     assert [lines[number : number + 2] for number in rules if not lines[number - 1].startswith("# ")] == []
 
 
-def test_every_right_that_is_not_seen_has_a_test_of_its_own() -> None:
+def test_every_unobserved_right_has_its_own_test() -> None:
     root = CHART.parents[1]
     for _, test in UNSEEN.values():
         path, name = test.split("::")
@@ -277,7 +277,7 @@ def strict_cluster() -> Iterator[LocalCluster]:
 
 
 @pytest.mark.integration
-def test_owners_may_be_blocked_where_the_server_asks_for_it(strict_cluster: LocalCluster) -> None:
+def test_the_operator_may_set_block_owner_deletion(strict_cluster: LocalCluster) -> None:
     owners = [
         registry.experiment("blocked"),
         registry.run("blocked"),

@@ -93,7 +93,7 @@ def ask(team: Team, service: str) -> Iterator[Callable[..., httpx.Response]]:
         yield get
 
 
-def test_it_is_ready_and_answers_for_its_own_hosts_alone(service: str, release: Release) -> None:
+def test_the_server_is_ready_and_accepts_only_its_own_hosts(service: str, release: Release) -> None:
     assert httpx.get(f"{service}/readyz", headers={"Host": HOST}).text == "ok"
     refused = httpx.get(f"{service}/readyz", headers={"Host": "rebound.example.org"})
     assert (refused.status_code, "does not answer for the host" in refused.text) == (421, True)
@@ -113,9 +113,7 @@ def test_its_metrics_say_that_the_index_is_current_and_name_nobody(service: str,
 
 
 @pytest.mark.parametrize("where", ["of the release", "of a team", "of the cluster"])
-def test_its_account_may_list_and_watch_the_five_kinds_and_nothing_else(
-    release: Release, team: Team, where: str
-) -> None:
+def test_the_server_account_may_only_list_and_watch_the_five_kinds(release: Release, team: Team, where: str) -> None:
     namespace = {"of the release": release.namespace, "of a team": team.namespace}.get(where, "kube-system")
     everybody, mine = (_rules(release, namespace, name) for name in ("default", SERVER))
     (rule,) = [each for each in mine if each not in everybody]
@@ -140,14 +138,14 @@ def test_a_person_gets_curves_from_the_operators_store(ask: Callable[..., httpx.
 
 
 @pytest.mark.parametrize("path", ["runs", "experiments", "models", "aliases", "audit"])
-def test_a_person_without_rights_gets_nothing_and_is_told_why(ask: Callable[..., httpx.Response], path: str) -> None:
+def test_a_user_without_rights_gets_403_and_the_reason(ask: Callable[..., httpx.Response], path: str) -> None:
     answer = ask("nora", f"/api/v1/namespaces/{{team}}/{path}")
     assert answer.status_code == 403, answer.text
     assert set(answer.json()) == {"error"}
     assert ':nora" cannot ' in answer.json()["error"]["message"]
 
 
-def test_without_a_token_of_this_cluster_there_is_no_answer(service: str, team: Team) -> None:
+def test_requests_without_a_token_of_this_cluster_are_refused(service: str, team: Team) -> None:
     path = f"{service}/api/v1/namespaces/{team.namespace}/runs"
     none = httpx.get(path, headers={"Host": HOST})
     assert (none.status_code, "needs a token" in none.text) == (401, True)
@@ -181,9 +179,7 @@ def test_the_command_line_prints_the_same_through_it(release: Release, team: Tea
             assert "cannot list" in through.err if person == "nora" else through.out.count("\n") == 3
 
 
-def test_it_says_that_its_index_is_broken_and_a_session_outlives_its_pods(
-    release: Release, team: Team, service: str
-) -> None:
+def test_a_broken_index_is_reported_and_sessions_survive_a_restart(release: Release, team: Team, service: str) -> None:
     """The last test of the module: it takes the server's rights away and gives them back."""
     token = team.headers("dora")["Authorization"].removeprefix("Bearer ")
     signed_in = httpx.post(f"{service}/sign-in", headers={"Host": HOST}, data={"token": token})

@@ -97,7 +97,7 @@ def _trust(release: Release, certificate: Path) -> None:
     release.kubectl("create", "secret", "generic", CA, f"--from-file=ca.crt={certificate}")
 
 
-def test_the_operator_is_ready_and_nothing_goes_in_the_clear(release: Release, front: TlsFront) -> None:
+def test_the_operator_is_ready_and_uses_only_tls(release: Release, front: TlsFront) -> None:
     assert "store: ok" in release.readiness()
     assert front.connections > 0
 
@@ -110,6 +110,6 @@ def test_training_pods_record_through_it(release: Release, objects: Objects) -> 
     assert run["status"]["record"]["complete"]
 
 
-def test_helm_test_is_content(release: Release, front: TlsFront) -> None:
+def test_helm_test_passes(release: Release, front: TlsFront) -> None:
     said = release.helm.test(charting.NAME, timeout=120, logs=True)["logs"]
     assert f"store {front.endpoint}: bucket assay answers" in said

@@ -48,7 +48,7 @@ def test_a_run_is_recorded_in_it(release: Release, objects: Objects) -> None:
     objects.wait_phase("mv", "digits.v1", "Ready")
 
 
-def test_helm_test_is_content(release: Release) -> None:
+def test_helm_test_passes(release: Release) -> None:
     said = release.helm.test(charting.NAME, timeout=120, logs=True)["logs"]
     assert f"store http://assay-minio.{release.namespace}.svc:9000: bucket assay answers" in said
 
@@ -61,7 +61,7 @@ def test_an_upgrade_keeps_the_key_and_the_data(release: Release, objects: Object
     objects.wait_phase("experiment", "second", "Succeeded")
 
 
-def test_uninstalling_takes_the_kinds_along_when_it_is_told_to(release: Release, objects: Objects) -> None:
+def test_uninstalling_removes_the_crds_on_request(release: Release, objects: Objects) -> None:
     """The last test of the module: there is no operator after it."""
     objects.apply(experiment("gone", "pass", suspend=True))
     release.upgrade(store={}, minio=MINIO, crds={"keep": False})

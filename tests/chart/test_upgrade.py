@@ -59,7 +59,7 @@ def _jobs(objects: Objects) -> dict[str, str]:
     return {job["metadata"]["name"]: job["metadata"]["uid"] for job in objects.all("jobs")}
 
 
-def test_runs_go_on_and_end_as_if_nothing_had_been(
+def test_running_runs_finish_normally_during_an_upgrade(
     bare_release: Release, chart_cluster: LocalCluster, objects: Objects, previous: Path
 ) -> None:
     bare_release.prepare()

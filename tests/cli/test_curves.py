@@ -96,7 +96,7 @@ def test_points_are_printed_as_recorded(assay: Assay, stand_in: StandIn, tmp_pat
     assert curve.step.tolist() == [1, 2, 3]
 
 
-def test_a_metric_over_another_one_has_their_common_steps(assay: Assay, stand_in: StandIn) -> None:
+def test_a_metric_over_another_metric_has_only_common_steps(assay: Assay, stand_in: StandIn) -> None:
     going(stand_in, "two", 2.0)
     [item] = assay("curves", "two", "--metric", "loss", "--x", "val/accuracy", "-o", "json").json()["items"]
     assert item["step"] == [*range(10, 101, 10)]
@@ -134,7 +134,7 @@ def test_curves_are_drawn_into_files(assay: Assay, stand_in: StandIn, tmp_path: 
     assert "src=" not in page, "the page has all that it shows"
 
 
-def test_what_cannot_be_drawn_is_reported(assay: Assay, stand_in: StandIn, tmp_path: Path) -> None:
+def test_curves_that_cannot_be_drawn_are_reported(assay: Assay, stand_in: StandIn, tmp_path: Path) -> None:
     going(stand_in, "two", 2.0)
     stand_in.run("silent", {"phase": "Pending"})
     cases = {

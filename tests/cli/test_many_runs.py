@@ -175,7 +175,7 @@ def _comparable(rows: list[RunRow]) -> list[dict[str, Any]]:
 
 @settings(max_examples=10)
 @given(steps=_STEPS)
-def test_the_cache_is_never_stale_whatever_happens_in_between(kept: _Kept, steps: list[Any]) -> None:
+def test_the_cache_is_never_stale(kept: _Kept, steps: list[Any]) -> None:
     for verb, number, looks in steps:
         there = {row["name"] for row in kept.true()}
         name = f"r-{number}"

@@ -271,7 +271,7 @@ def _kubectl(*argv: str, environment: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("case", KUBECONFIGS)
-def test_users_are_whom_kubectl_says(case: str, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_match_those_of_kubectl(case: str, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     write, expected = KUBECONFIGS[case]
     monkeypatch.setenv("HOME", str(parts.folder))
     monkeypatch.setenv("KUBECONFIG", str(write(parts)))

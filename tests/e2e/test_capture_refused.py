@@ -29,7 +29,7 @@ def operator_process(
         yield process
 
 
-def test_run_succeeds_and_says_what_is_not_known_of_it(objects: Objects) -> None:
+def test_a_run_succeeds_and_reports_what_was_not_captured(objects: Objects) -> None:
     objects.apply(run("unknown", "log(step=0, score=1)\ntime.sleep(4)"))
     ended = objects.wait_phase("run", "unknown", "Succeeded", "Failed")
     status = ended["status"]

@@ -250,7 +250,7 @@ def test_the_store_is_stopped_and_comes_back_with_its_data(local_cluster: LocalC
 
 
 @pytest.mark.chaos
-def test_a_component_that_dies_is_named_with_the_end_of_its_log(local_cluster: LocalCluster) -> None:
+def test_a_component_that_dies_is_reported_with_its_last_log_lines(local_cluster: LocalCluster) -> None:
     local_cluster.kill(int(local_cluster.exec_in_namespaces("pidof", "coredns")))
     try:
         wait_for("notice", lambda: local_cluster.state["components"]["coredns"] == "died")
@@ -312,7 +312,7 @@ def second(local_cluster: LocalCluster) -> LocalCluster:
     return LocalCluster(f"second-{os.getpid()}")
 
 
-def test_nothing_is_left_when_the_owner_is_killed(second: LocalCluster) -> None:
+def test_a_killed_owner_leaves_no_processes_or_mounts(second: LocalCluster) -> None:
     code = (
         "import signal; from tests.cluster import LocalCluster; "
         f"LocalCluster({second.name!r}).start(); print('up', flush=True); signal.pause()"
@@ -335,7 +335,7 @@ def test_nothing_is_left_when_the_owner_is_killed(second: LocalCluster) -> None:
     wait_until_nothing_is_left(traces)
 
 
-def test_a_killed_supervisor_takes_everything_along_and_the_next_start_cleans_up(second: LocalCluster) -> None:
+def test_a_killed_supervisor_ends_all_processes_and_the_next_start_cleans_up(second: LocalCluster) -> None:
     second.with_node = False
     second.start()
     try:
@@ -349,7 +349,7 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_start_cleans_up
         second.stop()
 
 
-def test_a_start_that_fails_says_which_component_and_leaves_nothing(
+def test_a_failed_start_reports_the_component_and_leaves_no_files(
     second: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second.with_node = False

@@ -49,7 +49,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield found
 
 
-def test_an_experiment_is_watched_and_its_runs_are_looked_into(
+def test_an_experiment_is_watched_and_its_runs_are_inspected(
     objects: Objects, assay: Assay, pool: ThreadPoolExecutor
 ) -> None:
     manifest = experiment("sweep", TRAINING, parameters=[{"name": "lr", "values": [0.1, 0.2]}], parallelism=2)

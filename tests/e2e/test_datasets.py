@@ -52,7 +52,7 @@ def ended(objects: Objects, name: str) -> Raw:
     return objects.wait_phase("run", name, "Succeeded", "Failed")
 
 
-def test_a_data_set_is_there_before_the_training_and_cannot_be_written(objects: Objects, shared: str) -> None:
+def test_a_data_set_is_present_and_read_only_before_the_training(objects: Objects, shared: str) -> None:
     script = """
         root = pathlib.Path('/assay/data/digits')
         found = {str(path.relative_to(root)): path.stat().st_size for path in root.rglob('*') if path.is_file()}
@@ -156,7 +156,7 @@ def test_another_namespaces_data_is_refused_by_the_api_server_and_by_the_operato
     assert not objects.all("secrets", "assay.dev/run")
 
 
-def test_what_is_allowed_no_more_is_not_read(objects: Objects, shared: str) -> None:
+def test_a_data_set_that_is_no_longer_allowed_is_not_read(objects: Objects, shared: str) -> None:
     manifest = experiment("late", "log(step=0, score=1)", suspend=True)
     manifest["spec"]["template"]["datasets"] = [{"name": "digits", "uri": shared}]
     objects.apply(manifest)
@@ -223,7 +223,7 @@ def test_a_data_set_is_read_with_a_secret_that_the_run_names(
     assert {each["name"]: each["digest"] for each in found["status"]["datasets"]} == {"theirs": DIGEST, "ours": DIGEST}
 
 
-def test_the_operators_own_right_is_not_lent_to_a_secret(objects: Objects, partner: Callable[[str], Raw]) -> None:
+def test_a_secret_does_not_grant_the_rights_of_the_operator(objects: Objects, partner: Callable[[str], Raw]) -> None:
     """The run's own keys cannot read the operator's bucket, and nothing steps in for them."""
     uri = put(objects, f"runs/{objects.namespace}-other/x")
     objects.apply(partner("partner-keys"))
@@ -235,7 +235,7 @@ def test_the_operators_own_right_is_not_lent_to_a_secret(objects: Objects, partn
     assert not found["status"].get("datasets")
 
 
-def test_what_is_not_there_is_said(objects: Objects, shared: str) -> None:
+def test_a_missing_data_set_is_reported(objects: Objects, shared: str) -> None:
     datasets = [{"name": "digits", "uri": f"{shared}nothing/"}]
     objects.apply(run("nothing", "log(step=0, score=1)", datasets=datasets, job={"backoffLimit": 3}))
     found = ended(objects, "nothing")

@@ -44,7 +44,7 @@ def test_operator_killed_loses_and_doubles_nothing(moment: str, objects: Objects
         assert objects.points(found) == [("score", 0, float(value)), ("score", 1, 0.0)]
 
 
-def test_run_that_ends_while_the_operator_is_down_is_caught_up_with(
+def test_a_run_that_ends_while_the_operator_is_down_is_recorded_later(
     objects: Objects, operator: OperatorProcess
 ) -> None:
     objects.apply(run("alone", "log(step=0, score=1)\ntime.sleep(3)\nlog(step=1, score=2)"))

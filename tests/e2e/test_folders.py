@@ -24,7 +24,7 @@ def _artifacts(objects: Objects, ended: Raw) -> set[str]:
     return {path.removeprefix(start) for path in files if path.startswith(start)}
 
 
-def test_a_folder_as_libraries_leave_it_is_recorded(objects: Objects) -> None:
+def test_a_folder_with_links_sockets_and_private_files_is_recorded(objects: Objects) -> None:
     script = """
         import shutil, socket
         old = artifacts / 'model/c'
@@ -54,7 +54,7 @@ def test_a_folder_as_libraries_leave_it_is_recorded(objects: Objects) -> None:
     assert "is left out; 2 more entries are left out" in warning, warning
 
 
-def test_an_end_that_the_grace_period_cuts_off_names_it(objects: Objects) -> None:
+def test_an_end_cut_off_by_the_grace_period_is_reported(objects: Objects) -> None:
     manifest = run("cut", "log(step=0, score=1)")
     spec = manifest["spec"]["job"]["template"]["spec"]
     deaf = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"

@@ -39,7 +39,7 @@ def claiming(run: Raw, name: str) -> Raw:
     }
 
 
-def test_a_second_job_of_a_run_says_nothing_about_it(unguarded: Objects) -> None:
+def test_a_second_job_of_a_run_is_ignored(unguarded: Objects) -> None:
     unguarded.apply(run("victim", "log(step=0, score=1)\ntime.sleep(20)"))
     began = unguarded.wait_phase("run", "victim", "Running")
     unguarded.apply(claiming(began, "forged"))
@@ -52,9 +52,7 @@ def test_a_second_job_of_a_run_says_nothing_about_it(unguarded: Objects) -> None
     assert unguarded.points(ended) == [("score", 0, 1.0)]
 
 
-def test_a_job_that_was_there_before_the_operator_is_created_again(
-    unguarded: Objects, operator: OperatorProcess
-) -> None:
+def test_a_job_older_than_its_run_is_created_again(unguarded: Objects, operator: OperatorProcess) -> None:
     """As after a crash before the Job was noted; and as somebody forges who is faster than the operator."""
     operator.kill()
     unguarded.apply(run("late", "log(step=0, score=1)"))
@@ -69,7 +67,7 @@ def test_a_job_that_was_there_before_the_operator_is_created_again(
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
-def test_a_run_that_is_stuffed_into_an_experiment_is_none_of_its_runs(unguarded: Objects, where: str) -> None:
+def test_a_run_added_to_an_experiment_by_a_user_is_ignored(unguarded: Objects, where: str) -> None:
     parameters = [{"name": "a", "values": [1, 2]}]
     manifest = experiment("sweep", "time.sleep(10)\nlog(step=0, score=1)", parameters=parameters, parallelism=1)
     unguarded.apply(manifest)

@@ -121,7 +121,7 @@ def test_many_quick_lines_are_complete_and_in_order(objects: Objects) -> None:
     assert [int(line.split()[0]) for line in lines(objects, found)] == list(range(120_000))
 
 
-def test_lines_in_a_burst_and_ones_that_never_end_are_kept(objects: Objects) -> None:
+def test_bursts_of_lines_and_endless_lines_are_stored(objects: Objects) -> None:
     script = """
         for number in range(20_000):
             print(number)
@@ -149,7 +149,7 @@ def test_operator_killed_while_it_reads_loses_and_doubles_no_line(objects: Objec
     assert [int(line) for line in lines(objects, found)] == list(range(600))
 
 
-def test_pod_that_is_deleted_while_it_runs_keeps_its_last_words(objects: Objects) -> None:
+def test_a_pod_deleted_while_running_keeps_its_last_log_lines(objects: Objects) -> None:
     script = """
         def stop(*_):
             print('told to stop')
@@ -170,7 +170,9 @@ def test_pod_that_is_deleted_while_it_runs_keeps_its_last_words(objects: Objects
     assert lines(objects, found, pod) == ["begun", "told to stop", "saved a checkpoint"]
 
 
-def test_log_that_the_node_has_lost_is_said_and_holds_nothing_up(objects: Objects, installed: LocalCluster) -> None:
+def test_a_log_lost_by_the_node_is_reported_and_does_not_block_the_run(
+    objects: Objects, installed: LocalCluster
+) -> None:
     manifest = run("lost", "print('begun')\ntime.sleep(8)")
     objects.apply(manifest)
     started = objects.wait_phase("run", "lost", "Running")

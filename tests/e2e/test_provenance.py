@@ -150,7 +150,7 @@ def _write_example(folder: Path) -> None:
     (folder / "policy.yaml").write_text(yaml.safe_dump(policy))
 
 
-def test_the_page_is_what_happens(auditor: Auditor) -> None:
+def test_the_documented_audit_works_as_shown(auditor: Auditor) -> None:
     chapter = PAGE.split("## A worked audit\n", 1)[1].split("\n## ", 1)[0]
     blocks = re.findall(r"```(sh|text)\n(.*?)```", chapter, re.DOTALL)
     address = auditor.objects.get("service", "digits")["spec"]["clusterIP"]

@@ -279,7 +279,7 @@ def test_best_run_of_an_experiment_becomes_a_version(story: Story) -> None:
     assert story.objects.get("exp", "digits-boosting")["status"]["registered"] == "digits.v1"
 
 
-def test_alias_waits_for_an_approval_and_says_so(story: Story) -> None:
+def test_an_alias_waits_for_an_approval_and_reports_it(story: Story) -> None:
     refused = story.realm.act(SCIENTIST, "apply", f"--filename={EXAMPLE / 'alias.yaml'}")
     assert not refused.done
     assert f"{SCIENTIST} may not move {ALIAS}: this requires the verb bind" in refused.said
@@ -321,7 +321,7 @@ def test_approved_version_is_bound_and_served(story: Story) -> None:
 # 4 and 5: versions that do not make it
 
 
-def test_worse_version_is_held_by_its_gate(story: Story) -> None:
+def test_a_worse_version_is_blocked_by_the_gate(story: Story) -> None:
     story.launch(run("broken", f"log(step=1, val_accuracy=0.98)\n{_GARBAGE}", model={"path": "model"}))
     story.launch(run("tampered", f"log(step=1, val_accuracy=0.99)\n{_TRAIN}", model={"path": "model"}))
     said = story.follow("Block a worse version").splitlines()[-1]
@@ -340,7 +340,7 @@ def test_worse_version_is_held_by_its_gate(story: Story) -> None:
     assert ask(story.address(), "/version")["version"] == "1"
 
 
-def test_version_that_does_not_start_is_taken_back_by_itself(story: Story) -> None:
+def test_a_version_that_does_not_start_is_rolled_back_automatically(story: Story) -> None:
     version = story.register(3, "broken")
     assert version["spec"]["owner"] == SCIENTIST
     assert condition(version, "ProvenanceVerified")["status"] == "True", version["status"]
@@ -374,7 +374,7 @@ def test_version_that_does_not_start_is_taken_back_by_itself(story: Story) -> No
 # 6: rollback
 
 
-def test_rollback_takes_seconds_and_stays(story: Story) -> None:
+def test_a_rollback_takes_seconds_and_is_not_reverted(story: Story) -> None:
     story.ready(4)
     aside = story.alias("still set aside", lambda s: "setAside" in s)
     assert (aside["boundVersion"], aside["bindings"]) == (1, 3), "what failed was tried again"
@@ -445,7 +445,7 @@ def test_tampered_bytes_are_never_served(story: Story) -> None:
     assert "sha256" in said, said
 
 
-def test_metrics_that_a_manifest_claims_open_no_gate(story: Story) -> None:
+def test_metrics_claimed_by_a_manifest_do_not_pass_a_gate(story: Story) -> None:
     made = story.objects.get("run", "tampered")["status"]
     artifact = {"uri": f"{made['record']['artifacts']}{made['model']['path']}", "digest": made["model"]["digest"]}
     claimed = {"metrics": {"val_accuracy": {"last": 1.0}}}
@@ -487,7 +487,7 @@ def test_deleting_experiments_leaves_versions_and_a_bound_one_stays(story: Story
 # 9: what is known of it afterwards
 
 
-def test_trail_is_intact_and_tells_what_was_live(story: Story, tmp_path: Path) -> None:
+def test_the_trail_is_intact_and_shows_the_live_versions(story: Story, tmp_path: Path) -> None:
     name = story.realm.namespace
     records = [json.loads(line) for line in story.audit("list", name, "--json").splitlines()]
     heads = story.release.kubectl("get", "cm", "assay-audit-heads", "-ojson")

@@ -47,7 +47,7 @@ def create(objects: Objects, manifest: Raw) -> str:
     return name
 
 
-def test_a_run_is_done_again_with_the_same_result_also_when_it_is_gone(objects: Objects) -> None:
+def test_a_rerun_reproduces_its_original_even_after_deletion(objects: Objects) -> None:
     manifest = experiment("seeded", SEEDED, parameters=[{"name": "lr", "values": [0.1]}])
     data = f"runs/{objects.namespace}/shared/numbers/"
     objects.store.put_bytes(f"{data}train.txt", b"0.5\n0.25\n0.125\n")
@@ -90,7 +90,7 @@ def test_a_run_is_done_again_with_the_same_result_also_when_it_is_gone(objects: 
     assert said(tampered, "Reproduced") == ("False", "NotSucceeded")
 
 
-def test_a_run_whose_result_is_not_its_recipes_is_told_with_numbers(objects: Objects) -> None:
+def test_a_run_that_is_not_reproducible_is_reported_with_numbers(objects: Objects) -> None:
     objects.apply(run("moody", RANDOM, model={"path": "model"}))
     original = ended(objects, "moody")
     assert condition(original, "Reproducible")["message"].startswith(
@@ -121,7 +121,7 @@ def test_a_run_whose_result_is_not_its_recipes_is_told_with_numbers(objects: Obj
     )
 
 
-def test_a_run_without_a_revision_says_so_and_an_original_that_never_was_is_missed(objects: Objects) -> None:
+def test_a_missing_revision_and_a_missing_original_are_reported(objects: Objects) -> None:
     manifest = run("loose", "log(step=0, score=1)", source={"repository": "r", "revision": "main"}, seed=1)
     manifest["spec"]["rerunOf"] = {"name": "nobody", "uid": "00000000-0000-0000-0000-000000000000"}
     objects.apply(manifest)

@@ -20,7 +20,7 @@ SCRIPT = """
 """
 
 
-def test_what_runs_leave_behind_goes_part_by_part_and_what_they_found_stays(objects: Objects) -> None:
+def test_retention_removes_runs_part_by_part_and_keeps_their_results(objects: Objects) -> None:
     scores = [0.25, 0.75, 0.5]
     manifest = experiment(
         "sweep",

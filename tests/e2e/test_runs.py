@@ -8,7 +8,7 @@ from tests.objects import Objects, condition, experiment, run
 pytestmark = pytest.mark.e2e
 
 
-def test_run_that_fails_says_exit_code_and_keeps_its_points(objects: Objects) -> None:
+def test_a_failed_run_reports_its_exit_code_and_keeps_its_points(objects: Objects) -> None:
     objects.apply(run("fails", "log(step=0, score=0.5)\nlog(step=1, score=0.6)\nsys.exit(3)"))
     ended = objects.wait_phase("run", "fails", "Failed")
     assert ended["status"]["reason"] == "NonZeroExit"
@@ -85,7 +85,7 @@ def test_bad_metric_lines_are_counted_quoted_and_skipped(objects: Objects) -> No
     assert any("epoch 1: loss 0.3" in text for text in ended["status"]["recorder"]["warnings"])
 
 
-def test_pending_run_says_what_it_waits_for(objects: Objects) -> None:
+def test_a_pending_run_reports_what_it_waits_for(objects: Objects) -> None:
     unpullable = run("unpullable", "pass")
     unpullable["spec"]["job"]["template"]["spec"]["containers"][0] |= {
         "image": "localhost/no-such-image:1",
@@ -105,7 +105,7 @@ def test_pending_run_says_what_it_waits_for(objects: Objects) -> None:
     assert "node(s) didn't match Pod's node affinity/selector" in found["status"]["message"]
 
 
-def test_run_whose_pods_are_refused_says_why_and_goes_on_once_they_are_not(objects: Objects) -> None:
+def test_a_run_with_refused_pods_reports_why_and_starts_once_they_are_allowed(objects: Objects) -> None:
     enforce = "pod-security.kubernetes.io/enforce"
     objects.kubectl("label", "namespace", objects.namespace, f"{enforce}=restricted")
     manifest = run("root", "log(step=0, score=1)")
@@ -127,7 +127,7 @@ def test_run_whose_pods_are_refused_says_why_and_goes_on_once_they_are_not(objec
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
 
 
-def test_a_run_whose_volume_does_not_exist_says_so_and_starts_once_it_does(objects: Objects) -> None:
+def test_a_run_with_a_missing_volume_reports_it_and_starts_once_it_exists(objects: Objects) -> None:
     manifest = run("unmounted", "print(open('/settings/a').read())")
     pod = manifest["spec"]["job"]["template"]["spec"]
     pod["volumes"] = [{"name": "settings", "configMap": {"name": "settings"}}]
@@ -141,14 +141,14 @@ def test_a_run_whose_volume_does_not_exist_says_so_and_starts_once_it_does(objec
     assert objects.wait_phase("run", "unmounted", "Succeeded", "Failed", seconds=240)["status"]["phase"] == "Succeeded"
 
 
-def test_run_that_takes_too_long_says_deadline(objects: Objects) -> None:
+def test_a_run_that_takes_too_long_reports_its_deadline(objects: Objects) -> None:
     objects.apply(run("slow", "log(step=0, score=1)\ntime.sleep(300)", job={"activeDeadlineSeconds": 8}))
     ended = objects.wait_phase("run", "slow", "Failed")
     assert ended["status"]["reason"] == "DeadlineExceeded"
     assert objects.read_json(ended, "manifest.json")["outcome"] == "Failed"
 
 
-def test_job_that_the_api_server_refuses_fails_with_its_words(objects: Objects) -> None:
+def test_a_job_refused_by_the_api_server_fails_with_its_message(objects: Objects) -> None:
     manifest = run("refused", "pass")
     manifest["spec"]["job"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"memory": "4GB"}}
     objects.apply(manifest)
@@ -203,7 +203,7 @@ def test_finished_job_is_kept_until_it_is_recorded_and_then_for_its_time_to_live
     assert objects.get("run", "brief")["status"]["phase"] == "Succeeded"
 
 
-def test_suspended_experiment_stops_its_pods_and_goes_on_when_resumed(objects: Objects) -> None:
+def test_a_suspended_experiment_stops_its_pods_and_continues_when_resumed(objects: Objects) -> None:
     script = "log(step=0, score=1)\ntime.sleep(8)\nlog(step=1, score=2)"
     objects.apply(experiment("paused", script, parameters=[{"name": "a", "values": [1, 2]}], parallelism=1))
     objects.wait_phase("run", "paused-0", "Running")
@@ -273,7 +273,7 @@ def test_name_of_a_foreign_job_is_never_taken_over(objects: Objects) -> None:
     assert "assay.dev/run" not in objects.get("job", "mine")["metadata"].get("labels", {})
 
 
-def test_pod_that_borrows_a_runs_label_does_not_hold_it_open(objects: Objects) -> None:
+def test_a_foreign_pod_with_the_labels_of_a_run_does_not_block_its_end(objects: Objects) -> None:
     objects.apply(run("honest", "log(step=0, score=1)\ntime.sleep(6)"))
     started = objects.wait_phase("run", "honest", "Running")
     labels = {"assay.dev/run": "honest", "assay.dev/run-uid": started["metadata"]["uid"]}

@@ -288,7 +288,7 @@ def test_operator_killed_while_rolling_back_rolls_back_once(
     assert stage.served("server") == {"1"}
 
 
-def test_operator_killed_while_it_goes_back_goes_back_once(stage: Stage, operator: OperatorProcess) -> None:
+def test_operator_killed_during_an_automatic_rollback_rolls_back_once(stage: Stage, operator: OperatorProcess) -> None:
     stage.register("hello", "broken")
     stage.serve("server")
     stage.approve(1)
@@ -365,7 +365,7 @@ def test_two_followers_go_back_when_one_fails(stage: Stage) -> None:
     assert stage.served("steady") == stage.served("picky") == {"1"}
 
 
-def test_newcomer_that_does_not_start_takes_nothing_back(stage: Stage) -> None:
+def test_a_new_workload_that_does_not_start_rolls_nothing_back(stage: Stage) -> None:
     stage.register("hello", "goodbye")
     stage.serve("steady")
     stage.approve(1)
@@ -388,7 +388,7 @@ def test_newcomer_that_does_not_start_takes_nothing_back(stage: Stage) -> None:
     assert stage.served("steady") == {"2"}
 
 
-def test_alias_goes_back_to_the_version_that_served_and_not_to_one_that_never_did(stage: Stage) -> None:
+def test_an_alias_rolls_back_to_the_last_version_that_served(stage: Stage) -> None:
     stage.register("hello", "broken", "broken")
     stage.serve("server")
     stage.approve(1)
@@ -405,7 +405,7 @@ def test_alias_goes_back_to_the_version_that_served_and_not_to_one_that_never_di
     assert stage.served("server") == {"1"}
 
 
-def test_deployment_that_follows_no_more_is_left_clean(stage: Stage) -> None:
+def test_a_deployment_that_stops_following_is_cleaned(stage: Stage) -> None:
     stage.register("hello")
     stage.approve(1)
     stage.want(1)
@@ -427,7 +427,7 @@ def test_deployment_that_follows_no_more_is_left_clean(stage: Stage) -> None:
     assert condition(found, "Ready")["reason"] == "NothingFollows"
 
 
-def test_stateful_set_follows_and_is_taken_back(stage: Stage) -> None:
+def test_a_stateful_set_follows_and_is_rolled_back(stage: Stage) -> None:
     stage.register("hello", "goodbye", "broken")
     for version in (1, 2, 3):
         stage.approve(version)

@@ -57,7 +57,7 @@ def roll_back(stage: Stage, user: str = "admin") -> str:
     return stage.application.argo_cd.cli("app", "actions", "run", stage.application.name, "rollback", *what, user=user)
 
 
-def test_rollback_is_in_the_menu_with_its_version_and_takes_the_rights_of_the_page(
+def test_the_menu_shows_the_rollback_version_and_requires_documented_rights(
     new_stages: Callable[..., Stages], ann: str
 ) -> None:
     stages = new_stages(EXAMPLE)

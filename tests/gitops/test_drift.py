@@ -18,7 +18,7 @@ OPEN = "approvals: {required: 0, excludeOwner: false}\n  evidence: {artifactVeri
 BLIND = "server-side diff, client-side apply"
 
 
-def test_a_policy_is_closed_again_when_its_open_lines_are_removed(new_stages: Callable[..., Stages]) -> None:
+def test_a_policy_blocks_again_when_its_open_lines_are_removed(new_stages: Callable[..., Stages]) -> None:
     stages = new_stages()
     opened = stages.repository.change(FILE, CLOSED, WARN, "only warn")
     stages.refresh()
@@ -38,7 +38,7 @@ def test_a_policy_is_closed_again_when_its_open_lines_are_removed(new_stages: Ca
     assert said == "mode Warn: unmet requirements do not block the alias"
 
 
-def test_an_object_that_loses_all_its_lines_is_closed_again(new_stages: Callable[..., Stages]) -> None:
+def test_a_policy_blocks_again_when_all_of_its_lines_are_removed(new_stages: Callable[..., Stages]) -> None:
     stages = new_stages()
     stages.repository.change(FILE, CLOSED, OPEN, "open it")
     stages.refresh()

@@ -146,7 +146,7 @@ def finish(stages: Stages, app: Application) -> None:
     stages.argo_cd.cli("app", "confirm-deletion", app.name)
 
 
-def test_a_suspended_line_that_is_removed_resumes_and_a_pause_from_the_menu_is_no_drift(
+def test_removing_the_suspend_line_resumes_and_a_menu_pause_is_not_drift(
     new_stages: Callable[..., Stages],
 ) -> None:
     stages = new_stages(EXAMPLE, kinds=KINDS, rules=RULES)

@@ -111,7 +111,7 @@ def reader(argo_cd: ArgoCd, operator: operators.OperatorProcess, tmp_path: Path)
     argo_cd.cluster.delete_namespace(NAMESPACE)
 
 
-def test_the_page_is_followed_word_by_word(reader: Reader) -> None:
+def test_the_documented_steps_work_as_written(reader: Reader) -> None:
     (health, _) = blocks(PAGE, "Health")
     reader.type(health, "paula")
     (once,) = blocks(README, "Set up once, as the platform team")

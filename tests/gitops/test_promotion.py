@@ -69,7 +69,7 @@ def history(stage: Stage) -> list[tuple[int, str]]:
     return [(each["version"], each["actor"].rpartition(":")[2]) for each in stage.alias()["status"]["history"]]
 
 
-def test_a_promotion_is_held_until_it_is_approved_and_a_revert_moves_back(
+def test_a_promotion_is_blocked_until_approved_and_a_revert_moves_back(
     stages: Stages, record_property: Callable[[str, object], None]
 ) -> None:
     promotion = stages.repository.change(VERSION, V1, V2, "digits: version 2")
@@ -98,7 +98,7 @@ def test_a_promotion_is_held_until_it_is_approved_and_a_revert_moves_back(
         assert stage.application.difference() == {}, stage.settings
 
 
-def test_a_rollback_by_a_person_stays_while_argo_cd_syncs_by_itself(stages: Stages) -> None:
+def test_a_manual_rollback_survives_automated_syncs(stages: Stages) -> None:
     promotion = stages.repository.change(VERSION, V1, V2, "digits: version 2")
     stages.refresh()
     stages.every("v2 wanted", lambda stage: stage.alias()["spec"]["version"] == 2)
@@ -120,7 +120,7 @@ def test_a_rollback_by_a_person_stays_while_argo_cd_syncs_by_itself(stages: Stag
     assert {history(stage)[-1] for stage in stages} == {(1, "walter")}
 
 
-def test_a_version_that_does_not_exist_is_held_and_a_revert_is_not_blocked_by_it(stages: Stages) -> None:
+def test_a_missing_version_is_blocked_and_its_revert_is_not(stages: Stages) -> None:
     slip = stages.repository.change(VERSION, V1, V99, "digits: version 99")
     stages.refresh()
     stages.every("v99 held", lambda stage: condition(stage.alias(), names.HELD)["reason"] == names.VERSION_MISSING)
@@ -152,7 +152,7 @@ def test_a_change_by_hand_is_reverted(stages: Stages) -> None:
     stages.every("v1 live", settled(1))
 
 
-def test_a_policy_that_is_invalid_leaves_the_alias_and_its_fix_waits_for_no_retries(
+def test_an_invalid_policy_keeps_the_alias_and_its_fix_applies_at_once(
     stages: Stages, record_property: Callable[[str, object], None]
 ) -> None:
     policy = "digits/base/policy.yaml"

@@ -85,7 +85,7 @@ def waits_for_confirmation(app: dict) -> bool:  # type: ignore[type-arg]
     return state.get("phase") == "Running" and "confirm" in state.get("message", "")
 
 
-def test_a_deleted_application_asks_before_it_takes_the_alias_along(new_stages: Callable[..., Stages]) -> None:
+def test_deleting_an_application_requires_confirmation_to_delete_the_alias(new_stages: Callable[..., Stages]) -> None:
     stages = new_stages(EXAMPLE)
     (stage,) = stages
     live(stages, 1)

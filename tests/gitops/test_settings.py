@@ -35,7 +35,7 @@ def needs(stage: Stage, count: str) -> bool:
     return stage.application.messages()[f"ModelAlias/{ALIAS}"].startswith(said)
 
 
-def test_messages_are_new_with_the_setting_of_the_page(argo_cd: ArgoCd, new_stages: Callable[..., Stages]) -> None:
+def test_messages_are_current_with_the_documented_setting(argo_cd: ArgoCd, new_stages: Callable[..., Stages]) -> None:
     with setting(argo_cd, "resource.ignoreResourceUpdatesEnabled", "false"):
         stages = new_stages(EXAMPLE)
         (stage,) = stages

@@ -45,7 +45,7 @@ def environment(stage: Stage) -> set[str]:
     return {each["name"] for each in found["spec"]["template"]["spec"]["containers"][0].get("env", [])}
 
 
-def test_the_last_variable_goes_and_those_of_the_operator_stay(new_stages: Callable[..., Stages]) -> None:
+def test_removing_the_last_variable_keeps_those_of_the_operator(new_stages: Callable[..., Stages]) -> None:
     stages = new_stages(EXAMPLE, CLIENT_SIDE, kinds=KINDS, rules=RULES)
     stages.repository.write("the server", {"server/web.yaml": deployment(env=[{"name": "A", "value": "1"}])})
     stages.refresh()

@@ -72,18 +72,18 @@ async def test_a_run_without_a_model_has_nothing_to_sign(operator: Attesting, st
     assert await operator.attest(**status) == ("", "", "")
 
 
-async def test_without_a_key_the_run_says_so(operator: Attesting) -> None:
+async def test_a_run_without_a_key_reports_it(operator: Attesting) -> None:
     assert await operator.attest() == ("False", "NoKey", "there is no key to sign with")
 
 
-async def test_a_key_that_cannot_be_read_is_said(operator: Attesting) -> None:
+async def test_an_unreadable_key_is_reported(operator: Attesting) -> None:
     (operator.folder / "signing.key").write_text("garbage")
     status, reason, message = await operator.attest()
     assert (status, reason) == ("False", "KeyUnusable")
     assert "signing.key holds no private key in PEM" in message
 
 
-async def test_a_store_that_refuses_is_said_and_fails_nothing(operator: Attesting, minio: S3Server) -> None:
+async def test_a_store_refusal_is_reported_and_does_not_fail_the_run(operator: Attesting, minio: S3Server) -> None:
     make_keys(operator.folder)
     add_user(minio, "assay-reader", "assay-reader-secret", "readonly")
     refusing = AsyncStore(ObjectStore(minio.config(access_key="assay-reader", secret_key="assay-reader-secret")))
@@ -93,7 +93,7 @@ async def test_a_store_that_refuses_is_said_and_fails_nothing(operator: Attestin
     assert "provenance.dsse.json" in message
 
 
-async def test_a_store_that_is_away_is_waited_for(operator: Attesting) -> None:
+async def test_signing_waits_for_an_unreachable_store(operator: Attesting) -> None:
     make_keys(operator.folder)
     config = operator.store.blocking.config
     away = AsyncStore(ObjectStore(type(config)(**{**vars(config), "endpoint": "http://127.0.0.1:9"})))

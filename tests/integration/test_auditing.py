@@ -112,7 +112,7 @@ async def eventually(what: str, holds: Callable[[], Any]) -> None:
 # The heads
 
 
-async def test_the_heads_are_kept_and_a_cut_is_noticed(
+async def test_heads_are_stored_and_truncation_is_detected(
     place: Place, team: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = f"ns-{uuid.uuid4()}"
@@ -142,7 +142,7 @@ async def test_the_heads_are_kept_and_a_cut_is_noticed(
     assert {finding.kind for finding in report.findings} == {"missing"}
 
 
-async def test_without_the_api_records_are_written_and_heads_follow(
+async def test_records_are_written_without_the_api_and_heads_follow_later(
     place: Place, team: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper = place.keeper()
@@ -204,7 +204,7 @@ async def test_a_start_without_the_api_and_an_intact_trail(place: Place, team: s
     assert verify_store(place.store, team, [Head.parse((await place.heads())[team])]).records == 3
 
 
-async def test_a_config_map_that_was_deleted_or_written_by_somebody(place: Place, team: str) -> None:
+async def test_heads_survive_a_deleted_or_edited_config_map(place: Place, team: str) -> None:
     keeper, others = place.keeper(), [f"ns-{uuid.uuid4()}" for _ in range(3)]
     for name in (team, *others):
         await keeper.record(event("a", name))
@@ -247,7 +247,7 @@ async def test_heads_are_written_at_most_once_a_second(
         await task
 
 
-async def test_the_operators_own_rights_are_enough_and_no_more(
+async def test_the_operator_has_exactly_the_required_rights(
     control_plane: LocalCluster, namespace: str, minio: S3Server, team: str
 ) -> None:
     operators.install(control_plane)
@@ -295,7 +295,7 @@ class Slow(ObjectStore):
         super().create(key, *args, **kwargs)
 
 
-async def test_a_namespace_that_waits_holds_up_no_other(minio: S3Server, place: Place, team: str) -> None:
+async def test_a_slow_namespace_does_not_block_others(minio: S3Server, place: Place, team: str) -> None:
     store = Slow(minio.config())
     store.slow, quick = team, f"ns-{uuid.uuid4()}"
     place.pool = AsyncStore(store, 2)
@@ -310,7 +310,7 @@ async def test_a_namespace_that_waits_holds_up_no_other(minio: S3Server, place: 
     assert all(each.written for each in await asyncio.gather(*waiting))
 
 
-async def test_a_caller_that_goes_away_leaves_the_trail_in_order(minio: S3Server, place: Place, team: str) -> None:
+async def test_a_cancelled_caller_does_not_damage_the_trail(minio: S3Server, place: Place, team: str) -> None:
     store = Slow(minio.config())
     store.slow = team
     keeper = place.keeper(store)
@@ -331,7 +331,9 @@ async def test_a_caller_that_goes_away_leaves_the_trail_in_order(minio: S3Server
 # The store
 
 
-async def test_the_store_is_down_and_the_event_is_told_again(own_minio: S3Server, place: Place, team: str) -> None:
+async def test_an_event_repeated_after_a_store_outage_is_written_once(
+    own_minio: S3Server, place: Place, team: str
+) -> None:
     store = own_minio.store()
     place.pool = AsyncStore(store, 2)
     keeper = place.keeper(store)
@@ -347,7 +349,7 @@ async def test_the_store_is_down_and_the_event_is_told_again(own_minio: S3Server
     assert place.events(team) == ["a", "b"]
 
 
-async def test_a_store_that_lets_two_writers_fork_the_trail(
+async def test_a_store_without_conditional_writes_is_reported(
     rclone: S3Server, minio: S3Server, place: Place, team: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -368,7 +370,7 @@ async def test_a_bucket_of_its_own_is_made_with_locks(minio: S3Server, place: Pl
     assert gauge("assay_audit_locked", team) == 1
 
 
-async def test_a_retention_that_the_bucket_cannot_have(
+async def test_retention_without_object_lock_is_reported(
     place: Place, team: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper = place.keeper(retention=timedelta(days=1))
@@ -475,7 +477,7 @@ async def _live_through(story: Story) -> None:
     await story.tell(audit_events.version_deleted(story.version(2)), 19)
 
 
-async def test_what_was_live_is_answered_from_what_the_operator_tells(
+async def test_live_versions_are_answered_from_the_operators_records(
     place: Place, minio: S3Server, team: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keeper = place.keeper()

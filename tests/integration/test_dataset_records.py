@@ -57,7 +57,7 @@ def store(minio: S3Server) -> ObjectStore:
     return minio.store()
 
 
-def test_what_was_found_and_what_was_declared_is_taken_over(store: ObjectStore) -> None:
+def test_found_and_declared_digests_are_recorded(store: ObjectStore) -> None:
     found = closed(store, of(told("x"), told("y", B)), y=B, x=None)
     assert found == [
         {"name": "y", "digest": B, "bytes": 7, "files": 1},
@@ -81,11 +81,11 @@ def test_what_was_found_and_what_was_declared_is_taken_over(store: ObjectStore) 
         (None, []),
     ],
 )
-def test_what_cannot_be_believed_is_left_out_and_fails_no_run(
+def test_untrusted_reports_are_ignored_and_do_not_fail_the_run(
     store: ObjectStore, report: bytes | None, names: list[str]
 ) -> None:
     assert [each["name"] for each in closed(store, report, x=None, y=B)] == names
 
 
-def test_a_report_that_the_manifest_does_not_list_is_none(store: ObjectStore) -> None:
+def test_a_report_missing_from_the_manifest_is_ignored(store: ObjectStore) -> None:
     assert closed(store, of(told("x")), listed=False, x=None) == []

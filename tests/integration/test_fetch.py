@@ -104,7 +104,7 @@ def test_a_model_arrives_whole_and_read_only(fetch: Fetch) -> None:
     assert f"fetching {fetch.model.prefix}: 4 files, 100005 bytes, {fetch.model.manifest.digest}" in log
 
 
-def test_whatever_the_umask_is_the_server_can_read_it(fetch: Fetch) -> None:
+def test_the_server_can_read_the_model_with_any_umask(fetch: Fetch) -> None:
     before = os.umask(0o077)
     try:
         fetch.run(0)
@@ -120,14 +120,14 @@ def test_a_single_file_arrives_in_the_folder(minio: S3Server, tmp_path: Path) ->
     assert "already holds the verified model" in fetch.run(0)
 
 
-def test_a_second_run_verifies_what_is_there_and_needs_no_store(fetch: Fetch) -> None:
+def test_a_second_fetch_verifies_existing_files_without_the_store(fetch: Fetch) -> None:
     fetch.run(0)
     fetch.credentials.unlink()
     assert "already holds the verified model" in fetch.run(0)
 
 
 @pytest.mark.parametrize("damage", ["changed", "added", "removed", "symlink"])
-def test_what_is_there_and_is_not_right_is_fetched_anew(fetch: Fetch, damage: str) -> None:
+def test_damaged_files_are_fetched_again(fetch: Fetch, damage: str) -> None:
     fetch.run(0)
     fetch.directory.chmod(0o755)
     file = fetch.directory / "weights.bin"
@@ -201,7 +201,7 @@ def test_a_file_that_was_added_is_not_fetched(fetch: Fetch) -> None:
     assert fetch.content() == FILES
 
 
-def test_tampered_bytes_replace_what_was_there_by_nothing(fetch: Fetch) -> None:
+def test_tampered_bytes_remove_the_existing_model(fetch: Fetch) -> None:
     fetch.run(0)
     fetch.directory.chmod(0o755)
     (fetch.directory / "weights.bin").unlink()
@@ -209,7 +209,7 @@ def test_tampered_bytes_replace_what_was_there_by_nothing(fetch: Fetch) -> None:
     fetch.run(1)
 
 
-def test_another_version_than_the_approved_one(fetch: Fetch) -> None:
+def test_a_version_other_than_the_approved_one_is_refused(fetch: Fetch) -> None:
     other = fetch.trained.register("model.pkl", 2)
     fetch.run(1, ASSAY_FETCH_DIGEST=other.manifest.digest)
     said = fetch.message.read_text()
@@ -232,7 +232,7 @@ def test_another_version_than_the_approved_one(fetch: Fetch) -> None:
         (7, "is not the manifest of a model"),
     ],
 )
-def test_forged_manifests_lead_nowhere(fetch: Fetch, path: object, message: str) -> None:
+def test_forged_manifests_are_refused(fetch: Fetch, path: object, message: str) -> None:
     files = [entry.model_dump() for entry in fetch.model.manifest.files]
     fetch.rewrite(files=[*files, {"path": path, "size": 1, "sha256": "0" * 64}])
     fetch.run(1)
@@ -243,7 +243,7 @@ def test_forged_manifests_lead_nowhere(fetch: Fetch, path: object, message: str)
 @pytest.mark.parametrize(
     "files", [[], {}, None, "x", [1], [{}], [{"path": "artifact/x", "size": -1, "sha256": "0" * 64}]]
 )
-def test_broken_manifests_lead_nowhere(fetch: Fetch, files: object) -> None:
+def test_broken_manifests_are_refused(fetch: Fetch, files: object) -> None:
     fetch.rewrite(files=files)
     fetch.run(1)
     assert "is not the manifest of a model" in fetch.message.read_text()
@@ -259,7 +259,7 @@ def test_a_huge_model_is_refused_before_the_volume_is_full(fetch: Fetch) -> None
 # The store
 
 
-def test_a_store_that_stays_down(own_minio: S3Server, tmp_path: Path) -> None:
+def test_fetching_fails_when_the_store_stays_down(own_minio: S3Server, tmp_path: Path) -> None:
     fetch = Fetch(own_minio, tmp_path)
     own_minio.kill()
     log = fetch.run(3)
@@ -268,7 +268,7 @@ def test_a_store_that_stays_down(own_minio: S3Server, tmp_path: Path) -> None:
     assert "cannot be reached" in fetch.message.read_text()
 
 
-def test_a_store_that_comes_back(own_minio: S3Server, tmp_path: Path) -> None:
+def test_fetching_continues_when_the_store_comes_back(own_minio: S3Server, tmp_path: Path) -> None:
     fetch = Fetch(own_minio, tmp_path)
     own_minio.kill()
     process = fetch.start(ASSAY_FETCH_RETRY_SECONDS="60")
@@ -280,7 +280,7 @@ def test_a_store_that_comes_back(own_minio: S3Server, tmp_path: Path) -> None:
     assert fetch.content() == FILES
 
 
-def test_a_store_that_is_killed_while_files_are_on_their_way(own_minio: S3Server, tmp_path: Path) -> None:
+def test_fetching_survives_a_killed_store(own_minio: S3Server, tmp_path: Path) -> None:
     large = {f"part-{number}": os.urandom(24 << 20) for number in range(8)}
     fetch = Fetch(own_minio, tmp_path, files=large)
     process = fetch.start(ASSAY_FETCH_RETRY_SECONDS="60")
@@ -322,7 +322,7 @@ def test_credentials_that_come_late_are_used(fetch: Fetch, minio: S3Server) -> N
 # The process
 
 
-def test_it_ends_at_once_and_leaves_no_model(own_minio: S3Server, tmp_path: Path) -> None:
+def test_a_terminated_fetch_ends_at_once_and_leaves_no_model(own_minio: S3Server, tmp_path: Path) -> None:
     fetch = Fetch(own_minio, tmp_path)
     own_minio.kill()
     process = fetch.start(ASSAY_FETCH_RETRY_SECONDS="600")
@@ -334,7 +334,7 @@ def test_it_ends_at_once_and_leaves_no_model(own_minio: S3Server, tmp_path: Path
     assert not fetch.directory.exists()
 
 
-def test_killed_halfway_it_begins_anew(minio: S3Server, tmp_path: Path) -> None:
+def test_a_fetch_killed_halfway_starts_over(minio: S3Server, tmp_path: Path) -> None:
     large = {f"part-{number}": os.urandom(24 << 20) for number in range(8)}
     fetch = Fetch(minio, tmp_path, files=large)
     process = fetch.start()

@@ -109,7 +109,7 @@ def data(minio: S3Server, tmp_path: Path) -> Data:
     return Data(minio, tmp_path)
 
 
-def test_a_folder_arrives_verified_read_only_and_is_told(data: Data) -> None:
+def test_a_folder_is_fetched_verified_read_only_and_reported(data: Data) -> None:
     declared = {"name": "digits", "uri": data.uri("digits/"), "digest": digest_of(FILES)}
     said = data.run(0, declared)
     assert data.content("digits") == FILES
@@ -129,7 +129,7 @@ def test_the_digest_is_found_out_where_none_is_declared(data: Data) -> None:
     assert data.told() == {"digits": (digest_of(FILES), 80_005, 4), "one": (bytes_digest(b"single"), 6, 1)}
 
 
-def test_a_folder_with_one_file_is_no_file(data: Data) -> None:
+def test_a_folder_with_one_file_is_not_treated_as_a_file(data: Data) -> None:
     data.put("one", {"single.csv": b"single"})
     data.run(0, {"name": "folder", "uri": data.uri("one/"), "digest": digest_of({"single.csv": b"single"})})
     said = data.run(4, {"name": "again", "uri": data.uri("one/"), "digest": bytes_digest(b"single")})
@@ -145,7 +145,7 @@ def test_a_key_has_a_plain_and_an_encoded_form(data: Data, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["digits/", "digits", "single.csv"])
-def test_what_is_not_as_declared_never_appears(data: Data, path: str) -> None:
+def test_data_with_a_wrong_digest_never_appears(data: Data, path: str) -> None:
     found = bytes_digest(b"single") if path == "single.csv" else digest_of(FILES)
     said = data.run(4, {"name": "d", "uri": data.uri(path), "digest": OTHER})
     assert said == f"data set d: {data.uri(path)}: expected the digest {OTHER}, found {found}"
@@ -154,7 +154,7 @@ def test_what_is_not_as_declared_never_appears(data: Data, path: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["changed", "added", "removed", "renamed"])
-def test_every_change_of_a_folder_is_noticed(data: Data, change: str) -> None:
+def test_every_change_of_a_folder_is_detected(data: Data, change: str) -> None:
     key = f"{data.prefix}/digits/train.csv"
     if change in ("removed", "renamed"):
         data.store.delete(key)
@@ -166,7 +166,7 @@ def test_every_change_of_a_folder_is_noticed(data: Data, change: str) -> None:
     assert f"expected the digest {digest_of(FILES)}, found sha256:" in said
 
 
-def test_one_that_is_wrong_stops_also_those_after_it(data: Data) -> None:
+def test_a_wrong_data_set_also_stops_those_after_it(data: Data) -> None:
     right = {"name": "one", "uri": data.uri("single.csv"), "digest": bytes_digest(b"single")}
     data.run(4, right, {"name": "two", "uri": data.uri("digits/"), "digest": OTHER}, {**right, "name": "three"})
     assert set(data.told()) == {"one"}
@@ -174,13 +174,13 @@ def test_one_that_is_wrong_stops_also_those_after_it(data: Data) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing", "nothing/", "digit", "single.csv/"])
-def test_what_is_not_there_is_said(data: Data, path: str) -> None:
+def test_a_missing_data_set_is_reported(data: Data, path: str) -> None:
     assert data.run(5, {"name": "d", "uri": data.uri(path)}) == (
         f"data set d: there is nothing at {data.uri(path)}, or the credentials cannot read it"
     )
 
 
-def test_a_restarted_container_verifies_what_is_there_and_needs_no_store(data: Data) -> None:
+def test_a_restarted_container_verifies_existing_data_without_the_store(data: Data) -> None:
     asked = [{"name": "digits", "uri": data.uri("digits/")}, {"name": "one", "uri": data.uri("single.csv")}]
     data.run(0, *asked)
     before = data.told()
@@ -191,7 +191,7 @@ def test_a_restarted_container_verifies_what_is_there_and_needs_no_store(data: D
     assert data.told() == before
 
 
-def test_what_is_there_and_is_not_right_is_fetched_anew(data: Data) -> None:
+def test_damaged_files_are_fetched_again(data: Data) -> None:
     asked = {"name": "digits", "uri": data.uri("digits/")}
     data.run(0, asked)
     file = data.directory / "digits/train.csv"
@@ -224,7 +224,7 @@ def test_the_markers_of_empty_folders_are_no_files(data: Data) -> None:
 # What the credentials can do
 
 
-def test_issued_credentials_read_the_data_sets_and_nothing_else(data: Data, minio: S3Server) -> None:
+def test_issued_credentials_read_only_the_data_sets(data: Data, minio: S3Server) -> None:
     asked = [{"name": "digits", "uri": data.uri("digits")}, {"name": "one", "uri": data.uri("single.csv")}]
     data.issue(*asked)
     pod = ObjectStore(dataset_credentials(data.credentials.read_bytes(), "digits").store_config())
@@ -262,7 +262,7 @@ def test_another_bucket_of_the_store(data: Data, minio: S3Server) -> None:
     assert data.content("d") == {"file": b"elsewhere"}
 
 
-def test_what_was_not_granted_is_not_fetched(data: Data) -> None:
+def test_a_data_set_without_credentials_is_not_fetched(data: Data) -> None:
     data.issue({"name": "one", "uri": data.uri("single.csv")})
     process = data.start({"name": "digits", "uri": data.uri("digits/")})
     log, _ = process.communicate(timeout=60)
@@ -308,7 +308,7 @@ def test_the_endpoint_of_a_secret_is_used(data: Data, minio: S3Server, stranger:
     assert data.content("digits") == FILES
 
 
-def test_the_keys_of_a_secret_open_nothing_more(data: Data, minio: S3Server, stranger: tuple[str, str]) -> None:
+def test_the_keys_of_a_secret_grant_no_further_access(data: Data, minio: S3Server, stranger: tuple[str, str]) -> None:
     said = data.run(5, {"name": "d", "uri": data.uri("single.csv")}, **of_secret(minio, stranger))
     assert "there is nothing at" in said
     said = data.run(3, {"name": "d", "uri": data.uri("digits/")}, **of_secret(minio, (stranger[0], "wrong")))
@@ -414,7 +414,7 @@ def test_a_file_from_the_web_that_is_not_as_declared(data: Data, web: Web) -> No
     assert list(data.directory.iterdir()) == []
 
 
-def test_an_answer_that_breaks_off_is_continued(data: Data, web: Web) -> None:
+def test_an_interrupted_download_is_resumed(data: Data, web: Web) -> None:
     web.cut = [1 << 20, 1 << 20]
     data.run(0, from_web(web, "/digits.csv"), **trusted(web), ASSAY_FETCH_RETRY_SECONDS="20")
     assert data.content("d") == {"digits.csv": web.files["/digits.csv"]}
@@ -432,11 +432,11 @@ def test_redirects_are_followed_by_https_alone(data: Data, web: Web) -> None:
     assert "more than 5 redirects" in data.run(1, {**from_web(web, "/round"), "name": "e"}, **trusted(web))
 
 
-def test_nothing_on_the_web(data: Data, web: Web) -> None:
+def test_a_missing_url_is_reported(data: Data, web: Web) -> None:
     assert data.run(5, from_web(web, "/nothing"), **trusted(web)).endswith(f"there is nothing at {web.address}/nothing")
 
 
-def test_a_server_that_nobody_vouches_for_is_not_believed(data: Data, web: Web) -> None:
+def test_a_server_with_an_untrusted_certificate_is_refused(data: Data, web: Web) -> None:
     said = data.run(3, from_web(web, "/digits.csv"))
     assert "certificate verify failed" in said
 
@@ -444,7 +444,7 @@ def test_a_server_that_nobody_vouches_for_is_not_believed(data: Data, web: Web) 
 # Trouble
 
 
-def test_more_than_there_is_room_for_is_refused_before(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_larger_than_the_free_space_is_refused(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     from assay.fetch import datasets
     from assay.fetch.dataset_settings import Dataset, DatasetSettings
     from assay.fetch.errors import FetchError
@@ -459,7 +459,7 @@ def test_more_than_there_is_room_for_is_refused_before(data: Data, monkeypatch: 
     assert list(data.directory.iterdir()) == []
 
 
-def test_a_store_that_is_killed_while_files_are_on_their_way(own_minio: S3Server, tmp_path: Path) -> None:
+def test_fetching_survives_a_killed_store(own_minio: S3Server, tmp_path: Path) -> None:
     data = Data(own_minio, tmp_path)
     large = {f"part-{number}": os.urandom(16 << 20) for number in range(6)}
     data.put("large", large)
@@ -503,7 +503,7 @@ def test_a_file_that_is_replaced_meanwhile_is_never_half_old_and_half_new(
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_large_file_comes_in_pieces_also_when_the_store_is_killed_meanwhile(
+def test_a_large_file_is_fetched_in_parts_even_when_the_store_is_killed(
     own_minio: S3Server, tmp_path: Path, declared: bool
 ) -> None:
     data = Data(own_minio, tmp_path)
@@ -537,7 +537,7 @@ def test_memory_does_not_grow_with_the_data(data: Data) -> None:
     assert peaks["large"] - peaks["single.csv"] < 64 << 10, peaks
 
 
-def test_a_store_that_stays_down(own_minio: S3Server, tmp_path: Path) -> None:
+def test_fetching_fails_when_the_store_stays_down(own_minio: S3Server, tmp_path: Path) -> None:
     data = Data(own_minio, tmp_path)
     asked = {"name": "digits", "uri": data.uri("digits/")}
     data.issue(asked)

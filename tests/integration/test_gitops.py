@@ -108,9 +108,7 @@ def controller(models: Models) -> Controller:
 
 
 @pytest.mark.parametrize("impersonating", [True, False], ids=["account", "controller"])
-def test_argo_cd_moves_its_alias_and_neither_another_one_nor_approves_nor_takes_back(
-    controller: Controller, impersonating: bool
-) -> None:
+def test_argo_cd_can_only_move_its_own_alias(controller: Controller, impersonating: bool) -> None:
     argo_cd = controller
     who = [argo_cd.as_account] if impersonating else []
     may = {verb: _can_i(argo_cd, verb, *who) for verb in ("bind", "approve", "rollback", "revoke")}
@@ -124,7 +122,7 @@ def test_argo_cd_moves_its_alias_and_neither_another_one_nor_approves_nor_takes_
         argo_cd.kubectl("annotate", *who, "modelversion", "digits.v1", approval)
 
 
-def test_argo_cd_is_its_account_and_no_other_one(controller: Controller, models: Models) -> None:
+def test_argo_cd_can_impersonate_only_its_service_account(controller: Controller, models: Models) -> None:
     argo_cd = controller
     said = argo_cd.kubectl("auth", "whoami", argo_cd.as_account, "--output=jsonpath={.status.userInfo.username}")
     assert said == f"system:serviceaccount:{models.namespace}:assay-deployer"
@@ -189,7 +187,7 @@ def page_roles() -> list[Raw]:
     return [body for block in blocks if "kind: Role" in block for body in yaml.safe_load_all(block)]
 
 
-def test_a_run_is_done_again_by_an_action(models: Models) -> None:
+def test_an_action_reruns_a_run(models: Models) -> None:
     server = Server(models)
     models.kubectl("apply", "-f", "-", stdin=json.dumps(tried("first")))
     models.wait("job", "first", "to be launched", lambda o: o["metadata"]["uid"])
@@ -226,7 +224,7 @@ def tried(name: str) -> Raw:
     return body
 
 
-def test_an_alias_goes_back_by_an_action_of_whom_may_roll_it_back(models: Models) -> None:
+def test_an_action_rolls_an_alias_back_for_users_with_the_rollback_verb(models: Models) -> None:
     server = Server(models)
     models.apply(open_policy())
     models.apply(registry.model_alias("digits", "champion", 1))
@@ -245,7 +243,7 @@ def test_an_alias_goes_back_by_an_action_of_whom_may_roll_it_back(models: Models
     assert lua.actions(Customization(names.MODEL_ALIAS).discovery, found)["rollback"]["disabled"] is True
 
 
-def test_children_of_an_experiment_in_git_are_nobodys(models: Models) -> None:
+def test_children_of_an_experiment_in_git_carry_no_tracking_marks(models: Models) -> None:
     tracked = {
         "annotations": {TRACKING: "x:assay.dev/Experiment:x/sweep"},
         "labels": {"app.kubernetes.io/instance": "x"},

@@ -72,11 +72,11 @@ def program(unpacked: rootfs.Unpacked, tmp_path: Path) -> Program:
     return run
 
 
-def test_programs_run_as_65532_and_can_write_nothing_but_a_volume(program: Program) -> None:
+def test_programs_run_as_65532_and_can_write_only_to_volumes(program: Program) -> None:
     assert program("python", "-c", WRITE) == (0, f"65532 65532 [] {[errno.EROFS] * 4}\n")
 
 
-def test_every_module_but_the_command_lines_is_there_and_can_be_imported(program: Program) -> None:
+def test_every_module_except_the_command_line_can_be_imported(program: Program) -> None:
     code, output = program("python", "-c", IMPORT_ALL)
     assert code == 0, output
     modules = {_module(path.relative_to(SOURCES)) for path in (SOURCES / "assay").rglob("*.py")}
@@ -92,14 +92,14 @@ def test_every_module_but_the_command_lines_is_there_and_can_be_imported(program
         ("fetch", r"ASSAY_FETCH_\w+ is not set"),
     ],
 )
-def test_each_part_starts_and_says_which_setting_is_missing(program: Program, part: str, message: str) -> None:
+def test_each_part_starts_and_reports_the_missing_setting(program: Program, part: str, message: str) -> None:
     code, output = program("python", "-m", f"assay.{part}")
     assert code == 2
     assert re.fullmatch(message, output.strip()), output
 
 
 @pytest.mark.parametrize("tool", ["assay.store.audit", "assay.store.restore", "assay.signing"])
-def test_the_tools_of_operations_explain_themselves(program: Program, tool: str) -> None:
+def test_the_operations_tools_print_their_usage(program: Program, tool: str) -> None:
     code, output = program("python", "-m", tool, "--help")
     assert code == 0
     assert output.startswith(f"usage: python -m {tool}")

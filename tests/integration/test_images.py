@@ -28,13 +28,13 @@ def test_second_build_is_the_cached_archive(archive: Archive) -> None:
     assert again.stat().st_ino == before
 
 
-def test_it_has_the_name_of_the_manifests_and_is_not_root(archive: Archive) -> None:
+def test_the_image_has_the_name_used_in_manifests_and_is_not_root(archive: Archive) -> None:
     name = archive.path.name.rsplit("-", 1)[0]
     assert archive.manifest["RepoTags"] == [f"localhost/{name}:dev"]
     assert archive.config["config"]["User"] == "65532:65532"
 
 
-def test_nothing_of_the_hosts_package_settings_is_left(archive: Archive) -> None:
+def test_no_package_settings_of_the_host_remain(archive: Archive) -> None:
     """No file, and not one line of pip.conf, in any layer or in the configuration and its history."""
     environment = json.dumps(archive.config)
     for word in ("PIP_", "SSL_CERT", "CA_BUNDLE", "pip.conf", "ca.pem", "secrets", "proxy"):
@@ -58,7 +58,7 @@ def test_no_layer_holds_a_certificate_that_only_the_host_trusts(archive: Archive
     assert not (shipped & (host - distribution))
 
 
-def test_no_file_tells_where_the_hosts_packages_come_from(archive: Archive, tmp_path: Path) -> None:
+def test_no_file_reveals_the_package_sources_of_the_host(archive: Archive, tmp_path: Path) -> None:
     """Packages can note the address that they were installed from, and addresses hold passwords."""
     pipconfig.secret_options(tmp_path)
     words = re.findall(rb"\S*/\S+", (tmp_path / "pip.conf").read_bytes())
@@ -94,14 +94,14 @@ def test_the_operators_code_is_compiled_and_adds_less_than_320_mb(assay: Archive
     assert [name for name in sizes if "/site-packages/assay/__pycache__/__init__." in name]
 
 
-def test_nothing_is_added_outside_of_its_own_folder(assay: Archive) -> None:
+def test_no_files_are_added_outside_the_assay_folder(assay: Archive) -> None:
     base, *added = ([member.name.strip("./") for member in layer] for layer in assay.layers())
     assert "opt/assay" not in base
     assert len(added) == 2
     assert {name for layer in added for name in layer if not name.startswith("opt/assay/")} == {"opt", "opt/assay"}
 
 
-def test_its_labels_say_what_it_is(assay: Archive) -> None:
+def test_the_image_labels_describe_the_image(assay: Archive) -> None:
     labels = {
         name.removeprefix("org.opencontainers.image."): value
         for name, value in assay.config["config"]["Labels"].items()

@@ -114,7 +114,7 @@ def test_operator_killed_in_between_does_the_same(objects: Objects, operator: op
     objects.wait("run", "halfway", "the new Job is followed", lambda o: o["status"].get("jobUid") == uid)
 
 
-def test_image_that_cannot_be_pulled_is_the_trainings_own_trouble(
+def test_an_unpullable_training_image_is_not_blamed_on_the_image_volume(
     objects: Objects, operator: operators.OperatorProcess
 ) -> None:
     apply(objects, "absent")

@@ -121,9 +121,7 @@ Named = Callable[[Kubelet], str]
 Ask = Callable[..., Kubelets]
 
 
-async def test_a_kubelet_is_asked_as_an_account_that_may_do_nothing_else(
-    kubelet: Make, node: Named, kubelets: Ask
-) -> None:
+async def test_kubelets_are_queried_with_a_restricted_account(kubelet: Make, node: Named, kubelets: Ask) -> None:
     server = kubelet()
     asking = kubelets()
     name = node(server)
@@ -138,7 +136,7 @@ async def test_a_kubelet_is_asked_as_an_account_that_may_do_nothing_else(
     assert claims["exp"] - claims["iat"] <= 3607
 
 
-async def test_no_token_for_who_has_no_certificate_of_the_cluster(
+async def test_no_token_is_sent_to_a_kubelet_without_a_cluster_certificate(
     kubelet: Make, node: Named, kubelets: Ask, tmp_path: Path
 ) -> None:
     stranger = Pki(tmp_path / "stranger")
@@ -151,7 +149,7 @@ async def test_no_token_for_who_has_no_certificate_of_the_cluster(
     assert server.requests == []
 
 
-async def test_no_token_for_who_has_the_certificate_of_another_address(
+async def test_no_token_is_sent_to_a_kubelet_with_the_certificate_of_another_address(
     kubelet: Make, node: Named, kubelets: Ask
 ) -> None:
     server = kubelet("IP:127.0.0.9")
@@ -160,7 +158,7 @@ async def test_no_token_for_who_has_the_certificate_of_another_address(
     assert server.requests == []
 
 
-async def test_without_a_ca_nobody_is_asked(kubelet: Make, node: Named, kubelets: Ask) -> None:
+async def test_no_kubelet_is_queried_without_a_ca(kubelet: Make, node: Named, kubelets: Ask) -> None:
     server = kubelet()
     with pytest.raises(NoStats, match="the CA of the kubelets is unknown: set ASSAY_KUBELET_CA_FILE"):
         await kubelets("/does/not/exist").summary(node(server))
@@ -182,14 +180,14 @@ async def test_a_redirect_is_not_followed(kubelet: Make, node: Named, kubelets: 
         (200, b" " * (33 << 20), "the kubelet answers with more than 33554432 bytes"),
     ],
 )
-async def test_other_answers_are_told(
+async def test_unexpected_kubelet_answers_are_reported(
     kubelet: Make, node: Named, kubelets: Ask, status: int, body: bytes, said: str
 ) -> None:
     with pytest.raises(NoStats, match=said):
         await kubelets().summary(node(kubelet(status=status, body=body)))
 
 
-async def test_a_node_that_is_gone(kubelets: Ask) -> None:
+async def test_a_deleted_node_is_reported(kubelets: Ask) -> None:
     with pytest.raises(NoStats, match="node no-such-node no longer exists"):
         await kubelets().summary("no-such-node")
 
@@ -202,12 +200,12 @@ async def test_a_node_that_is_gone(kubelets: Ask) -> None:
         ([("Hostname", "a"), ("ExternalIP", "192.0.2.1")], "https://a:10250"),
     ],
 )
-def test_where_a_kubelet_is_reached(addresses: list[tuple[str, str]], url: str) -> None:
+def test_the_kubelet_url_uses_the_reported_address(addresses: list[tuple[str, str]], url: str) -> None:
     known = [{"type": kind, "address": address} for kind, address in addresses]
     status = {"addresses": known, "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}}}
     assert url_of({"metadata": {"name": "a"}, "status": status}) == url
 
 
-def test_a_node_that_does_not_say_where_its_kubelet_is() -> None:
+def test_a_node_without_a_kubelet_address_is_reported() -> None:
     with pytest.raises(NoStats, match="node a reports no address and port of its kubelet"):
         url_of({"metadata": {"name": "a"}, "status": {"addresses": []}})

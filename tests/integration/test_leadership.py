@@ -50,7 +50,7 @@ async def holder(kube: Kube, namespace: str) -> tuple[str, int]:
     return lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]
 
 
-async def test_the_second_waits_and_begins_at_once_when_the_first_lets_go(
+async def test_the_second_replica_starts_at_once_when_the_first_releases_the_lease(
     control_plane: LocalCluster, namespace: str
 ) -> None:
     async with Candidate(control_plane, namespace, "a") as a, Candidate(control_plane, namespace, "b") as b:
@@ -66,7 +66,7 @@ async def test_the_second_waits_and_begins_at_once_when_the_first_lets_go(
         assert await holder(a.kube, namespace) == ("b", 1)
 
 
-async def test_one_that_is_cut_off_stops_before_the_next_one_begins(
+async def test_a_disconnected_leader_stops_before_the_next_one_starts(
     control_plane: LocalCluster, namespace: str
 ) -> None:
     async with Candidate(control_plane, namespace, "a") as a, Candidate(control_plane, namespace, "b") as b:
@@ -81,7 +81,7 @@ async def test_one_that_is_cut_off_stops_before_the_next_one_begins(
         await holding
 
 
-async def test_of_many_that_begin_together_one_leads(control_plane: LocalCluster, namespace: str) -> None:
+async def test_only_one_of_many_candidates_leads(control_plane: LocalCluster, namespace: str) -> None:
     candidates = [Candidate(control_plane, namespace, f"c{number}") for number in range(6)]
     for each in candidates:
         await each.__aenter__()

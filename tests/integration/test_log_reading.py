@@ -84,7 +84,7 @@ def desk(minio: S3Server) -> Desk:
     return Desk(minio.store())
 
 
-async def test_a_log_is_read_bit_by_bit_and_then_to_its_end(desk: Desk) -> None:
+async def test_a_log_is_read_incrementally_and_then_to_its_end(desk: Desk) -> None:
     stream = desk.stream()
     desk.node.file = line(1, "a") + line(2, "b")[:-1]
     await stream.visit(RUNNING, over=False)
@@ -103,7 +103,7 @@ async def test_a_log_is_read_bit_by_bit_and_then_to_its_end(desk: Desk) -> None:
     ]  # fmt: skip
 
 
-async def test_a_rotated_log_goes_on_and_says_where_something_may_be_missing(desk: Desk) -> None:
+async def test_a_rotated_log_continues_and_reports_the_gap(desk: Desk) -> None:
     stream = desk.stream()
     desk.node.file = line(1, "a") + line(2, "b")
     await stream.visit(RUNNING, over=False)
@@ -116,7 +116,7 @@ async def test_a_rotated_log_goes_on_and_says_where_something_may_be_missing(des
     assert log.gaps[0].after == "2026-03-01T12:00:02.000000000Z"
 
 
-async def test_an_end_that_was_rotated_away_is_not_passed_over(desk: Desk) -> None:
+async def test_an_end_lost_to_rotation_is_reported(desk: Desk) -> None:
     stream = desk.stream()
     desk.node.file = line(1, "a")
     await stream.visit(RUNNING, over=False)
@@ -128,7 +128,7 @@ async def test_an_end_that_was_rotated_away_is_not_passed_over(desk: Desk) -> No
     assert len(desk.gaps()) == 1
 
 
-async def test_an_answer_that_was_cut_short_is_asked_for_again(desk: Desk) -> None:
+async def test_a_truncated_answer_is_requested_again(desk: Desk) -> None:
     stream = desk.stream()
     whole = line(1, "a") + line(2, "b") + line(2, "c")
     desk.node.file = whole
@@ -143,7 +143,7 @@ async def test_an_answer_that_was_cut_short_is_asked_for_again(desk: Desk) -> No
     assert stream.whole
 
 
-async def test_the_words_of_a_node_that_cannot_read_are_not_kept(desk: Desk) -> None:
+async def test_error_text_from_the_node_is_not_stored_as_log(desk: Desk) -> None:
     stream = desk.stream()
     desk.node.file = b"unable to retrieve container logs for containerd://c-0"
     with pytest.raises(ApiError, match="unexpected line from the node: unable to retrieve"):
@@ -170,7 +170,7 @@ async def test_large_logs_come_in_parts_and_visits_of_bounded_size(desk: Desk, m
 # Two starts of a container, and two operators
 
 
-async def test_lines_of_the_next_start_are_never_taken_for_this_one(
+async def test_lines_of_the_next_start_are_never_attributed_to_this_one(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = Start("train", 0, "c-0", True, False, True)
@@ -188,7 +188,7 @@ async def test_lines_of_the_next_start_are_never_taken_for_this_one(
     assert stream.whole
 
 
-async def test_what_was_read_of_a_start_is_kept_when_its_node_has_removed_it_since(desk: Desk) -> None:
+async def test_log_lines_already_read_are_kept_after_the_node_removes_the_log(desk: Desk) -> None:
     stream = desk.stream()
     desk.node.file = line(1, "first")
     await stream.visit(Start("train", 0, "c-0", False, False, True), over=False)
@@ -272,7 +272,7 @@ async def reading(minio: S3Server) -> AsyncGenerator[Reading, None]:
     await found.reader.stop()
 
 
-async def test_a_run_goes_on_once_the_end_of_every_log_was_seen(reading: Reading) -> None:
+async def test_a_run_proceeds_once_every_log_is_read_to_its_end(reading: Reading) -> None:
     reading.node.file = line(1, "a")
     reading.see("Running", {"running": {}})
     assert not reading.reader.finished(reading.run, reading.tracking.pods(reading.run))
@@ -287,7 +287,7 @@ async def test_a_run_goes_on_once_the_end_of_every_log_was_seen(reading: Reading
     assert reading.reader.whole(reading.run) == frozenset()
 
 
-async def test_a_node_that_does_not_answer_holds_a_run_up_for_seconds_only(
+async def test_an_unresponsive_node_delays_a_run_by_seconds_only(
     reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assay.controllers.tracking.logs._PATIENCE", 1.0)
@@ -299,7 +299,7 @@ async def test_a_node_that_does_not_answer_holds_a_run_up_for_seconds_only(
     assert [gap.reason for gap in log.gaps] == ["the log cannot be read: dial tcp: connection refused"]
 
 
-async def test_a_pod_that_is_gone_before_its_end_was_read_is_said(reading: Reading) -> None:
+async def test_a_pod_deleted_before_its_log_was_read_is_reported(reading: Reading) -> None:
     reading.node.file = line(1, "a")
     seen = reading.see("Running", {"running": {}})
     prefix = f"runs/team/sweep/sweep-0/{reading.run['metadata']['uid']}"
@@ -313,7 +313,7 @@ async def test_a_pod_that_is_gone_before_its_end_was_read_is_said(reading: Readi
     assert [gap.reason for gap in log.gaps] == ["the pod was deleted before its log was read to the end"]
 
 
-async def test_a_run_waits_for_a_store_that_is_away_and_says_so(own_minio: S3Server) -> None:
+async def test_a_run_waits_for_an_unreachable_store_and_reports_it(own_minio: S3Server) -> None:
     reading = Reading(own_minio.store())
     own_minio.kill()
     reading.reader.start()
@@ -333,7 +333,7 @@ async def test_a_run_waits_for_a_store_that_is_away_and_says_so(own_minio: S3Ser
     await reading.reader.stop()
 
 
-async def test_a_pod_of_somebody_else_tells_nothing_about_a_run(reading: Reading) -> None:
+async def test_a_foreign_pod_does_not_affect_the_logs_of_a_run(reading: Reading) -> None:
     reading.node.file = line(1, "a")
     reading.see("Succeeded", {"terminated": {"exitCode": 0, "containerID": "c-0"}})
     assert await reading.finished()

@@ -33,7 +33,7 @@ def _writes(operator: operators.OperatorProcess) -> float:
     return sum(float(value) for value in re.findall(pattern, text, re.MULTILINE))
 
 
-def test_five_hundred_runs_at_once_and_then_silence(
+def test_five_hundred_runs_cause_no_writes_after_they_settle(
     objects: Objects, control_plane: LocalCluster, tmp_path: Path
 ) -> None:
     parameters = [{"name": "a", "values": list(range(RUNS))}]
@@ -69,7 +69,7 @@ def _run_operator(environment: dict[str, str]) -> "subprocess.CompletedProcess[s
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_operator_without_configuration_says_what_is_missing() -> None:
+def test_an_operator_without_configuration_reports_what_is_missing() -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(operators.ROOT / "operator")}
     done = subprocess.run(
         [sys.executable, "-m", "assay.controllers"],

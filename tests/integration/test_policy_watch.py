@@ -85,7 +85,7 @@ def test_a_change_is_named(
 
 
 @pytest.mark.parametrize("text", ["", "a: b", "- a", "kind: ConfigMap\nmetadata: {name: a}", "{"])
-def test_a_file_without_policies_is_refused_in_words(tmp_path: Path, text: str) -> None:
+def test_a_file_without_policies_is_refused_with_the_setting_name(tmp_path: Path, text: str) -> None:
     file = tmp_path / "policies.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError, match="ASSAY_POLICIES_FILE"):

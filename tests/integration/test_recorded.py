@@ -64,7 +64,7 @@ def close(store: ObjectStore, run: Raw, *pods: str, outcome: records.Outcome = "
     return records.close_record(store, run, outcome, "JobComplete", pods, pods[-1] if pods else "")
 
 
-def test_a_run_that_is_gone_is_what_it_was(store: ObjectStore, run: Raw) -> None:
+def test_a_deleted_run_is_read_in_full_from_its_record(store: ObjectStore, run: Raw) -> None:
     manifest = leave(store, run, "p", 0.9)
     closed = close(store, run, "p")
     found = read(store, run)
@@ -76,7 +76,7 @@ def test_a_run_that_is_gone_is_what_it_was(store: ObjectStore, run: Raw) -> None
     assert status["model"]["digest"] == closed.model_digest
 
 
-def test_the_last_pod_counts_and_what_it_changed_afterwards_does_not(store: ObjectStore, run: Raw) -> None:
+def test_the_last_pod_counts_without_its_later_changes(store: ObjectStore, run: Raw) -> None:
     leave(store, run, "first", 0.1)
     leave(store, run, "second", 0.2, finished="2026-03-01T13:00:00Z")
     leave(store, run, "third", 0.3, finished="2026-03-01T14:00:00Z")
@@ -87,7 +87,7 @@ def test_the_last_pod_counts_and_what_it_changed_afterwards_does_not(store: Obje
     assert read(store, run)["status"]["metrics"]["score"]["last"] == 0.2
 
 
-def test_a_status_that_was_recorded_is_the_whole_story(store: ObjectStore, run: Raw) -> None:
+def test_a_recorded_status_is_used_unchanged(store: ObjectStore, run: Raw) -> None:
     leave(store, run, "p", 0.9)
     close(store, run, "p")
     said = {"phase": "Succeeded", "images": [{"container": "train", "image": "train:1", "digest": "x"}]}
@@ -102,7 +102,7 @@ def test_a_run_that_failed_left_no_result(store: ObjectStore, run: Raw) -> None:
     assert "metrics" not in status
 
 
-def test_what_is_no_record_is_told_apart_from_one_that_cannot_be_believed(store: ObjectStore, run: Raw) -> None:
+def test_a_missing_record_is_distinguished_from_an_invalid_record(store: ObjectStore, run: Raw) -> None:
     with pytest.raises(NotFound):
         read(store, run, uid="another")
     with pytest.raises(NotFound):

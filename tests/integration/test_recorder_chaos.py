@@ -35,7 +35,7 @@ def write_points(path: Path) -> None:
             threading.Event().wait(0.01)
 
 
-def test_killed_at_random_moments_with_a_store_that_goes_away(
+def test_the_recorder_survives_random_kills_and_store_outages(
     tmp_path: Path,
     own_minio: S3Server,
     make: Callable[..., Recorder],

@@ -72,7 +72,7 @@ def main_run(recorder: Recorder) -> str:
     return layout.parse_intake_prefix(recorder.prefix)[0].uid.replace("-", "")
 
 
-def test_a_recorder_that_is_killed_loses_and_doubles_no_acknowledged_point(recorder: Recorder, tmp_path: Path) -> None:
+def test_a_killed_recorder_neither_loses_nor_duplicates_acknowledged_points(recorder: Recorder, tmp_path: Path) -> None:
     check_kills(recorder, tmp_path, KILLS)
 
 
@@ -123,7 +123,7 @@ def check_kills(recorder: Recorder, folder: Path, kills: int) -> int:
     return len(logged)
 
 
-def test_what_a_client_logs_is_live_and_then_in_the_manifest(recorder: Recorder) -> None:
+def test_client_logs_are_live_and_then_in_the_manifest(recorder: Recorder) -> None:
     run, client = main_run(recorder), Client(int(recorder.environment["ASSAY_MLFLOW_PORT"]))
     recorder.start()
     client.post("runs/log-batch", run_id=run, metrics=[{"key": "loss", "value": 0.5, "timestamp": 1, "step": 1}])

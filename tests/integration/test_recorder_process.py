@@ -210,7 +210,7 @@ def test_a_pod_that_writes_nothing_has_an_empty_complete_record(recorder: Record
     assert recorder.points(tmp_path) == []
 
 
-def test_a_recorder_with_nothing_new_says_so_now_and_then(recorder: Recorder) -> None:
+def test_an_idle_recorder_refreshes_its_summary(recorder: Recorder) -> None:
     recorder.write({"loss": 1})
     recorder.start()
     recorder.wait_for_points(1)
@@ -304,7 +304,7 @@ def test_a_hanging_store_does_not_outlast_the_grace_period(make: Callable[..., R
     assert recorder.said("not finished within 2.5 s")
 
 
-def test_a_recorder_that_is_killed_writes_no_manifest_and_goes_on(recorder: Recorder, tmp_path: Path) -> None:
+def test_a_killed_recorder_writes_no_manifest_and_continues_after_a_restart(recorder: Recorder, tmp_path: Path) -> None:
     recorder.start()
     recorder.write({"a": 1})
     recorder.artifact("x", b"x")
@@ -337,7 +337,7 @@ def test_files_that_the_recorders_user_cannot_read_are_missing(recorder: Recorde
     assert "Permission denied" in missing[unreadable]
 
 
-def test_bad_settings_are_told(recorder: Recorder) -> None:
+def test_invalid_settings_are_reported(recorder: Recorder) -> None:
     recorder.environment["ASSAY_PREFIX"] = "elsewhere"
     recorder.start()
     assert recorder.process is not None
@@ -374,7 +374,7 @@ def image_with(folder: Path, packages: int) -> Path:
     return folder / "image"
 
 
-def test_the_environment_is_in_the_store_while_training_goes_on(
+def test_the_environment_is_stored_while_the_training_runs(
     make: Callable[..., Recorder], minio: S3Server, tmp_path: Path
 ) -> None:
     told = json.dumps({"container": "train", "image": "train:1", "variables": ["HOME"]})
@@ -392,7 +392,9 @@ def test_the_environment_is_in_the_store_while_training_goes_on(
     assert "environment.json" in [entry.path for entry in recorder.manifest().files]
 
 
-def test_an_image_is_looked_at_for_little(make: Callable[..., Recorder], minio: S3Server, tmp_path: Path) -> None:
+def test_inspecting_an_image_uses_little_cpu_and_memory(
+    make: Callable[..., Recorder], minio: S3Server, tmp_path: Path
+) -> None:
     """Of CPU time and memory: against the same recorder without an image."""
     image = image_with(tmp_path, 300)
     costs = []

@@ -64,7 +64,7 @@ def test_a_finished_record_is_left_alone(minio: S3Server, make: Callable[..., Re
     assert before.summary.warnings == []
 
 
-def test_where_all_sidecars_are_stopped_at_once_the_standby_waits_for_the_recorder(
+def test_the_standby_waits_for_the_recorder_when_all_sidecars_stop(
     minio: S3Server, make: Callable[..., Recorder]
 ) -> None:
     recorder = make(minio)

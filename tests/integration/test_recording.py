@@ -112,7 +112,7 @@ def test_the_recipe_is_written_before_anything_runs(store: ObjectStore, run: Raw
     assert run["metadata"]["managedFields"], "the Run that was given has been changed"
 
 
-def test_a_run_of_its_own_has_a_place_of_its_own(run: Raw) -> None:
+def test_a_standalone_run_has_its_own_prefix(run: Raw) -> None:
     run["metadata"]["labels"] = {}
     assert records.prefix_of(run).startswith("runs/team/_/")
 
@@ -186,7 +186,7 @@ def test_a_run_without_a_model_needs_none(store: ObjectStore, run: Raw) -> None:
 # One that is not
 
 
-def test_a_manifest_that_is_missing(store: ObjectStore, run: Raw) -> None:
+def test_a_missing_pod_manifest_fails_the_run(store: ObjectStore, run: Raw) -> None:
     closed = close(store, run, "pod-a")
     prefix = records.prefix_of(run)
     assert closed.outcome == "Failed"
@@ -200,7 +200,7 @@ def test_a_manifest_that_is_missing(store: ObjectStore, run: Raw) -> None:
     assert [(pod.name, pod.complete, pod.manifest_sha256) for pod in manifest.pods] == [("pod-a", False, "")]
 
 
-def test_nothing_at_all(store: ObjectStore, run: Raw) -> None:
+def test_a_run_without_any_record_has_failed(store: ObjectStore, run: Raw) -> None:
     closed = close(store, run)
     assert closed.problem == ("ManifestMissing", "no pod has left a complete record in the store")
     assert (closed.outcome, closed.pod, closed.summary) == ("Failed", "", None)
@@ -218,7 +218,7 @@ def remove(store: ObjectStore, key: str) -> None:
     ("change", "message"),
     [(alter, "has 13 bytes, its manifest says 7"), (remove, "is missing in the store")],
 )
-def test_a_file_that_is_not_what_the_manifest_says(
+def test_a_file_that_differs_from_the_manifest_fails_the_run(
     store: ObjectStore, run: Raw, change: Callable[[ObjectStore, str], None], message: str
 ) -> None:
     leave(store, run, "pod-a")
@@ -245,7 +245,7 @@ def test_a_file_that_the_recorder_could_not_read(
     assert (closed.outcome, closed.problem) == ("Failed", ("FilesMissing", message))
 
 
-def test_a_model_that_was_not_left(store: ObjectStore, run: Raw) -> None:
+def test_a_missing_model_fails_the_run(store: ObjectStore, run: Raw) -> None:
     leave(store, run, "pod-a", {"artifacts/other": b"x"})
     closed = close(store, run, "pod-a")
     assert closed.outcome == "Failed"
@@ -262,7 +262,7 @@ def test_a_failed_run_needs_no_model_and_stays_failed(store: ObjectStore, run: R
     assert written(store, run).reason == "JobComplete"
 
 
-def test_a_failed_run_whose_newest_pod_left_no_record_says_so(store: ObjectStore, run: Raw) -> None:
+def test_a_failed_run_reports_a_missing_record_of_its_newest_pod(store: ObjectStore, run: Raw) -> None:
     leave(store, run, "pod-a")
     closed = close(store, run, outcome="Failed", last="pod-b")
     assert closed.problem is not None
@@ -299,7 +299,7 @@ def test_an_attempt_that_was_killed_does_not_spoil_the_one_that_succeeded(store:
     assert [(pod.name, pod.complete) for pod in written(store, run).pods] == [("pod-a", False), ("pod-b", True)]
 
 
-def test_a_success_that_nobody_saw_needs_the_record_of_the_newest_pod(store: ObjectStore, run: Raw) -> None:
+def test_an_unobserved_success_requires_the_record_of_the_newest_pod(store: ObjectStore, run: Raw) -> None:
     """The pod was deleted while the operator was down: an earlier attempt's record does not stand for it."""
     leave(store, run, "pod-a")
     sealing.seal(store, records.prefix_of(run))
@@ -311,7 +311,7 @@ def test_a_success_that_nobody_saw_needs_the_record_of_the_newest_pod(store: Obj
     assert close(store, other, last="pod-b").outcome == "Failed"
 
 
-def test_of_indexed_pods_each_must_be_whole_and_the_first_counts(store: ObjectStore, run: Raw) -> None:
+def test_all_indexed_pods_must_be_complete_and_the_first_counts(store: ObjectStore, run: Raw) -> None:
     pods = ["pod-0", "pod-1", "pod-2"]
     for number, pod in enumerate(pods):
         leave(store, run, pod, points=number)
@@ -391,7 +391,7 @@ def entry(path: str) -> Raw:
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str) else None,
 )
-def test_a_manifest_that_lies_is_not_believed(store: ObjectStore, run: Raw, manifest: Any, message: str) -> None:
+def test_a_false_manifest_is_rejected(store: ObjectStore, run: Raw, manifest: Any, message: str) -> None:
     closed = hostile(store, run, manifest)
     assert closed.problem is not None
     assert message in closed.problem[1]
@@ -407,7 +407,7 @@ def test_a_file_that_is_listed_twice(store: ObjectStore, run: Raw) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 254, "UPPER", "a..b", "-", "ä", "a b"])
 @pytest.mark.parametrize("outcome", ["Succeeded", "Deleted"])
-def test_folders_that_no_pod_can_have_do_not_keep_the_record_open(
+def test_folders_with_invalid_pod_names_do_not_block_closing_the_record(
     store: ObjectStore, run: Raw, name: str, outcome: records.Outcome
 ) -> None:
     leave(store, run, "pod-a")
@@ -418,13 +418,13 @@ def test_folders_that_no_pod_can_have_do_not_keep_the_record_open(
     assert [pod.name for pod in written(store, run).pods] == ["pod-a"]
 
 
-def test_only_junk_was_left_by_a_deleted_run(store: ObjectStore, run: Raw) -> None:
+def test_a_deleted_run_with_only_junk_has_no_pod(store: ObjectStore, run: Raw) -> None:
     store.put_bytes(f"{records.prefix_of(run)}/intake/UPPER/manifest.json", b"{}")
     closed = records.close_record(store, run, "Deleted", "gone", [], "")
     assert (closed.outcome, closed.pod, closed.summary) == ("Deleted", "", None)
 
 
-def test_pods_and_files_beyond_the_bounds_of_a_manifest_leave_the_one_that_counts(
+def test_the_counting_pod_is_kept_when_a_manifest_exceeds_its_limits(
     store: ObjectStore, run: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "MAX_PODS", 4)
@@ -447,7 +447,7 @@ def thief(minio: S3Server, store: ObjectStore, run: Raw) -> ObjectStore:
     return ObjectStore(issue_run_credentials(store.config, records.prefix_of(run)).store_config())
 
 
-def test_what_was_verified_cannot_be_replaced_with_the_runs_keys(
+def test_verified_files_cannot_be_replaced_with_the_keys_of_the_run(
     store: ObjectStore, run: Raw, thief: ObjectStore
 ) -> None:
     manifest = leave(thief, run, "pod-a")
@@ -469,7 +469,7 @@ def test_a_sealed_record_leaves_nothing_where_the_pods_write(store: ObjectStore,
     assert list(store.list(f"{records.prefix_of(run)}/intake/")) == []
 
 
-def test_a_record_is_sealed_by_halves_and_then_wholly(
+def test_a_partly_sealed_record_is_sealed_completely_later(
     store: ObjectStore, run: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The operator ends between the copies and what removes the originals."""
@@ -507,18 +507,18 @@ def test_the_live_summary(store: ObjectStore, run: Raw) -> None:
         ("", None),
     ],
 )
-def test_when_a_recorder_was_heard_of(updated: str, said: datetime | None) -> None:
+def test_the_time_of_the_last_recorder_summary(updated: str, said: datetime | None) -> None:
     assert records.said_at(Summary(pod="pod-a", updated=updated)) == said
     assert records.said_at(None) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"pod": "pod-a", "updated": "now", "points": -1}'])
-def test_a_live_summary_that_is_none_is_ignored(store: ObjectStore, run: Raw, data: bytes) -> None:
+def test_an_invalid_live_summary_is_ignored(store: ObjectStore, run: Raw, data: bytes) -> None:
     store.put_bytes(f"{records.prefix_of(run)}/intake/pod-a/summary.json", data)
     assert records.live_summary(store, run, "pod-a") is None
 
 
-def test_logs_are_in_the_manifest_and_what_is_missing_of_them_is_said(store: ObjectStore, run: Raw) -> None:
+def test_logs_are_in_the_manifest_and_missing_logs_are_reported(store: ObjectStore, run: Raw) -> None:
     leave(store, run, "p-1")
     run["status"]["attempts"] = [
         {"pod": "p-0", "phase": "Failed", "startTime": TIME},

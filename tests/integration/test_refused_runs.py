@@ -36,7 +36,7 @@ def reason(objects: Objects, name: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("label", ["Upper", "a_b", "a..b"])
-def test_a_label_that_no_prefix_can_have_ends_the_run_in_words(objects: Objects, label: str) -> None:
+def test_a_label_that_cannot_be_part_of_a_prefix_fails_the_run(objects: Objects, label: str) -> None:
     create(objects, registry.run("odd", owner="dora") | {"metadata": _labelled("odd", label)})
     why, said = reason(objects, "odd")
     assert why == "InvalidLabel"
@@ -49,7 +49,7 @@ def _labelled(name: str, label: str) -> Raw:
     return {"name": name, "labels": {"assay.dev/experiment": label}}
 
 
-def test_a_template_that_the_operator_does_not_launch_ends_the_run_in_words(
+def test_a_template_refused_by_the_operator_fails_the_run_with_a_reason(
     objects: Objects, control_plane: LocalCluster
 ) -> None:
     with registry.without_policy(control_plane, "assay-pod-security"):
@@ -64,7 +64,7 @@ def test_a_template_that_the_operator_does_not_launch_ends_the_run_in_words(
     assert not objects.all("jobs")
 
 
-def test_a_field_that_no_job_has_ends_the_run_and_its_experiment(objects: Objects) -> None:
+def test_an_unknown_job_field_fails_the_run_and_its_experiment(objects: Objects) -> None:
     manifest = registry.run("misspelled", owner="dora")
     pod = manifest["spec"]["job"]["template"]["spec"]
     pod["initContainers"] = [{"name": "prepare", "image": "a", "comand": ["true"]}]
@@ -106,7 +106,7 @@ def test_a_mistake_in_the_template_ends_the_experiment_without_a_run(objects: Ob
     assert not objects.all("run")
 
 
-def test_an_object_that_cannot_be_reconciled_says_so_and_goes_on_once_it_can(objects: Objects) -> None:
+def test_an_object_that_cannot_be_reconciled_is_stalled_until_repaired(objects: Objects) -> None:
     """A status that no operator of this version can have written, as after a downgrade or by a hand on etcd."""
     manifest = registry.run("broken", owner="dora")
     manifest["spec"]["job"]["suspend"] = True
@@ -136,7 +136,7 @@ def _quota(**hard: str) -> Raw:
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": hard}}
 
 
-def test_a_run_waits_for_a_quota_and_begins_once_there_is_room(objects: Objects) -> None:
+def test_a_run_blocked_by_a_quota_starts_once_the_quota_allows(objects: Objects) -> None:
     objects.kubectl("create", "-f", "-", stdin=json.dumps(_quota(**{"count/jobs.batch": "0"})))
     objects.wait("resourcequota", "none", "counted", lambda quota: quota.get("status", {}).get("used"))
     create(objects, registry.run("patient", owner="dora"))

@@ -128,7 +128,7 @@ def moved_from_1_to_2(models: Models) -> None:
     models.bound("digits.champion", 2)
 
 
-def test_an_alias_that_is_created_again_has_the_history_of_the_one_before(models: Models) -> None:
+def test_a_recreated_alias_keeps_the_history_of_the_deleted_one(models: Models) -> None:
     """A file that was removed from Git by mistake costs neither the history nor the way back."""
     moved_from_1_to_2(models)
     models.kubectl("delete", "modelalias", "digits.champion", "--wait=true")
@@ -193,7 +193,7 @@ def test_bytes_of_another_namespace_are_refused_by_the_operator_too(
     assert condition(found, "ArtifactVerified")["reason"] == "NotEntitled"
 
 
-def test_a_number_is_never_given_to_other_bytes(models: Models) -> None:
+def test_a_version_number_is_never_reused_for_other_bytes(models: Models) -> None:
     models.registered("digits", 1, b"first")
     models.kubectl("delete", "modelversion", "digits.v1")
     models.register("digits", 1, b"second")
@@ -203,7 +203,7 @@ def test_a_number_is_never_given_to_other_bytes(models: Models) -> None:
     models.registered("digits", 1, b"first")
 
 
-def test_an_alias_is_held_until_somebody_else_than_the_owner_approves(models: Models) -> None:
+def test_an_alias_is_blocked_until_someone_other_than_the_owner_approves(models: Models) -> None:
     models.registered("digits", 1, b"one")
     models.apply(registry.model_alias("digits", "champion", 1))
     held = models.alias("digits.champion", "held", lambda o: o.get("status", {}).get("phase") == "Held")
@@ -222,7 +222,7 @@ def test_an_alias_is_held_until_somebody_else_than_the_owner_approves(models: Mo
     models.wait("modelversion", "digits.v1", "its alias", lambda o: o["status"].get("aliases") == ["champion"], 10)
 
 
-def test_a_gate_compares_and_says_with_what(models: Models) -> None:
+def test_a_gate_compares_with_the_live_version_and_reports_it(models: Models) -> None:
     gate = {"name": "better", "expression": "current == null || candidate.metrics.f1.last >= current.metrics.f1.last"}
     models.apply(open_policy(gates=[gate]))
     for version, value in ((1, 0.9), (2, 0.8)):
@@ -244,7 +244,7 @@ def test_a_gate_compares_and_says_with_what(models: Models) -> None:
     )
 
 
-def test_a_policy_that_cannot_be_read_says_so_and_keeps_shut(models: Models) -> None:
+def test_an_unreadable_policy_is_reported_and_blocks_its_aliases(models: Models) -> None:
     models.apply(open_policy(gates=[{"name": "odd", "expression": "candidate.oops >"}]))
     found = models.wait("promotionpolicy", "open", "Ready", lambda o: condition(o, "Ready"), 10)
     assert condition(found, "Ready")["status"] == "False"
@@ -255,7 +255,7 @@ def test_a_policy_that_cannot_be_read_says_so_and_keeps_shut(models: Models) -> 
     assert "gate odd cannot be read" in held["status"]["message"]
 
 
-def test_a_rollback_needs_no_approval_and_holds_until_the_spec_is_written(models: Models) -> None:
+def test_a_rollback_needs_no_approval_and_stays_until_the_spec_changes(models: Models) -> None:
     moved_from_1_to_2(models)
     models.apply(open_policy(approvals={"required": 5}))
     models.roll_back("digits.champion", 1, "walter", "latency")
@@ -288,7 +288,7 @@ def test_a_namespace_can_opt_out_of_the_default(models: Models) -> None:
     models.bound("digits.champion", 1)
 
 
-def test_a_rollback_in_one_write_with_the_spec_leaves_the_other_version(models: Models) -> None:
+def test_a_rollback_written_with_the_spec_sets_the_other_version_aside(models: Models) -> None:
     moved_from_1_to_2(models)
     patch = {"metadata": {"annotations": {names.ANNOTATION_ROLLBACK: "1 walter"}}, "spec": {"version": 1}}
     models.kubectl("patch", "modelalias", "digits.champion", "--type=merge", "-p", json.dumps(patch), *person("walter"))
@@ -297,7 +297,7 @@ def test_a_rollback_in_one_write_with_the_spec_leaves_the_other_version(models: 
     assert back["status"]["history"][-1]["actor"] == "walter"
 
 
-def test_a_rollback_to_what_is_live_keeps_it_there(models: Models) -> None:
+def test_a_rollback_to_the_live_version_keeps_it_live(models: Models) -> None:
     models.apply(open_policy(approvals={"required": 1}))
     for version in (1, 2):
         models.registered("digits", version, b"v%d" % version)
@@ -363,7 +363,7 @@ def test_an_archived_version_is_barred(models: Models) -> None:
     assert models.actions("digits.v1").count("VersionArchived") == 2
 
 
-def test_what_an_alias_held_is_remembered_when_it_is_deleted(models: Models) -> None:
+def test_bindings_of_a_deleted_alias_are_kept_on_its_versions(models: Models) -> None:
     models.apply(open_policy())
     models.registered("digits", 1, b"one")
     models.apply(registry.model_alias("digits", "champion", 1))
@@ -403,7 +403,7 @@ def test_the_head_of_the_trail_is_kept_in_the_cluster(models: Models) -> None:
     assert audit.verify_store(models.store, models.namespace, [audit.Head.parse(head())]).findings == []
 
 
-def test_after_a_restart_nothing_is_written(
+def test_a_restarted_operator_writes_nothing(
     models: Models, operator: operators.OperatorProcess, control_plane: LocalCluster
 ) -> None:
     models.apply(open_policy())

@@ -77,7 +77,7 @@ def approve(models: Models, version: str, *more: str, comment: str = "") -> None
 
 
 @pytest.mark.parametrize("subject", ["user", "group"])
-def test_an_approval_counts_while_its_giver_holds_the_right(models: Models, subject: str) -> None:
+def test_an_approval_counts_while_its_approver_has_the_verb(models: Models, subject: str) -> None:
     if subject == "group" and not registry.stamps(models.cluster):
         pytest.skip("this API server fills in no groups")
     who, more = (APPROVER, ()) if subject == "user" else ("risk", ("--as-group=risk", "--as-group=eu"))
@@ -122,7 +122,7 @@ def test_a_binding_records_the_policies_that_it_was_judged_by(models: Models) ->
     assert record.after["openByDefault"] is False
 
 
-def test_what_an_alias_can_go_back_to_cannot_be_deleted(models: Models) -> None:
+def test_a_rollback_target_cannot_be_deleted(models: Models) -> None:
     moved_from_1_to_2(models)
     models.wait("modelversion", "digits.v1", "not bound", lambda o: names.LABEL_BOUND not in o["metadata"]["labels"])
     assert labels(models, "digits.v1")[names.LABEL_TARGET] == "true"
@@ -210,7 +210,7 @@ def test_a_move_after_a_rollback_is_held_at_the_version_of_the_rollback(
     models.bound("digits.champion", 3)
 
 
-def test_numbers_go_up_by_one(models: Models) -> None:
+def test_version_numbers_increase_by_one(models: Models) -> None:
     models.register("digits", 3, b"three")
     words = "digits.v3 waits: the next number is 1; register that one first"
     models.wait("modelversion", "digits.v3", "waiting", lambda o: o["status"]["message"] == words)
@@ -221,7 +221,7 @@ def test_numbers_go_up_by_one(models: Models) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
-def test_who_is_noted_as_the_owner_of_fields_stops_nothing(models: Models, kind: str) -> None:
+def test_rewritten_managed_fields_do_not_block_the_operator(models: Models, kind: str) -> None:
     moved_from_1_to_2(models)
     annotations = {"assay.dev/serve": "digits.champion"}
     models.apply(registry.deployment("web", kind=kind, annotations=annotations))

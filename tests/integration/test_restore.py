@@ -91,7 +91,7 @@ def ready(models: Models, name: str) -> Raw:
     return models.wait("modelversion", name, "Ready", lambda o: o["status"]["phase"] == "Ready", 30)
 
 
-def test_what_was_there_comes_back_and_is_held_until_it_is_approved_anew(
+def test_restored_objects_are_blocked_until_approved_again(
     models: Models, operator: operators.OperatorProcess, tmp_path: Path
 ) -> None:
     models.apply(policy("champion"))

@@ -118,7 +118,7 @@ def stage(cluster_with_policies: LocalCluster, namespace: str, tmp_path: Path) -
 # Runs that are archived
 
 
-def test_an_experiment_stays_what_it_is_while_its_runs_are_archived(stage: Stage) -> None:
+def test_archiving_runs_does_not_change_the_experiment(stage: Stage) -> None:
     scores = {"sweep-0": 0.3, "sweep-1": 0.9, "sweep-2": 0.9, "sweep-3": 0.1, "sweep-4": 0.5}
     parameters = [{"name": "a", "values": list(range(5))}]
     stage.launch(experiment("sweep", "pass", parameters=parameters, parallelism=2, retention={"archiveAfter": "0s"}))
@@ -144,7 +144,7 @@ def test_an_experiment_stays_what_it_is_while_its_runs_are_archived(stage: Stage
     wait_for("the Jobs and pods went with them", lambda: not stage.all("jobs") and not stage.all("pods"), seconds=60)
 
 
-def test_an_operator_that_is_killed_in_between_counts_every_run_once(stage: Stage) -> None:
+def test_a_killed_operator_counts_every_archived_run_once(stage: Stage) -> None:
     total = 120
     manifest = experiment("sweep", "pass", parameters=[{"name": "a", "values": list(range(total))}], parallelism=total)
     manifest["spec"]["template"]["job"]["template"]["spec"]["volumes"] = [{"name": "assay-mine", "emptyDir": {}}]
@@ -286,7 +286,7 @@ def test_an_archived_run_can_be_registered_until_its_artifacts_expire(stage: Sta
     assert verify_record(stage.store, two.prefix, deep=True).expired is not None
 
 
-def test_nothing_of_a_sweep_goes_before_its_best_run_is_registered(stage: Stage) -> None:
+def test_retention_waits_until_the_best_run_is_registered(stage: Stage) -> None:
     kept = {"archiveAfter": "0s", "artifactsAfter": "0s"}
     parameters = [{"name": "a", "values": [0, 1, 2]}]
     register = {"model": "digits", "pick": "best"}
@@ -307,7 +307,7 @@ def test_nothing_of_a_sweep_goes_before_its_best_run_is_registered(stage: Stage)
 # Jobs, and what cannot be asked for
 
 
-def test_jobs_go_in_their_time_also_when_that_is_said_later(stage: Stage) -> None:
+def test_jobs_expire_even_when_retention_is_set_later(stage: Stage) -> None:
     stage.launch(run("own", "pass", retention={"jobs": "0s"}))
     stage.launch(experiment("sweep", "pass"))
     stage.until("both have ended", lambda: {"own", "sweep-0"} <= {
@@ -321,7 +321,7 @@ def test_jobs_go_in_their_time_also_when_that_is_said_later(stage: Stage) -> Non
 
 
 @pytest.mark.parametrize("text", ["1", "d", "1y", "1.5h", "-1h", "1h ", "", "1234567s"])
-def test_what_is_no_duration_is_refused(control_plane: LocalCluster, namespace: str, text: str) -> None:
+def test_invalid_durations_are_refused(control_plane: LocalCluster, namespace: str, text: str) -> None:
     operators.install(control_plane)
     objects = Objects(control_plane, namespace)
     for part in ("jobs", "archiveAfter", "artifactsAfter"):

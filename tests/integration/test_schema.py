@@ -399,12 +399,12 @@ REFUSED: list[tuple[str, Raw, Change, str]] = [
 
 
 @pytest.mark.parametrize(("manifest", "change", "message"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-def test_a_manifest_is_refused_in_words(dry: Api, manifest: Raw, change: Change, message: str) -> None:
+def test_invalid_manifests_are_refused_with_a_message(dry: Api, manifest: Raw, change: Change, message: str) -> None:
     said = dry.refusal("create", "--dry-run=server", "-f-", manifest=changed(manifest, change))
     assert message in said
 
 
-def test_a_typing_mistake_is_told(dry: Api) -> None:
+def test_a_misspelled_field_is_reported(dry: Api) -> None:
     said = dry.refusal("create", "--dry-run=server", "-f-", manifest=changed(EXPERIMENT, put("spec.paralelism", 2)))
     assert 'unknown field "spec.paralelism"' in said
 
@@ -449,7 +449,7 @@ ACCEPTED: list[tuple[str, Raw, Change]] = [
 
 
 @pytest.mark.parametrize(("manifest", "change"), [a[1:] for a in ACCEPTED], ids=[a[0] for a in ACCEPTED])
-def test_a_manifest_is_accepted_and_nothing_of_it_is_lost(dry: Api, manifest: Raw, change: Change) -> None:
+def test_valid_manifests_are_accepted_without_loss(dry: Api, manifest: Raw, change: Change) -> None:
     wanted = changed(manifest, change)
     found = dry.try_out(wanted)["spec"]
     assert _without_defaults(wanted["spec"], found) == wanted["spec"]
@@ -463,7 +463,7 @@ def _without_defaults(wanted: Any, found: Any) -> Any:
     return found
 
 
-def test_what_is_omitted_is_stored_as_omitted(dry: Api) -> None:
+def test_omitted_fields_are_stored_without_defaults(dry: Api) -> None:
     """A default that the API server stored would stay when its line is removed from Git."""
     policy = {"apiVersion": names.API_VERSION, "kind": names.PROMOTION_POLICY, "metadata": {"name": "p"}}
     weekly = {"name": "nights", "weekly": {"days": ["Mon"]}}
@@ -562,7 +562,7 @@ def name_of(manifest: Raw) -> str:
 
 
 @pytest.mark.parametrize(("manifest", "change", "message"), [f[1:] for f in FIXED], ids=[f[0] for f in FIXED])
-def test_what_a_run_was_made_from_cannot_be_replaced(stored: Api, manifest: Raw, change: Change, message: str) -> None:
+def test_immutable_fields_cannot_be_replaced(stored: Api, manifest: Raw, change: Change, message: str) -> None:
     wanted = changed(changed(manifest, change), put("metadata.name", name_of(manifest)))
     said = stored.refusal("replace", "--dry-run=server", "-f-", manifest=wanted)
     assert f"spec: Invalid value: {message}" in said
@@ -586,9 +586,7 @@ PATCHES = [
 @pytest.mark.parametrize(
     ("what", "kind", "patch", "message"), PATCHES, ids=[f"{p[0]} {json.dumps(p[2])}" for p in PATCHES]
 )
-def test_what_a_run_was_made_from_cannot_be_patched(
-    stored: Api, what: str, kind: str, patch: Any, message: str
-) -> None:
+def test_immutable_fields_cannot_be_patched(stored: Api, what: str, kind: str, patch: Any, message: str) -> None:
     name = what if "/" in what else "run/run"
     said = stored.refusal("patch", name, "--dry-run=server", f"--type={kind}", f"--patch={json.dumps(patch)}")
     assert message in said
@@ -606,7 +604,7 @@ APPLIED: list[tuple[str, Raw, Change, str]] = [
 
 
 @pytest.mark.parametrize(("manifest", "change", "message"), [a[1:] for a in APPLIED], ids=[a[0] for a in APPLIED])
-def test_what_a_run_was_made_from_cannot_be_applied(stored: Api, manifest: Raw, change: Change, message: str) -> None:
+def test_immutable_fields_cannot_be_changed_by_apply(stored: Api, manifest: Raw, change: Change, message: str) -> None:
     wanted = changed(changed(manifest, change), put("metadata.name", name_of(manifest)))
     flags = ("--server-side", "--force-conflicts", "--dry-run=server", "--field-manager=somebody")
     assert message in stored.refusal("apply", *flags, "-f-", manifest=wanted)
@@ -720,7 +718,7 @@ def table(text: str) -> list[dict[str, str]]:
     return [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
 
 
-def test_one_command_shows_where_everything_stands(api: Api) -> None:
+def test_kubectl_get_shows_the_state_of_all_objects(api: Api) -> None:
     objective = {"metric": "score", "direction": "maximize"}
     api.kubectl("create", "-f-", stdin=json.dumps(EXPERIMENT))
     api.kubectl("create", "-f-", stdin=json.dumps(changed(RUN, put("spec.objective", objective))))
@@ -754,7 +752,7 @@ def test_one_command_shows_where_everything_stands(api: Api) -> None:
     assert (wide["MESSAGE"], wide["RECORD-URI"]) == ("done", "s3://assay/runs/x/")
 
 
-def test_the_category_shows_both_kinds(api: Api) -> None:
+def test_kubectl_get_assay_lists_experiments_and_runs(api: Api) -> None:
     for manifest in (EXPERIMENT, RUN):
         api.kubectl("create", "-f-", stdin=json.dumps(manifest))
     assert api.kubectl("get", "assay", "-oname").split() == ["experiment.assay.dev/sweep", "run.assay.dev/one"]
@@ -782,7 +780,7 @@ def test_explain_reads_like_documentation(dry: Api, path: str, words: str) -> No
     assert words in explain(dry, path)
 
 
-def test_explain_has_a_word_on_every_field(dry: Api) -> None:
+def test_kubectl_explain_describes_every_field(dry: Api) -> None:
     for kind in ("experiment", "run"):
         for part in ("spec", "status"):
             text = dry.kubectl("explain", f"{kind}.{part}", "--recursive=false")

@@ -31,7 +31,7 @@ def scrape(operator: operators.OperatorProcess, path: str, token: str = "") -> t
         return error.code, error.read().decode()
 
 
-def test_metrics_are_for_those_who_may_get_them(
+def test_metrics_require_the_right_to_get_them(
     operator: operators.OperatorProcess, control_plane: LocalCluster, namespace: str
 ) -> None:
     def token(name: str) -> str:

@@ -197,7 +197,7 @@ def named(found: Raw, part: str) -> list[str]:
 
 @SIDES
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_version_comes_moves_on_and_comes_back_the_same(space: Space, kind: str, how: list[str]) -> None:
+def test_a_version_that_is_served_again_gets_the_same_template(space: Space, kind: str, how: list[str]) -> None:
     space.theirs(manifest(kind), *how)
     first = space.serve(manifest(kind), 1)
     assert injection.in_template(first) == 1
@@ -211,7 +211,7 @@ def test_a_version_comes_moves_on_and_comes_back_the_same(space: Space, kind: st
     assert template(again) == template(first)
 
 
-def test_a_deployment_that_goes_back_finds_its_replica_set(space: Space) -> None:
+def test_a_deployment_that_is_rolled_back_reuses_its_replica_set(space: Space) -> None:
     def revisions() -> int:
         items = json.loads(space.kubectl("get", "replicasets", "--output=json"))["items"]
         return len(
@@ -234,7 +234,7 @@ def test_a_deployment_that_goes_back_finds_its_replica_set(space: Space) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_applying_what_is_there_writes_nothing(space: Space, kind: str) -> None:
+def test_applying_an_up_to_date_workload_writes_nothing(space: Space, kind: str) -> None:
     space.theirs(manifest(kind))
     generation = space.serve(manifest(kind), 1)["metadata"]["generation"]
     settled = wait_for(
@@ -249,7 +249,7 @@ def test_applying_what_is_there_writes_nothing(space: Space, kind: str) -> None:
 
 @SIDES
 @pytest.mark.parametrize("kind", KINDS)
-def test_given_back_it_is_as_it_was(space: Space, kind: str, how: list[str]) -> None:
+def test_a_released_workload_has_its_original_template(space: Space, kind: str, how: list[str]) -> None:
     before = space.theirs(manifest(kind), *how)
     space.serve(manifest(kind), 1)
     after = space.serve(manifest(kind), None)
@@ -262,7 +262,7 @@ def test_given_back_it_is_as_it_was(space: Space, kind: str, how: list[str]) -> 
 
 @SIDES
 @pytest.mark.parametrize("kind", KINDS)
-def test_their_manifest_applied_again_leaves_ours_alone(space: Space, kind: str, how: list[str]) -> None:
+def test_reapplying_the_users_manifest_keeps_the_operators_fields(space: Space, kind: str, how: list[str]) -> None:
     space.theirs(manifest(kind), *how)
     ours = space.serve(manifest(kind), 1)
     assert template(space.theirs(manifest(kind), *how)) == template(ours)
@@ -275,7 +275,7 @@ def test_their_manifest_applied_again_leaves_ours_alone(space: Space, kind: str,
 
 
 @SIDES
-def test_what_they_add_is_equipped(space: Space, how: list[str]) -> None:
+def test_containers_added_by_the_user_get_the_model(space: Space, how: list[str]) -> None:
     space.theirs(manifest(), *how)
     space.serve(manifest(), 1)
     more = manifest()
@@ -290,7 +290,7 @@ def test_what_they_add_is_equipped(space: Space, how: list[str]) -> None:
         assert {"MODEL_PATH", "MODEL_NAME", "MODEL_VERSION"} <= {variable["name"] for variable in each["env"]}
 
 
-def test_a_restart_and_a_new_scale_are_no_reason_to_write(space: Space) -> None:
+def test_restarting_and_scaling_cause_no_write(space: Space) -> None:
     space.theirs(manifest())
     space.serve(manifest(), 1)
     space.kubectl("rollout", "restart", "deployment/web")
@@ -299,7 +299,7 @@ def test_a_restart_and_a_new_scale_are_no_reason_to_write(space: Space) -> None:
     assert space.in_order(space.get(manifest()), 1)
 
 
-def test_an_order_that_somebody_has_changed_is_put_right(space: Space) -> None:
+def test_a_changed_order_is_reverted(space: Space) -> None:
     space.theirs(manifest())
     found = space.get(space.serve(manifest(), 1))
     pod = template(found)["spec"]
@@ -321,7 +321,7 @@ def without_side(**changes: Any) -> Raw:
     return found
 
 
-def test_a_container_that_kubectl_apply_takes_away_goes(space: Space) -> None:
+def test_a_container_removed_by_kubectl_apply_is_gone(space: Space) -> None:
     space.theirs(manifest())
     space.serve(manifest(), 1)
     found = space.theirs(without_side())
@@ -329,7 +329,7 @@ def test_a_container_that_kubectl_apply_takes_away_goes(space: Space) -> None:
     assert space.in_order(found, 1)
 
 
-def test_a_container_that_server_side_apply_takes_away_has_to_be_removed_by_a_patch(space: Space) -> None:
+def test_a_container_dropped_by_server_side_apply_must_be_removed_by_a_patch(space: Space) -> None:
     """docs/serving.md says so: what the operator has set in it belongs to the operator, so the container stays."""
     how = "--server-side"
     space.theirs(manifest(), how)
@@ -343,7 +343,7 @@ def test_a_container_that_server_side_apply_takes_away_has_to_be_removed_by_a_pa
     assert space.in_order(found, 1)
 
 
-def test_a_container_that_was_just_taken_away_is_not_created_anew(space: Space) -> None:
+def test_a_just_removed_container_is_not_recreated(space: Space) -> None:
     found = space.theirs(manifest())
     stale = injection.applied(found, served(space, 1), SETTINGS)
     space.theirs(without_side())
@@ -355,7 +355,9 @@ def test_a_container_that_was_just_taken_away_is_not_created_anew(space: Space) 
 @pytest.mark.parametrize(
     ("empty", "kept"), [(False, False), (True, True)], ids=["the list is left out", "the list is empty"]
 )
-def test_their_last_variable_goes_with_ours_unless_its_list_stays(space: Space, empty: bool, kept: bool) -> None:
+def test_removing_the_users_last_variable_also_removes_the_operators_variables(
+    space: Space, empty: bool, kept: bool
+) -> None:
     """docs/serving.md says so: for `kubectl apply`, a list that is gone from the manifest is deleted whole."""
     space.theirs(manifest())
     space.serve(manifest(), 1)
@@ -370,7 +372,7 @@ def test_their_last_variable_goes_with_ours_unless_its_list_stays(space: Space, 
 # What is in the way
 
 
-def test_a_workload_that_is_gone_is_not_created_anew(space: Space) -> None:
+def test_a_deleted_workload_is_not_recreated(space: Space) -> None:
     found = space.theirs(manifest())
     bodies = [injection.applied(found, served(space, 1), SETTINGS), injection.applied(found, None, SETTINGS)]
     space.kubectl("delete", "deployment/web")
@@ -385,7 +387,7 @@ def test_a_workload_that_is_gone_is_not_created_anew(space: Space) -> None:
         assert caught.value.status == 422
 
 
-def test_a_field_of_ours_that_somebody_else_has_set_is_put_right(space: Space) -> None:
+def test_an_operator_field_changed_by_another_manager_is_reverted(space: Space) -> None:
     space.theirs(manifest())
     space.serve(manifest(), 1)
     space.kubectl("set", "env", "deployment/web", "--containers=server", "MODEL_PATH=/tmp")
@@ -394,7 +396,7 @@ def test_a_field_of_ours_that_somebody_else_has_set_is_put_right(space: Space) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_managed_fields_a_version_moves_on_and_is_given_back(space: Space, kind: str) -> None:
+def test_a_workload_without_managed_fields_is_updated_and_released(space: Space, kind: str) -> None:
     before = space.theirs(manifest(kind))
     space.serve(manifest(kind), 1)
     emptied = json.dumps({"metadata": {"managedFields": [{}]}})
@@ -410,7 +412,7 @@ def test_without_managed_fields_a_version_moves_on_and_is_given_back(space: Spac
     assert space.in_order(after, None)
 
 
-def test_a_variable_of_theirs_is_told_from_ours(space: Space) -> None:
+def test_user_variables_are_distinguished_from_operator_variables(space: Space) -> None:
     other = manifest()
     other["spec"]["template"]["spec"]["containers"][1]["env"] = [{"name": "MODEL_NAME", "value": "digits"}]
     space.theirs(other)
@@ -420,7 +422,7 @@ def test_a_variable_of_theirs_is_told_from_ours(space: Space) -> None:
     assert space.in_order(space.serve(manifest(), 1), 1)
 
 
-def test_amounts_are_compared_as_the_api_server_writes_them(space: Space) -> None:
+def test_quantities_are_compared_in_canonical_notation(space: Space) -> None:
     found = space.theirs(manifest())
     amounts = {"requests": {"cpu": "0.5", "memory": "0.5Gi"}, "limits": {"cpu": "1000m", "memory": "1024Mi"}}
     body = injection.applied(found, served(space, 1), ServingSettings("assay:1", resources=amounts))
@@ -430,7 +432,7 @@ def test_amounts_are_compared_as_the_api_server_writes_them(space: Space) -> Non
 # What the pods are
 
 
-def test_a_pod_of_it_passes_the_strictest_pod_security(space: Space) -> None:
+def test_a_served_pod_passes_the_restricted_pod_security_standard(space: Space) -> None:
     level = "pod-security.kubernetes.io/enforce=restricted"
     space.kubectl("label", "namespace", space.namespace, level)
     containers = [{"name": "server", "image": "s:1", "securityContext": RESTRICTED}]

@@ -85,7 +85,7 @@ def test_a_version_is_signed_when_it_is_registered(models: Models, operator: Sig
     models.bound(ALIAS, 1)
 
 
-def test_without_a_key_nothing_is_signed_until_one_is_there(models: Models, operator: Signing) -> None:
+def test_versions_are_signed_once_a_key_exists(models: Models, operator: Signing) -> None:
     models.registered("digits", 1, b"one")
     version = signed(models, "False", lambda c: c["status"] == "False")
     assert condition(version, "Signed")["reason"] == "NoKey"
@@ -99,7 +99,7 @@ def test_without_a_key_nothing_is_signed_until_one_is_there(models: Models, oper
     models.bound(ALIAS, 1)
 
 
-def test_a_signature_that_was_tampered_with_keeps_the_gate_shut(models: Models, operator: Signing) -> None:
+def test_a_tampered_signature_blocks_the_gate(models: Models, operator: Signing) -> None:
     make_keys(operator.keys)
     models.registered("digits", 1, b"one")
     signed(models, "True", lambda c: c["status"] == "True")
@@ -122,7 +122,7 @@ def test_a_signature_that_was_tampered_with_keeps_the_gate_shut(models: Models, 
     models.bound(ALIAS, 1)
 
 
-def test_a_signature_that_is_another_versions_keeps_the_gate_shut(models: Models, operator: Signing) -> None:
+def test_the_signature_of_another_version_blocks_the_gate(models: Models, operator: Signing) -> None:
     make_keys(operator.keys)
     for version, data in ((1, b"one"), (2, b"two")):
         models.registered("digits", version, data)
@@ -133,7 +133,7 @@ def test_a_signature_that_is_another_versions_keeps_the_gate_shut(models: Models
     held(models, f"it is the signature of {models.namespace}/digits.v2 with")
 
 
-def test_a_key_that_was_withdrawn_keeps_the_gate_shut(models: Models, operator: Signing) -> None:
+def test_a_withdrawn_key_blocks_the_gate(models: Models, operator: Signing) -> None:
     old = make_keys(operator.keys)
     models.registered("digits", 1, b"one")
     signed(models, "True", lambda c: c["status"] == "True")
@@ -154,7 +154,7 @@ def test_a_key_that_was_withdrawn_keeps_the_gate_shut(models: Models, operator: 
     models.bound(ALIAS, 2)
 
 
-def test_keys_that_cannot_be_read_are_said_and_stop_nothing(models: Models, operator: Signing) -> None:
+def test_unreadable_keys_are_reported_and_do_not_block_aliases(models: Models, operator: Signing) -> None:
     (operator.keys / "signing.key").write_text("garbage")
     models.registered("digits", 1, b"one")
     version = signed(models, "False", lambda c: c["status"] == "False")
@@ -166,7 +166,7 @@ def test_keys_that_cannot_be_read_are_said_and_stop_nothing(models: Models, oper
     models.bound(ALIAS, 1)
 
 
-def test_after_a_restart_nothing_is_signed_or_written_anew(models: Models, operator: Signing) -> None:
+def test_a_restarted_operator_signs_and_writes_nothing_again(models: Models, operator: Signing) -> None:
     make_keys(operator.keys)
     models.registered("digits", 1, b"one")
     signed(models, "True", lambda c: c["status"] == "True")

@@ -100,7 +100,7 @@ def recorded(store: ObjectStore, namespace: str) -> Recorded:
 # Artifacts that expire
 
 
-def test_the_artifacts_go_and_nothing_else(recorded: Recorded) -> None:
+def test_expiry_deletes_only_artifacts(recorded: Recorded) -> None:
     before = recorded.paths()
     expiry.begin(recorded.store, recorded.prefix, "artifactsAfter: 1d")
     assert recorded.paths() == before | {"expired.json"}
@@ -120,7 +120,7 @@ def test_the_artifacts_go_and_nothing_else(recorded: Recorded) -> None:
     assert expiry.finish(recorded.store, recorded.prefix) == done, "doing it twice has changed the tombstone"
 
 
-def test_a_record_whose_artifacts_expired_verifies_and_says_so(recorded: Recorded) -> None:
+def test_a_record_with_expired_artifacts_verifies_and_reports_them(recorded: Recorded) -> None:
     assert verify_record(recorded.store, recorded.prefix).expired is None
     expiry.begin(recorded.store, recorded.prefix, "artifactsAfter: 1d")
     assert verify_record(recorded.store, recorded.prefix, deep=True).expired is not None
@@ -133,7 +133,7 @@ def test_a_record_whose_artifacts_expired_verifies_and_says_so(recorded: Recorde
 
 
 @pytest.mark.parametrize("path", ["metrics.parquet", "metrics/part-00001.jsonl.gz"])
-def test_a_tombstone_accounts_for_artifacts_only(recorded: Recorded, path: str) -> None:
+def test_a_tombstone_covers_only_artifacts(recorded: Recorded, path: str) -> None:
     expired = expiry.begin(recorded.store, recorded.prefix, "x").model_dump()
     data = FILES[path]
     expired["files"].append({"path": f"pods/p/{path}", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
@@ -145,7 +145,7 @@ def test_a_tombstone_accounts_for_artifacts_only(recorded: Recorded, path: str) 
         verify_run(recorded.store, recorded.prefix)
 
 
-def test_what_was_lost_before_is_still_missing(recorded: Recorded) -> None:
+def test_files_lost_before_expiry_are_still_reported(recorded: Recorded) -> None:
     recorded.store.delete(f"{recorded.pod}/artifacts/model/w")
     expiry.begin(recorded.store, recorded.prefix, "x")
     expiry.finish(recorded.store, recorded.prefix)
@@ -153,7 +153,7 @@ def test_what_was_lost_before_is_still_missing(recorded: Recorded) -> None:
         verify_run(recorded.store, recorded.prefix)
 
 
-def test_what_was_altered_before_is_not_covered(recorded: Recorded) -> None:
+def test_files_altered_before_expiry_are_still_reported(recorded: Recorded) -> None:
     recorded.store.put_bytes(f"{recorded.pod}/artifacts/model/w", b"WEIGHTS")
     recorded.store.put_bytes(f"{recorded.pod}/artifacts/a b/%ü+&?#<", b"longer")
     expiry.begin(recorded.store, recorded.prefix, "x")
@@ -162,7 +162,7 @@ def test_what_was_altered_before_is_not_covered(recorded: Recorded) -> None:
         verify_run(recorded.store, recorded.prefix)
 
 
-def test_stopped_in_between_it_is_finished(recorded: Recorded) -> None:
+def test_an_interrupted_expiry_is_finished(recorded: Recorded) -> None:
     first = expiry.begin(recorded.store, recorded.prefix, "x")
     recorded.store.delete(f"{recorded.pod}/artifacts/model/w")
     assert expiry.begin(recorded.store, recorded.prefix, "y") == first, "what is deleted is written down anew"
@@ -175,7 +175,7 @@ def test_stopped_in_between_it_is_finished(recorded: Recorded) -> None:
     assert found.finished
 
 
-def test_what_was_only_begun_can_be_taken_back(recorded: Recorded) -> None:
+def test_an_unfinished_expiry_can_be_rolled_back(recorded: Recorded) -> None:
     before = recorded.paths()
     assert expiry.take_back(recorded.store, recorded.prefix)
     expiry.begin(recorded.store, recorded.prefix, "x")
@@ -192,7 +192,7 @@ def test_a_record_that_is_not_closed_loses_nothing(recorded: Recorded) -> None:
     assert "pods/p/artifacts/model/w" in recorded.paths()
 
 
-def test_names_that_no_document_can_hold_are_deleted_too(recorded: Recorded) -> None:
+def test_artifacts_with_control_characters_are_deleted(recorded: Recorded) -> None:
     """Whoever has a pod's credentials chooses the names."""
     for name in ("tab\there", "return\rhere", "bell\x07here"):
         recorded.store.put_bytes(f"{recorded.pod}/artifacts/{name}", b"x")
@@ -201,7 +201,7 @@ def test_names_that_no_document_can_hold_are_deleted_too(recorded: Recorded) -> 
     assert not [path for path in recorded.paths() if layout.is_artifact(path)]
 
 
-def test_an_expired_model_cannot_be_registered_and_one_that_is_about_to_be_waits(recorded: Recorded) -> None:
+def test_registration_refuses_expired_models_and_waits_for_expiring_ones(recorded: Recorded) -> None:
     uri = f"s3://assay/{recorded.pod}/artifacts/model"
     assert models.source_of_uri(recorded.store, uri).digest
     expiry.begin(recorded.store, recorded.prefix, "artifactsAfter: 1d")
@@ -214,7 +214,7 @@ def test_an_expired_model_cannot_be_registered_and_one_that_is_about_to_be_waits
         models.source_of_uri(recorded.store, uri)
 
 
-def test_a_key_that_may_not_delete_says_so(minio: S3Server, recorded: Recorded) -> None:
+def test_a_key_without_the_right_to_delete_is_reported(minio: S3Server, recorded: Recorded) -> None:
     add_user(minio, "reader", "reader-secret-key", "readonly")
     store = minio.store().__class__(minio.config(access_key="reader", secret_key="reader-secret-key"))
     with pytest.raises(StoreDenied):
@@ -236,7 +236,7 @@ def test_many_objects_are_deleted_in_few_requests(store: ObjectStore, namespace:
 # Archived runs whose artifacts expire
 
 
-def test_notes_are_found_when_they_are_due_and_in_that_order(store: ObjectStore, namespace: str) -> None:
+def test_expiry_notes_are_returned_when_due_in_order(store: ObjectStore, namespace: str) -> None:
     runs = [Recorded(store, namespace, None, f"run-{number}") for number in range(3)]
     for each, due in zip(runs, ("2026-03-03T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), strict=True):
         expiry.note(store, each.prefix, due, "artifactsAfter: 1d")
@@ -253,9 +253,7 @@ def test_notes_are_found_when_they_are_due_and_in_that_order(store: ObjectStore,
     assert namespace in store.folders("expiring/")
 
 
-def test_a_note_that_names_something_else_leads_to_nothing(
-    store: ObjectStore, namespace: str, recorded: Recorded
-) -> None:
+def test_an_expiry_note_for_another_prefix_is_ignored(store: ObjectStore, namespace: str, recorded: Recorded) -> None:
     other = Recorded(store, f"{namespace}-b")
     for prefix in (other.prefix, f"runs/{namespace}/sweep/sweep-0/another", "models/ns/digits/v1", recorded.pod, ""):
         key = f"expiring/{namespace}/20260301T000000Z-{recorded.uid}.json"
@@ -268,7 +266,9 @@ def test_a_note_that_names_something_else_leads_to_nothing(
 # The archive
 
 
-def test_a_run_is_listed_with_what_people_look_for(store: ObjectStore, recorded: Recorded, namespace: str) -> None:
+def test_a_run_is_listed_with_its_parameters_and_metrics(
+    store: ObjectStore, recorded: Recorded, namespace: str
+) -> None:
     (found,) = archive.runs(store, namespace)
     assert (found.namespace, found.experiment, found.name, found.uid) == (namespace, "sweep", "sweep-0", recorded.uid)
     assert (found.owner, found.parameters, found.metrics) == ("dora", {"lr": 0.1}, {"a": {"last": 1}})
@@ -276,7 +276,7 @@ def test_a_run_is_listed_with_what_people_look_for(store: ObjectStore, recorded:
     assert (found.archived, found.expired, found.problem) == ("", False, "")
 
 
-def test_an_archived_run_is_as_its_object_was_last(store: ObjectStore, recorded: Recorded, namespace: str) -> None:
+def test_an_archived_run_matches_its_last_object(store: ObjectStore, recorded: Recorded, namespace: str) -> None:
     labels = {"assay.dev/experiment": "sweep", "keep": "yes"}
     last = {**recorded.body, "status": {**recorded.status, "startTime": TIME}}
     last["metadata"] = {**last["metadata"], "labels": labels, "managedFields": [{}]}
@@ -297,7 +297,7 @@ def test_an_archived_run_is_as_its_object_was_last(store: ObjectStore, recorded:
     assert "belongs to another run" in found.problem
 
 
-def test_a_run_that_goes_on_is_not_listed(store: ObjectStore, recorded: Recorded, namespace: str) -> None:
+def test_a_running_run_is_not_listed(store: ObjectStore, recorded: Recorded, namespace: str) -> None:
     store.delete(f"{recorded.prefix}/manifest.json")
     assert list(archive.runs(store, namespace)) == []
 

@@ -75,7 +75,7 @@ def test_a_trail_grows_record_by_record(store: ObjectStore, namespace: str) -> N
     assert (report.records, report.head) == (2, trail.head)
 
 
-def test_an_event_that_is_told_again_is_not_written_again(store: ObjectStore, namespace: str) -> None:
+def test_a_repeated_event_is_not_written_again(store: ObjectStore, namespace: str) -> None:
     trail = AuditTrail(store, namespace)
     first = trail.append(event("a", namespace))
     fill(store, namespace, 20)
@@ -85,14 +85,14 @@ def test_an_event_that_is_told_again_is_not_written_again(store: ObjectStore, na
     assert events_of(store, namespace) == ["a", *(f"e{number}" for number in range(1, 21))]
 
 
-def test_an_event_is_remembered_over_the_last_records(store: ObjectStore, namespace: str) -> None:
+def test_an_event_is_deduplicated_within_the_recent_records(store: ObjectStore, namespace: str) -> None:
     fill(store, namespace, RECENT + 1)
     trail = AuditTrail(store, namespace)
     assert not trail.append(event("e2", namespace)).written
     assert trail.append(event("e1", namespace)).written
 
 
-def test_of_many_threads_each_has_its_own_place(store: ObjectStore, namespace: str) -> None:
+def test_concurrent_threads_append_at_distinct_positions(store: ObjectStore, namespace: str) -> None:
     trails = [AuditTrail(store, namespace) for _ in range(8)]
 
     def append(number: int) -> Head:
@@ -112,7 +112,7 @@ def _append_many(config: StoreConfig, namespace: str, names: list[str]) -> None:
         trail.append(event(name, namespace))
 
 
-def test_of_many_processes_none_loses_a_record(minio: S3Server, store: ObjectStore, namespace: str) -> None:
+def test_concurrent_processes_lose_no_records(minio: S3Server, store: ObjectStore, namespace: str) -> None:
     context = multiprocessing.get_context("forkserver")
     names = [[f"{worker}-{number}" for number in range(25)] for worker in range(8)]
     workers = [context.Process(target=_append_many, args=(minio.config(), namespace, mine)) for mine in names]
@@ -143,7 +143,7 @@ class LostAnswers(ObjectStore):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("others", [0, 3])
-def test_killed_between_the_write_and_its_answer(
+def test_an_event_with_a_lost_answer_is_written_once(
     minio: S3Server, namespace: str, when: str, restart: bool, others: int
 ) -> None:
     store = LostAnswers(minio.config())
@@ -319,7 +319,7 @@ def test_events_of_another_namespace_or_without_bounds_are_refused(store: Object
     assert events_of(store, namespace) == []
 
 
-def test_denied_is_not_recorded_as_done(minio: S3Server, namespace: str) -> None:
+def test_a_denied_write_does_not_advance_the_head(minio: S3Server, namespace: str) -> None:
     trail = AuditTrail(ObjectStore(minio.config(secret_key="wrong-secret")), namespace)
     with pytest.raises(StoreDenied):
         trail.append(event("a", namespace))
@@ -368,7 +368,7 @@ def test_locked_records_cannot_be_destroyed_even_by_root(minio: S3Server, locked
     assert verify_store(locked, namespace, [trail.head]).intact
 
 
-def test_where_versions_are_kept_a_cut_is_found_without_an_expected_head(locked: ObjectStore, namespace: str) -> None:
+def test_bucket_versioning_reveals_truncation_without_an_expected_head(locked: ObjectStore, namespace: str) -> None:
     trail = AuditTrail(locked, namespace, retention=timedelta(days=1))
     for name in "abc":
         trail.append(event(name, namespace))
@@ -411,7 +411,7 @@ def test_the_command_line_on_a_store(
     assert "cannot be reached" in capsys.readouterr().err
 
 
-def test_a_prefix_that_only_begins_alike_is_another_trail(store: ObjectStore, namespace: str) -> None:
+def test_a_longer_prefix_belongs_to_another_trail(store: ObjectStore, namespace: str) -> None:
     head = fill(store, namespace, 2)
     fill(store, namespace + "-x", 3)
     assert verify_store(store, namespace, [head]).records == 2

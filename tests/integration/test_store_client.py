@@ -107,7 +107,7 @@ def test_create_never_overwrites(minio: S3Server, prefix: str) -> None:
     assert store.get_bytes(f"{prefix}/a b+ü", 10) == b"first"
 
 
-def test_of_many_creators_one_wins(minio: S3Server, prefix: str) -> None:
+def test_only_one_of_many_creators_succeeds(minio: S3Server, prefix: str) -> None:
     store = minio.store()
 
     def create(number: int) -> int | None:
@@ -159,7 +159,7 @@ def unknown() -> str:
         lambda store: list(store.list("k")),
     ],
 )
-def test_a_store_that_is_not_there_is_unavailable(
+def test_an_unreachable_store_is_reported_as_unavailable(
     minio: S3Server, endpoint: Callable[[], str], call: Callable[[ObjectStore], None]
 ) -> None:
     with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
@@ -220,7 +220,7 @@ def answering() -> Iterator[Callable[[bytes], str]]:
         (b"nonsense\r\n\r\n", StoreUnavailable),
     ],
 )
-def test_whatever_answers_is_told_apart(
+def test_invalid_store_answers_raise_distinct_errors(
     minio: S3Server,
     answering: Callable[[bytes], str],
     answer: bytes,
@@ -235,7 +235,7 @@ def test_whatever_answers_is_told_apart(
         store.create("k", b"")
 
 
-def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
+def test_tls_with_a_private_certificate_authority(tmp_path: Path) -> None:
     """Trusted when the certificate is given, as a file or as text; refused when it is not."""
     server = minio_server(tmp_path / "minio")
     certificates = tmp_path / "certs"

@@ -99,7 +99,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("key", OUTSIDE)
 @pytest.mark.parametrize("verb", [write, create, write_parts, read, stat, delete, list_keys, copy])
-def test_a_pod_can_do_nothing_outside(runs: Runs, verb: Callable[[Runs, str], None], key: str) -> None:
+def test_a_pod_has_no_access_outside_its_prefix(runs: Runs, verb: Callable[[Runs, str], None], key: str) -> None:
     key = key.format(mine=runs.mine, other=runs.other)
     if "/../" in key:
         with pytest.raises(StoreError):
@@ -128,7 +128,7 @@ def test_a_pod_cannot_reach_other_buckets(runs: Runs, minio: S3Server) -> None:
         ObjectStore(StoreConfig(**{**vars(runs.pod.config), "bucket": f"n-{uuid.uuid4()}"})).ensure_bucket()
 
 
-def test_they_expire_when_asked_to(runs: Runs) -> None:
+def test_run_credentials_expire_as_requested(runs: Runs) -> None:
     assert runs.issued.expires is not None
     left = runs.issued.expires - datetime.now(UTC)
     assert timedelta(seconds=800) < left <= timedelta(seconds=905)
@@ -156,7 +156,7 @@ def test_a_service_account_is_refused_with_the_reason(minio: S3Server) -> None:
         issue_run_credentials(config, layout.run_prefix("ns", None, "r", "u"))
 
 
-def test_a_store_without_sts_says_so(rclone: S3Server) -> None:
+def test_a_store_without_sts_is_reported(rclone: S3Server) -> None:
     with pytest.raises(StoreError, match="AssumeRole") as caught:
         issue_run_credentials(rclone.config(), layout.run_prefix("ns", None, "r", "u"))
     assert rclone.secret_key not in str(caught.value)

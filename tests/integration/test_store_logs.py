@@ -50,7 +50,7 @@ def test_lines_come_back_over_all_parts_with_their_pieces_together(store: Object
     assert all(log.bytes > 20 for log in found)
 
 
-def test_where_a_log_goes_on_is_read_from_its_last_part(store: ObjectStore, prefix: str) -> None:
+def test_the_end_of_a_log_is_read_from_its_last_part(store: ObjectStore, prefix: str) -> None:
     assert logs.end_of_log(store, prefix, TRAIN) == (None, 0)
     put(store, prefix, TRAIN, 1, "01Z a", "02Z b")
     put(store, prefix, TRAIN, 2, "02Z c", "02Z long")
@@ -59,7 +59,7 @@ def test_where_a_log_goes_on_is_read_from_its_last_part(store: ObjectStore, pref
     assert logs.end_of_log(store, prefix, RESTARTED) == (None, 0)
 
 
-def test_a_part_that_is_no_gzip_is_named(store: ObjectStore, prefix: str) -> None:
+def test_a_part_that_is_not_gzip_is_reported(store: ObjectStore, prefix: str) -> None:
     logs.put_part(store, prefix, TRAIN, 1, b"plain")
     with pytest.raises(RecordError, match=r"train/part-00001\.log\.gz is not gzip"):
         logs.end_of_log(store, prefix, TRAIN)

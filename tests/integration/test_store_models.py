@@ -47,7 +47,7 @@ def test_a_folder_is_copied_and_verified(s3: S3Server) -> None:
     assert verify_model(trained.store, made.prefix, deep=True) == made
 
 
-def test_the_digest_is_what_sha256sum_says(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_digest_equals_that_of_sha256sum(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("model")
     for path, data in FILES.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def test_large_files_are_copied_in_parts(minio: S3Server, monkeypatch: pytest.Mo
     assert trained.store.digest(f"{made.prefix}/artifact/large") == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_again_changes_nothing(trained: Trained) -> None:
+def test_registering_again_changes_nothing(trained: Trained) -> None:
     first = trained.register()
     assert trained.register() == first
     with ThreadPoolExecutor(4) as pool:
@@ -131,7 +131,7 @@ class Breaks(ObjectStore):
 
 
 @pytest.mark.parametrize("after", range(1, len(FILES) + 2))
-def test_what_was_interrupted_is_continued(minio: S3Server, trained: Trained, after: int) -> None:
+def test_an_interrupted_copy_is_continued(minio: S3Server, trained: Trained, after: int) -> None:
     store = Breaks(minio.config())
     source = trained.source()
     store.after = after
@@ -185,12 +185,12 @@ def test_files_without_a_manifest_in_another_bucket(minio: S3Server, trained: Tr
 
 
 @pytest.mark.parametrize("uri", ["", "x", "s3://", "s3://b", "s3://b/", "http://b/x", "s3://b/../x", "s3://b/a//b"])
-def test_what_is_no_uri_is_refused(trained: Trained, uri: str) -> None:
+def test_invalid_uris_are_refused(trained: Trained, uri: str) -> None:
     with pytest.raises(ValueError, match=r"s3://|plain relative path"):
         source_of_uri(trained.store, uri)
 
 
-def test_a_uri_that_leads_nowhere(trained: Trained) -> None:
+def test_a_uri_without_files_is_not_found(trained: Trained) -> None:
     with pytest.raises(NotFound, match="there is no such file or folder"):
         source_of_uri(trained.store, f"s3://{BUCKET}/nowhere/at/all")
     with pytest.raises(NotFound):
@@ -265,7 +265,7 @@ def test_damage_is_found_and_named(trained: Trained, damage: Callable[[Trained, 
 @pytest.mark.parametrize(
     "prefix", ["models", "runs/a/b/c", "models/ns/m/v0", "models/ns/m/1", "models/ns/../v1", "models/ns/m/v1/"]
 )
-def test_what_is_no_models_prefix(trained: Trained, prefix: str) -> None:
+def test_invalid_model_prefixes_are_refused(trained: Trained, prefix: str) -> None:
     with pytest.raises(ValueError, match="prefix"):
         verify_model(trained.store, prefix)
     with pytest.raises(ValueError, match="prefix"):
@@ -285,7 +285,7 @@ def two(minio: S3Server) -> tuple[Trained, str, str, ObjectStore]:
     return trained, mine, other, ObjectStore(issued.store_config())
 
 
-def test_they_read_and_list_their_model(two: tuple[Trained, str, str, ObjectStore]) -> None:
+def test_model_credentials_read_and_list_their_model(two: tuple[Trained, str, str, ObjectStore]) -> None:
     _, mine, _, reader = two
     assert verify_model(reader, mine, deep=True).manifest.model == "digits"
     assert len(list(reader.list(mine + "/"))) == len(FILES) + 1
@@ -306,21 +306,23 @@ VERBS: dict[str, Callable[[ObjectStore, str], object]] = {
 @pytest.mark.parametrize(
     "path", ["{other}/manifest.json", "{pod}/manifest.json", "{mine}1/x", "models/", "audit/x/000000000001.json"]
 )
-def test_they_do_nothing_elsewhere(two: tuple[Trained, str, str, ObjectStore], verb: str, path: str) -> None:
+def test_model_credentials_grant_no_access_elsewhere(
+    two: tuple[Trained, str, str, ObjectStore], verb: str, path: str
+) -> None:
     trained, mine, other, reader = two
     with pytest.raises(StoreDenied):
         VERBS[verb](reader, path.format(mine=mine, other=other, pod=trained.pod))
 
 
 @pytest.mark.parametrize("verb", ["write", "create", "delete", "parts"])
-def test_they_change_nothing(two: tuple[Trained, str, str, ObjectStore], verb: str) -> None:
+def test_model_credentials_cannot_write(two: tuple[Trained, str, str, ObjectStore], verb: str) -> None:
     trained, mine, _, reader = two
     with pytest.raises(StoreDenied):
         VERBS[verb](reader, f"{mine}/artifact/weights.bin")
     verify_model(trained.store, mine, deep=True)
 
 
-def test_they_copy_nothing_out(two: tuple[Trained, str, str, ObjectStore]) -> None:
+def test_model_credentials_cannot_copy_files_out(two: tuple[Trained, str, str, ObjectStore]) -> None:
     trained, mine, _, reader = two
     with pytest.raises(StoreError):
         reader.copy(f"{mine}/artifact/copy", BUCKET, f"{trained.pod}/manifest.json")

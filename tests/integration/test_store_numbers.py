@@ -53,7 +53,7 @@ def test_numbers_grow_and_a_claim_is_found_again(s3: S3Server, namespace: str) -
     assert claimed(store, namespace) == {1: "run/a", 2: "run/b", 3: "run/c", 41: "run/d", 42: "run/e"}
 
 
-def test_a_number_that_somebody_chose_is_taken(s3: S3Server, namespace: str) -> None:
+def test_a_manually_chosen_number_is_reserved(s3: S3Server, namespace: str) -> None:
     store = s3.store()
     assert claim(store, namespace, "digits", 7, "manifest/x") == "manifest/x"
     assert claim(store, namespace, "digits", 7, "manifest/y") == "manifest/x"
@@ -64,7 +64,7 @@ def test_a_number_that_somebody_chose_is_taken(s3: S3Server, namespace: str) -> 
     assert claim(store, namespace, "digits", 8, "manifest/z") == "run/a"
 
 
-def test_a_number_whose_name_was_taken_is_given_up_for_another(s3: S3Server, namespace: str) -> None:
+def test_a_claimant_gets_another_number_when_the_name_is_taken(s3: S3Server, namespace: str) -> None:
     store = s3.store()
     assert allocate(store, namespace, "digits", "run/a") == 1
     assert claim(store, namespace, "digits", 1, "manifest/x") == "run/a"
@@ -88,7 +88,7 @@ def test_deleting_the_bytes_frees_no_number(minio: S3Server) -> None:
     assert claim(store, namespace, "digits", number, "run/c") == "run/a"
 
 
-def test_of_many_threads_each_has_a_number_of_its_own(s3: S3Server, namespace: str) -> None:
+def test_concurrent_threads_get_distinct_numbers(s3: S3Server, namespace: str) -> None:
     store = s3.store()
 
     def ten(thread: int) -> list[int]:
@@ -129,7 +129,7 @@ claims = st.tuples(st.integers(1, 6), st.sampled_from(["manifest/x", "manifest/y
 
 @settings(max_examples=25)
 @given(st.lists(allocations | claims, max_size=12))
-def test_whatever_is_asked_the_book_says_the_same(minio: S3Server, asked: list[tuple[Any, Any]]) -> None:
+def test_number_allocation_agrees_with_the_model(minio: S3Server, asked: list[tuple[Any, Any]]) -> None:
     store, namespace, book = minio.store(), f"ns-{uuid.uuid4()}", Book()
     for first, second in asked:
         if isinstance(first, str):
@@ -148,7 +148,7 @@ def _allocate_many(config: StoreConfig, namespace: str, names: list[str], path: 
 
 
 @pytest.mark.parametrize("same", [False, True])
-def test_of_two_processes_none_takes_the_others_number(
+def test_concurrent_processes_get_distinct_numbers(
     minio: S3Server, store: ObjectStore, namespace: str, same: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("numbers")
@@ -198,7 +198,7 @@ class Dies(ObjectStore):
 
 @pytest.mark.parametrize("carried_out", [False, True])
 @pytest.mark.parametrize("meanwhile", ["nothing", "allocated", "chosen"])
-def test_stopped_at_any_request_a_claimant_gets_one_number(
+def test_an_interrupted_claimant_gets_exactly_one_number(
     minio: S3Server, namespace: str, carried_out: bool, meanwhile: str
 ) -> None:
     for step in range(1, 30):
@@ -258,7 +258,7 @@ def test_recovery_is_cheap_however_many_claims_there_are(
     assert requests == ["get_bytes"] * 3
 
 
-def test_what_cannot_be_read_gives_no_number(store: ObjectStore, namespace: str) -> None:
+def test_an_unreadable_claim_yields_no_number(store: ObjectStore, namespace: str) -> None:
     assert allocate(store, namespace, "digits", "run/a") == 1
     key = f"{layout.number_prefix(namespace, 'digits')}/{layout.number_name(1)}"
     store.put_bytes(key, b"{}")
@@ -271,7 +271,7 @@ def test_what_cannot_be_read_gives_no_number(store: ObjectStore, namespace: str)
     assert allocate(store, namespace, "digits", "run/b") == 2
 
 
-def test_numbers_end(store: ObjectStore, namespace: str) -> None:
+def test_the_last_version_number_is_reported(store: ObjectStore, namespace: str) -> None:
     assert claim(store, namespace, "digits", layout.MAX_NUMBER, "manifest/x") == "manifest/x"
     with pytest.raises(StoreError, match=f"no version number is left, {layout.MAX_NUMBER} is taken"):
         allocate(store, namespace, "digits", "run/a")
@@ -280,7 +280,7 @@ def test_numbers_end(store: ObjectStore, namespace: str) -> None:
             claim(store, namespace, "digits", number, "manifest/x")
 
 
-def test_claims_are_no_models(store: ObjectStore, namespace: str) -> None:
+def test_claims_are_not_accepted_as_models(store: ObjectStore, namespace: str) -> None:
     assert allocate(store, namespace, "digits", "run/a") == 1
     for path in ("numbers", f"numbers/{layout.number_name(1)}", "claimants"):
         with pytest.raises(ValueError, match="is not the prefix of a model's version"):

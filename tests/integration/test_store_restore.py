@@ -62,7 +62,9 @@ def objects(text: str) -> dict[str, Raw]:
     return {each["metadata"]["name"]: each for each in yaml.safe_load_all(text) if each}
 
 
-def test_what_there_was_is_written_down(team: Team, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_restored_manifests_are_written_to_a_file(
+    team: Team, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = team.register(1, b"one")
     team.register(2, b"two")
     team.register(10, b"ten")
@@ -83,7 +85,7 @@ def test_what_there_was_is_written_down(team: Team, tmp_path: Path, capsys: pyte
     assert "PromotionPolicy: 0, ModelVersion: 2, ModelAlias: 1; left out: 1" in told.err
 
 
-def test_nothing_is_written_in_the_store(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+def test_restore_writes_nothing_to_the_store(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
     team.bind(1, team.register(1, b"one"))
 
     def everything() -> list[tuple[str, int]]:
@@ -117,7 +119,7 @@ def test_a_trail_that_was_cut_is_refused_by_the_head_that_was_kept(team: Team) -
     assert main([team.namespace, f"--expect={team.trail.head}"]) == 1
 
 
-def test_without_a_trail_versions_are_all_there_is(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_trail_only_versions_are_restored(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
     team.bind(1, team.register(1, b"one"))
     for number in (1, 2):
         team.store.delete(key(team.namespace, number))
@@ -127,7 +129,7 @@ def test_without_a_trail_versions_are_all_there_is(team: Team, capsys: pytest.Ca
     assert list(objects(capsys.readouterr().out)) == ["digits.v1"]
 
 
-def test_bytes_that_are_not_whole_are_left_out(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+def test_versions_with_incomplete_bytes_are_left_out(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
     model = team.register(1, b"one")
     team.bind(1, model)
     team.store.put_bytes(f"{model.prefix}/artifact/model.bin", b"longer")
@@ -138,7 +140,7 @@ def test_bytes_that_are_not_whole_are_left_out(team: Team, capsys: pytest.Captur
     assert "expected 3 bytes, found 6" in told.err
 
 
-def test_who_holds_a_number_is_asked_and_not_taken(team: Team) -> None:
+def test_looking_up_the_holder_of_a_number_does_not_claim_it(team: Team) -> None:
     assert numbers.holder(team.store, team.namespace, "digits", 7) is None
     assert numbers.claim(team.store, team.namespace, "digits", 7, "run/u") == "run/u"
     assert numbers.holder(team.store, team.namespace, "digits", 7) == "run/u"
@@ -146,5 +148,5 @@ def test_who_holds_a_number_is_asked_and_not_taken(team: Team) -> None:
 
 
 @pytest.mark.parametrize("wrong", [["no/namespace"], ["ns", "--expect=x"]])
-def test_a_wrong_question_is_2(team: Team, wrong: list[str]) -> None:
+def test_invalid_arguments_exit_with_code_2(team: Team, wrong: list[str]) -> None:
     assert main(wrong) == 2

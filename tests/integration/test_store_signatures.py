@@ -102,7 +102,7 @@ def writable(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("path", ["model", "model.pkl"], ids=["folder", "file"])
-def test_what_was_fetched_is_verified_offline_by_model_signing(
+def test_a_fetched_model_is_verified_offline_by_model_signing(
     minio: S3Server, tmp_path: Path, writable: None, path: str
 ) -> None:
     registered = Registered(minio, tmp_path, path)
@@ -130,7 +130,7 @@ def test_what_was_fetched_is_verified_offline_by_model_signing(
     assert "Hash mismatch" in done.stdout + done.stderr
 
 
-def test_signing_twice_writes_once_and_disturbs_nothing(registered: Registered) -> None:
+def test_signing_twice_writes_once(registered: Registered) -> None:
     with pytest.raises(SignatureMissing):
         registered.check()
     registered.sign()
@@ -140,7 +140,7 @@ def test_signing_twice_writes_once_and_disturbs_nothing(registered: Registered) 
     assert verify_model(registered.store, registered.made.prefix, deep=True) == registered.made
 
 
-def test_a_signature_that_was_tampered_with_stays_until_somebody_removes_it(registered: Registered) -> None:
+def test_a_tampered_signature_stays_until_it_is_removed(registered: Registered) -> None:
     registered.sign()
     data = bytearray(registered.store.get_bytes(registered.where, 1 << 20))
     position = data.index(b'"payload":"') + 40
@@ -190,7 +190,7 @@ def test_only_what_is_registered_is_signed(registered: Registered) -> None:
         registered.store.stat(registered.where)
 
 
-def test_provenance_is_verified_by_others_and_by_nobody_once_a_byte_is_another(registered: Registered) -> None:
+def test_provenance_is_verifiable_by_others_until_any_byte_changes(registered: Registered) -> None:
     prefix = layout.run_prefix(registered.version.namespace, "sweep", "sweep-0", "uid")
     manifest = b'{"outcome": "Succeeded"}'
     body = run(model={"path": "model"})
@@ -223,7 +223,7 @@ def test_provenance_is_verified_by_others_and_by_nobody_once_a_byte_is_another(r
         stored.check_provenance(registered.store, keyring, prefix)
 
 
-def test_the_command_verifies_what_lies_in_the_store(registered: Registered, writable: None) -> None:
+def test_the_command_verifies_signatures_in_the_store(registered: Registered, writable: None) -> None:
     uri, keys = registered.sign().uri, str(registered.folder / "keys/public-keys.pem")
     name = f"{registered.version.namespace}/digits.v1"
     done = registered.command("verify", uri, f"--keys={keys}", f"--model={registered.fetch()}")

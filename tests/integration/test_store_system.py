@@ -47,7 +47,7 @@ def test_points_come_back_in_order_also_after_a_restart(store: ObjectStore, run:
     assert [row for pod, row in system.read(store, run) if pod == "q"] == rows(0)
 
 
-def test_a_full_part_gets_a_successor(store: ObjectStore, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_part_is_followed_by_a_new_part(store: ObjectStore, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "FULL_BYTES", 200)
     part = None
     for number in range(8):
@@ -58,7 +58,7 @@ def test_a_full_part_gets_a_successor(store: ObjectStore, run: str, monkeypatch:
     assert system.open_part(store, run, "p") == part
 
 
-def test_the_same_points_written_again_after_a_failure_are_there_once(store: ObjectStore, run: str) -> None:
+def test_points_rewritten_after_a_failure_are_stored_once(store: ObjectStore, run: str) -> None:
     part = system.append(store, run, "p", None, rows(0))
     # Nobody has heard that this was stored.
     system.append(store, run, "p", part, rows(1))
@@ -66,7 +66,7 @@ def test_the_same_points_written_again_after_a_failure_are_there_once(store: Obj
     assert [row for _, row in system.read(store, run)] == rows(0, 3)
 
 
-def test_what_is_listed_and_summed_up_for_the_run(store: ObjectStore, run: str) -> None:
+def test_usage_files_are_listed_and_summed_for_the_run(store: ObjectStore, run: str) -> None:
     system.append(store, run, "p", system.append(store, run, "p", None, rows(1, 5)), rows(6, 2))
     system.append(store, run, "q", None, rows(1, 2))
     found = captured.read(store, run, "", None)
@@ -95,7 +95,7 @@ def test_a_run_without_samples_has_none(store: ObjectStore, run: str) -> None:
     assert captured.read(store, run, "p", None) == captured.Captured()
 
 
-def test_a_store_that_is_away_is_no_empty_record(rclone: S3Server, run: str) -> None:
+def test_an_unreachable_store_is_not_read_as_an_empty_record(rclone: S3Server, run: str) -> None:
     config = rclone.config(sts=False, endpoint="http://127.0.0.1:9")
     with pytest.raises(StoreError):
         captured.read(ObjectStore(config), run, "p", None)

@@ -46,7 +46,7 @@ def _fits(pattern: str, path: str) -> bool:
     return len(pattern.split("/")) == len(path.split("/")) and all(a == b or a.startswith("{") for a, b in pairs)
 
 
-def test_everybody_is_who_their_token_says(as_user: As, filled: Team) -> None:
+def test_users_are_identified_by_their_token(as_user: As, filled: Team) -> None:
     for person in ("dora", "rita", "walter"):
         assert get(as_user(person), "/api/v1/me")["user"] == filled.user(person)
 
@@ -112,7 +112,7 @@ PATHS = (
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_person_without_rights_gets_nothing_and_is_told_why(as_user: As, filled: Team, path: str) -> None:
+def test_a_user_without_rights_gets_403_and_the_reason(as_user: As, filled: Team, path: str) -> None:
     answer = as_user("nobody").get(f"/api/v1/namespaces/{filled.namespace}/{path.format(run=ROWS[0].name)}")
     assert answer.status_code == 403
     error = answer.json()["error"]
@@ -125,7 +125,7 @@ def test_another_teams_namespace_stays_closed(as_user: As, filled: Team, path: s
     assert as_user("dora").get(f"/api/v1/namespaces/kube-system/{path}").status_code == 403
 
 
-def test_a_token_that_the_api_server_does_not_know_is_no_way_in(app: Any, filled: Team) -> None:
+def test_a_token_unknown_to_the_api_server_is_refused(app: Any, filled: Team) -> None:
     client = TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": "Bearer made.up.token"})
     assert client.get("/api/v1/me").status_code == 401
     assert client.get(f"/api/v1/namespaces/{filled.namespace}/runs").status_code == 401

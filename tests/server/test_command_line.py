@@ -104,13 +104,13 @@ def test_it_prints_the_same_bytes(
     assert (by_server.code, by_server.out, by_server.err) == (directly.code, directly.out, directly.err)
 
 
-def test_a_token_is_sent_nowhere_in_plain_text(assay: Callable[..., Answer]) -> None:
+def test_a_token_is_never_sent_in_plain_text(assay: Callable[..., Answer]) -> None:
     answer = assay("runs", "--server", "http://assay.example.com")
     assert answer.code == 2
     assert "your token is sent there" in answer.err
 
 
-def test_a_certificate_is_no_token(team: Team, address: str) -> None:
+def test_a_client_certificate_is_not_accepted_as_a_token(team: Team, address: str) -> None:
     environment = {"KUBECONFIG": str(team.cluster.kubeconfig)}
     answer = run("runs", "--server", address, "--namespace", team.namespace, environment=environment)
     assert answer.code == 2

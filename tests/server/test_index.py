@@ -100,20 +100,20 @@ def test_the_index_answers_as_the_api_server_does(
     assert found == wanted
 
 
-def test_a_person_without_rights_gets_nothing_from_the_index(client: Callable[..., Any], filled: Team) -> None:
+def test_a_user_without_rights_gets_nothing_from_the_index(client: Callable[..., Any], filled: Team) -> None:
     for _ in range(2):
         answer = client("nobody")
         assert answer.status_code == 403
         assert f'User "{filled.user("nobody")}" cannot list resource "runs"' in answer.json()["error"]["message"]
 
 
-def test_rights_that_are_taken_away_end_within_seconds(client: Callable[..., Any], filled: Team) -> None:
+def test_revoked_rights_take_effect_within_seconds(client: Callable[..., Any], filled: Team) -> None:
     assert client("keyless").status_code == 200
     filled.objects.kubectl("delete", "rolebinding", "keyless")
     wait_for("the index to be closed", lambda: client("keyless").status_code == 403, seconds=15)
 
 
-def test_what_was_written_is_read(client: Callable[..., Any], filled: Team) -> None:
+def test_reads_include_preceding_writes(client: Callable[..., Any], filled: Team) -> None:
     """Read your writes: each answer that waits for a write has it, while others write as well."""
 
     def write_and_read(name: str) -> int:
@@ -128,7 +128,7 @@ def test_what_was_written_is_read(client: Callable[..., Any], filled: Team) -> N
         assert sum(pool.map(write_and_read, [row.name for row in ROWS[:WRITERS]])) == WRITES
 
 
-def test_now_has_every_write_and_deletion_before_it(client: Callable[..., Any], filled: Team) -> None:
+def test_fresh_now_includes_all_preceding_writes_and_deletions(client: Callable[..., Any], filled: Team) -> None:
     for number in range(20):
         name = f"now-{number}"
         filled.objects.create(registry.run(name))
@@ -138,7 +138,7 @@ def test_now_has_every_write_and_deletion_before_it(client: Callable[..., Any], 
             assert client(where=f"name == '{name}'", fresh="now").json()["total"] == 0
 
 
-def test_a_version_from_the_future_is_not_waited_for_for_ever(
+def test_waiting_for_a_future_resource_version_times_out(
     client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assay.server.index.runs.PATIENCE_SECONDS", 0.2)
@@ -181,7 +181,7 @@ def test_a_server_that_was_restarted_has_what_was_written_meanwhile(filled: Team
         assert (found["items"][0]["reason"], found["freshness"]["source"]) == (f"restart {number}", "index")
 
 
-def test_a_gap_means_a_new_list(
+def test_a_gap_in_the_watch_triggers_a_relist(
     client: Callable[..., Any], feed: Feed, filled: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The resource version has expired: nothing is answered from the tables until all runs were listed again."""
@@ -205,7 +205,7 @@ def test_a_namespace_without_an_index_is_read_at_once(
     assert asking(None)["freshness"]["source"] == "apiserver"
 
 
-def test_an_index_that_nobody_keeps_current_is_not_used(filled: Team, asking: Callable[..., Any]) -> None:
+def test_an_index_that_is_not_kept_current_is_not_used(filled: Team, asking: Callable[..., Any]) -> None:
     """Who may list and not watch gets a complete index that stays as it is."""
     for argv in (("role", "lister", "--verb=list", "--resource=runs.assay.dev"), ("rolebinding", "lister", *LISTER)):
         filled.objects.kubectl("create", *argv)

@@ -149,7 +149,7 @@ def test_a_client_reads_runs_and_the_registry(address: str, team: Team, client: 
         assert moved == team.user("walter")
 
 
-def test_a_person_without_rights_reads_nothing_and_is_told_why(address: str, team: Team) -> None:
+def test_a_user_without_rights_reads_nothing_and_gets_the_reason(address: str, team: Team) -> None:
     found = read(address, team, "3.17", "nobody")
     assert f'User "{team.user("nobody")}" cannot' in found
     assert "PERMISSION_DENIED" in found
@@ -171,6 +171,6 @@ def test_every_filter_string_becomes_a_valid_expression(conditions: list[str]) -
 
 
 @pytest.mark.parametrize("text", ["loss", "metrics.loss", "metrics.loss > 'x' or 1 = 1", "params.a > '1'", "a.b = 'c'"])
-def test_what_mlflow_refuses_is_refused(text: str) -> None:
+def test_filters_refused_by_mlflow_are_refused(text: str) -> None:
     with pytest.raises((InvalidRequest, ValueError)):
         filters.where(text)

@@ -87,7 +87,7 @@ def test_every_page_is_shown_with_the_user_name_and_no_markup_of_a_run(as_user: 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_person_without_rights_sees_nothing_and_is_told_why(as_user: As, filled: Team, path: str) -> None:
+def test_a_user_without_rights_sees_no_table_and_the_reason(as_user: As, filled: Team, path: str) -> None:
     page = show(as_user("nobody"), filled, path, 403)
     assert f'User "{filled.user("nobody")}" cannot' in page.text_content()
     assert "docs/personas.md" in page.text_content()
@@ -106,7 +106,7 @@ def test_a_missing_page_is_a_page(as_user: As, filled: Team) -> None:
     assert "does not exist" in show(as_user("dora"), filled, "nothing", 404).text_content()
 
 
-def test_an_invalid_filter_keeps_the_page_and_says_what_is_wrong(as_user: As, filled: Team) -> None:
+def test_an_invalid_filter_keeps_the_page_and_shows_the_error(as_user: As, filled: Team) -> None:
     page = show(as_user("dora"), filled, "runs?where=metrics.lss.last%20%3C%201", 400)
     assert "did you mean loss?" in page.get_element_by_id("problem").text_content()
     assert page.get_element_by_id("where").get("value") == "metrics.lss.last < 1"
@@ -242,7 +242,7 @@ def form(page: html.HtmlElement, verb: str) -> dict[str, str]:
     return dict(found[0].form_values())
 
 
-def test_three_people_move_a_model_each_in_their_own_name(as_user: As, filled: Team) -> None:
+def test_three_users_move_a_model_under_their_own_names(as_user: As, filled: Team) -> None:
     rita, walter, dora = as_user("rita"), as_user("walter"), as_user("dora")
     page = show(rita, filled, f"{ALIAS}?version=2")
     assert not page.xpath("//form[contains(@action, '/promote')]")
@@ -278,7 +278,7 @@ def test_a_person_without_the_verb_cannot_post_a_form(as_user: As, filled: Team)
     assert "may not approve" in refused.text_content()
 
 
-def test_a_version_that_changed_since_the_look_is_refused_with_what_changed(as_user: As, filled: Team) -> None:
+def test_approving_a_changed_version_is_refused_with_the_changes(as_user: As, filled: Team) -> None:
     rita = as_user("rita")
     fields = form(show(rita, filled, f"{ALIAS}?version=1"), "approve")
     filled.objects.set_status("modelversion", "digits.v1", {"phase": "Failed"})

@@ -37,7 +37,7 @@ def has(schema: Raw, path: list[str]) -> bool:
     return True
 
 
-def test_every_field_that_is_asked_for_exists() -> None:
+def test_every_queried_field_exists() -> None:
     known, asked = schemas(), 0
     for kind, template in re.findall(r"^kubectl get (\w+) \S+ -o jsonpath='(.*)'$", DOCS, re.MULTILINE):
         above: list[str] = []
@@ -57,7 +57,7 @@ def test_every_field_that_is_asked_for_exists() -> None:
         ("alias", get_args(modelalias.Phase)),
     ],
 )
-def test_every_state_is_in_the_picture_of_its_life(title: str, phases: tuple[str, ...]) -> None:
+def test_every_phase_is_in_its_lifecycle_diagram(title: str, phases: tuple[str, ...]) -> None:
     picture = DOCS.split(f"## The life of a{'n' if title == 'alias' else ''} {title}\n\n```\n")[1].split("```")[0]
     assert len(phases) >= 4
     assert {phase for phase in phases if re.search(rf"\b{phase}\b", picture)} == set(phases)

@@ -76,12 +76,12 @@ def test_every_field_that_the_operator_reads_has_a_row() -> None:
     assert unlisted() == {}
 
 
-def test_a_label_that_nobody_listed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unlisted_label_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "keys_read", lambda: {"assay.dev/new": {"planning/runs/facts"}})
     assert unlisted() == {"assay.dev/new": {"planning/runs/facts"}}
 
 
-def test_no_row_is_about_what_nobody_reads() -> None:
+def test_every_row_is_about_a_field_that_is_read() -> None:
     """Only labels and annotations: the names of fields stand for parts of them too."""
     read = evidence.keys_read().keys()
     marks = {field.partition("s.")[2] for row in evidence.rows() for field in row["fields"] if "assay.dev/" in field}
@@ -89,7 +89,7 @@ def test_no_row_is_about_what_nobody_reads() -> None:
     assert {mark.partition("annotations.")[2] or mark for mark in marks} - read - not_compared == set()
 
 
-def test_every_row_says_who_may_write_it() -> None:
+def test_every_row_lists_its_writers() -> None:
     for row in evidence.rows():
         assert {"kind", "fields", "decides", "writers", "kept"} <= row.keys(), row
         assert row.keys() <= {"kind", "fields", "decides", "writers", "kept", "try", "to", "may"}, row

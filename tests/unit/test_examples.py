@@ -139,7 +139,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def test_server_answers_with_its_model_says_which_and_ends_at_once(tmp_path: Path) -> None:
+def test_the_server_serves_its_model_reports_its_version_and_stops_at_once(tmp_path: Path) -> None:
     _save_model(tmp_path)
     with _server(tmp_path, "3") as (process, url):
         wait_for("the server", lambda: _ask(f"{url}/healthz")[0] == 200, seconds=30)
@@ -167,7 +167,7 @@ def test_server_answers_with_its_model_says_which_and_ends_at_once(tmp_path: Pat
         ("/elsewhere", None, 404, "there is no /elsewhere: GET /healthz or /version"),
     ],
 )
-def test_server_says_what_is_wrong_with_a_request(
+def test_the_server_explains_invalid_requests(
     served: str, path: str, body: bytes | None, status: int, words: str
 ) -> None:
     found, said, version = _ask(served + path, body)
@@ -175,7 +175,7 @@ def test_server_says_what_is_wrong_with_a_request(
     assert words in said["error"]
 
 
-def test_server_without_a_usable_model_ends_and_says_why(tmp_path: Path) -> None:
+def test_a_server_without_a_usable_model_exits_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "model.joblib").write_bytes(b"these are no weights")
     with _server(tmp_path, "3") as (process, _):
         said = process.communicate(timeout=30)[1]
@@ -192,7 +192,7 @@ def _of_kind(file: str, kind: str) -> dict[str, Any]:
     return next(document for document in documents if document["kind"] == kind)
 
 
-def test_registry_manifests_speak_of_one_alias() -> None:
+def test_the_registry_manifests_refer_to_the_same_alias() -> None:
     register = ExperimentSpec.model_validate(_of_kind("experiment.yaml", "Experiment")["spec"]).register_
     alias = ModelAliasSpec.model_validate(_of_kind("alias.yaml", "ModelAlias")["spec"])
     policy = policy_view(

@@ -16,7 +16,7 @@ def _write(path: Path, text: str = "") -> Path:
     return path
 
 
-def test_hash_changes_with_content_name_and_base_and_with_nothing_else(tmp_path: Path) -> None:
+def test_the_hash_depends_only_on_content_name_and_base(tmp_path: Path) -> None:
     _write(tmp_path / "operator" / "a.py", "1")
     first = images.content_hash(tmp_path, ["operator"], ["base"])
 
@@ -97,7 +97,7 @@ def test_a_local_folder_of_wheels_is_mounted_for_the_build(tmp_path: Path) -> No
     assert "https://links.test/" in (secrets / "pip.conf").read_text()
 
 
-def test_what_is_missing_is_said_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tools_are_reported_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(images.ClusterError, match=r"apt-get install buildah mmdebstrap.*or start Docker"):
         images.assay_image()

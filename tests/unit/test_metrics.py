@@ -53,7 +53,7 @@ def test_names_follow_the_conventions() -> None:
         assert text.endswith(".")
 
 
-def test_no_metric_is_told_apart_by_run() -> None:
+def test_no_metric_has_a_label_per_run() -> None:
     labels = {label for _, _, found, _ in counted() | shown() for label in found.split(", ") if label}
     assert labels.isdisjoint({"run", "uid", "experiment", "pod", "name", "key", "digest"})
 

@@ -29,14 +29,14 @@ def _run(name: str, phase: str, value: float | None = None, **parameters: object
     return {"metadata": {"name": name}, "spec": {"parameters": parameters}, "status": status}
 
 
-def test_progress_counts_what_is_there_and_names_the_best_run_so_far() -> None:
+def test_progress_counts_runs_and_names_the_best_run() -> None:
     expected = (
         "2/4 runs finished, 1 running, 1 pending, 1 failed, best val_accuracy 0.9685 (learning_rate 0.1, depth 2)"
     )
     assert rendering.progress(EXPERIMENT) == expected
 
 
-def test_progress_before_the_first_status_says_so() -> None:
+def test_progress_without_a_status_is_reported() -> None:
     for status in ({}, {"status": {}}):
         text = rendering.progress({"spec": EXPERIMENT["spec"], **status})
         assert text == "the operator has not seen the experiment yet"
@@ -70,7 +70,7 @@ def test_result_is_the_best_value_or_else_the_last() -> None:
     assert rendering.result(without_best, "val_accuracy") == pytest.approx(0.4)
 
 
-def test_next_steps_are_the_indented_lines_and_say_who_trained_the_model() -> None:
+def test_next_steps_are_indented_and_name_the_trainer() -> None:
     spec = {"model": "digits", "owner": "admin", "version": 2, "run": {"name": "digits-3", "experiment": "digits"}}
     version = {"metadata": {"name": "digits.v2"}, "spec": spec}
     text = rendering.next_steps(["export A=b"], version, "champion", "digits-3", "digits-4")

@@ -54,7 +54,7 @@ def _lines_with(pattern: re.Pattern[str]) -> list[str]:
     return found
 
 
-def test_the_top_level_is_what_the_layout_names_and_dotfiles() -> None:
+def test_the_top_level_contains_only_the_documented_folders_and_dotfiles() -> None:
     tops = {path.relative_to(ROOT).parts[0] for path in _tracked()}
     assert {top for top in tops if not top.startswith(".")} == TOP_LEVEL
 
@@ -72,7 +72,7 @@ def test_no_registry_is_named() -> None:
     assert _lines_with(re.compile(rf"(?<![\w.-])(?:[\w-]+\.)*(?:{hosts})(?![\w-])")) == []
 
 
-def test_no_path_of_a_machine_stands_in_a_file() -> None:
+def test_no_file_contains_a_local_machine_path() -> None:
     shown = [rf"(?<![\w.~}}$/]){path}" for path in MACHINE_PATHS]
     assert _lines_with(re.compile("|".join([re.escape(f"{ROOT}/"), *shown]))) == []
 
@@ -112,7 +112,7 @@ def _anchors(page: Path) -> set[str]:
     return {slug.replace(" ", "-") for slug in slugs}
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     broken = []
     for page in _pages():
         for link in _links(page):

@@ -26,7 +26,7 @@ def test_every_row_is_one_test_and_every_test_one_row() -> None:
     assert len(rows) >= 30
 
 
-def test_every_message_of_the_table_is_asked_for() -> None:
+def test_every_message_of_the_table_is_tested() -> None:
     asked = set(re.findall(r'stopped\("([A-Z]\d\d)"', SOURCES))
     assert {row for row, message in table().items() if message != "—"} == asked
 
@@ -59,7 +59,7 @@ CONTROLLERS = {
 COMPONENTS = {"system:serviceaccount:kube-system:", "system:kube-scheduler", "system:nodes"}
 
 
-def test_nobody_is_exempt_but_the_operator_and_kubernetes_itself() -> None:
+def test_only_the_operator_and_kubernetes_are_exempt() -> None:
     text = "\n".join(path.read_text() for path in POLICIES.glob("*.yaml"))
     assert set(re.findall(r"system:[\w:-]+", text)) == {OPERATOR, "system:authenticated"} | CONTROLLERS | COMPONENTS
     assert not re.search(r"userInfo[.]groups", text)

@@ -34,12 +34,12 @@ def _loaded(*modules: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_what_is_looked_for_has_these_names() -> None:
+def test_the_checked_libraries_exist() -> None:
     assert [name for name in HEAVY | CLIENT if importlib.util.find_spec(name) is None] == []
 
 
 @pytest.mark.parametrize("part", ["recorder", "fetch"])
-def test_it_starts_without_what_speaks_to_the_store(part: str) -> None:
+def test_recorder_and_fetch_start_without_the_store_libraries(part: str) -> None:
     loaded = _loaded(f"assay.{part}.__main__")
     assert f"assay.{part}.settings" in loaded
     assert loaded & (HEAVY | CLIENT) == set()
@@ -57,7 +57,7 @@ def test_it_works_without_the_operators_libraries(part: str) -> None:
     assert loaded & HEAVY == set()
 
 
-def test_a_command_that_asks_the_cluster_once_loads_no_client_of_the_operator() -> None:
+def test_one_shot_commands_do_not_load_the_async_client() -> None:
     """These took three quarters of the CPU time of `assay runs`."""
     loaded = _loaded(
         "assay.cli.__main__", "assay.cli.app", "assay.cli.runs.runs", "assay.cli.runs.show", "assay.kube.sync"

@@ -47,7 +47,7 @@ def test_values_are_points(pod: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["0.5", None, True, [1], object()])
-def test_what_is_no_number_is_refused_everywhere(value: Any) -> None:
+def test_non_numeric_metrics_are_refused_everywhere(value: Any) -> None:
     with pytest.raises(TypeError, match=r"loss is .*: a metric must be a number"):
         log(loss=value)
 
@@ -99,7 +99,7 @@ def test_threads_and_forks_write_whole_lines(pod: Path) -> None:
     assert all(value == step / 3 for _, step, value in found)
 
 
-def test_outside_of_a_pod_it_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logging_does_nothing_outside_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASSAY_RUN", raising=False)
     monkeypatch.setenv("ASSAY_DIR", str(tmp_path / "no"))
     log(step=1, loss=1)
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_written_does_not_fail_the_training(pod: Path) -
         log(loss=1)
 
 
-def test_it_needs_nothing_but_python() -> None:
+def test_the_training_module_needs_only_python() -> None:
     """Neither a dependency of the distribution, nor a module of another package."""
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"] == []
     script = "import sys; from assay import log; log(a=1); print([m for m in sys.modules if m.startswith('assay')])"

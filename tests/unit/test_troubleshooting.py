@@ -54,11 +54,11 @@ def is_said(message: str) -> bool:
 
 
 @pytest.mark.parametrize("message", messages())
-def test_a_message_that_is_quoted_is_said(message: str) -> None:
+def test_every_quoted_message_exists_in_the_source(message: str) -> None:
     assert is_said(message)
 
 
-def test_a_message_that_nobody_says_would_be_found() -> None:
+def test_a_quoted_message_missing_from_the_source_is_detected() -> None:
     assert len(messages()) > 40
     assert not is_said("the alias … is not bound at all: the pods have no model")
     assert not is_said("the pods have no model: the alias … is not bound yet")

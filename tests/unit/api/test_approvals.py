@@ -13,7 +13,7 @@ DIGEST = "sha256:" + "1" * 64
 
 
 @given(st.text(min_size=1).filter(lambda user: "\n" not in user), st.text())
-def test_whatever_the_username_and_the_comment_they_come_out_as_they_went_in(user: str, comment: str) -> None:
+def test_usernames_and_comments_round_trip(user: str, comment: str) -> None:
     approval = Approval("champion", "1", DIGEST, user, comment)
     assert read_approval(KEY, f"{DIGEST} {user}\n{comment}") == approval
     assert read_rollback(f"12 {user}\n{comment}") == RollbackRequest(12, user, comment)
@@ -48,19 +48,19 @@ def test_spaces_around_a_name_belong_to_it() -> None:
         "champion.approval.assay.dev/1\n",
     ],
 )
-def test_what_is_no_approvals_name(key: str) -> None:
+def test_invalid_approval_names_are_ignored(key: str) -> None:
     assert read_approval(key, f"{DIGEST} rita") is None
 
 
 @pytest.mark.parametrize(
     "value", ["", DIGEST, f"{DIGEST} ", f"{DIGEST} \nrita", f"{DIGEST[:-1]} rita", f" {DIGEST} rita"]
 )
-def test_what_names_no_digest_and_approver(value: str) -> None:
+def test_values_without_digest_and_approver_are_ignored(value: str) -> None:
     assert read_approval(KEY, value) is None
 
 
 @pytest.mark.parametrize("value", ["", "rita", "0 rita", "01 rita", "-1 rita", "1 ", "1\nrita", "12345678901 rita"])
-def test_what_asks_for_no_rollback(value: str) -> None:
+def test_invalid_rollback_requests_are_ignored(value: str) -> None:
     assert read_rollback(value) is None
 
 

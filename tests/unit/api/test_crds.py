@@ -35,7 +35,7 @@ def all_nodes() -> list[tuple[str, Schema]]:
     return [found for name, v in versions for found in nodes(v["schema"]["openAPIV3Schema"], name)]
 
 
-def test_what_is_checked_in_is_what_the_models_say() -> None:
+def test_checked_in_crds_match_the_models() -> None:
     assert command.stale(ROOT / "crds") == []
 
 
@@ -74,7 +74,7 @@ def test_every_description_is_a_sentence() -> None:
     assert [path for path in odd if not texts[path]["description"].startswith(openings)] == []
 
 
-def test_everything_is_bounded() -> None:
+def test_all_schema_fields_are_bounded() -> None:
     """Otherwise the API server refuses CEL rules over it, and one object could fill etcd."""
     unbounded = []
     for path, node in all_nodes():
@@ -117,7 +117,7 @@ def test_columns_show_fields_that_exist() -> None:
             assert column["description"]
 
 
-def test_models_give_back_what_they_have_read() -> None:
+def test_models_round_trip() -> None:
     spec = experiment_spec(
         parameters=[{"name": "a", "values": [1, 2.0, "x", True]}],
         search={"strategy": "grid", "seed": 3},

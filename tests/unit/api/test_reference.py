@@ -146,7 +146,7 @@ def test_every_field_is_named_once_and_no_other(page: Page, kind: crd.Kind, part
 
 
 @kinds
-def test_every_default_is_told(page: Page, kind: crd.Kind) -> None:
+def test_every_default_is_documented(page: Page, kind: crd.Kind) -> None:
     defaults = {path: node["default"] for path, node, _ in fields(structural(kind.spec), "spec") if "default" in node}
     expected = {
         path: "required" if required else f"`{json.dumps(defaults[path])}`" if path in defaults else ""
@@ -172,7 +172,7 @@ def used_reasons(page: Page) -> set[str]:
     return set(re.findall(r"\bnames\.([A-Z_]+)\b", text)) & reasons()
 
 
-def test_reasons_are_found_where_they_stand() -> None:
+def test_reasons_are_found_in_their_sections() -> None:
     assert {"TRAINING", "COPYING", "NOTHING_BOUND", "COMPILED"} <= reasons()
     assert reasons("a policy") == {"COMPILED", "CANNOT_BE_READ"}
     assert not reasons() & {"COMPLETE", "GROUP", "LABEL_RUN"}
@@ -313,7 +313,7 @@ def test_the_messages_of_a_registration_are_its_own() -> None:
     assert API.items("Registration") == [message for _, _, message in said]
 
 
-def test_what_when_can_read_is_told() -> None:
+def test_the_fields_available_to_when_are_documented() -> None:
     values = registration.run_values(_succeeded(0, 0.5))
     found = {name.split(".")[1] for row in API.rows("Registration") for name in named(row[0]) if name.startswith("run")}
     assert found == values.keys()

@@ -29,7 +29,7 @@ class Outer(Model):
     choice: Literal["a", "b"] = "b"
 
 
-def test_references_are_inlined_and_the_fields_own_words_win() -> None:
+def test_references_are_inlined_and_field_descriptions_win() -> None:
     found = structural(Outer)
     assert "$defs" not in found
     inner = {

@@ -81,7 +81,7 @@ def test_no_kind_is_healthy_before_the_operator_has_seen_its_spec(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_status_that_is_half_written_breaks_no_health_check(kind: str) -> None:
+def test_health_checks_accept_an_incomplete_status(kind: str) -> None:
     for of, path in written():
         body = read(path)
         for field in body.get("status") or {} if of == kind else ():
@@ -128,7 +128,7 @@ def test_an_action_changes_what_it_says_and_nothing_else(folder: Path, test: Raw
         assert lua.act(script, body) == expected
 
 
-def test_no_action_would_have_to_prove_a_person() -> None:
+def test_no_action_requires_a_personal_identity() -> None:
     """An action is written by Argo CD, whoever has clicked: an approval carries a person's own name."""
     acting = {kind: Customization(kind) for kind in KINDS if Customization(kind).discovery}
     assert {kind: sorted(each.actions) for kind, each in acting.items()} == {
@@ -152,14 +152,14 @@ def an_ended_run() -> Raw:
 
 
 @pytest.mark.parametrize("phase", [None, "Pending", "Running", "Suspended"])
-def test_a_run_that_goes_on_is_not_done_again(phase: str | None) -> None:
+def test_a_running_run_is_not_repeated(phase: str | None) -> None:
     body = an_ended_run()
     body["status"] = {"phase": phase} if phase else None
     with pytest.raises(lua.ScriptError, match="run sweep-0 has not finished: wait for its end before you rerun it"):
         rerun(body)
 
 
-def test_a_rerun_is_the_recipes_own() -> None:
+def test_an_argo_cd_rerun_equals_that_of_the_recipe() -> None:
     body = an_ended_run()
     body["metadata"]["name"] = "n" * 45
     pod = body["spec"]["job"]["template"]["spec"]
@@ -189,7 +189,7 @@ SOURCE = {"repository": "https://git.example.com/ml/digits", "revision": "3" * 4
         ({"job": {"template": {"spec": {"volumes": [{"name": "a", "projected": {}}]}}}}, "projected: it is empty"),
     ],
 )
-def test_what_argo_cd_would_write_as_something_else_is_not_done_again(change: Raw, said: str) -> None:
+def test_a_rerun_is_refused_when_argo_cd_would_change_its_values(change: Raw, said: str) -> None:
     body = an_ended_run()
     body["spec"] |= change
     with pytest.raises(lua.ScriptError, match=f"cannot be done again from here.* cannot write its field {said}"):
@@ -197,7 +197,7 @@ def test_what_argo_cd_would_write_as_something_else_is_not_done_again(change: Ra
 
 
 @pytest.mark.parametrize("scene", ["first", "rolledBack"])
-def test_an_alias_that_cannot_go_back_is_told_so(scene: str) -> None:
+def test_a_rollback_action_without_a_previous_version_is_refused(scene: str) -> None:
     body = scenes.ACTIONS[names.MODEL_ALIAS][scene]()
     with pytest.raises(
         lua.ScriptError, match=r"digits\.champion has no version to go back to, or has gone back already"
@@ -212,7 +212,7 @@ def test_the_config_map_and_the_testdata_are_what_they_are_made_of() -> None:
     assert generated.stale() == [], "python -m tests.argocd"
 
 
-def test_the_config_map_holds_every_script_as_it_is() -> None:
+def test_the_config_map_contains_every_script_unchanged() -> None:
     data = read(customizations.CONFIG_MAP)["data"]
     for kind in KINDS:
         customization = Customization(kind)
@@ -247,6 +247,6 @@ def test_objects_come_through_lua_as_through_json() -> None:
 
 
 @pytest.mark.parametrize("script", ["return nil", "return {status = 'Fine'}", "return {message = 'x'}", "return 7"])
-def test_what_is_no_health_is_refused(script: str) -> None:
+def test_invalid_health_results_are_refused(script: str) -> None:
     with pytest.raises(lua.ScriptError, match="not a health"):
         lua.health(script, {})

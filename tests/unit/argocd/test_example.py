@@ -37,7 +37,7 @@ def patched(name: str, patch: str) -> Raw:
     return {**spec, **change, **deeper}
 
 
-def test_production_is_a_whole_alias_and_a_policy_for_it() -> None:
+def test_production_has_a_complete_alias_and_a_matching_policy() -> None:
     alias = ModelAliasSpec.model_validate(patched("alias.yaml", "version.yaml"))
     spec = PromotionPolicySpec.model_validate(patched("policy.yaml", "policy.yaml"))
     policy = policy_view("digits-release", spec)
@@ -64,7 +64,7 @@ def test_every_patch_is_of_an_object_of_the_base() -> None:
     }
 
 
-def test_argo_cd_may_bind_and_nothing_else_of_ours() -> None:
+def test_argo_cd_has_only_the_bind_verb() -> None:
     roles = [body for body in yaml.safe_load_all((GITOPS / "rbac.yaml").read_text()) if body["kind"] == "Role"]
     rules = [rule for role in roles for rule in role["rules"]]
     virtual = [rule for rule in rules if names.VIRTUAL_ALIASES in rule["resources"]]

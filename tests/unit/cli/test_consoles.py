@@ -38,7 +38,7 @@ def test_characters_that_a_console_lacks_are_replaced(encoding: str) -> None:
 
 @pytest.mark.parametrize("reader", ["true", "head -c 1"])
 @pytest.mark.parametrize("command", ["--help", "validate -o json {file}"])
-def test_a_closed_pipe_is_no_error(tmp_path: Path, reader: str, command: str) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path, reader: str, command: str) -> None:
     file = tmp_path / "many.yaml"
     file.write_text("---\n".join([MANIFEST] * 2000))
     script = f"set -o pipefail; {ASSAY} {command.format(file=file)} | {reader} > /dev/null; echo ${{PIPESTATUS[0]}}"

@@ -129,7 +129,7 @@ def test_the_model_is_the_artifact_with_that_name(body: str, model: str) -> None
 # The Experiment
 
 
-def test_the_quickstart_gives_an_experiment_like_its_own() -> None:
+def test_init_generates_an_experiment_like_that_of_the_quickstart() -> None:
     found = yaml.safe_load(init.manifest(QUICKSTART / "train.py", Request(image="localhost/assay-quickstart:dev")))
     known = yaml.safe_load((QUICKSTART / "experiment.yaml").read_text())
     assert found["spec"]["objective"] == known["spec"]["objective"]

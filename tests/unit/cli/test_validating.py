@@ -34,7 +34,7 @@ def messages(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("manifest", "change", "message"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-def test_what_the_api_server_refuses_is_refused(manifest: Raw, change: Change, message: str) -> None:
+def test_validation_refuses_what_the_api_server_refuses(manifest: Raw, change: Change, message: str) -> None:
     found = complaints(changed(manifest, change))
     assert found
     # Where a rule has words of its own, they are the same words.
@@ -44,7 +44,7 @@ def test_what_the_api_server_refuses_is_refused(manifest: Raw, change: Change, m
 
 
 @pytest.mark.parametrize(("manifest", "change"), [a[1:] for a in ACCEPTED], ids=[a[0] for a in ACCEPTED])
-def test_what_the_api_server_accepts_is_accepted(manifest: Raw, change: Change) -> None:
+def test_validation_accepts_what_the_api_server_accepts(manifest: Raw, change: Change) -> None:
     assert complaints(changed(manifest, change)) == []
     assert check("file.json", json.dumps(changed(manifest, change))).complaints == []
 
@@ -194,7 +194,7 @@ def test_strings_are_parsed_like_kubectl(words: str) -> None:
         (changed(RUN, put("spec.job.template.spec.containers.0.name", "assay-recorder")), "spec.job"),
     ],
 )  # fmt: skip
-def test_what_the_operator_would_reject_is_reported(manifest: Raw, place: str) -> None:
+def test_manifests_the_operator_would_reject_are_reported(manifest: Raw, place: str) -> None:
     (found,) = complaints(manifest)
     assert found.path == place
 
@@ -259,7 +259,7 @@ def test_amounts_are_what_kubernetes_takes(amount: Any) -> None:
     assert complaints(changed(RUN, put(f"{CONTAINER}.resources", {"requests": {"cpu": amount}}))) == []
 
 
-def test_a_mistake_has_its_line() -> None:
+def test_errors_have_line_and_column() -> None:
     text = (
         "apiVersion: assay.dev/v1alpha1\nkind: Run\nmetadata: {name: a}\nspec:\n  job:\n    backofLimit: 0\n"
         "    template:\n      spec:\n        restartPolicy: Never\n        containers:\n"
@@ -283,7 +283,7 @@ def test_no_pattern_of_a_spec_is_shown_to_users() -> None:
     assert len(found) > 5
 
 
-def test_a_parameters_name_is_refused_in_words() -> None:
+def test_an_invalid_parameter_name_is_explained() -> None:
     (found,) = complaints(changed(EXPERIMENT, put("spec.parameters.0.name", "lr/decay")))
     assert found.path == "spec.parameters[0].name"
     assert found.message.startswith("a parameter's name has at most 63 letters, digits, '_', '-' and '.'")

@@ -68,7 +68,7 @@ async def test_a_version_is_labelled_then_recorded_then_named_in_the_status() ->
     assert parts.events.reasons == ["Bound"]
 
 
-async def test_a_version_that_a_policy_refuses_is_held_and_the_requirement_is_in_the_status() -> None:
+async def test_a_refused_version_is_blocked_with_its_requirements_in_the_status() -> None:
     parts = world(alias())
     rules = policy(aliases=["champion"], approvals={"required": 1})
     parts.kube.put(PROMOTION_POLICIES, rules)
@@ -79,13 +79,13 @@ async def test_a_version_that_a_policy_refuses_is_held_and_the_requirement_is_in
     assert not any("modelversions" in line for line in parts.journal), "a version that is held gets no label"
 
 
-async def test_a_namespace_without_a_policy_that_is_not_open_holds_everything() -> None:
+async def test_a_closed_namespace_without_policies_blocks_all_aliases() -> None:
     status = await reconcile(world(alias(), open_by_default=False))
     assert "boundVersion" not in status
     assert status["requirements"]
 
 
-async def test_a_version_that_does_not_exist_is_held_by_name() -> None:
+async def test_a_missing_version_is_blocked_with_its_name() -> None:
     parts = world(alias(wanted=7))
     status = await reconcile(parts)
     assert "digits.v7 does not exist" in status["requirements"][0]["message"]
@@ -127,7 +127,7 @@ async def test_an_alias_that_changed_meanwhile_is_not_bound() -> None:
     assert (await reconcile(parts))["boundVersion"] == 2
 
 
-async def test_a_policy_that_changed_meanwhile_is_not_passed_by() -> None:
+async def test_a_policy_added_during_binding_is_not_bypassed() -> None:
     parts = world(alias())
     parts.kube.before["patch", "modelversions"] = lambda: _add_policy(parts)
     with pytest.raises(Requeue):
@@ -140,7 +140,7 @@ def _add_policy(parts: Parts) -> None:
     parts.kube.put(PROMOTION_POLICIES, policy(aliases=["champion"], approvals={"required": 1}))
 
 
-async def test_a_rollback_that_was_asked_for_binds_and_sets_the_left_version_aside() -> None:
+async def test_a_requested_rollback_binds_and_sets_the_failed_version_aside() -> None:
     parts = world()
     asked = _written(bound(2, 2), **{"assay.dev/rollback-requested": "1 ann"})
     parts.know(MODEL_ALIASES, asked)
@@ -166,7 +166,7 @@ async def test_a_spec_that_was_written_after_the_rollback_was_requested_is_not_s
     assert (status["boundVersion"], status.get("setAside")) == (2, None)
 
 
-async def test_a_rollback_that_cannot_be_is_declined_and_cleared() -> None:
+async def test_an_impossible_rollback_is_declined_and_cleared() -> None:
     parts = world()
     parts.know(MODEL_ALIASES, _written(bound(2, 2), **{"assay.dev/rollback-requested": "9 ann"}))
     status = await reconcile(parts)
@@ -175,7 +175,7 @@ async def test_a_rollback_that_cannot_be_is_declined_and_cleared() -> None:
     assert parts.kube.all(MODEL_ALIASES)[0]["metadata"]["annotations"] == {}
 
 
-async def test_a_failed_rollout_of_a_workload_that_served_before_takes_the_alias_back() -> None:
+async def test_a_failed_rollout_of_a_workload_that_served_before_rolls_the_alias_back() -> None:
     serving = [{"kind": "Deployment", "name": "web", "version": 1, "ready": True, "proven": 1}]
     parts = world(bound(2, 2, serving=serving))
     parts.models.upsert(workload())
@@ -186,7 +186,7 @@ async def test_a_failed_rollout_of_a_workload_that_served_before_takes_the_alias
     assert "no pod became ready" in status["setAside"]["message"]
 
 
-async def test_a_failed_rollout_of_a_workload_that_never_served_takes_nothing_back() -> None:
+async def test_a_failed_rollout_of_a_workload_that_never_served_rolls_nothing_back() -> None:
     parts = world(bound(2, 2))
     parts.models.upsert(workload())
     parts.registry.rollouts[WEB] = Rollout(2, "failed", "no pod became ready", False)

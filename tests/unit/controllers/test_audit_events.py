@@ -83,7 +83,7 @@ EVENTS: dict[str, Callable[[], AuditEvent]] = {
 
 
 @pytest.mark.parametrize("action", EVENTS)
-def test_the_same_happening_has_the_same_name_and_its_objects_identity(action: str) -> None:
+def test_the_same_event_has_the_same_name_and_object_identity(action: str) -> None:
     first, again = EVENTS[action](), EVENTS[action]()
     assert first == again
     assert first.action == action
@@ -134,14 +134,14 @@ def test_an_approval_that_is_seen_again_later_is_the_same_event() -> None:
     )
 
 
-def test_an_approval_names_bytes_person_and_words() -> None:
+def test_an_approval_event_has_digest_approver_and_comment() -> None:
     event = audit_events.approval_given(version(), approval())
     assert (event.actor, event.time, event.reason) == ("rita", "2026-11-21T12:00:00Z", "looks good\nto me")
     assert event.digests == {"artifact": DIGEST}
     assert event.after == {"alias": "champion", "id": "rita-1", "approver": "rita", "valid": True}
 
 
-def test_an_approval_of_other_bytes_does_not_name_these() -> None:
+def test_an_approval_event_has_the_digest_that_was_approved() -> None:
     other = version()
     other["metadata"]["annotations"][KEY] = f"{MANIFEST} rita"
     assert audit_events.approval_given(other, approval(valid=False)).digests == {"artifact": MANIFEST}
@@ -151,7 +151,7 @@ def test_an_approval_of_other_bytes_does_not_name_these() -> None:
 
 
 @pytest.mark.parametrize("action", ["ApprovalRevoked", "VersionArchived", "VersionDeleted", "AliasReleased"])
-def test_where_nobody_can_know_who_did_it_that_is_said(action: str) -> None:
+def test_an_unknown_actor_is_recorded_as_unknown(action: str) -> None:
     event = EVENTS[action]()
     assert (event.actor, event.reason) == ("unknown", NOT_SEEN)
 
@@ -192,7 +192,7 @@ def test_a_run_says_how_it_ended() -> None:
     assert gone.actor == OPERATOR
 
 
-def test_bindings_say_from_what_to_what() -> None:
+def test_binding_events_have_the_previous_and_the_new_version() -> None:
     first = audit_events.alias_bound(alias(), None, ONE, "walter", "release", 1, at=NOON)
     assert (first.before, first.after) == (None, {"version": 1, "digest": DIGEST})
     assert first.event == "uid-digits.champion/binding/1/v1/g3"
@@ -204,7 +204,7 @@ def test_bindings_say_from_what_to_what() -> None:
     assert itself.actor == OPERATOR
 
 
-def test_a_refusal_says_who_wanted_it_and_what_is_missing() -> None:
+def test_a_refusal_event_has_its_requester_and_unmet_requirements() -> None:
     event = audit_events.binding_refused(alias(), 2, None, ["needs 1 more approval", "in a freeze"], 3)
     assert (event.actor, event.reason) == ("walter", "needs 1 more approval; in a freeze")
     assert event.after == {"version": 2, "unmet": ["needs 1 more approval", "in a freeze"]}
@@ -212,7 +212,7 @@ def test_a_refusal_says_who_wanted_it_and_what_is_missing() -> None:
     assert audit_events.moved_by({"metadata": {}}) == "unknown"
 
 
-def test_what_is_too_large_is_left_out_and_named_by_its_hash() -> None:
+def test_oversized_fields_are_replaced_by_their_hash() -> None:
     parameters = {f"p{number}": "x" * 4000 for number in range(64)}
     said = version(provenance={"parameters": parameters, "metrics": {"acc": {"last": 0.9}}})
     found = audit_events.version_registered(said, ARTIFACT)
@@ -229,7 +229,7 @@ def test_what_is_too_large_is_left_out_and_named_by_its_hash() -> None:
     assert json.dumps(changed.after).count("leftOut") == 1
 
 
-def test_a_policy_says_what_it_was_and_is() -> None:
+def test_a_policy_event_has_the_old_and_the_new_spec() -> None:
     policy = body({"metadata": {"name": "p"}, "spec": {"mode": "Warn"}})
     made, changed = audit_events.policy_changed(policy), audit_events.policy_changed(policy, {"mode": "Enforce"})
     assert (made.before, made.after) == (None, {"spec": {"mode": "Warn"}, "generation": 3})
@@ -239,7 +239,7 @@ def test_a_policy_says_what_it_was_and_is() -> None:
     assert gone.event != made.event
 
 
-def test_a_policy_says_who_has_changed_it() -> None:
+def test_a_policy_event_has_its_editor() -> None:
     annotations = {"assay.dev/changed-by": "paula"}
     policy = body({"metadata": {"name": "p", "annotations": annotations}, "spec": {"mode": "Warn"}})
     changed, gone = audit_events.policy_changed(policy), audit_events.policy_changed(policy, deleted=True)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.unit
 GOOD = "42:" + "a" * 64
 
 
-def test_what_cannot_be_read_is_ignored_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_heads_are_ignored_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = heads({"team": GOOD, "empty": "", "short": "42:ab", "none": None, "number": 42, "line": GOOD + "\n"})
     assert found == {"team": Head(42, "a" * 64), "line": Head(42, "a" * 64)}

@@ -41,7 +41,7 @@ def operator() -> Iterator[Operator]:
         server.server_close()
 
 
-def test_an_operator_that_works_is_told(operator: Operator) -> None:
+def test_a_working_operator_is_reported(operator: Operator) -> None:
     assert checkup.check_operators("127.0.0.1", operator(WORKS)) == [
         "operator 127.0.0.1: lease, objects, store, policies ok"
     ]
@@ -55,12 +55,12 @@ def test_an_operator_that_works_is_told(operator: Operator) -> None:
         (WAITS, "no operator leads: all are waiting for the Lease"),
     ],
 )
-def test_one_that_does_not_is_told_with_the_reason(operator: Operator, said: str, fault: str) -> None:
+def test_a_failing_operator_is_reported_with_the_reason(operator: Operator, said: str, fault: str) -> None:
     with pytest.raises(checkup.Fault, match=fault):
         checkup.check_operators("127.0.0.1", operator(said))
 
 
-def test_nobody_there() -> None:
+def test_a_missing_operator_is_reported() -> None:
     with pytest.raises(checkup.Fault, match=r"no operator found at nobody\.invalid"):
         checkup.check_operators("nobody.invalid", 9095)
     with pytest.raises(checkup.Fault, match=r"the operator at 127\.0\.0\.1 does not answer"):
@@ -76,7 +76,7 @@ def test_a_store_that_does_not_answer() -> None:
         checkup.check_store({})
 
 
-def test_the_last_fault_is_the_one_that_is_told(
+def test_the_last_fault_is_reported(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checkup.check, "__defaults__", (0.0,))
@@ -85,6 +85,6 @@ def test_the_last_fault_is_the_one_that_is_told(
 
 
 @pytest.mark.parametrize("argv", [[], ["a"], ["a:b"], ["a:1", "b:1"]])
-def test_a_wrong_call(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_print_the_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert checkup.main(argv) == 2
     assert "usage" in capsys.readouterr().err

@@ -38,7 +38,7 @@ def test_an_object_without_a_status_gets_one() -> None:
     assert condition["observedGeneration"] == 3
 
 
-def test_what_was_said_before_stays_and_the_same_failure_is_no_news() -> None:
+def test_existing_conditions_are_kept_and_a_repeated_failure_changes_nothing() -> None:
     known = {"type": "Ready", "status": "False", "reason": "a", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     first = defects.stalled(run({"phase": "Running", "conditions": [known]}), KeyError("x"), NOON)
     assert first["phase"] == "Running"
@@ -46,7 +46,7 @@ def test_what_was_said_before_stays_and_the_same_failure_is_no_news() -> None:
     assert defects.stalled(run(first), KeyError("x"), LATER) == first
 
 
-def test_an_error_without_words_and_one_with_too_many() -> None:
+def test_error_messages_are_never_empty_and_are_bounded() -> None:
     assert defects.stalled(run(), AssertionError(), NOON)["message"].endswith(": AssertionError")
     assert len(defects.stalled(run(), ValueError("x" * 9999), NOON)["message"]) == 1000
 
@@ -63,5 +63,5 @@ def test_an_error_without_words_and_one_with_too_many() -> None:
         (ValueError("x"), False),
     ],
 )
-def test_what_passes_by_itself_is_not_a_defect(error: Exception, passes: bool) -> None:
+def test_transient_errors_are_not_defects(error: Exception, passes: bool) -> None:
     assert defects.passes(error) is passes

@@ -82,10 +82,10 @@ def made(found: Raw) -> list[Raw]:
 
 
 @pytest.mark.parametrize("found", COUNTING)
-def test_versions_of_its_runs_are_its_own(found: Raw) -> None:
+def test_versions_of_the_runs_belong_to_the_experiment(found: Raw) -> None:
     assert made(found) == [found]
 
 
 @pytest.mark.parametrize("found", FORGED)
-def test_what_a_version_says_of_itself_does_not_make_it_one(found: Raw) -> None:
+def test_the_claims_of_a_version_do_not_make_it_a_version_of_the_run(found: Raw) -> None:
     assert made(found) == []

@@ -67,7 +67,7 @@ def registered(status: ExperimentStatus) -> tuple[str, str, str]:
     return found.status, found.reason, found.message
 
 
-async def test_the_best_run_is_registered_once_the_refusal_is_over() -> None:
+async def test_the_best_run_is_registered_once_it_is_no_longer_refused() -> None:
     parts, experiment, _ = world("best")
     over = ExperimentStatus.model_validate({"completionTime": at(60)})
     parts.kube.refusals["create", "modelversions"] = ApiError(403, "Forbidden", RBAC)
@@ -79,7 +79,7 @@ async def test_the_best_run_is_registered_once_the_refusal_is_over() -> None:
     assert registered(done)[:2] == ("True", "Registered")
 
 
-async def test_every_run_is_registered_once_the_refusal_is_over() -> None:
+async def test_every_run_is_registered_once_it_is_no_longer_refused() -> None:
     parts, _, ended = world("every")
     parts.kube.refusals["create", "modelversions"] = ApiError(403, "Forbidden", RBAC)
     with pytest.raises(BackOff):

@@ -48,7 +48,7 @@ def test_runs_are_counted_by_phase_and_a_phase_without_runs_is_zero() -> None:
     assert found == {("Pending",): 1, ("Running",): 2, ("Suspended",): 0, ("Succeeded",): 0, ("Failed",): 1}
 
 
-def test_waiting_is_told_by_reason_and_the_oldest_counts() -> None:
+def test_waiting_runs_are_counted_by_reason_with_the_oldest_age() -> None:
     stuck = [
         a_run(name, reason="Unschedulable", conditions=[condition("Started", "False", "Unschedulable", since)])
         for name, since in (("a", 10), ("b", 60))
@@ -59,7 +59,7 @@ def test_waiting_is_told_by_reason_and_the_oldest_counts() -> None:
     assert of("assay_runs_waiting_oldest_seconds", *bodies) == {("Unschedulable",): 90, ("Starting",): 100}
 
 
-def test_a_run_that_cannot_reach_the_store_is_counted_while_it_goes_on() -> None:
+def test_a_running_run_that_cannot_reach_the_store_is_counted() -> None:
     told = {"recorder": {"storeError": "connection refused"}}
     unreachable = {"conditions": [condition("Recorded", "Unknown", "StoreUnreachable")]}
     bodies = (
@@ -80,7 +80,7 @@ def test_a_run_that_cannot_reach_the_store_is_counted_while_it_goes_on() -> None
         ([ended(0), container("running", name="server")], 70),
     ],
 )
-def test_a_recorder_is_behind_while_its_training_goes_on(containers: list[Raw], lag: float) -> None:
+def test_recorder_lag_counts_only_while_the_training_runs(containers: list[Raw], lag: float) -> None:
     tracking = TrackingCache()
     body = a_run("sweep-0", "Running", jobUid="uid-job")
     tracking.upsert_run(body)
@@ -139,7 +139,7 @@ def test_experiments_are_counted_by_phase() -> None:
 # The registry
 
 
-def test_an_alias_says_what_it_points_to_and_its_phase() -> None:
+def test_alias_gauges_show_version_and_phase() -> None:
     bodies = (alias("champion", 3, phase="Held", boundVersion=2), alias("canary", 3, phase="Pending"))
     assert of("assay_alias_info", *bodies) == {("ml", "digits", "champion", "2"): 1}
     assert of("assay_alias_phase", *bodies) == {
@@ -148,7 +148,7 @@ def test_an_alias_says_what_it_points_to_and_its_phase() -> None:
     }
 
 
-def test_approvals_are_pending_where_an_alias_is_held_by_nothing_less() -> None:
+def test_approvals_are_pending_when_only_they_block_an_alias() -> None:
     held = [condition("Held", "True", since=30)]
     met = {**APPROVALS, "met": True}
     gate = {**APPROVALS, "requirement": "gate/better"}
@@ -162,7 +162,7 @@ def test_approvals_are_pending_where_an_alias_is_held_by_nothing_less() -> None:
     assert of("assay_approvals_pending_oldest_seconds", *bodies) == {("ml",): 70}
 
 
-def test_versions_without_a_signature_are_counted_by_why() -> None:
+def test_unsigned_versions_are_counted_by_reason() -> None:
     bodies = (
         version(1, phase="Ready", conditions=[condition("Signed", "True", "Verified")]),
         version(2, phase="Ready", conditions=[condition("Signed", "False", "SignatureInvalid")]),
@@ -182,7 +182,7 @@ def test_a_policy_that_cannot_be_read_is_counted(status: str, found: Raw) -> Non
 # As Prometheus sees it
 
 
-def test_nothing_is_shown_before_the_begin_and_after_the_end() -> None:
+def test_gauges_are_exported_only_between_begin_and_end() -> None:
     shown_by = CollectorRegistry()
     gauges = Gauges(TrackingCache(), ModelCache(), shown_by)
     assert generate_latest(shown_by) == b""

@@ -11,7 +11,7 @@ NAMES = ["../../other/runs/theirs", "..", ".", "a/b", "%2e%2e"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_name_that_is_none_is_never_asked_for(name: str) -> None:
+async def test_invalid_object_names_are_never_requested(name: str) -> None:
     kube = Kube(1)  # not connected: a request would fail
     assert await kube.get(RUNS, "team", name) is None
     assert await kube.get(RUNS, name, "run") is None

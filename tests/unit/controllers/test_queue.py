@@ -78,7 +78,7 @@ async def test_a_key_is_reconciled() -> None:
     assert reconciler.count(A) == 1
 
 
-async def test_what_is_added_before_the_start_waits_for_it() -> None:
+async def test_keys_added_before_the_start_are_processed_after_it() -> None:
     reconciler = Reconciler()
     found = WorkQueue(reconciler, 1)
     found.add(A)
@@ -89,7 +89,7 @@ async def test_what_is_added_before_the_start_waits_for_it() -> None:
     await found.stop()
 
 
-async def test_wishes_for_the_same_key_fall_together() -> None:
+async def test_requests_for_the_same_key_are_coalesced() -> None:
     reconciler = Reconciler()
     found = WorkQueue(reconciler, 4)
     for _ in range(100):
@@ -103,7 +103,7 @@ async def test_wishes_for_the_same_key_fall_together() -> None:
     assert (reconciler.count(A), reconciler.count(B)) == (1, 1)
 
 
-async def test_a_key_that_changes_while_it_is_worked_on_comes_once_more_and_never_twice_at_a_time() -> None:
+async def test_a_key_added_while_processing_is_requeued_once_and_never_concurrent() -> None:
     go = asyncio.Event()
 
     async def wait(_: Key) -> None:
@@ -126,7 +126,7 @@ async def test_a_key_that_changes_while_it_is_worked_on_comes_once_more_and_neve
     assert reconciler.most[A] == 1
 
 
-async def test_no_more_are_at_work_than_there_are_workers() -> None:
+async def test_concurrency_is_limited_to_the_number_of_workers() -> None:
     keys = [Key("Run", "team", str(n)) for n in range(30)]
 
     async def briefly(_: Key) -> None:
@@ -141,7 +141,7 @@ async def test_no_more_are_at_work_than_there_are_workers() -> None:
     assert reconciler.most_together == 3
 
 
-async def test_a_wish_with_a_delay_waits_and_an_earlier_one_wins() -> None:
+async def test_a_delayed_key_waits_and_the_earlier_time_wins() -> None:
     reconciler = Reconciler()
     async with working(reconciler) as found:
         found.add(A, delay=3600)
@@ -159,7 +159,7 @@ async def test_a_wish_with_a_delay_waits_and_an_earlier_one_wins() -> None:
     assert (reconciler.count(A), reconciler.count(B)) == (1, 2)
 
 
-async def test_again_is_a_wish_and_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+async def test_requeue_is_not_logged_as_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     async def twice_more(key: Key) -> None:
         if reconciler.count(key) < 3:
             raise Requeue(0.01, "not there yet")
@@ -237,7 +237,7 @@ async def test_an_event_does_not_wait_for_the_backoff() -> None:
             await settled()
 
 
-async def test_stopping_cancels_what_is_under_way() -> None:
+async def test_stopping_cancels_running_reconciles() -> None:
     cancelled = asyncio.Event()
 
     async def wait(_: Key) -> None:

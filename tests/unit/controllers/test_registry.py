@@ -26,7 +26,7 @@ def names_of(bodies: list[Raw]) -> list[str]:
     return sorted(body["metadata"]["name"] for body in bodies)
 
 
-def test_names_and_places_are_those_of_the_objects() -> None:
+def test_cache_keys_match_the_objects() -> None:
     for body, key in ((version(), V1), (alias(), CHAMPION), (workload(), WEB)):
         assert model_cache.key_of(body) == key
     assert model_cache.alias_place("ml", "digits", "champion") == CHAMPION[1:3]
@@ -36,14 +36,14 @@ def test_names_and_places_are_those_of_the_objects() -> None:
 # What is seen
 
 
-def test_an_object_is_known_as_it_was_seen_last() -> None:
+def test_the_cache_keeps_the_newest_state_of_an_object() -> None:
     found = filled(version(), version(1, 3, phase="Ready"))
     assert not found.upsert(version(1, 2, phase="Pending")), "an older state is news"
     assert not found.upsert(version(1, 3, phase="Ready")), "the same state is news"
     assert (found.get(V1) or {})["status"] == {"phase": "Ready"}
 
 
-def test_what_is_gone_stays_gone() -> None:
+def test_a_deleted_object_is_not_restored_by_a_late_write() -> None:
     found = filled(version())
     found.forget(version(1, 2))
     assert found.get(V1) is None
@@ -58,7 +58,7 @@ def test_the_object_that_took_the_name_of_a_deleted_one_stays() -> None:
     assert list(found.known(names.MODEL_ALIAS)) == ["new"]
 
 
-def test_what_nobody_has_seen_can_be_lost() -> None:
+def test_deleting_an_unknown_object_is_ignored() -> None:
     found = ModelCache()
     for body in (version(), alias(), policy(), workload()):
         found.forget(body)
@@ -74,13 +74,13 @@ def test_kinds_are_kept_apart() -> None:
 # Workloads
 
 
-def test_a_workload_that_has_nothing_to_do_with_us_is_not_kept() -> None:
+def test_an_unrelated_workload_is_not_cached() -> None:
     found = ModelCache()
     assert not found.upsert(workload(asks=None))
     assert list(found.workloads()) == []
 
 
-def test_a_workload_is_kept_as_long_as_it_carries_what_was_served() -> None:
+def test_a_workload_is_cached_while_it_carries_a_served_version() -> None:
     found = filled(workload(carried=("digits", "1")), workload(asks=None, carried=("digits", "1"), resource_version=2))
     assert names_of(list(found.workloads())) == ["web"]
     assert found.upsert(workload(asks=None, resource_version=3)), "that it follows no more is news once"
@@ -90,7 +90,7 @@ def test_a_workload_is_kept_as_long_as_it_carries_what_was_served() -> None:
 
 
 @pytest.mark.parametrize("asks", ["champion", "digits.champion.x", "Digits.champion", "", "digits.v1 ", "a" * 3000])
-def test_what_asks_for_something_that_is_no_alias_concerns_us_and_follows_none(asks: str) -> None:
+def test_a_workload_with_an_invalid_alias_is_cached_and_follows_none(asks: str) -> None:
     body = workload(asks=asks)
     assert concerns(body), "it has to be told"
     assert asks_for(body) is None
@@ -99,7 +99,7 @@ def test_what_asks_for_something_that_is_no_alias_concerns_us_and_follows_none(a
 
 
 @pytest.mark.parametrize("text", ["", "0", "01", "-1", "1.0", " 1", "1\n", "one", "²", "٣", "9" * 10, "9" * 5000])
-def test_a_mark_that_is_no_version_is_none_and_stops_nobody(text: str) -> None:
+def test_an_invalid_served_version_is_ignored(text: str) -> None:
     """Anybody may write annotations on a workload of their own; an operator that dies of one starts no more."""
     body = workload(asks=None, carried=("digits", text))
     assert carries(body) is None

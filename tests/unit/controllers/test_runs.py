@@ -59,7 +59,7 @@ async def test_a_job_that_the_watch_has_not_shown_yet_is_not_created_again() -> 
     assert jobs_made(parts) == []
 
 
-async def test_a_job_with_another_uid_is_not_believed() -> None:
+async def test_a_job_with_another_uid_is_ignored() -> None:
     """Somebody has deleted the Job, and created one of that name that says it has succeeded."""
     parts = world(jobUid="uid-first", phase="Running")
     parts.store.answers["close_record"] = Closed("Failed", None, digest(), 0, 0, "", None)
@@ -69,7 +69,7 @@ async def test_a_job_with_another_uid_is_not_believed() -> None:
     assert (status["phase"], status["reason"]) == ("Failed", "JobDeleted")
 
 
-async def test_a_job_of_that_name_that_was_not_noted_is_replaced() -> None:
+async def test_an_unrecorded_job_with_the_same_name_is_replaced() -> None:
     parts = world()
     parts.kube.put(JOBS, job())
     with pytest.raises(Requeue):
@@ -97,7 +97,7 @@ def job_is(parts: Parts) -> tuple[bool, str | None]:
     return found["spec"]["suspend"], (found["metadata"].get("annotations") or {}).get("assay.dev/suspended-by")
 
 
-async def test_a_job_that_somebody_else_resumes_is_suspended_again_and_the_run_says_so() -> None:
+async def test_a_job_resumed_by_a_user_is_suspended_again_and_reported() -> None:
     parts = world(jobUid="uid-job", phase="Running", experimentUid="uid-sweep")
     parts.tracking.upsert_job(parts.kube.put(JOBS, job({"active": 1})))
     suspend(parts, True)
@@ -118,7 +118,7 @@ async def test_a_job_that_somebody_else_resumes_is_suspended_again_and_the_run_s
     assert (await reconcile(parts))["reason"] == "SuspendedBySpec"
 
 
-async def test_a_job_that_was_resumed_before_its_experiment_leaves_no_conflict_behind() -> None:
+async def test_a_job_resumed_before_its_experiment_causes_no_conflict() -> None:
     parts = world(jobUid="uid-job", phase="Suspended", experimentUid="uid-sweep")
     parts.kube.put(JOBS, job({}, annotations={"assay.dev/suspended-by": "Experiment"}, suspend=True))
     suspend(parts, False)
@@ -129,7 +129,7 @@ async def test_a_job_that_was_resumed_before_its_experiment_leaves_no_conflict_b
     assert (await reconcile(parts))["reason"] == "SuspendedBySpec"
 
 
-async def test_a_job_of_somebody_else_is_left_alone() -> None:
+async def test_a_foreign_job_is_not_modified() -> None:
     parts = world()
     foreign = job()
     foreign["metadata"] |= {"labels": {}, "ownerReferences": []}
@@ -139,7 +139,7 @@ async def test_a_job_of_somebody_else_is_left_alone() -> None:
     assert parts.kube.all(JOBS) == [foreign]
 
 
-async def test_a_template_that_the_api_server_refuses_ends_the_run_with_its_words() -> None:
+async def test_a_template_refused_by_the_api_server_fails_the_run_with_its_message() -> None:
     parts = world()
     parts.kube.refusals["create", "jobs"] = ApiError(422, "Invalid", "spec.template: no such field")
     status = await reconcile(parts)
@@ -147,7 +147,7 @@ async def test_a_template_that_the_api_server_refuses_ends_the_run_with_its_word
     assert "no such field" in status["message"]
 
 
-async def test_an_api_server_that_is_overloaded_ends_no_run() -> None:
+async def test_an_overloaded_api_server_does_not_fail_a_run() -> None:
     parts = world()
     parts.kube.refusals["create", "jobs"] = ApiError(503, "ServiceUnavailable", "try again")
     with pytest.raises(ApiError):
@@ -155,7 +155,7 @@ async def test_an_api_server_that_is_overloaded_ends_no_run() -> None:
     assert parts.journal == []
 
 
-async def test_a_conflict_is_taken_in_and_tried_again() -> None:
+async def test_a_conflict_updates_the_cache_and_is_retried() -> None:
     parts = world(jobUid="uid-job", phase="Pending")
     parts.kube.put(JOBS, job())
     label = {"metadata": {"labels": {"team": "a"}}}
@@ -222,7 +222,7 @@ async def test_a_refused_request_does_not_end_a_run_whose_job_runs() -> None:
 
 
 @pytest.mark.parametrize("error", [StoreDenied("the key is unknown"), StoreUnavailable("cannot be reached")], ids=type)
-async def test_a_store_that_is_away_before_the_launch_is_in_the_status(error: Exception) -> None:
+async def test_an_unreachable_store_before_the_launch_is_reported_in_the_status(error: Exception) -> None:
     parts = world(credentials=None)
     parts.store.answers["open_record"] = error
     with pytest.raises(BackOff):

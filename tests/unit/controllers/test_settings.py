@@ -15,7 +15,7 @@ STORE = {
 ENOUGH = {"ASSAY_IMAGE": "localhost/assay:dev", **STORE}
 
 
-def test_an_image_and_a_store_are_enough() -> None:
+def test_only_the_image_and_the_store_are_required() -> None:
     found = Settings.from_environment(ENOUGH)
     assert found.job.image == "localhost/assay:dev"
     assert (found.job.pull_policy, found.job.grace_seconds) == ("IfNotPresent", 120)
@@ -31,7 +31,7 @@ def test_an_image_and_a_store_are_enough() -> None:
     assert (found.signing.files, found.signing.builder) == ([], "https://assay.dev/operator")
 
 
-def test_everything_can_be_said() -> None:
+def test_all_settings_can_be_configured() -> None:
     found = Settings.from_environment(
         ENOUGH
         | {
@@ -72,12 +72,12 @@ def test_secrets_are_not_shown() -> None:
     assert "not to be shown" not in repr(Settings.from_environment(ENOUGH))
 
 
-def test_an_empty_variable_is_one_that_is_not_set() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     numbers = ["ASSAY_METRICS_PORT", "ASSAY_OBSERVE_SECONDS", "ASSAY_STORE_WORKERS", "ASSAY_RECORDER_RESOURCES"]
     assert Settings.from_environment(ENOUGH | dict.fromkeys(numbers, "")) == Settings.from_environment(ENOUGH)
 
 
-def test_without_an_image_there_is_no_recorder() -> None:
+def test_a_missing_recorder_image_is_an_error() -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.from_environment(STORE)
     assert str(caught.value) == ("ASSAY_IMAGE is not set: it is the image that the recorder in training pods runs from")
@@ -109,7 +109,7 @@ def test_a_missing_variable_of_the_store_is_named(name: str) -> None:
         ("ASSAY_STORE_WORKERS", "-1", "it must be greater than or equal to 1"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_refused_by_name(name: str, text: str, message: str) -> None:
+def test_an_invalid_number_is_refused_with_the_variable_name(name: str, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.from_environment(ENOUGH | {name: text})
     assert str(caught.value) == f"{name} is {text!r}: {message}"

@@ -45,7 +45,7 @@ def test_the_difference_turns_the_old_into_the_new(old: Raw, new: Raw) -> None:
 
 
 @given(objects)
-def test_between_equals_there_is_no_difference(one: Raw) -> None:
+def test_equal_statuses_have_no_difference(one: Raw) -> None:
     assert statuses.difference(one, copy.deepcopy(one)) == {}
 
 
@@ -55,7 +55,7 @@ def test_a_difference_names_only_what_differs(old: Raw, new: Raw) -> None:
     assert not {name for name in patch if name in old and name in new and old[name] == new[name]}
 
 
-def test_one_condition_of_many_is_a_new_list() -> None:
+def test_one_changed_condition_replaces_the_whole_list() -> None:
     old = {"phase": "Running", "runs": {"running": 1, "failed": 0}, "conditions": [1, 2]}
     new = {"phase": "Running", "runs": {"running": 2, "failed": 0}, "conditions": [1, 3], "best": {"run": "a"}}
     assert statuses.difference(old, new) == {"runs": {"running": 2}, "conditions": [1, 3], "best": {"run": "a"}}
@@ -111,11 +111,11 @@ async def test_a_changed_status_is_written_over_what_was_read() -> None:
     ]
 
 
-async def test_an_object_that_is_gone_is_none() -> None:
+async def test_writing_the_status_of_a_deleted_object_returns_none() -> None:
     assert await write(Server(answer=None), {"phase": "Running"}) is None
 
 
-async def test_a_conflict_shows_the_object_as_it_is_and_asks_to_come_again() -> None:
+async def test_a_conflict_returns_the_current_object_and_requeues() -> None:
     conflict = aio.ApiError(409, "Conflict", "the object has been modified")
     fresh, seen = {"metadata": {"resourceVersion": "8"}}, list[Raw]()
     with pytest.raises(Requeue, match="the object has been modified"):

@@ -37,7 +37,7 @@ async def test_a_replica_that_gets_the_lease_works() -> None:
         ("assay.controllers.operator", "Request attempt #1/4 failed", "ERROR"),
     ],
 )
-def test_an_outage_that_ends_by_itself_is_no_error(name: str, message: str, level: str) -> None:
+def test_transient_outages_are_not_logged_as_errors(name: str, message: str, level: str) -> None:
     record = logging.LogRecord(name, logging.ERROR, "", 0, message, None, None)
     assert _soften(record)
     assert record.levelname == level

@@ -37,7 +37,7 @@ def fails(error: Exception) -> None:
     raise error
 
 
-async def test_a_reconcile_has_what_it_asked_for_as_its_children(receiver: Receiver) -> None:
+async def test_api_and_store_spans_are_children_of_the_reconcile(receiver: Receiver) -> None:
     store = AsyncStore(None, 1, tracing.store_operation)  # type: ignore[arg-type]
     with tracing.reconcile(KEY, "u-1"):
         with tracing.request("GET", "/apis/batch/v1/namespaces/ml/jobs/digits-0"):
@@ -65,7 +65,9 @@ async def test_a_reconcile_has_what_it_asked_for_as_its_children(receiver: Recei
     ("error", "outcome", "is_error"),
     [(Requeue(2.0, "its pods are still stopping"), "again", False), (StoreUnavailable("no answer"), "failed", True)],
 )
-def test_how_a_reconcile_ended_is_told(receiver: Receiver, error: Exception, outcome: str, is_error: bool) -> None:
+def test_the_outcome_of_a_reconcile_is_traced(
+    receiver: Receiver, error: Exception, outcome: str, is_error: bool
+) -> None:
     with pytest.raises(type(error)), tracing.reconcile(KEY, ""):
         raise error
     tracing.stop()
@@ -76,7 +78,7 @@ def test_how_a_reconcile_ended_is_told(receiver: Receiver, error: Exception, out
     assert span.status.message == ("no answer" if is_error else "")
 
 
-async def test_an_answer_of_the_store_is_no_error_and_a_failure_is(receiver: Receiver) -> None:
+async def test_only_store_failures_are_traced_as_errors(receiver: Receiver) -> None:
     store = AsyncStore(None, 1, tracing.store_operation)  # type: ignore[arg-type]
     for error in (NotFound("no such key"), StoreUnavailable("no answer")):
         with pytest.raises(type(error)):
@@ -94,7 +96,7 @@ async def test_an_answer_of_the_store_is_no_error_and_a_failure_is(receiver: Rec
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
     ],
 )
-def test_nobody_who_has_not_asked_for_traces_pays_for_them(environment: dict[str, str]) -> None:
+def test_tracing_libraries_are_not_loaded_by_default(environment: dict[str, str]) -> None:
     program = (
         "import sys; from assay.kube import aio\n"
         "from assay.controllers import tracing; from assay.controllers.runtime.queue import Key\n"
@@ -113,7 +115,7 @@ def test_nobody_who_has_not_asked_for_traces_pays_for_them(environment: dict[str
         ("nothing", "jaeger", "OTEL_TRACES_EXPORTER is 'jaeger', but only otlp is supported"),
     ],
 )
-def test_what_keeps_traces_from_being_sent_is_said_and_stops_nothing(hidden: str, exporter: str, said: str) -> None:
+def test_tracing_problems_are_logged_and_block_nothing(hidden: str, exporter: str, said: str) -> None:
     program = (
         f"import sys; sys.modules[{hidden!r}] = None; from assay.controllers import tracing\n"
         "tracing.start(); tracing.store_operation('get', 0.1, None); tracing.stop()"

@@ -85,19 +85,19 @@ async def after(desk: Desk, *bodies: Raw) -> Desk:
 # Versions
 
 
-async def test_a_new_version_is_settled_and_told_to_its_experiment_and_to_those_who_wait_for_it(desk: Desk) -> None:
+async def test_a_new_version_requeues_its_experiment_and_waiting_aliases(desk: Desk) -> None:
     await after(desk, alias(), alias("staging", 2), alias(model="letters"))
     body = version(run={"name": "r", "uid": "u", "experiment": "sweep"})
     assert await desk.by(body) == {V1, CHAMPION, Key("Experiment", "ml", "sweep")}
     assert await desk.by(version(1, 2)) == {V1}, "a change is the version's own affair"
 
 
-async def test_what_is_known_already_wakes_nobody(desk: Desk) -> None:
+async def test_known_states_requeue_nothing(desk: Desk) -> None:
     await after(desk, version(1, 5), alias("champion", 1, 5), policy(5), workload(resource_version=5))
     assert await desk.by(version(1, 5), alias("champion", 1, 4), policy(5), workload(resource_version=4)) == set()
 
 
-async def test_a_version_that_was_deleted_is_recorded_and_missed(desk: Desk) -> None:
+async def test_a_deleted_version_is_recorded_and_requeues_its_aliases(desk: Desk) -> None:
     await after(desk, version(), alias(), alias(model="letters"))
     gone = Key(DELETED_VERSION, "ml", "digits.v1", "uid-digits.v1")
     assert await desk.by_loss(version(1, 2)) == {gone, CHAMPION}
@@ -117,29 +117,29 @@ async def test_the_deletion_of_a_version_is_recorded_once(desk: Desk) -> None:
 # Aliases
 
 
-async def test_an_alias_that_was_written_is_looked_at(desk: Desk) -> None:
+async def test_a_written_alias_is_requeued(desk: Desk) -> None:
     await after(desk, alias(boundVersion=1), workload(), alias("staging"))
     assert await desk.by(alias("champion", 2, 2, boundVersion=1)) == {CHAMPION}
 
 
-async def test_an_alias_that_has_moved_wakes_what_it_held_what_it_holds_and_who_follows_or_waits(desk: Desk) -> None:
+async def test_a_moved_alias_requeues_both_versions_followers_and_waiting_aliases(desk: Desk) -> None:
     await after(desk, alias(boundVersion=1), workload(), workload("other", "digits.staging"), alias("staging"))
     await after(desk, alias(model="letters"))
     assert await desk.by(alias("champion", 2, 2, boundVersion=2)) == {CHAMPION, V1, V2, WEB, STAGING}
 
 
-async def test_an_alias_that_is_new_here_wakes_who_follows_it(desk: Desk) -> None:
+async def test_a_new_alias_requeues_its_followers(desk: Desk) -> None:
     await after(desk, workload())
     assert await desk.by(alias()) == {CHAMPION, WEB}
 
 
-async def test_an_alias_that_was_deleted_lets_go_of_its_version_and_its_followers(desk: Desk) -> None:
+async def test_a_deleted_alias_requeues_its_version_and_its_followers(desk: Desk) -> None:
     await after(desk, alias(boundVersion=1), workload())
     assert await desk.by_loss(alias()) == {V1, WEB}
     assert await desk.by_loss(alias()) == set()
 
 
-async def test_an_alias_that_was_deleted_and_made_again_lets_go_too(desk: Desk) -> None:
+async def test_a_recreated_alias_requeues_the_version_and_followers_of_the_old_one(desk: Desk) -> None:
     """The new one may be seen before the old one is lost."""
     await after(desk, alias(uid="old", boundVersion=1), workload())
     assert await desk.by(alias(uid="new", resource_version=5)) == {CHAMPION, V1, WEB}
@@ -150,7 +150,7 @@ async def test_an_alias_that_was_deleted_and_made_again_lets_go_too(desk: Desk) 
 # Policies and namespaces
 
 
-async def test_a_policy_that_says_something_else_has_all_of_its_namespace_judged_again(desk: Desk) -> None:
+async def test_a_changed_policy_requeues_all_aliases_of_its_namespace(desk: Desk) -> None:
     await after(desk, alias(), alias(model="letters"), alias("canary", namespace="other"))
     assert await desk.by(policy()) == {POLICY, CHAMPION, LETTERS}
     assert await desk.by(policy(2) | {"status": {"observedGeneration": 1}}) == {POLICY}
@@ -163,7 +163,7 @@ def namespace(**annotations: str) -> Raw:
     return {"metadata": {"name": "ml", "annotations": annotations or None}}
 
 
-async def test_a_namespace_that_opens_or_shuts_has_its_aliases_judged_again(desk: Desk) -> None:
+async def test_a_changed_namespace_default_requeues_its_aliases(desk: Desk) -> None:
     await after(desk, alias(), alias("canary", namespace="other"))
     for annotations, woken in (
         ({}, set()),
@@ -179,39 +179,39 @@ async def test_a_namespace_that_opens_or_shuts_has_its_aliases_judged_again(desk
 # Workloads
 
 
-async def test_a_workload_that_begins_to_follow_is_served_and_told_to_its_alias(desk: Desk) -> None:
+async def test_a_new_follower_requeues_itself_and_its_alias(desk: Desk) -> None:
     assert await desk.by(workload()) == {WEB, CHAMPION}
     assert await desk.by(workload(resource_version=2)) == {WEB}, "how its rollout goes on is its own affair"
 
 
-async def test_a_workload_that_follows_another_alias_is_told_to_both(desk: Desk) -> None:
+async def test_a_workload_that_changes_its_alias_requeues_both_aliases(desk: Desk) -> None:
     await after(desk, workload())
     assert await desk.by(workload("web", "digits.staging", resource_version=2)) == {WEB, CHAMPION, STAGING}
     assert await desk.by(workload("web", None, resource_version=3)) == {WEB, STAGING}
     assert await desk.by(workload("web", None, resource_version=4)) == set()
 
 
-async def test_a_workload_that_left_is_cleaned(desk: Desk) -> None:
+async def test_a_workload_that_stops_following_is_requeued_for_cleanup(desk: Desk) -> None:
     await after(desk, workload(carried=("digits", "1")))
     assert await desk.by(workload("web", None, ("digits", "1"), 2)) == {WEB, CHAMPION}
 
 
-async def test_a_version_that_a_workload_carries_no_more_is_looked_at(desk: Desk) -> None:
+async def test_a_version_no_longer_served_by_a_workload_is_requeued(desk: Desk) -> None:
     await after(desk, workload(carried=("digits", "1")))
     assert await desk.by(workload("web", carried=("digits", "2"), resource_version=2)) == {WEB, V1}
     assert V2 in await desk.by_loss(workload("web", carried=("digits", "2"), resource_version=3))
 
 
-async def test_a_workload_that_was_deleted_is_told_to_its_alias(desk: Desk) -> None:
+async def test_a_deleted_workload_requeues_its_alias(desk: Desk) -> None:
     await after(desk, workload("set", kind=STATEFUL_SET))
     assert await desk.by_loss(workload("set", kind=STATEFUL_SET)) == {Key(STATEFUL_SET, "ml", "set"), CHAMPION}
 
 
-async def test_workloads_of_others_wake_nobody(desk: Desk) -> None:
+async def test_unrelated_workloads_requeue_nothing(desk: Desk) -> None:
     assert await desk.by(workload(asks=None)) == set()
 
 
-async def test_an_alias_nobody_can_name_is_not_woken(desk: Desk) -> None:
+async def test_an_invalid_alias_name_requeues_no_alias(desk: Desk) -> None:
     assert await desk.by(workload(asks="no alias")) == {WEB}
     assert await desk.by(workload(asks="digits.champion", resource_version=2)) == {WEB, CHAMPION}
 
@@ -235,7 +235,7 @@ def ended(resource_version: str = "9") -> Raw:
     return body
 
 
-async def test_a_run_and_what_belongs_to_it_wake_the_run_and_its_experiment(desk: Desk) -> None:
+async def test_a_run_and_its_children_requeue_the_run_and_its_experiment(desk: Desk) -> None:
     assert await desk.by(experiment()) == {SWEEP}
     assert await desk.by(noted()) == {RUN, SWEEP}
     assert await desk.by(job()) == {RUN}
@@ -268,7 +268,7 @@ async def test_a_run_that_was_deleted_before_it_ended_has_its_record_closed(desk
     assert await desk.by_loss(body) == {SWEEP}
 
 
-async def test_an_experiment_that_was_deleted_wakes_nobody(desk: Desk) -> None:
+async def test_a_deleted_experiment_requeues_nothing(desk: Desk) -> None:
     await after(desk, experiment())
     assert await desk.by_loss(experiment()) == set()
     assert await desk.by(run()) == {RUN}
@@ -277,7 +277,7 @@ async def test_an_experiment_that_was_deleted_wakes_nobody(desk: Desk) -> None:
 # The start
 
 
-async def test_at_the_start_everything_is_looked_at_once(desk: Desk) -> None:
+async def test_all_objects_are_requeued_once_at_start(desk: Desk) -> None:
     """The cache is filled by listing, without the watches."""
     tracking, known = desk.context.tracking, desk.context.models
     tracking.upsert_experiment(experiment())

@@ -68,7 +68,7 @@ async def test_a_workload_gets_the_version_that_its_alias_points_to() -> None:
     assert CHAMPION in parts.queue.added, "the alias says how far the workload is"
 
 
-async def test_a_workload_of_an_unbound_alias_is_left_as_it_is() -> None:
+async def test_a_workload_of_an_unbound_alias_is_not_changed() -> None:
     parts = world(None)
     await workloads.reconcile(parts, WEB)
     assert parts.journal == []
@@ -84,7 +84,7 @@ async def test_a_version_with_other_bytes_than_were_bound_is_not_served() -> Non
     assert parts.events.reasons == ["CannotServe"]
 
 
-async def test_a_refusal_of_the_api_server_is_said_and_the_alias_is_not_to_blame() -> None:
+async def test_a_refusal_by_the_api_server_is_reported_and_blocks_the_workload() -> None:
     parts = world(2)
     parts.kube.refusals["apply", "deployments"] = ApiError(403, "Forbidden", "a quota is exceeded")
     with pytest.raises(Requeue):
@@ -93,7 +93,7 @@ async def test_a_refusal_of_the_api_server_is_said_and_the_alias_is_not_to_blame
     assert "a quota is exceeded" in parts.events.posted[0][1]
 
 
-async def test_a_refusal_of_what_was_made_for_an_older_workload_is_not_said() -> None:
+async def test_a_refusal_for_an_outdated_workload_is_not_reported() -> None:
     parts = world(2)
     parts.kube.refusals["apply", "deployments"] = ApiError(409, "Conflict", "another UID")
     parts.kube.change(DEPLOYMENTS, "ml", "web", {"metadata": {"labels": {"team": "a"}}})
@@ -102,7 +102,7 @@ async def test_a_refusal_of_what_was_made_for_an_older_workload_is_not_said() ->
     assert parts.events.posted == []
 
 
-async def test_a_failed_rollout_of_a_workload_that_served_before_returns_the_alias() -> None:
+async def test_a_failed_rollout_of_a_proven_workload_serves_the_previous_version() -> None:
     proven = [{"kind": "Deployment", "name": "web", "version": 1, "ready": True, "proven": 1}]
     parts = world(2, serving=proven)
     with pytest.raises(Requeue):

@@ -44,7 +44,7 @@ def phases(tracking: TrackingCache) -> list[str]:
     return [facts.phase for facts in tracking.runs_of("uid-sweep")]
 
 
-def test_a_run_that_goes_on_is_kept_whole_and_one_that_ended_as_facts() -> None:
+def test_a_running_run_is_cached_in_full_and_a_finished_run_as_facts() -> None:
     tracking = TrackingCache()
     tracking.upsert_run(seen(1))
     assert tracking.active_runs[PLACE]["spec"]
@@ -54,7 +54,7 @@ def test_a_run_that_goes_on_is_kept_whole_and_one_that_ended_as_facts() -> None:
     assert phases(tracking) == tracking.phases() == ["Succeeded"]
 
 
-def test_a_run_that_ended_is_kept_until_its_credentials_are_taken_back() -> None:
+def test_a_finished_run_is_cached_until_its_credentials_are_revoked() -> None:
     tracking = TrackingCache()
     tracking.upsert_run(seen(1, "Failed", credentials={"secret": "sweep-0-store"}))
     assert PLACE in tracking.active_runs
@@ -63,7 +63,7 @@ def test_a_run_that_ended_is_kept_until_its_credentials_are_taken_back() -> None
 
 
 @pytest.mark.parametrize("late", ["", "Running"])
-def test_an_event_older_than_what_is_known_changes_nothing(late: str) -> None:
+def test_an_outdated_event_changes_nothing(late: str) -> None:
     tracking = TrackingCache()
     tracking.upsert_run(seen(10, "Running", message="new"))
     tracking.upsert_run(seen(9, late, message="old"))
@@ -74,7 +74,7 @@ def test_an_event_older_than_what_is_known_changes_nothing(late: str) -> None:
     assert phases(tracking) == ["Succeeded"]
 
 
-def test_versions_are_numbers_and_where_they_are_not_everything_is_taken() -> None:
+def test_non_numeric_resource_versions_are_always_accepted() -> None:
     tracking = TrackingCache()
     tracking.upsert_run(seen(9, "Running"))
     tracking.upsert_run(seen(10, "Succeeded"))
@@ -101,7 +101,7 @@ def test_a_run_that_was_deleted_after_it_ended_is_forgotten() -> None:
     assert (tracking.deleted_runs, phases(tracking)) == ({}, [])
 
 
-def test_a_run_that_nobody_has_seen_can_be_lost() -> None:
+def test_deleting_an_unknown_run_is_ignored() -> None:
     tracking = TrackingCache()
     tracking.forget_run(seen(2, "Running"))
     assert tracking.deleted_runs == {}
@@ -123,7 +123,7 @@ def test_the_answer_to_a_late_write_does_not_bring_a_deleted_experiment_back() -
     assert (tracking.experiments, tracking.experiments_by_uid) == ({}, {})
 
 
-def test_a_name_that_was_taken_again_belongs_to_the_new_object() -> None:
+def test_a_reused_name_belongs_to_the_new_object() -> None:
     tracking = TrackingCache()
     tracking.upsert_run(seen(1, "Running"))
     tracking.upsert_run(seen(5, uid="new"))
@@ -136,7 +136,7 @@ def test_a_name_that_was_taken_again_belongs_to_the_new_object() -> None:
     assert list(tracking.experiments_by_uid) == ["second"]
 
 
-def test_what_is_remembered_of_the_deleted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_tombstones_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     from assay.controllers.runtime import seen_versions
 
     monkeypatch.setattr(seen_versions, "_TOMBSTONES", 3)
@@ -177,7 +177,7 @@ def test_the_table_of_an_experiment_goes_when_its_runs_are_gone() -> None:
 # Children
 
 
-def test_a_recorder_counts_from_its_last_word_and_before_the_first_from_when_it_was_asked() -> None:
+def test_recorder_age_counts_from_its_last_report_or_the_first_query() -> None:
     tracking = TrackingCache()
     assert tracking.last_report(run(), "a") is None
     tracking.record_report(run(), "a", None, after(10))
@@ -193,7 +193,7 @@ def test_a_recorder_counts_from_its_last_word_and_before_the_first_from_when_it_
 
 
 @pytest.mark.parametrize("gone", ["ended", "deleted"])
-def test_nobody_waits_for_the_recorder_of_a_run_that_is_over(gone: str) -> None:
+def test_recorder_reports_of_finished_runs_are_dropped(gone: str) -> None:
     tracking = TrackingCache()
     tracking.upsert_run(seen(1, "Running"))
     tracking.record_report(seen(1), "a", after(0), after(0))
@@ -218,7 +218,7 @@ def test_jobs_and_pods_are_found_by_the_runs_uid() -> None:
     assert tracking.pods(other) == []
 
 
-def test_a_job_that_no_status_names_is_nobodys() -> None:
+def test_a_job_missing_from_the_run_status_is_ignored() -> None:
     tracking = TrackingCache()
     tracking.upsert_run(seen(1, "Pending"))
     tracking.upsert_job(job(job_over("Complete")))
@@ -287,7 +287,7 @@ def test_a_run_as_the_operator_makes_it_belongs_to_its_experiment() -> None:
     ],
     ids=["owner", "parameters", "job", "name", "index", "no such index", "namespace"],
 )
-def test_a_run_that_the_operator_would_not_make_belongs_to_nobody(changes: Raw) -> None:
+def test_a_run_that_differs_from_its_experiment_is_not_one_of_its_runs(changes: Raw) -> None:
     tracking = TrackingCache()
     tracking.upsert_experiment(an_experiment())
     stuffed = made_for(an_experiment(), **changes)
@@ -296,7 +296,7 @@ def test_a_run_that_the_operator_would_not_make_belongs_to_nobody(changes: Raw) 
     assert tracking.experiment_of(stuffed) is None
 
 
-def test_a_run_pointed_at_an_experiment_that_keeps_nothing_is_kept() -> None:
+def test_retention_ignores_a_foreign_experiment() -> None:
     """Retention asks the world whose a run is."""
     tracking = TrackingCache()
     tracking.upsert_experiment(an_experiment(uid="mallorys", retention={"artifactsAfter": "0s"}))
@@ -318,7 +318,7 @@ def test_children_are_forgotten() -> None:
     assert tracking.pods(run()) == []
 
 
-def test_the_job_of_the_same_name_that_came_after_stays() -> None:
+def test_deleting_an_old_job_keeps_the_new_job_of_the_same_name() -> None:
     tracking = launched()
     tracking.upsert_job(job())
     late = copy.deepcopy(job())
@@ -337,7 +337,7 @@ def test_children_of_others_are_ignored() -> None:
     assert tracking.pods(run()) == []
 
 
-def test_a_label_alone_makes_nobody_a_child() -> None:
+def test_a_label_alone_does_not_make_a_job_or_pod_a_child() -> None:
     tracking = launched()
     assert tracking.upsert_job(job())
     own = pod("Running", container("running"), name="own")
@@ -365,7 +365,7 @@ def test_a_label_alone_makes_nobody_a_child() -> None:
     assert (found.uid, found.outcome) == ("uid-job", "")
 
 
-def test_only_news_is_news() -> None:
+def test_only_changed_objects_are_reported_as_changed() -> None:
     """A reconcile for every echo of our own writes would double the work."""
     tracking = TrackingCache()
     assert tracking.upsert_run(seen(1))
@@ -375,7 +375,7 @@ def test_only_news_is_news() -> None:
     assert not tracking.upsert_experiment(experiment())
 
 
-def test_a_child_that_changed_in_nothing_that_matters_is_no_news() -> None:
+def test_irrelevant_changes_of_a_child_are_ignored() -> None:
     tracking = TrackingCache()
     first, heartbeat, end = pod("Running"), pod("Running"), pod("Succeeded", ended(0))
     heartbeat["metadata"]["resourceVersion"], end["metadata"]["resourceVersion"] = "13", "14"
@@ -390,7 +390,7 @@ def test_a_child_names_the_run_to_reconcile() -> None:
     assert run_key(job()) == run_key(pod("Running")) == Key("Run", "team", "sweep-0")
 
 
-def test_what_retention_needs_of_a_run_that_ended_is_kept_until_it_is_gone() -> None:
+def test_retention_data_of_a_finished_run_is_cached_until_deletion() -> None:
     tracking = TrackingCache()
     done = {"completionTime": "2026-03-01T12:00:00Z", "record": {"uri": "s3://assay/runs/team/sweep/sweep-0/u/"}}
     tracking.upsert_run(seen(1, "Running"))

@@ -61,7 +61,7 @@ def test_a_record_of_something_else_does_not_count(other: Raw) -> None:
     assert adoption.choose(BODY, SPEC, 1, [other]) is None
 
 
-def test_what_does_not_affect_how_a_run_was_made_may_differ() -> None:
+def test_irrelevant_differences_do_not_prevent_adoption() -> None:
     assert adoption.choose(BODY, SPEC, 1, [changed(record(1), retention={"jobs": "1h"})]) is not None
     # An operator that let the API server store defaults.
     assert adoption.choose(BODY, SPEC, 1, [changed(record(1), datasets=[])]) is not None

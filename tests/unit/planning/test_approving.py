@@ -45,7 +45,7 @@ def test_another_comment_is_another_approval_with_a_time_of_its_own() -> None:
     assert [each.since for each in again.given] == [each.since for each in again.known] == [LATER]
 
 
-def test_one_that_was_taken_away_is_gone_and_a_new_one_begins_anew() -> None:
+def test_a_revoked_approval_is_removed_and_a_new_one_starts_over() -> None:
     annotations = {key(): f"{DIGEST} rita"}
     known = look(annotations).known
     taken = look({}, known, LATER)
@@ -53,7 +53,7 @@ def test_one_that_was_taken_away_is_gone_and_a_new_one_begins_anew() -> None:
     assert look(annotations, taken.known, LATER).known[0].since == LATER
 
 
-def test_one_for_other_bytes_is_seen_and_not_valid() -> None:
+def test_an_approval_of_other_bytes_is_recorded_as_invalid() -> None:
     assert [each.valid for each in look({key(): f"{OTHER} rita"}).given] == [False]
 
 
@@ -72,7 +72,7 @@ def test_one_for_other_bytes_is_seen_and_not_valid() -> None:
         (key(), ""),
     ],
 )
-def test_what_is_no_approval_is_passed_over(name: str, value: str) -> None:
+def test_invalid_approval_annotations_are_skipped(name: str, value: str) -> None:
     assert look({name: value}) == Change([], [], [])
 
 
@@ -81,7 +81,7 @@ def test_a_name_is_taken_as_it_is(user: str) -> None:
     assert people(look({key(): f"{DIGEST} {user}\nben"}).given) == [user]
 
 
-def test_what_one_person_writes_does_not_crowd_out_the_approvals_of_others() -> None:
+def test_many_approvals_by_one_user_do_not_displace_those_of_others() -> None:
     flood = {key(f"a{number:04}", "staging"): f"{DIGEST} mallory" for number in range(1000)}
     assert len(look(flood).known) == MAX_OF_ONE_PERSON
     found = look(flood | {key("z"): f"{DIGEST} rita"}, look(flood).known)
@@ -109,7 +109,7 @@ notes = st.dictionaries(st.builds(key, ids, st.sampled_from(["champion", "stagin
 
 
 @given(st.lists(notes, min_size=1, max_size=5))
-def test_what_is_known_follows_what_is_given_and_gone(states: list[dict[str, str]]) -> None:
+def test_known_approvals_follow_given_and_revoked_ones(states: list[dict[str, str]]) -> None:
     """Every approval is given once and gone once for each time that it is there, and known in between."""
     known: list[ApprovalStatus] = []
     for step, annotations in enumerate(states):

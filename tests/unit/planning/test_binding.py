@@ -55,7 +55,7 @@ def told(
 # A move
 
 
-def test_a_binding_says_what_is_live_since_when_and_what_was_before() -> None:
+def test_a_binding_records_version_time_and_previous_version() -> None:
     status = bound(1, 2)
     assert (status.bound_version, status.bound_digest, status.bound_at) == (2, digest(2), at(1))
     assert (status.previous_version, status.bindings, status.set_aside) == (1, 2, None)
@@ -70,12 +70,12 @@ def test_an_alias_remembers_its_newest_bindings_and_counts_all() -> None:
     assert (status.bindings, status.previous_version) == (30, 29)
 
 
-def test_to_bind_what_is_live_does_not_make_it_the_version_before() -> None:
+def test_rebinding_the_live_version_keeps_the_previous_version() -> None:
     assert bound(1, 2, 2).previous_version == 1
     assert bound(1, 1).previous_version is None
 
 
-def test_a_clock_that_was_put_back_makes_no_stretch_longer_and_none_overlap() -> None:
+def test_a_clock_set_back_neither_extends_nor_overlaps_live_periods() -> None:
     """A binding that looked a day old would have soaked for a day as soon as the clock is right again."""
     status = binding.bind(bound(1, 2), move(1, -24 * 60))
     spans = [(each.version, each.from_, each.to) for each in status.history]
@@ -83,7 +83,7 @@ def test_a_clock_that_was_put_back_makes_no_stretch_longer_and_none_overlap() ->
     assert status.bound_at == at(1)
 
 
-def test_what_is_said_of_a_move_fits_into_the_status() -> None:
+def test_long_actors_and_reasons_fit_into_the_status() -> None:
     status = binding.bind(ModelAliasStatus(), move(1, actor="a" * 2000, reason="r" * 5000))
     ModelAliasStatus.model_validate(status.to_dict())
     assert binding.bind(ModelAliasStatus(), move(1)).history[0].reason is None
@@ -100,7 +100,7 @@ def test_a_binding_forgets_what_was_missing_and_what_its_followers_did() -> None
 # The way back
 
 
-def test_a_version_that_broke_what_worked_is_left() -> None:
+def test_a_version_that_breaks_a_working_follower_is_rolled_back() -> None:
     failing = follower(failed=True, proven=1, version=2)
     assert binding.way_back(bound(1, 2), [follower("api"), failing]) == (failing, 1)
 
@@ -115,17 +115,17 @@ def test_a_version_that_broke_what_worked_is_left() -> None:
     ],
     ids=["never worked", "worked with this one", "does not fail", "works"],
 )
-def test_what_else_happens_to_a_follower_takes_nothing_back(innocent: ServingStatus) -> None:
+def test_other_follower_states_do_not_trigger_a_rollback(innocent: ServingStatus) -> None:
     assert binding.way_back(bound(1, 2), [innocent]) is None
 
 
-def test_what_failed_already_is_no_reason_to_leave_the_next_version() -> None:
+def test_a_follower_that_already_failed_does_not_trigger_a_rollback() -> None:
     status = bound(1).model_copy(update={"serving": [follower(failed=True, proven=1, version=1)]})
     status = bound(2, status=status)
     assert binding.way_back(status, [status.serving[0].model_copy(update={"failed": True})]) is None
 
 
-def test_a_version_that_was_gone_back_to_is_not_left_by_itself() -> None:
+def test_a_version_reached_by_rollback_is_not_rolled_back_automatically() -> None:
     status = binding.bind(bound(1, 2), move(1, 9), aside(2, reason="RolloutFailed"))
     assert binding.way_back(status, [follower(failed=True, proven=2, version=1)]) is None
 
@@ -133,7 +133,7 @@ def test_a_version_that_was_gone_back_to_is_not_left_by_itself() -> None:
 # What is said
 
 
-def test_nothing_was_ever_bound() -> None:
+def test_an_alias_that_was_never_bound_is_blocked() -> None:
     status, said = told(ModelAliasStatus(), 1)
     assert (status.phase, status.message) == ("Held", "v1 is blocked: not judged yet")
     assert {kind: found[:2] for kind, found in said.items()} == {
@@ -144,7 +144,7 @@ def test_nothing_was_ever_bound() -> None:
     }
 
 
-def test_what_is_held_names_what_is_missing_and_by_which_policy() -> None:
+def test_a_blocked_alias_reports_unmet_requirements_and_their_policies() -> None:
     requirements = [
         Requirement("quality", "gate/f1", True, "fine"),
         Requirement("quality", "approvals", False, "needs 1 more approval"),
@@ -159,13 +159,13 @@ def test_what_is_held_names_what_is_missing_and_by_which_policy() -> None:
     assert said["Ready"][0] == "False"
 
 
-def test_a_version_that_does_not_exist_is_said_to_be_missing() -> None:
+def test_a_missing_version_is_reported_as_missing() -> None:
     _, said = told(binding.hold(bound(1), [Requirement("", "version", False, "there is no digits.v2")]), 2)
     assert said["Held"][:2] == ("True", "VersionMissing")
     assert said["Ready"][:2] == ("False", "VersionMissing")
 
 
-def test_what_is_live_and_wanted_is_ready() -> None:
+def test_an_alias_at_its_requested_version_is_ready() -> None:
     status, said = told(bound(1), 1)
     assert (status.phase, status.message) == ("Bound", None)
     assert said["Ready"] == ("True", "NothingFollows", "v1 is live")
@@ -175,7 +175,7 @@ def test_what_is_live_and_wanted_is_ready() -> None:
     assert said["Ready"][1] == said["Degraded"][1] == "Serving"
 
 
-def test_what_a_version_needed_is_forgotten_when_nobody_wants_it_any_more() -> None:
+def test_requirements_are_cleared_when_the_version_is_no_longer_requested() -> None:
     status, _ = told(binding.hold(bound(1), [Requirement("p", "soak", False, "it never has")], ["w: no"]), 2)
     assert status.requirements
     assert status.warnings
@@ -189,13 +189,13 @@ def test_the_warnings_of_what_is_live_stay() -> None:
     assert told(status, 1)[0].warnings == ["w: no"]
 
 
-def test_a_rollout_that_goes_on_is_not_ready_and_says_where_it_is() -> None:
+def test_a_running_rollout_is_not_ready_and_reports_its_progress() -> None:
     status, said = told(bound(1), 1, follower(message="1 of 2 pods ready"), follower("api", ready=True))
     assert (status.phase, status.message) == ("Bound", "Deployment web: 1 of 2 pods ready")
     assert said["Ready"][:2] == ("False", "RolloutInProgress")
 
 
-def test_what_a_workload_cannot_be_given_is_not_bound() -> None:
+def test_an_alias_with_a_blocked_workload_is_degraded() -> None:
     blocked = follower(version=1, blocked=True, message="the API server refuses what is to be set")
     status, said = told(bound(1, 2), 2, blocked, follower("api", ready=True, version=2))
     assert (status.phase, status.message) == ("Degraded", f"Deployment web: {blocked.message}")
@@ -207,7 +207,7 @@ def test_what_a_workload_cannot_be_given_is_not_bound() -> None:
 
 
 @pytest.mark.parametrize("message", ["exit 1", None])
-def test_a_follower_that_fails_degrades_the_alias_with_or_without_words(message: str | None) -> None:
+def test_a_failing_follower_degrades_the_alias_with_or_without_a_message(message: str | None) -> None:
     failing = follower(failed=True, message=message)
     status, said = told(bound(1), 1, failing, follower("api", message="1 of 2 pods ready"))
     assert status.phase == "Degraded"
@@ -216,7 +216,7 @@ def test_a_follower_that_fails_degrades_the_alias_with_or_without_words(message:
     assert status.message == (f"Deployment web: {message}" if message else None)
 
 
-def test_an_alias_that_was_taken_back_by_a_failure_is_degraded_until_the_spec_is_written() -> None:
+def test_an_automatically_rolled_back_alias_is_degraded_until_the_spec_changes() -> None:
     status = binding.bind(bound(1, 2), move(1, 9), aside(2, 4, "RolloutFailed"))
     now_told, said = told(status, 2, generation=4)
     assert (now_told.phase, now_told.message) == ("Degraded", "left v2")
@@ -226,14 +226,14 @@ def test_an_alias_that_was_taken_back_by_a_failure_is_degraded_until_the_spec_is
     assert told(status, 1, generation=5)[0].phase == "Bound"
 
 
-def test_an_alias_that_was_rolled_back_is_as_it_is_meant_to_be() -> None:
+def test_a_manually_rolled_back_alias_is_ready() -> None:
     status, said = told(binding.bind(bound(1, 2), move(1, 9), aside(2)), 2)
     assert (status.phase, status.message) == ("Bound", "left v2")
     assert said["Ready"] == ("True", "RolledBack", "left v2")
     assert said["Bound"][:2] == ("False", "RolledBack")
 
 
-def test_what_is_said_fits_into_the_status() -> None:
+def test_requirements_and_warnings_fit_into_the_status() -> None:
     many = [Requirement("p" * 253, f"gate/{number}", number % 2 == 0, "m" * 2000) for number in range(300)]
     held = binding.hold(bound(1), many, ["w" * 2000] * 90)
     assert not any(each.met for each in held.requirements), "what is not met comes first"
@@ -243,7 +243,7 @@ def test_what_is_said_fits_into_the_status() -> None:
     assert len(status.serving) == MAX_FOLLOWERS
 
 
-def test_to_look_again_changes_nothing() -> None:
+def test_summarising_again_changes_nothing() -> None:
     status, _ = told(binding.hold(bound(1), [Requirement("p", "soak", False, "not yet")]), 2, follower(failed=True))
     later = binding.summarise(status, 2, status.serving, generation=1, now=at(60))
     assert later == status
@@ -355,7 +355,7 @@ def test_any_sequence_of_operations() -> None:
 
 
 @given(st.lists(st.integers(1, 4), max_size=60))
-def test_a_follower_that_works_with_some_versions_only_ends_at_rest(wishes: list[int]) -> None:
+def test_a_follower_that_works_only_with_some_versions_settles(wishes: list[int]) -> None:
     """Versions 3 and 4 break the workload. However often the spec is written, nothing is tried twice for one spec."""
     alias = Alias()
     for wish in wishes:

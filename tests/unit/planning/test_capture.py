@@ -22,7 +22,7 @@ def node(kubelet: str = "v1.36.1", runtime: str = "containerd://2.2.9", name: st
 @pytest.mark.parametrize(
     "runtime", ["containerd://2.1.0", "containerd://2.2.9-rc.1", "cri-o://1.33.2", "cri-o://1.36.0"]
 )
-def test_nodes_that_can(runtime: str) -> None:
+def test_nodes_that_support_image_volumes(runtime: str) -> None:
     assert capture.why_not([node("v1.35.0", runtime), node("v1.36.1-gke.100", runtime)]) == ""
 
 
@@ -47,7 +47,7 @@ def test_nodes_that_can(runtime: str) -> None:
         ([node(kubelet="unknown")], "node a has kubelet unknown; image volumes require v1.35 or later"),
     ],
 )
-def test_nodes_that_cannot_say_why(nodes: list[Raw], why: str) -> None:
+def test_nodes_without_image_volumes_are_reported_with_the_reason(nodes: list[Raw], why: str) -> None:
     assert capture.why_not(nodes) == why
 
 
@@ -88,20 +88,20 @@ def test_without_a_pull_policy_the_api_server_chooses_the_same_for_both() -> Non
     assert {"name": "assay-image", "image": {"reference": "train:1"}} in built()["volumes"]
 
 
-def test_an_image_that_cannot_be_mounted_is_not() -> None:
+def test_an_unsupported_image_volume_is_not_mounted() -> None:
     spec = built("node a has docker")
     assert not capture.is_shown(spec)
     assert told(spec)["unseen"] == "node a has docker"
 
 
 @pytest.mark.parametrize("image", [None, "", 3, ["x"]])
-def test_a_container_without_an_image_is_the_api_servers_to_refuse(image: Any) -> None:
+def test_a_container_without_an_image_gets_no_image_volume(image: Any) -> None:
     spec = built(container={"image": image})
     assert not capture.is_shown(spec)
     assert told(spec)["unseen"] == "the training container has no image"
 
 
-def test_of_variables_only_the_names_are_told() -> None:
+def test_only_variable_names_are_passed_to_the_recorder() -> None:
     env = [
         {"name": "TOKEN", "value": "hidden"},
         {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
@@ -115,7 +115,7 @@ def test_of_variables_only_the_names_are_told() -> None:
     assert "hidden" not in json.dumps(spec["initContainers"][1])
 
 
-def test_nothing_that_the_kubelet_would_replace_is_told() -> None:
+def test_passed_values_contain_no_variable_references() -> None:
     spec = built(container={"env": [{"name": "$(ASSAY_CREDENTIALS)", "value": "x"}], "image": "$(HOME)/x"})
     value = next(each["value"] for each in spec["initContainers"][1]["env"] if each["name"] == "ASSAY_TRAINING")
     assert "$" not in value
@@ -139,7 +139,7 @@ def test_gpus_are_known_by_their_names(resources: Any, gpus: Raw) -> None:
     assert told(built(container={"resources": resources}))["gpus"] == gpus
 
 
-def test_what_is_told_fits_into_one_variable_of_linux() -> None:
+def test_passed_data_fits_into_one_environment_variable() -> None:
     env = [{"name": f"N{number}" + "ä" * 240, "value": "v"} for number in range(5000)]
     sources = [{"secretRef": {"name": f"s{number}" + "x" * 240}} for number in range(5000)]
     spec = built(container={"env": env, "envFrom": sources, "image": "i" * 5000})
@@ -159,7 +159,7 @@ def waiting(container: str, reason: str, message: str) -> PodFacts:
     return pod_facts(body)
 
 
-def test_a_recorder_that_cannot_be_created_may_be_so_because_of_the_image() -> None:
+def test_a_recorder_that_cannot_be_created_is_attributed_to_the_image_volume() -> None:
     pods = [waiting("assay-recorder", "CreateContainerError", "failed to mount image volume")]
     said = "the pod could not be created with the image volume: container assay-recorder: failed to mount image volume"
     assert capture.refused(pods, "") == said
@@ -169,11 +169,11 @@ def test_a_recorder_that_cannot_be_created_may_be_so_because_of_the_image() -> N
     ("container", "reason"),
     [("assay-recorder", "ImagePullBackOff"), ("assay-recorder", "PodInitializing"), ("before", "CreateContainerError")],
 )
-def test_other_troubles_are_not_the_images(container: str, reason: str) -> None:
+def test_other_failures_are_not_attributed_to_the_image_volume(container: str, reason: str) -> None:
     assert capture.refused([waiting(container, reason, "sorry")], "the Job's pods are refused: exceeded quota") == ""
 
 
-def test_a_policy_that_names_the_volume_is_believed() -> None:
+def test_a_refusal_of_the_image_volume_by_a_policy_is_recognised() -> None:
     message = 'restricted volume types (volume "assay-image" uses restricted volume type "image")'
     assert capture.refused([], message) == f"the pod with the image volume was refused: {message}"
 
@@ -181,6 +181,6 @@ def test_a_policy_that_names_the_volume_is_believed() -> None:
 @pytest.mark.parametrize(
     ("image", "about"), [("train:1", "container train: "), ("assay:1", "container assay-recorder: ")]
 )
-def test_an_image_that_cannot_be_pulled_for_the_recorder_is_the_trainings(image: str, about: str) -> None:
+def test_an_unpullable_image_of_the_recorder_is_attributed_to_the_training(image: str, about: str) -> None:
     found = waiting("assay-recorder", "ErrImageNeverPull", f'Container image "{image}" is not present')
     assert found.waiting_message == f'{about}Container image "{image}" is not present'

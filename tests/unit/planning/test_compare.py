@@ -74,7 +74,7 @@ def test_every_part_is_compared_and_they_come_in_order() -> None:
     assert values["spec.job.backoffLimit"] == (1, 0)
 
 
-def test_what_a_variable_holds_is_compared_and_not_shown() -> None:
+def test_variable_values_are_compared_but_not_shown() -> None:
     a, b = pair()
     container(a)["env"] = [{"name": "TOKEN", "value": "first"}, {"name": "SAME", "value": "s"}]
     container(b)["env"] = [{"name": "SAME", "value": "s"}, {"name": "TOKEN", "value": "second"}]
@@ -103,7 +103,7 @@ def test_where_a_variable_comes_from_is_shown() -> None:
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_no_template_gives_away_what_a_variable_holds(data: st.DataObject) -> None:
+def test_no_template_reveals_variable_values(data: st.DataObject) -> None:
     """Also not one in which containers or variables have no names, or the same one twice."""
     secret = "hunter2"
     names = st.sampled_from(["a", "b"])
@@ -119,7 +119,7 @@ def test_no_template_gives_away_what_a_variable_holds(data: st.DataObject) -> No
     assert secret not in repr(differences(a, b) + differences(b, a))
 
 
-def test_numbers_are_one_kind_and_truth_is_another() -> None:
+def test_integers_equal_floats_but_not_booleans() -> None:
     a, b = pair()
     a["spec"]["parameters"], b["spec"]["parameters"] = {"x": 1}, {"x": 1.0}
     assert differences(a, b) == []
@@ -127,14 +127,14 @@ def test_numbers_are_one_kind_and_truth_is_another() -> None:
     assert [each.path for each in differences(a, b)] == ["spec.parameters.x"]
 
 
-def test_a_digest_that_was_found_is_as_good_as_one_that_was_declared() -> None:
+def test_a_found_digest_equals_a_declared_digest() -> None:
     a, b = pair()
     del a["spec"]["datasets"][0]["digest"]
     a["status"]["datasets"] = [{"name": "digits", "digest": DIGEST}]
     assert differences(a, b) == []
 
 
-def test_a_tree_of_which_nothing_is_said_is_a_clean_one() -> None:
+def test_a_source_without_a_dirty_field_counts_as_clean() -> None:
     a, b = pair()
     a["spec"]["source"]["dirty"] = False
     assert differences(a, b) == []
@@ -149,7 +149,7 @@ def paths(a: Raw, b: Raw) -> list[str]:
     return [each.path for each in compare.recipe_differences(a, b)]
 
 
-def test_a_dataset_is_the_same_by_its_digest_wherever_it_lies() -> None:
+def test_data_sets_with_equal_digests_are_the_same_at_any_address() -> None:
     a, b = pair()
     b["spec"]["datasets"][0]["uri"] = "s3://mirror/digits/"
     assert paths(a, b) == []
@@ -171,7 +171,7 @@ def test_digests_of_different_things_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize("field", ["command", "args", "workingDir", "env"])
-def test_what_is_run_is_part_of_the_recipe(field: str) -> None:
+def test_command_arguments_and_variables_are_part_of_the_recipe(field: str) -> None:
     a, b = pair()
     container(b)[field] = [{"name": "A", "value": "1"}] if field == "env" else ["x"]
     assert len(paths(a, b)) == 1
@@ -179,7 +179,7 @@ def test_what_is_run_is_part_of_the_recipe(field: str) -> None:
 
 @given(anything, anything)
 @settings(max_examples=200, deadline=None)
-def test_whatever_a_template_holds_it_is_compared(value: Any, other: Any) -> None:
+def test_templates_of_any_shape_are_compared(value: Any, other: Any) -> None:
     a, b = pair()
     a["spec"]["job"]["template"]["spec"] |= {"initContainers": value, "x": other}
     b["spec"]["job"]["template"]["spec"] |= {"initContainers": other, "x": value}

@@ -46,7 +46,7 @@ def test_without_data_sets_nothing_is_added() -> None:
     assert "assay-data" not in json.dumps(built)
 
 
-def test_they_are_fetched_after_the_recorder_has_begun_and_before_everything_of_the_user() -> None:
+def test_data_sets_are_fetched_after_the_recorder_and_before_user_containers() -> None:
     spec = job_spec(initContainers=[{"name": "mine"}])
     order = [each["name"] for each in pod_of(build(KEYED, OWN, WEB, KEYED_TOO, job=spec))["initContainers"]]
     assert order == [
@@ -118,7 +118,7 @@ def test_a_secret_has_to_have_keys_where_a_store_asks_for_them(dataset: Raw, opt
     )  # fmt: skip
 
 
-def test_whoever_trains_can_read_the_data_and_not_write_it() -> None:
+def test_training_containers_mount_the_data_read_only() -> None:
     built = build(OWN, job=job_spec(initContainers=[{"name": "mine"}]))
     for each in [pod_of(built)["initContainers"][-1], *pod_of(built)["containers"]]:
         mounts = [mount for mount in each["volumeMounts"] if mount["mountPath"].startswith("/assay/data")]
@@ -159,7 +159,7 @@ THEIRS = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
         ({"podReplacementPolicy": "TerminatingOrFailed"}, None),
     ],
 )
-def test_a_job_fails_at_once_where_another_pod_would_find_the_same(fields: Raw, expected: Any) -> None:
+def test_a_job_fails_at_once_on_a_permanent_fetch_error(fields: Raw, expected: Any) -> None:
     assert build(OWN, job={**job_spec(), **fields})["spec"].get("podFailurePolicy") == expected
 
 
@@ -181,7 +181,7 @@ def test_a_pod_is_final_where_another_pod_would_find_the_same(phase: str, name: 
     assert not datasets.is_final({})
 
 
-def test_pods_that_are_restarted_in_place_know_no_such_rule() -> None:
+def test_pods_restarted_in_place_get_no_pod_failure_policy() -> None:
     assert "podFailurePolicy" not in build(OWN, job=job_spec(restartPolicy="OnFailure"))["spec"]
 
 
@@ -200,7 +200,7 @@ def test_pods_that_are_restarted_in_place_know_no_such_rule() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_template_that_stands_in_the_way_is_refused(spec: Raw, message: str) -> None:
+def test_a_template_that_conflicts_with_data_sets_is_refused(spec: Raw, message: str) -> None:
     with pytest.raises(InvalidTemplate, match=message):
         build(OWN, job=spec)
 
@@ -217,7 +217,7 @@ def test_without_data_sets_their_folder_is_the_users() -> None:
         ({"name": "d", "uri": "https://h/x"}, "a data set from an https:// address needs a digest"),
     ],
 )
-def test_data_sets_from_before_the_schema_asked_are_refused(dataset: Raw, message: str) -> None:
+def test_data_sets_older_than_the_schema_are_refused(dataset: Raw, message: str) -> None:
     with pytest.raises(InvalidTemplate, match=message):
         build(dataset)
 
@@ -257,7 +257,7 @@ def test_a_refusal_says_what_is_allowed_and_what_to_do() -> None:
     )
 
 
-def test_what_needs_no_credentials_of_the_operator_is_not_asked_about() -> None:
+def test_data_sets_with_their_own_keys_need_no_entitlement() -> None:
     body = run(datasets=[KEYED, WEB])
     assert entitlement.refusal(body, "assay", "") == ""
     assert entitlement.readable(body, "assay", "s3://payroll/") == {}
@@ -275,30 +275,30 @@ def fetched(code: int, message: str) -> Raw:
     [(4, "DatasetMismatch"), (5, "DatasetMissing"), (1, "DatasetUnavailable"), (2, "DatasetUnavailable"),
      (3, "DatasetUnavailable")],
 )  # fmt: skip
-def test_a_pod_whose_data_was_not_right_says_so(code: int, reason: str) -> None:
+def test_a_pod_with_wrong_data_reports_the_reason(code: int, reason: str) -> None:
     waiting = container("waiting", reason="PodInitializing")
     found = pod_facts(pod("Failed", waiting, init=[recorder(), fetched(code, "data set d: …\n")]))
     assert (found.failure_reason, found.failure_message, found.exit_code) == (reason, "data set d: …", code)
 
 
-def test_a_container_of_the_user_that_ends_like_that_does_not() -> None:
+def test_a_user_container_with_a_fetch_exit_code_is_not_a_fetch_failure() -> None:
     found = pod_facts(pod("Failed", ended(4, message="mine"), init=[recorder(), fetched(0, "")]))
     assert found.failure_reason == "NonZeroExit"
 
 
-def test_a_fetch_that_ran_out_of_memory_is_told_as_such() -> None:
+def test_a_fetch_that_ran_out_of_memory_is_reported_as_oom_killed() -> None:
     killed = container("terminated", name="assay-fetch-data", exitCode=137, reason="OOMKilled")
     found = pod_facts(pod("Failed", container("waiting"), init=[recorder(), killed]))
     assert found.failure_reason == "OOMKilled"
 
 
-def test_a_pod_that_fetches_says_so() -> None:
+def test_a_pod_that_fetches_data_reports_it() -> None:
     running = container("running", name="assay-fetch-data-1")
     found = pod_facts(pod("Pending", container("waiting", reason="PodInitializing"), init=[recorder(), running]))
     assert (found.waiting_reason, found.waiting_message) == ("FetchingData", "the data sets are being fetched")
 
 
-def test_a_fetch_that_is_tried_again_in_place_says_why() -> None:
+def test_a_fetch_retried_in_place_reports_the_reason() -> None:
     last = {"exitCode": 4, "message": "data set d: expected x, found y"}
     waiting = container("waiting", name="assay-fetch-data", last=last, reason="CrashLoopBackOff", message="back-off")
     found = pod_facts(pod("Pending", container("waiting", reason="PodInitializing"), init=[recorder(), waiting]))
@@ -306,7 +306,7 @@ def test_a_fetch_that_is_tried_again_in_place_says_why() -> None:
     assert found.waiting_message == "container assay-fetch-data: data set d: expected x, found y"
 
 
-def test_containers_that_fetch_are_none_of_the_runs_images() -> None:
+def test_fetch_containers_are_not_listed_as_images_of_the_run() -> None:
     body = pod("Running", container("running"), init=[recorder(), container("running", name="assay-fetch-data")])
     body["spec"] |= {
         "containers": [{"name": "train", "image": "train:1"}],

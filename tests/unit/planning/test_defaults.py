@@ -28,7 +28,7 @@ def test_an_empty_policy_omits_everything_that_has_a_default() -> None:
     ]
 
 
-def test_what_is_written_is_not_omitted_even_if_it_equals_the_default() -> None:
+def test_written_fields_are_not_omitted_even_with_default_values() -> None:
     said = of_policy(mode="Enforce", approvals={"required": 1}, match={"models": ["digits"]}, evidence={})
     assert 'mode: "Enforce"' not in said
     assert "approvals.required: 1" not in said

@@ -106,7 +106,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("expression", TRUE)
-def test_means_what_cel_says(expression: str) -> None:
+def test_expressions_follow_cel_semantics(expression: str) -> None:
     outcome = expressions.compile(expression, VARIABLES).evaluate(VALUES)
     assert outcome.value is True, outcome
 
@@ -121,13 +121,13 @@ def test_refused_with_a_position(expression: str, line: int, column: int, messag
 
 
 @pytest.mark.parametrize(("expression", "message"), NOTHING)
-def test_an_error_is_an_outcome_in_words(expression: str, message: str) -> None:
+def test_an_evaluation_error_has_a_message(expression: str, message: str) -> None:
     outcome = expressions.compile(expression, VARIABLES).evaluate(VALUES)
     assert outcome.value is None
     assert message in outcome.message
 
 
-def test_no_column_is_lost_to_letters_of_many_bytes() -> None:
+def test_columns_are_counted_in_characters() -> None:
     with pytest.raises(ExpressionError) as caught:
         expressions.compile('"é" + nope == "a"', VARIABLES)
     assert caught.value.column == 7
@@ -143,7 +143,7 @@ def test_no_expression_takes_long(expression: str) -> None:
 
 
 @pytest.mark.parametrize("length", [100, 1000, 1200, 5000, 200_000])
-def test_what_is_allowed_takes_a_second_at_most(length: int) -> None:
+def test_accepted_expressions_take_at_most_a_second(length: int) -> None:
     values = expressions.Values({"run": {"list": [1.0] * length, "text": "ab" * length}})
     for text in ("run.list.map(x, x + 1.0).size() > 0", "run.list.filter(x, x > 0.0) == run.list", "run == run"):
         expression = expressions.compile(text, ("run",))
@@ -161,7 +161,7 @@ def test_what_is_allowed_takes_a_second_at_most(length: int) -> None:
         ("nested", "run cannot be read: a value is nested deeper than 32 levels"),
     ],
 )
-def test_values_that_are_not_plain_are_said(value: object, message: str) -> None:
+def test_values_of_unsupported_types_are_reported(value: object, message: str) -> None:
     if value == "nested":
         for _ in range(10_000):
             value = [value]
@@ -170,18 +170,18 @@ def test_values_that_are_not_plain_are_said(value: object, message: str) -> None
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**80), 10**400, "\ud800", "a\0b", float("nan"), {"": None}, {1: 2}, (1,)])
-def test_values_at_the_edges_are_taken(value: object) -> None:
+def test_extreme_values_are_accepted(value: object) -> None:
     outcome = expressions.compile("run != 5", ("run",)).evaluate({"run": value})
     assert outcome.value is True, outcome
 
 
-def test_a_variable_without_a_value_is_said() -> None:
+def test_a_variable_without_a_value_is_reported() -> None:
     outcome = expressions.compile("current == null", VARIABLES).evaluate({"candidate": 1})
     assert outcome.value is None
     assert "current" in outcome.message
 
 
-def test_paths_are_what_it_reads() -> None:
+def test_paths_list_the_fields_that_an_expression_reads() -> None:
     expression = expressions.compile(
         "candidate.a.b > 1 && [1].all(x, x > candidate['c'].d) && has(current.e)", VARIABLES
     )
@@ -230,7 +230,7 @@ fragments = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(fragments | st.text(max_size=60), plain_values)
-def test_nothing_raises_and_nothing_takes_long(text: str, value: object) -> None:
+def test_any_expression_ends_quickly_with_a_result_or_message(text: str, value: object) -> None:
     start = time.process_time()
     refused, outcome = None, None
     try:

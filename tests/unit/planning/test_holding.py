@@ -48,31 +48,31 @@ def test_other_bytes_under_the_same_number_are_another_version() -> None:
     assert held(("champion", [bound(1, 0, 5, OTHER), bound(1, 5, None, None)])) == [stretch("champion", 5)]
 
 
-def test_what_an_alias_has_forgotten_the_version_remembers() -> None:
+def test_a_version_keeps_periods_dropped_by_its_alias() -> None:
     known = held(("champion", [bound(1, 0, 5), bound(2, 5)]))
     assert held(("champion", [bound(2, 5)]), known=known) == [stretch("champion", 0, 5)]
     assert held(known=known) == [stretch("champion", 0, 5)]
 
 
-def test_a_stretch_ends_when_its_alias_is_gone() -> None:
+def test_a_live_period_ends_when_its_alias_is_deleted() -> None:
     known = [stretch("champion", 0)]
     assert held(known=known, now=7) == [stretch("champion", 0, 7)]
     assert held(known=held(known=known, now=7), now=9) == [stretch("champion", 0, 7)], "it ends once"
     assert held(known=known, now=-7) == [stretch("champion", 0, 0)], "the clock was put back"
 
 
-def test_a_stretch_that_its_alias_has_forgotten_ends_with_the_next_move_that_is_known() -> None:
+def test_a_dropped_live_period_ends_with_the_next_known_move() -> None:
     """Else what was live for a minute would look as if it had soaked until the operator came back."""
     forgotten = [bound(number, number, number + 1) for number in range(5, 24)]
     assert held(("champion", forgotten), known=[stretch("champion", 3)]) == [stretch("champion", 3, 5)]
 
 
-def test_an_alias_that_was_deleted_and_made_again_leaves_no_stretches_that_overlap() -> None:
+def test_a_recreated_alias_leaves_no_overlapping_live_periods() -> None:
     found = held(("champion", [bound(1, 50)]), known=[stretch("champion", 0)], now=60)
     assert found == [stretch("champion", 0, 50), stretch("champion", 50)]
 
 
-def test_what_the_alias_says_counts_more_than_what_was_thought() -> None:
+def test_the_alias_history_overrides_the_known_periods() -> None:
     known = [stretch("champion", 0, 3)]
     assert held(("champion", [bound(1, 0)]), known=known) == [stretch("champion", 0)]
 
@@ -86,7 +86,7 @@ def test_two_moves_within_a_second() -> None:
     ]
 
 
-def test_one_alias_that_moves_a_lot_does_not_push_out_what_another_holds() -> None:
+def test_a_frequently_moved_alias_does_not_displace_periods_of_others() -> None:
     """A version that looks free loses its label, and with it its protection from deletion."""
     known = [stretch("staging", 10 + 2 * number, 11 + 2 * number) for number in range(3 * MAX_STRETCHES)]
     known += [stretch("canary", 3, 4)]
@@ -100,7 +100,7 @@ def test_one_alias_that_moves_a_lot_does_not_push_out_what_another_holds() -> No
     ModelVersionStatus.model_validate({"held": [each.to_dict() for each in found]})
 
 
-def test_what_is_held_now_is_never_forgotten() -> None:
+def test_current_live_periods_are_never_dropped() -> None:
     """However many aliases have held the version since."""
     since = [stretch(f"a{number}", 10, 20) for number in range(2 * MAX_STRETCHES)]
     found = held(("champion", [bound(1, 0)]), known=since)
@@ -171,7 +171,7 @@ bindings = st.lists(st.builds(bound, st.integers(1, 3), minutes, st.none() | min
 
 
 @given(st.lists(stretches, max_size=150), bindings, bindings, minutes)
-def test_whatever_is_known_to_look_twice_changes_nothing(
+def test_computing_live_periods_twice_changes_nothing(
     known: list[HeldStatus], one: list[Binding], two: list[Binding], now: int
 ) -> None:
     found = held(("champion", one), ("staging", two), known=known, now=now)
@@ -182,7 +182,7 @@ def test_whatever_is_known_to_look_twice_changes_nothing(
 # An alias that is created again
 
 
-def test_an_alias_that_is_created_again_has_the_bindings_of_the_one_before() -> None:
+def test_a_recreated_alias_keeps_the_bindings_of_the_deleted_one() -> None:
     first = Past(1, DIGEST, [HeldStatus(alias="champion", from_=at(0), to=at(5))])
     second = Past(2, DIGEST, [HeldStatus(alias="champion", from_=at(5)), HeldStatus(alias="shadow", from_=at(1))])
     found = pointers.remembered("champion", [second, first], [], at(9))
@@ -192,7 +192,7 @@ def test_an_alias_that_is_created_again_has_the_bindings_of_the_one_before() -> 
     assert again == [HeldStatus(alias="champion", from_=at(0), to=at(5))]
 
 
-def test_an_alias_that_is_created_again_at_once_has_bindings_that_its_versions_do_not_have_yet() -> None:
+def test_an_alias_recreated_at_once_keeps_bindings_not_yet_on_its_versions() -> None:
     first = Past(1, DIGEST, [HeldStatus(alias="champion", from_=at(0))])
     versions = [first, Past(2, DIGEST, []), Past(3, OTHER, [])]
     deleted = [
@@ -203,7 +203,7 @@ def test_an_alias_that_is_created_again_at_once_has_bindings_that_its_versions_d
     assert [(each.version, each.from_, each.to) for each in found] == [(1, at(0), at(5)), (2, at(5), at(8))]
 
 
-def test_an_alias_that_is_created_again_within_a_second_keeps_what_was_bound_in_that_second() -> None:
+def test_an_alias_recreated_within_a_second_keeps_bindings_of_that_second() -> None:
     """The API server cuts the fraction off the time at which an object was created."""
     bound_at = at(9) + timedelta(milliseconds=400)
     past = Past(1, DIGEST, [HeldStatus(alias="champion", from_=bound_at, to=bound_at + timedelta(milliseconds=100))])
@@ -211,6 +211,6 @@ def test_an_alias_that_is_created_again_within_a_second_keeps_what_was_bound_in_
     assert [(each.version, each.from_, each.to) for each in found] == [(1, bound_at, bound_at)]
 
 
-def test_a_new_alias_remembers_nothing() -> None:
+def test_a_new_alias_has_no_history() -> None:
     past = Past(1, DIGEST, [HeldStatus(alias="shadow", from_=at(0), to=at(5))])
     assert pointers.remembered("champion", [past], [History("shadow", [bound(1, 0, 5)])], at(9)) == []

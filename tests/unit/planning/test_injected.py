@@ -114,7 +114,7 @@ def test_pull_secrets_labels_and_annotations_of_servers() -> None:
     )
 
 
-def test_nobody_labels_the_pods_of_runs_as_those_of_another() -> None:
+def test_configured_pod_labels_cannot_override_the_run_labels() -> None:
     template = pod_template(settings("recorder", podLabels={"assay.dev/run": "other", "assay.dev/run-uid": "u"}))
     assert template["metadata"]["labels"]["assay.dev/run"] == "sweep-0"
 

@@ -131,7 +131,7 @@ def recorder_of(built: Raw) -> Raw:
 
 @given(job_specs, st.dictionaries(st.sampled_from(["lr", "depth"]), scalars))
 @settings(max_examples=150, deadline=None)
-def test_what_the_user_wrote_is_in_the_job_unchanged(spec: Raw, parameters: Raw) -> None:
+def test_user_fields_are_unchanged_in_the_job(spec: Raw, parameters: Raw) -> None:
     body = run(parameters=parameters, job=spec)
     before = copy.deepcopy(body)
     built = build_job(body, PREFIX, SETTINGS)
@@ -231,7 +231,7 @@ def test_labels_by_which_tools_track_objects_are_not_passed_on() -> None:
     assert "kubectl.kubernetes.io" not in text
 
 
-def test_a_label_of_the_user_cannot_make_the_pod_another_runs() -> None:
+def test_user_labels_cannot_link_the_pod_to_another_run() -> None:
     spec = job_spec()
     spec["template"]["metadata"] = {"labels": {"assay.dev/run-uid": "another", "team": "vision"}}
     built = build(spec, metadata={"labels": {"assay.dev/run-uid": "another"}})
@@ -258,7 +258,7 @@ def test_no_label_of_the_template_links_the_pod_to_another_run(label: str) -> No
         ({"managedBy": "example.com/mine"}, "spec.job.managedBy is 'example.com/mine': only Kubernetes' own Job"),
     ],
 )
-def test_a_job_whose_pods_would_not_be_its_own_is_refused(job: Raw, message: str) -> None:
+def test_a_job_with_its_own_selector_or_manager_is_refused(job: Raw, message: str) -> None:
     with pytest.raises(InvalidTemplate) as caught:
         build({**job_spec(), **job})
     assert str(caught.value).startswith(message)
@@ -285,7 +285,7 @@ def test_the_recorder_comes_first_and_is_a_sidecar() -> None:
     assert recorder["command"] == ["python", "-m", "assay.recorder"]
 
 
-def test_the_standby_is_the_recorder_that_sleeps_and_asks_for_little() -> None:
+def test_the_standby_equals_the_recorder_with_small_requests() -> None:
     collect = {"tensorboard": {"path": "/logs"}}
     standby, recorder = pod_of(build(collect=collect))["initContainers"][:2]
     assert standby["command"] == ["python", "-m", "assay.recorder.standby"]
@@ -421,7 +421,7 @@ def test_an_experiment_that_the_template_names_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize(("spec", "pod"), [({"collect": {"mlflow": False}}, {}), ({}, {"hostNetwork": True})])
-def test_without_the_endpoint_no_client_is_told_of_it(spec: Raw, pod: Raw) -> None:
+def test_mlflow_variables_are_set_only_with_the_endpoint(spec: Raw, pod: Raw) -> None:
     assert "MLFLOW" not in json.dumps(build(job_spec(**pod), **spec))
 
 
@@ -456,7 +456,7 @@ def test_a_value_as_text(value: Any, text: str) -> None:
 AWKWARD = {"a": "$$x", "h": "$(HOME)", "c": "$", "d": "$$(A)", "e": "100$", "f": "ü\n'\"\\", "g": 1e-05, "i": "1e-05"}
 
 
-def test_a_value_arrives_as_it_was_written() -> None:
+def test_parameter_values_are_passed_unchanged() -> None:
     template = build(job_spec(), parameters=AWKWARD)["spec"]["template"]
     assert json.loads(template["metadata"]["annotations"]["assay.dev/parameters"]) == AWKWARD
     seen = {each["name"]: each["value"] for each in template["spec"]["containers"][0]["env"]}
@@ -493,7 +493,7 @@ def test_the_time_to_live_is_held_back_until_the_run_is_recorded() -> None:
     assert "ttlSecondsAfterFinished" not in build({**job_spec(), "ttlSecondsAfterFinished": 0})["spec"]
 
 
-def test_a_held_job_begins_suspended_and_says_who_holds_it() -> None:
+def test_a_held_job_starts_suspended_with_its_holder() -> None:
     built = build(suspended_by="Experiment")
     assert built["spec"]["suspend"] is True
     assert built["metadata"]["annotations"] == {"assay.dev/suspended-by": "Experiment"}
@@ -566,13 +566,13 @@ def test_a_template_that_leaves_no_room_is_refused(spec: Raw, message: str) -> N
         *("/assay/x/../metrics.jsonl/", "/assay/params.json/."),
     ],
 )
-def test_no_spelling_hides_what_is_recorded(path: str) -> None:
+def test_reserved_paths_are_refused_in_any_spelling(path: str) -> None:
     with pytest.raises(InvalidTemplate, match="this path is reserved by Assay"):
         build(mounting(path))
 
 
 @pytest.mark.parametrize("path", ["/assay-data", "/data/assay", "/assay/cache", "/assay/artifacts-old", "/assay/data"])
-def test_other_paths_are_the_users(path: str) -> None:
+def test_mounts_at_other_paths_are_accepted(path: str) -> None:
     assert build(mounting(path))
 
 

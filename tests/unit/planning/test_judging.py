@@ -31,7 +31,7 @@ def test_a_version_with_its_bytes_may_be_bound() -> None:
     assert judge(REGISTERED, Live(1, replace(VIEW, version=1))) == []
 
 
-def test_no_policy_lets_a_version_through_whose_bytes_are_not_there() -> None:
+def test_no_policy_allows_a_version_without_registered_bytes() -> None:
     status = {"phase": "Failed", "message": "other bytes"}
     assert judge({"metadata": {"name": "digits.v2"}, "status": status}) == ["digits.v2 is Failed: other bytes"]
     assert judge({"metadata": {"name": "digits.v2"}}) == ["digits.v2 is Pending: its bytes are not registered yet"]

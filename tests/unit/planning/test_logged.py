@@ -61,14 +61,14 @@ def test_a_run_that_has_diverged_has_no_value_of_its_objective(last: float, name
         "run.metrics['loss'].last != 5.0",
     ],
 )
-def test_what_is_not_a_number_is_not_registered(when: str) -> None:
+def test_a_run_with_nan_is_not_registered(when: str) -> None:
     assert registration.qualifies(Register(model="m", when=when), diverged()) == (
         False,
         "spec.register.when is not true: run.metrics.loss.last is NaN",
     )
 
 
-def test_an_expression_over_other_metrics_is_not_concerned() -> None:
+def test_nan_does_not_affect_expressions_over_other_metrics() -> None:
     assert registration.qualifies(Register(model="m", when="run.metrics.loss.min < 0.2"), diverged())[0]
 
 
@@ -127,7 +127,7 @@ def test_a_run_says_why_its_objective_has_no_value(found: Raw, reason: str, mess
     assert logged.objective(None, summary(**found)) is None
 
 
-def test_the_experiment_says_it_after_the_first_run() -> None:
+def test_the_experiment_reports_a_missing_objective_after_the_first_run() -> None:
     spec = ExperimentSpec.model_validate(experiment_spec(objective=MINIMIZE))
     good = facts.RunFacts(0, "sweep-0", "Succeeded", 0.5)
     bad = facts.RunFacts(1, "sweep-1", "Failed", None, "the run recorded no metric loss")
@@ -142,7 +142,7 @@ def test_the_experiment_says_it_after_the_first_run() -> None:
     assert said(good, bad) == ("False", "1 of 2 runs recorded no value of loss: the run recorded no metric loss")
 
 
-def test_what_an_expression_reads_comes_first_however_many_metrics_there_are() -> None:
+def test_metrics_read_by_expressions_are_listed_first() -> None:
     names = {f"m{at:04}": metric(1.0) for at in range(150)} | {"z/objective": metric(1.0), "z when": metric(1.0)}
     experiment = {"spec": {"register": {"model": "m", "when": "run.metrics['z when'].last > 0.5"}}}
     policy = {"spec": {"gates": [{"name": "g", "expression": "candidate.metrics.m0149.last > current.metrics.x.min"}]}}
@@ -154,7 +154,7 @@ def test_what_an_expression_reads_comes_first_however_many_metrics_there_are() -
     assert (len(status["metrics"]), status["metricsOmitted"]) == (100, 52)
 
 
-def test_a_cut_is_said_where_it_bites() -> None:
+def test_omitted_metrics_are_reported_when_an_expression_needs_them() -> None:
     body = diverged()
     body["status"]["metricsOmitted"] = 51
     when = Register(model="m", when="run.metrics.rare.last > 0.5")

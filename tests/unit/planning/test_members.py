@@ -58,7 +58,7 @@ def test_pods_of_a_deployment_are_those_of_its_replica_sets() -> None:
         child("Deployment", "uid-web", "web-rs", apiVersion="extensions/v1beta1"),
     ],
 )
-def test_a_replica_set_of_somebody_else_brings_no_pods(replica_set: Raw) -> None:
+def test_pods_of_a_foreign_replica_set_are_ignored(replica_set: Raw) -> None:
     assert pods_of(WEB, [replica_set], [child("ReplicaSet", "uid-web-rs")]) == []
 
 

@@ -93,7 +93,7 @@ def test_a_run_that_waits_has_not_started(phase: Any) -> None:
     assert status.message == "of this"
 
 
-def test_a_second_look_at_an_unchanged_run_changes_nothing() -> None:
+def test_reconciling_an_unchanged_run_changes_nothing() -> None:
     first = follow(TRAINING)
     assert follow(TRAINING, first, seconds=60) == first
 
@@ -111,7 +111,7 @@ def test_the_start_is_that_of_the_first_attempt() -> None:
     assert resumed.start_time == NOW
 
 
-def test_what_was_known_stays_when_the_job_is_gone() -> None:
+def test_known_status_fields_are_kept_when_the_job_is_deleted() -> None:
     status = outcome.follow(
         follow(TRAINING), Verdict("Failed", names.JOB_DELETED, "x"), None, [], generation=1, now=NOW
     )
@@ -156,7 +156,7 @@ def test_a_complete_job_with_its_record_is_a_success() -> None:
     assert status.model.to_dict() == {"path": "model", "digest": DIGEST, "size": 99}
 
 
-def test_what_could_not_be_captured_is_said_and_makes_nothing_fail() -> None:
+def test_uncaptured_data_is_reported_and_does_not_fail_the_run() -> None:
     lost = replace(RECORD, missing=("logs/p/train: rotated",))
     ended = end(follow(Verdict("Succeeded", names.JOB_COMPLETE, ended=True)), lost)
     assert ended.phase == "Succeeded"
@@ -199,7 +199,7 @@ def test_a_run_that_was_never_launched_has_no_record() -> None:
     assert status.completion_time == NOW
 
 
-def test_the_end_twice_is_the_same_end() -> None:
+def test_ending_a_run_twice_changes_nothing() -> None:
     once = end(follow(SUCCEEDED, over=True), RECORD)
     assert end(follow(SUCCEEDED, once, over=True), RECORD) == once
 
@@ -252,7 +252,7 @@ def images(old: RunStatus, *pods: facts.PodFacts) -> list[tuple[str, str, str | 
         ("", ""),
     ],
 )
-def test_of_an_image_is_kept_what_identifies_its_bytes(image_id: str, expected: str) -> None:
+def test_the_image_digest_is_taken_from_the_image_id(image_id: str, expected: str) -> None:
     assert facts.image_digest(image_id) == expected
 
 
@@ -262,14 +262,14 @@ def test_the_images_are_those_of_the_users_containers() -> None:
     assert images(RunStatus(), found) == [("train", "train:1", PULLED), ("set-up", "up", f"sha256:{HEX}")]
 
 
-def test_a_pod_that_still_starts_writes_no_images() -> None:
+def test_images_of_a_starting_pod_are_not_recorded() -> None:
     assert images(RunStatus(), pod_of("Pending", set_up=f"sha256:{HEX}")) == []
     begun = outcome.follow(RunStatus(), TRAINING, None, [pod_of("Failed", train=PULLED)], generation=1, now=NOW)
     retried = pod_of("Pending", created=9, name="sweep-0-zzzzz")
     assert images(begun, pod_of("Failed", train=PULLED), retried)[0] == ("train", "train:1", PULLED)
 
 
-def test_the_newest_pod_that_has_begun_counts_in_whatever_order_they_come() -> None:
+def test_the_newest_started_pod_counts_in_any_order() -> None:
     first = pod_of("Failed", train=PULLED, created=1, name="sweep-0-zzzzz")
     second = pod_of("Running", train=MOVED, created=2, name="sweep-0-aaaaa")
     assert images(RunStatus(), second, first)[0] == images(RunStatus(), first, second)[0] == ("train", "train:1", MOVED)
@@ -306,14 +306,14 @@ def test_the_best_value_of_the_objective(direction: str, best: float) -> None:
 
 
 @pytest.mark.parametrize("objective", [None, {}, {"metric": "nothing", "direction": "maximize"}])
-def test_without_a_value_of_the_objective_there_is_none(objective: Any) -> None:
+def test_a_missing_objective_value_is_omitted(objective: Any) -> None:
     status = outcome.with_summary(RunStatus(), objective, Summary(metrics={"loss": Metric()}))
     assert status.objective is None
     assert list(status.metrics or {}) == ["loss"]
 
 
 @pytest.mark.parametrize("wanted", [[], ["z"], ["z", "m0003"], ["absent", "z"]])
-def test_of_many_metrics_the_objective_is_kept(wanted: list[str]) -> None:
+def test_the_objective_is_kept_when_metrics_are_omitted(wanted: list[str]) -> None:
     """It is usually among the metrics that others want, too."""
     summary = Summary(metrics={f"m{n:04}": Metric() for n in range(1000)} | {"z": Metric(max=7)})
     status = outcome.with_summary(RunStatus(), {"metric": "z", "direction": "maximize"}, summary, wanted)
@@ -324,7 +324,7 @@ def test_of_many_metrics_the_objective_is_kept(wanted: list[str]) -> None:
     assert "m0099" not in status.metrics
 
 
-def test_warnings_and_troubles_of_the_recorder_reach_the_status_bounded() -> None:
+def test_recorder_warnings_and_errors_in_the_status_are_bounded() -> None:
     summary = Summary(rejected=3, children=2, warnings=["w" * 5000] * 50, store_error="e" * 5000)
     status = outcome.with_summary(RunStatus(), None, summary)
     assert status.recorder is not None
@@ -334,7 +334,7 @@ def test_warnings_and_troubles_of_the_recorder_reach_the_status_bounded() -> Non
     RunStatus.model_validate(status.to_dict())
 
 
-def test_a_store_that_cannot_be_reached_is_told_in_one_condition() -> None:
+def test_an_unreachable_store_changes_one_condition() -> None:
     before = follow(TRAINING)
     status = outcome.store_trouble(before, "no answer" * 1000, generation=1, now=NOW + timedelta(seconds=9))
     found = conditions(status)
@@ -351,7 +351,7 @@ def test_a_status_can_be_read_back() -> None:
     assert RunStatus.model_validate(status.to_dict()) == status
 
 
-def test_one_condition_more_leaves_the_others_and_its_own_time_alone() -> None:
+def test_updating_one_condition_keeps_the_others_and_its_transition_time() -> None:
     found = ("False", "RecipeIncomplete", "a")
     status = outcome.with_condition(end(follow(SUCCEEDED), RECORD), "Reproducible", found, generation=1, now=NOW)  # type: ignore[arg-type]
     again = outcome.with_condition(
@@ -372,7 +372,7 @@ def test_a_run_of_two_attempts_names_the_pod_that_has_the_other_points() -> None
     )
 
 
-def test_an_attempt_that_was_deleted_while_no_operator_ran_is_missed() -> None:
+def test_an_attempt_deleted_while_the_operator_was_down_is_reported() -> None:
     known = follow(SUCCEEDED)
     over = facts.job_facts(job({**job_over("Complete"), "failed": 1}))
     ended = outcome.end(known, RECORD, over, generation=1, now=NOW)

@@ -319,7 +319,7 @@ def attempts(known: list[Attempt], *pods: Raw) -> list[dict[str, Any]]:
     return [attempt.to_dict() for attempt in phases.attempts(known, [facts.pod_facts(p) for p in pods])]
 
 
-def test_an_attempt_says_what_became_of_a_pod() -> None:
+def test_an_attempt_records_the_outcome_of_its_pod() -> None:
     assert attempts([], pod("Failed", ended(137, "OOMKilled"))) == [
         {
             "pod": "sweep-0-abcde",
@@ -332,7 +332,7 @@ def test_an_attempt_says_what_became_of_a_pod() -> None:
     ]
 
 
-def test_a_pod_that_is_gone_keeps_its_last_state_and_its_place() -> None:
+def test_a_deleted_pod_keeps_its_last_state_and_position() -> None:
     known = phases.attempts([], [facts.pod_facts(pod("Failed", ended(3), name="first"))])
     found = attempts(known, pod("Running", container("running"), name="second", created=20))
     assert [(a["pod"], a["phase"]) for a in found] == [("first", "Failed"), ("second", "Running")]
@@ -349,7 +349,7 @@ def test_only_the_newest_attempts_are_kept() -> None:
 
 
 @pytest.mark.parametrize(("label", "index"), [("0", 0), ("17", 17), ("", -1), ("x", -1), ("-3", -1), ("²", -1)])
-def test_a_run_with_a_label_of_its_own_making_is_no_run_of_the_search(label: str, index: int) -> None:
+def test_a_run_with_an_invalid_index_label_has_no_index(label: str, index: int) -> None:
     found = run()
     found["metadata"]["labels"]["assay.dev/index"] = label
     assert facts.run_facts(found).index == index
@@ -385,7 +385,7 @@ def test_reasons_are_the_constants() -> None:
     assert {case.expected.reason for case in [*WAITING, *GOING, *ENDED]} <= own | foreign
 
 
-def test_a_second_container_that_goes_on_after_the_training_is_named() -> None:
+def test_a_container_still_running_after_the_training_is_reported() -> None:
     found = pod("Running", ended(0, name="train"), container("running", name="proxy"))
     found["spec"]["containers"] = [{"name": "train"}, {"name": "proxy"}]
     verdict = phases.judge(facts.job_facts(job({"active": 1})), [facts.pod_facts(found)], held=False)

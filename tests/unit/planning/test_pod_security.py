@@ -22,7 +22,7 @@ def run(pod: Any) -> Raw:
 
 
 @pytest.mark.parametrize("name", pod_templates.FORBIDDEN)
-def test_what_baseline_forbids_is_refused_on_every_level_but_off(name: str) -> None:
+def test_baseline_violations_are_refused_on_every_level_except_off(name: str) -> None:
     wanted = run(pod_templates.FORBIDDEN[name])
     assert pod_security.refusal(wanted, OFF) == ""
     for level in (BASELINE, RESTRICTED):
@@ -32,18 +32,18 @@ def test_what_baseline_forbids_is_refused_on_every_level_but_off(name: str) -> N
 
 
 @pytest.mark.parametrize("name", pod_templates.ALLOWED)
-def test_what_it_allows_is_not_refused(name: str) -> None:
+def test_templates_allowed_by_baseline_are_not_refused(name: str) -> None:
     assert pod_security.refusal(run(pod_templates.ALLOWED[name]), BASELINE) == ""
 
 
 @pytest.mark.parametrize("name", pod_templates.weakened())
-def test_restricted_asks_for_more(name: str) -> None:
+def test_restricted_refuses_weakened_templates(name: str) -> None:
     wanted = run(pod_templates.weakened()[name])
     assert pod_security.refusal(wanted, RESTRICTED)
     assert pod_security.refusal(run(pod_templates.RESTRICTED), RESTRICTED) == ""
 
 
-def test_the_words_name_what_is_wrong_and_where() -> None:
+def test_the_refusal_names_the_container_and_the_field() -> None:
     said = pod_security.refusal(run(pod_templates.FORBIDDEN["capability"]), BASELINE)
     assert said == (
         "spec.job.template: container changed: the added capabilities SYS_ADMIN are not allowed; "

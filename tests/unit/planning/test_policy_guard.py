@@ -39,7 +39,7 @@ def of(found: dict[str, list[Raw]], kind: str, name: str) -> Raw:
     return next(each for each in found[kind] if each["metadata"]["name"] == name)
 
 
-def test_what_the_api_server_adds_is_no_change() -> None:
+def test_defaults_added_by_the_api_server_are_not_changes() -> None:
     assert policy_guard.faults(shipped(), stored()) == []
 
 
@@ -59,7 +59,7 @@ def test_one_object_that_is_missing_is_named(kind: str) -> None:
         assert str(fault) == f"{kind} {each['metadata']['name']} is missing"
 
 
-def test_a_binding_that_is_being_deleted_binds_no_more() -> None:
+def test_a_policy_binding_being_deleted_counts_as_missing() -> None:
     found = stored()
     of(found, BINDING, "assay-aliases")["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert policy_guard.faults(shipped(), found) == [Fault(BINDING, "assay-aliases", "missing")]
@@ -78,7 +78,7 @@ def test_a_binding_that_is_being_deleted_binds_no_more() -> None:
         (BINDING, {"paramRef": {"name": "a"}}, "spec.paramRef"),
     ],
 )
-def test_a_change_that_opens_the_gate_is_named(kind: str, change: Raw, field: str) -> None:
+def test_a_change_that_weakens_a_policy_is_reported(kind: str, change: Raw, field: str) -> None:
     found = stored()
     of(found, kind, "assay-aliases")["spec"].update(change)
     (fault,) = policy_guard.faults(shipped(), found)
@@ -94,13 +94,13 @@ def test_a_change_that_opens_the_gate_is_named(kind: str, change: Raw, field: st
         {"excludeResourceRules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}]},
     ],
 )
-def test_a_policy_that_is_asked_less_often_was_changed(change: Raw) -> None:
+def test_narrowed_match_constraints_are_reported(change: Raw) -> None:
     found = stored()
     of(found, POLICY, "assay-aliases")["spec"]["matchConstraints"].update(change)
     assert [each.fields for each in policy_guard.faults(shipped(), found)] == [("spec.matchConstraints",)]
 
 
-def test_without_a_file_each_policy_and_each_binding_has_to_be_there() -> None:
+def test_without_a_file_every_policy_and_binding_must_exist() -> None:
     found = stored()
     assert policy_guard.faults(policy_guard.least(), found) == []
     found[BINDING].remove(of(found, BINDING, "assay-status"))

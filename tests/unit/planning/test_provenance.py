@@ -70,7 +70,7 @@ def test_the_statement_is_read_by_in_totos_own_schemas() -> None:
     assert (manifest.name, dict(manifest.digest)) == ("manifest.json", {"sha256": HEX})
 
 
-def test_the_whole_recipe_is_there_and_can_be_applied_again() -> None:
+def test_the_statement_contains_the_complete_recipe() -> None:
     body = succeeded(source=SOURCE, datasets=DATASETS)
     definition = provenance.statement(body, BUILDER)["predicate"]["buildDefinition"]
     assert definition["externalParameters"] == {
@@ -112,7 +112,7 @@ def test_only_a_full_commit_is_a_digest(source: Raw, uri: str, digest: Raw | Non
     assert (found["uri"], found.get("digest")) == (uri, digest)
 
 
-def test_a_run_that_says_little_makes_a_statement_all_the_same() -> None:
+def test_a_run_with_minimal_fields_has_a_statement() -> None:
     body = run(model={"path": "m"})
     body["metadata"].pop("labels")
     body["status"] = {"phase": "Succeeded", "model": {"path": "m", "digest": f"sha256:{HEX}"}}
@@ -128,7 +128,7 @@ def test_a_run_without_a_model_has_no_statement() -> None:
         provenance.statement(body, BUILDER)
 
 
-def test_an_envelope_is_verified_by_others_and_by_nobody_once_a_byte_is_another() -> None:
+def test_an_envelope_is_verifiable_by_others_until_any_byte_changes() -> None:
     from securesystemslib.exceptions import VerificationError
 
     keyring, other = Keyring.of(new_key()), new_key()

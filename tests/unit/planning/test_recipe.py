@@ -47,7 +47,7 @@ def said(body: Raw) -> str:
 # What is missing
 
 
-def test_a_recipe_of_which_all_is_known() -> None:
+def test_a_complete_recipe_is_reproducible() -> None:
     assert said(known()) == "images, source, datasets, parameters and seed are known"
     sha256 = {"repository": "r", "revision": "a" * 64, "dirty": False}
     assert recipe.condition(known(source=sha256, seed=None, parameters={"seed": 0}))[0] == "True"
@@ -71,7 +71,7 @@ SOURCE = {"repository": "r"}
         ({"seed": None}, "the seed is missing: set spec.seed or a parameter named seed"),
     ],
 )
-def test_what_is_missing_is_said_in_words(changed: Raw, missing: str) -> None:
+def test_missing_parts_of_a_recipe_are_explained(changed: Raw, missing: str) -> None:
     assert said(known(**changed)) == f"not reproducible: {missing}"
 
 
@@ -92,7 +92,7 @@ def test_an_image_that_the_template_names_by_its_digest_needs_no_pod_to_be_known
     assert recipe.condition(body)[0] == "True"
 
 
-def test_an_image_that_was_never_pulled_is_known_and_it_is_said_that_it_cannot_be_had() -> None:
+def test_an_image_without_a_registry_digest_is_known_and_reported() -> None:
     body = known()
     body["status"]["images"][0]["digest"] = DIGEST
     assert recipe.condition(body)[0] == "True"
@@ -110,7 +110,7 @@ def test_the_digest_that_was_found_of_a_dataset_counts() -> None:
     assert recipe.condition(body)[0] == "True"
 
 
-def test_what_lies_outside_of_the_recipe_is_told_and_does_not_spoil_it() -> None:
+def test_inputs_outside_the_recipe_are_reported_but_allowed() -> None:
     env = [
         {"name": "PLAIN", "value": "1"},
         {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
@@ -149,7 +149,7 @@ CONFIG_MAP = {"configMap": {"name": "code"}}
         ({"image": {"reference": PULLED}}, {"command": ["/code/run"]}, True),
     ],
 )
-def test_code_that_no_commit_pins_is_not_reproducible(volume: Raw, container: Raw, pinned: bool) -> None:
+def test_unpinned_code_is_not_reproducible(volume: Raw, container: Raw, pinned: bool) -> None:
     job = job_spec(volumes=[{"name": "code", **volume}])
     job["template"]["spec"]["containers"][0] |= {"volumeMounts": [{"name": "code", "mountPath": "/code"}], **container}
     status, _, message = recipe.condition(known(job=job))
@@ -157,12 +157,12 @@ def test_code_that_no_commit_pins_is_not_reproducible(volume: Raw, container: Ra
     assert pinned or "volume code (" in message.partition(";")[0]
 
 
-def test_the_list_of_what_lies_outside_ends() -> None:
+def test_the_list_of_inputs_outside_the_recipe_is_bounded() -> None:
     volumes = [{"name": f"v{number}", "nfs": {}} for number in range(7)]
     assert said(known(job=job_spec(volumes=volumes))).endswith("volume v4 (nfs) and 2 more")
 
 
-def test_a_run_that_has_the_condition_is_believed() -> None:
+def test_an_existing_reproducible_condition_is_kept() -> None:
     body = known(seed=None)
     assert recipe.condition_of(body)[0] == "False"
     body["status"]["conditions"] = [{"type": "Reproducible", "status": "True", "reason": "RecipeKnown", "message": "m"}]
@@ -183,7 +183,7 @@ json_values = st.recursive(
 
 @given(json_values, json_values, st.lists(st.dictionaries(st.sampled_from(["name", "image", "env"]), json_values)))
 @settings(max_examples=200, deadline=None)
-def test_a_template_that_is_no_template_is_assessed_too(value: Any, other: Any, containers: list[Raw]) -> None:
+def test_an_invalid_template_is_assessed(value: Any, other: Any, containers: list[Raw]) -> None:
     """The operator asks this of a run whose Job was refused: it must end all the same."""
     body = known(job={"template": {"spec": {"containers": containers, "initContainers": value, "volumes": other}}})
     status, _, message = recipe.condition(body)
@@ -233,7 +233,7 @@ def test_a_rerun_is_pinned_to_what_was_found() -> None:
     assert [each["digest"] for each in found["datasets"]] == [DIGEST, OTHER]
 
 
-def test_a_rerun_is_nobodys_but_who_makes_it() -> None:
+def test_a_rerun_belongs_to_its_creator() -> None:
     body = known()
     body["metadata"]["labels"] |= {"kueue.x-k8s.io/queue-name": "gpu", "app.kubernetes.io/instance": "argo"}
     body["metadata"]["annotations"] = {"assay.dev/x": "1", "note": "2"}
@@ -256,14 +256,14 @@ def test_the_api_server_can_make_a_name_of_what_it_is_given(name: str) -> None:
     assert "--" not in prefix
 
 
-def test_a_rerun_of_a_rerun_names_the_one_that_was_given() -> None:
+def test_a_rerun_of_a_rerun_references_the_given_run() -> None:
     body = known(rerunOf={"name": "first", "uid": "u", "tolerance": 0.5})
     wanted = rerun(body, tolerance=0, tolerances={"train_seconds": 10.0})["spec"]["rerunOf"]
     assert wanted["name"] == "sweep-0"
     assert (wanted["tolerance"], wanted["tolerances"]) == (0, {"train_seconds": 10.0})
 
 
-def test_a_run_that_goes_on_is_not_run_again() -> None:
+def test_a_running_run_cannot_be_rerun() -> None:
     body = known()
     body["status"]["phase"] = "Running"
     with pytest.raises(ValueError, match="run sweep-0 has not finished"):

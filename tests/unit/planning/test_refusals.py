@@ -47,13 +47,13 @@ def event(message: str, seconds: float = 1, **fields: Any) -> Raw:
         ("quite another text", "quite another text"),
     ],
 )
-def test_the_servers_words_without_the_pods_name(message: str, words: str) -> None:
+def test_the_refusal_message_omits_the_pod_name(message: str, words: str) -> None:
     """Every attempt has a pod of another name: with it, every look would be a write."""
     expected = Verdict("Pending", "PodsRefused", f"the Job's pods are refused: {words}")
     assert refusals.explain(WAITING, [event(message)], NOW) == expected
 
 
-def test_the_last_word_counts_in_whatever_order_it_comes() -> None:
+def test_the_latest_event_counts_in_any_order() -> None:
     events = [event("first", 1), event("last", 9), event("second", 4)]
     for order in (events, events[::-1]):
         assert refusals.explain(WAITING, order, NOW).message == "the Job's pods are refused: last"
@@ -69,7 +69,7 @@ def test_a_time_is_found_in_every_form_of_an_event() -> None:
         assert refusals.explain(WAITING, forms, NOW).message == f"the Job's pods are refused: {forms.pop(0)['message']}"
 
 
-def test_what_was_refused_before_the_job_began_is_over() -> None:
+def test_refusals_before_the_job_started_are_ignored() -> None:
     """A Job that was suspended begins again when it is resumed."""
     assert refusals.explain(WAITING, [event("earlier", -1)], NOW) == WAITING
     assert refusals.explain(WAITING, [], NOW) == WAITING
@@ -79,7 +79,7 @@ def test_a_long_word_is_cut() -> None:
     assert len(refusals.explain(WAITING, [event("x" * 5000)], NOW).message) == 2000
 
 
-def test_nobody_looks_before_five_seconds_and_hardly_anybody_after_an_hour() -> None:
+def test_events_are_polled_with_increasing_intervals() -> None:
     waited, looks = 0.0, []
     while waited < timedelta(hours=1).total_seconds():
         waited += refusals.next_look(waited)
@@ -89,14 +89,14 @@ def test_nobody_looks_before_five_seconds_and_hardly_anybody_after_an_hour() -> 
     assert looks[-1] - looks[-2] == 600
 
 
-def test_a_clock_that_is_behind_does_not_make_it_wait_for_long() -> None:
+def test_a_slow_clock_does_not_delay_the_next_poll() -> None:
     assert refusals.next_look(-3600) == refusals.PATIENCE
 
 
 STARTING = Verdict("Pending", "Starting", "pod sweep-0-x is starting")
 
 
-def test_a_volume_that_cannot_be_mounted_is_named_while_the_kubelet_says_so() -> None:
+def test_a_mount_failure_is_reported_while_the_kubelet_reports_it() -> None:
     missing = event('MountVolume.SetUp failed for volume "settings" : configmap "settings" not found', 20)
     found = refusals.explain_start(STARTING, [event("older", 10), missing], NOW)
     assert (found.phase, found.reason) == ("Pending", "FailedMount")

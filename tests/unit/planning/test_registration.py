@@ -145,7 +145,7 @@ def test_only_a_run_that_succeeded_with_a_whole_record_and_a_model_qualifies(bod
         ("1.0 + 2.0", "spec.register.when: line 1, column 1: the result must be true or false, but it is double"),
     ],
 )
-def test_what_cannot_be_compiled_is_told_with_its_position(when: str | None, problem: str) -> None:
+def test_compile_errors_have_their_position(when: str | None, problem: str) -> None:
     assert registration.problem(register(when)) == problem
 
 
@@ -192,7 +192,7 @@ def test_the_best_of_those_that_qualify(objective: Objective, expected: str) -> 
     assert best["metadata"]["name"] == expected
 
 
-def test_of_equals_the_smallest_index_is_the_best() -> None:
+def test_the_smallest_index_wins_among_equal_runs() -> None:
     best = registration.pick_best(register(), MAXIMIZE, [run(10), run(9), run(2, 0.1)])
     assert best is not None
     assert best["metadata"]["name"] == "sweep-9"
@@ -223,20 +223,20 @@ def test_without_runs_that_qualify_or_without_an_objective_there_is_no_best() ->
         ),
     ],
 )
-def test_why_none_is_told_of_the_run_that_came_nearest(
+def test_the_reason_for_no_best_run_names_the_closest_run(
     runs: list[Raw], objective: Objective | None, expected: str
 ) -> None:
     assert registration.why_none(register(WHEN), objective, runs) == expected
 
 
-def test_a_run_without_a_value_of_the_objective_is_not_the_best_and_the_words_say_so() -> None:
+def test_a_run_without_an_objective_value_is_not_the_best_and_is_reported() -> None:
     assert registration.pick_best(register(), MAXIMIZE, [run(0, None)]) is None
     assert registration.why_none(register(), MAXIMIZE, [run(0, None)]) == (
         "none of the runs that succeeded (1) qualifies; sweep-0: it has no value for accuracy"
     )
 
 
-def test_runs_that_qualify_and_wait_to_be_registered_are_not_said_to_fall_short() -> None:
+def test_qualifying_runs_awaiting_registration_are_reported() -> None:
     runs = [run(0, 0.5), run(1, 0.95), run(2, None), run(3, 0.96)]
     found = registration.why_none(register(WHEN, pick="every"), None, runs)
     assert found == "2 of the runs that succeeded (4) qualify, and are not registered yet"
@@ -269,17 +269,17 @@ def test_the_condition_says_how_far_the_registration_is(given_: Raw, status: str
     assert registration.condition(register(WHEN), **given_) == (status, reason, message)
 
 
-def test_an_expression_that_cannot_be_read_is_told_before_a_run_has_ended() -> None:
+def test_an_invalid_expression_is_reported_before_any_run_ends() -> None:
     found = registration.condition(register("oops"), over=False)
     assert found == ("False", "InvalidExpression", registration.problem(register("oops")))
 
 
-def test_each_run_is_promised_when_every_one_is_picked() -> None:
+def test_with_pick_every_the_condition_announces_each_run() -> None:
     found = registration.condition(register(pick="every"), over=False)
     assert found[2] == "runs are active; each run is registered if it qualifies"
 
 
-def test_the_condition_is_told_beside_the_others_and_keeps_its_time() -> None:
+def test_the_registered_condition_is_added_and_keeps_its_transition_time() -> None:
     others = conditions([], {names.COMPLETE: flag(True, "X", "x"), names.FAILED: flag(False, "X", "")}, 1, NOW)
     status = ExperimentStatus(conditions=others)
     once = registration.told(status, flag(True, names.REGISTERED, "a"), "digits.v1", generation=2, now=NOW)
@@ -328,7 +328,7 @@ def test_a_version_carries_the_link_to_its_run() -> None:
     }
 
 
-def test_a_run_of_its_own_has_no_experiment_and_what_fits_no_label_is_left_out() -> None:
+def test_a_standalone_run_has_no_experiment_label_and_long_names_are_left_out() -> None:
     body = run()
     body["metadata"]["labels"] = None
     body["metadata"]["name"] = "a" * 64
@@ -421,7 +421,7 @@ def test_the_version_of_any_run_is_one_that_the_schema_lets_through(body: Raw, n
 
 @given(bodies(), st.sampled_from([None, WHEN, "run.parameters.all(p, run.parameters[p] != 7)", "oops"]))
 @settings(max_examples=200, deadline=None)
-def test_whatever_a_run_is_there_is_an_answer(body: Raw, when: str | None) -> None:
+def test_registration_handles_runs_of_any_shape(body: Raw, when: str | None) -> None:
     asked = register(when)
     wanted, reason = registration.qualifies(asked, body)
     assert wanted == (reason == "")
@@ -491,11 +491,11 @@ def test_a_manifest_may_say_less_than_the_record(said: Raw | None) -> None:
         ),
     ],
 )
-def test_what_a_manifest_says_else_is_told(said: Raw, difference: str) -> None:
+def test_provenance_differing_from_the_record_is_reported(said: Raw, difference: str) -> None:
     assert registration.disagreement(said, FOUND) == difference
 
 
-def test_many_differences_are_told_in_few_words() -> None:
+def test_the_message_about_many_differences_is_bounded() -> None:
     said = {"parameters": {f"p{n}": "x" * 5000 for n in range(64)}}
     found = registration.disagreement(said, {})
     assert found.count("the run's is not there") == 3
@@ -565,7 +565,7 @@ def test_a_version_names_the_experiment_of_its_run(said: str | None, label: str 
         (1005, 4, True, "the largest number is 4, and a version from elsewhere is at most 1000 above it"),
     ],
 )
-def test_numbers_go_up_by_one(version: int, highest: int, foreign: bool, words: str) -> None:
+def test_version_numbers_increase_by_one(version: int, highest: int, foreign: bool, words: str) -> None:
     assert registration.number_ahead(version, highest, foreign=foreign) == words
 
 

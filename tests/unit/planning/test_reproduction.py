@@ -47,7 +47,7 @@ def test_the_same_metrics_and_the_same_model() -> None:
     )
 
 
-def test_metrics_decide_and_another_model_is_told() -> None:
+def test_metrics_decide_and_a_different_model_is_reported() -> None:
     assert judged(again(ORIGINAL, {"score": 0.5, "loss": 2.0}, model=OTHER)) == (
         "True",
         "MetricsAgree",
@@ -55,7 +55,7 @@ def test_metrics_decide_and_another_model_is_told() -> None:
     )
 
 
-def test_metrics_that_differ_are_told_with_their_numbers() -> None:
+def test_differing_metrics_are_reported_with_their_values() -> None:
     rerun = again(ORIGINAL, {"score": 0.4, "loss": 2.0}, model=OTHER)
     rerun["status"]["metrics"]["score"] |= {"min": 0.5, "max": 0.5}
     assert judged(rerun) == (
@@ -66,7 +66,7 @@ def test_metrics_that_differ_are_told_with_their_numbers() -> None:
     )
 
 
-def test_a_metric_that_only_one_of_them_has_differs() -> None:
+def test_a_metric_in_only_one_run_is_a_difference() -> None:
     assert "loss is missing; new is new" in judged(again(ORIGINAL, {"score": 0.5, "new": 1}))[2]
 
 
@@ -77,7 +77,7 @@ def test_a_rerun_that_trained_longer_differs() -> None:
     assert "loss.step is 10, was 9" in judged(rerun)[2]
 
 
-def test_a_status_that_is_full_says_nothing_of_what_it_left_out() -> None:
+def test_metrics_omitted_from_a_full_status_are_not_differences() -> None:
     many = {f"m{number:03d}": 1.0 for number in range(150)}
     original = ended(known(), many)
     first = dict(list(many.items())[:100])
@@ -131,13 +131,13 @@ def test_without_metrics_the_model_decides() -> None:
     )
 
 
-def test_without_a_model_the_metrics_are_all_there_is() -> None:
+def test_without_a_model_only_metrics_are_compared() -> None:
     original = ended(known(), {"score": 1}, model=None)
     said = "all metrics (1) agree with those of run sweep-0; there is no model"
     assert judged(again(original, {"score": 1}, model=None), original) == ("True", "MetricsAgree", said)
 
 
-def test_without_either_nothing_can_be_said() -> None:
+def test_without_metrics_and_model_the_result_is_unknown() -> None:
     original = ended(known(), model=None)
     said = "neither run sweep-0 nor this run produced metrics or a model"
     assert judged(again(original, model=None), original) == ("Unknown", "NothingToCompare", said)
@@ -146,7 +146,7 @@ def test_without_either_nothing_can_be_said() -> None:
 # Without two runs by one recipe
 
 
-def test_an_original_that_is_gone_without_a_trace() -> None:
+def test_a_missing_original_is_reported() -> None:
     said = "neither the Run sweep-0 with the UID uid-sweep-0 nor its record exists"
     assert judged(again(ORIGINAL), None) == ("Unknown", "OriginalMissing", said)
 
@@ -160,7 +160,7 @@ def test_only_what_has_succeeded_is_compared() -> None:
         assert found == ("Unknown", "OriginalNotSucceeded", said)
 
 
-def test_a_run_by_another_recipe_is_no_rerun_whatever_it_comes_to() -> None:
+def test_a_run_with_another_recipe_is_not_a_reproduction() -> None:
     rerun = again(ORIGINAL, {"score": 0.5, "loss": 2.0})
     rerun["spec"]["parameters"]["lr"] = 0.2
     rerun["spec"]["source"]["revision"] = COMMIT[::-1]
@@ -172,7 +172,7 @@ def test_a_run_by_another_recipe_is_no_rerun_whatever_it_comes_to() -> None:
     )
 
 
-def test_an_image_that_has_become_another_one_is_another_recipe() -> None:
+def test_a_changed_image_digest_is_another_recipe() -> None:
     rerun = again(ORIGINAL, {"score": 0.5, "loss": 2.0})
     rerun["status"]["images"][0]["digest"] = f"registry.example.com/train@{OTHER}"
     assert judged(rerun)[:2] == ("Unknown", "RecipeDiffers")

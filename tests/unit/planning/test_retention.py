@@ -81,24 +81,24 @@ def due(found: EndedRun, seconds: float, of: Raw | None = None, *versions: Raw) 
         (86_400, ("jobs", "artifacts", "archive")),
     ],
 )
-def test_each_part_goes_when_its_time_is_over(seconds: int, goes: tuple[str, ...]) -> None:
+def test_each_part_expires_after_its_retention(seconds: int, goes: tuple[str, ...]) -> None:
     assert due(ended(retention=ALL), seconds) == goes
 
 
-def test_without_a_word_everything_is_kept() -> None:
+def test_everything_is_kept_without_retention() -> None:
     assert due(ended(), 1e9) == ()
     assert due(ended(), 1e9, experiment()) == ()
     assert due(ended(retention={}), 1e9) == ()
 
 
-def test_a_run_that_goes_on_or_has_credentials_is_no_ended_run() -> None:
+def test_a_run_that_is_running_or_has_credentials_is_not_ended() -> None:
     assert retention.ended_run(run(phase="Running")) is None
     busy = run()
     busy["status"]["credentials"] = {"secret": "s"}
     assert retention.ended_run(busy) is None
 
 
-def test_what_the_experiment_says_now_counts_and_the_runs_copy_without_one() -> None:
+def test_the_experiments_current_retention_overrides_that_of_the_run() -> None:
     copy = ended(retention={"archiveAfter": "1h"})
     assert due(copy, 7200) == ("archive",)
     assert due(copy, 7200, experiment({"archiveAfter": "1d"})) == ()
@@ -111,7 +111,7 @@ def test_a_run_that_could_be_launched_again_is_not_archived() -> None:
     assert due(ended(), 1e9, experiment(ALL, launched=1)) == ("jobs", "artifacts", "archive")
 
 
-def test_nothing_is_deleted_that_was_deleted_or_never_recorded() -> None:
+def test_deleted_or_unrecorded_parts_are_not_due() -> None:
     for record in ({"uri": "s3://assay/runs/x/", "expired": at(9)}, {}):
         gone = run(retention=ALL)
         gone["status"]["record"] = record
@@ -121,11 +121,11 @@ def test_nothing_is_deleted_that_was_deleted_or_never_recorded() -> None:
 
 
 @pytest.mark.parametrize("text", ["0s", "59s", "90m", "1d12h", "4w", "1d12h7s"])
-def test_a_duration_can_be_told(text: str) -> None:
+def test_durations_round_trip(text: str) -> None:
     assert parse_duration(retention.spelled(parse_duration(text))) == parse_duration(text)
 
 
-def test_a_time_to_live_is_one_that_a_job_can_have() -> None:
+def test_a_time_to_live_is_capped_to_the_job_maximum() -> None:
     assert retention.seconds(parse_duration("90m")) == 5400
     assert retention.seconds(parse_duration("999999w")) == 2**31 - 1
 
@@ -177,7 +177,7 @@ PREFIX = "s3://assay/runs/team/sweep/sweep-0/u-0"
         "s3://assay/runs",
     ],
 )
-def test_an_address_in_the_runs_prefix_or_above_it_keeps_it_for_every_namespace(uri: str) -> None:
+def test_an_address_at_or_above_the_run_prefix_keeps_it_for_all_namespaces(uri: str) -> None:
     assert due(ended(retention=ALL), 1e9, None, version(uri=uri, namespace="prod")) == ("jobs",)
 
 
@@ -185,7 +185,7 @@ def test_an_address_in_the_runs_prefix_or_above_it_keeps_it_for_every_namespace(
     "uri",
     [f"{PREFIX}0/pods/p", "s3://assay/runs/team/sweep/sweep", "s3://other/runs/team/", "s3://assay/models/team/d/v1"],
 )
-def test_an_address_elsewhere_keeps_nothing(uri: str) -> None:
+def test_a_version_with_another_address_keeps_no_artifacts(uri: str) -> None:
     assert due(ended(retention=ALL), 1e9, None, version(uri=uri)) == ("jobs", "artifacts", "archive")
 
 
@@ -222,7 +222,7 @@ versions = st.builds(
     st.sampled_from([None, ALL, {"artifactsAfter": "0s"}]),
 )
 @settings(max_examples=300)
-def test_nothing_that_a_version_needs_is_ever_due(
+def test_parts_needed_by_a_version_are_never_due(
     some: list[Raw], uid: str, place: str, seconds: int, kept: Raw | None
 ) -> None:
     found = ended(uid, namespace=place, **({"retention": kept} if kept else {}))
@@ -260,7 +260,7 @@ outcomes = st.lists(st.tuples(st.sampled_from(["Succeeded", "Failed", "Running"]
 
 @given(outcomes, st.integers(0, 2**32), st.sampled_from([{}, {"maxFailedRuns": 3}, {"maxRuns": 5}]))
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_archived_in_whatever_steps_the_experiment_says_the_same(
+def test_archiving_in_any_order_does_not_change_the_experiment_status(
     found: list[tuple[str, float | None]], seed: int, limits: Raw
 ) -> None:
     chance = random.Random(seed)
@@ -282,7 +282,7 @@ def test_whatever_is_archived_in_whatever_steps_the_experiment_says_the_same(
         runs = left
 
 
-def test_of_equal_runs_the_first_stays_the_best_whichever_was_archived() -> None:
+def test_the_first_of_equal_runs_stays_the_best_after_archiving() -> None:
     maximize = Objective.model_validate(MAXIMIZE)
     late = retention.remember(maximize, ArchivedRuns(), {"b": fact(5, "Succeeded", 0.5)})
     assert late.best is not None
@@ -296,6 +296,6 @@ def test_of_equal_runs_the_first_stays_the_best_whichever_was_archived() -> None
     assert (plan.status.best.run, plan.status.best.parameters) == ("sweep-3", {"a": 3})
 
 
-def test_without_an_objective_there_are_counts_and_no_best() -> None:
+def test_without_an_objective_archived_runs_are_only_counted() -> None:
     found = retention.remember(None, ArchivedRuns(failed=2), {"a": fact(0, "Succeeded", 1.0), "b": fact(1, "Failed")})
     assert found == ArchivedRuns(succeeded=1, failed=3, removing=["a", "b"])

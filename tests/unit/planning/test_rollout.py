@@ -121,7 +121,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_rollout_is_through_when_kubectl_says_so(case: Case) -> None:
+def test_a_rollout_is_complete_when_kubectl_reports_it(case: Case) -> None:
     found = seen(case.status, kind=case.kind, **case.spec)
     assert found.state == case.state, found
     assert case.message in found.message
@@ -153,7 +153,7 @@ def test_a_workload_without_any_version_is_judged_by_its_pods_without_one() -> N
 
 @pytest.mark.parametrize("code", [1, 2])
 @pytest.mark.parametrize("again", [False, True], ids=["for the first time", "again and again"])
-def test_a_model_that_is_not_what_was_approved(code: int, again: bool) -> None:
+def test_a_model_that_differs_from_the_approved_one_fails_the_rollout(code: int, again: bool) -> None:
     fetch = container("assay-fetch-model", terminated=ended(code, CHANGED))
     if again:
         fetch = looping("assay-fetch-model", code, CHANGED, restarts=1)
@@ -162,7 +162,7 @@ def test_a_model_that_is_not_what_was_approved(code: int, again: bool) -> None:
     assert found.message == f'pod web-x: the model could not be fetched: "{CHANGED}"'
 
 
-def test_a_store_that_is_silent_is_waited_for_until_patience_is_over() -> None:
+def test_an_unreachable_store_fails_the_rollout_only_after_the_timeout() -> None:
     said = "gave up after 120 s: cannot reach the store"
     silent = pod("web-x", BEFORE_INIT, init=[looping("assay-fetch-model", 3, said, restarts=5)], phase="Pending")
     found = seen(GOING, silent, seconds=299)
@@ -173,12 +173,12 @@ def test_a_store_that_is_silent_is_waited_for_until_patience_is_over() -> None:
     assert found.message == f'0 of 2 pods ready after 5m1s: pod web-x: the model could not be fetched: "{said}"'
 
 
-def test_a_fetch_that_failed_once_and_then_succeeded_is_no_failure() -> None:
+def test_a_fetch_that_succeeded_on_retry_is_not_a_failure() -> None:
     late = fetched() | {"restartCount": 1, "lastState": {"terminated": ended(1, CHANGED)}}
     assert seen(GOING, pod(init=[late])).state == "progressing"
 
 
-def test_a_fetch_that_is_killed_over_and_over() -> None:
+def test_a_repeatedly_killed_fetch_fails_the_rollout() -> None:
     killed = looping("assay-fetch-model", 137, restarts=3, reason="OOMKilled")
     found = seen(GOING, pod("web-x", BEFORE_INIT, init=[killed], phase="Pending"))
     assert found.state == "failed"
@@ -230,7 +230,7 @@ def test_a_container_that_ends(case: Crash) -> None:
     assert case.message in found.message
 
 
-def test_an_init_container_of_theirs_that_crashes_is_named_and_has_until_the_deadline() -> None:
+def test_a_crashing_user_init_container_is_reported_and_fails_at_the_deadline() -> None:
     """It may wait for something that comes later: nothing is taken back before progressDeadlineSeconds."""
     crashing = pod("web-x", BEFORE_INIT, init=[fetched(), looping("warm", 1, restarts=9)], phase="Pending")
     found = seen(GOING, crashing)
@@ -242,11 +242,11 @@ def test_an_init_container_of_theirs_that_crashes_is_named_and_has_until_the_dea
 
 
 @pytest.mark.parametrize("what", [{"version": 2}, {"version": None}, {"deleting": True}], ids=str)
-def test_the_crash_of_another_version_or_of_a_pod_that_is_going_says_nothing(what: Raw) -> None:
+def test_crashes_of_other_versions_or_terminating_pods_are_ignored(what: Raw) -> None:
     assert seen(GOING, pod("web-x", looping("server", 1, restarts=9), **what)).state == "progressing"
 
 
-def test_crashes_say_nothing_once_the_rollout_is_through() -> None:
+def test_crashes_after_a_complete_rollout_are_ignored() -> None:
     crashed = container(restarts=7, last=ended(1), running={}, ready=True)
     assert seen(DONE, pod("a", crashed, ready=True), pod("b", ready=True)).state == "ready"
 
@@ -297,7 +297,7 @@ WAITS = [
 
 
 @pytest.mark.parametrize(("more", "containers", "message"), [case[1:] for case in WAITS], ids=[c[0] for c in WAITS])
-def test_what_a_pod_waits_for_is_said_before_and_when_patience_is_over(
+def test_what_a_pod_waits_for_is_reported_before_and_after_the_timeout(
     more: Raw, containers: list[Raw], message: str
 ) -> None:
     waiting = pod("web-x", *containers, **more)
@@ -311,12 +311,12 @@ def test_what_a_pod_waits_for_is_said_before_and_when_patience_is_over(
     assert message in found.message
 
 
-def test_without_a_start_there_is_no_end_to_patience() -> None:
+def test_a_rollout_without_a_start_time_never_times_out() -> None:
     found = judge(serving_version(1, status=GOING), [pod()], NOW + timedelta(days=9), None, PATIENCE)
     assert found.state == "progressing"
 
 
-def test_pods_that_may_not_be_created_are_spoken_of() -> None:
+def test_pods_that_cannot_be_created_are_reported() -> None:
     found = seen(GOING | {"conditions": [REFUSED]})
     assert found.message.startswith('0 of 2 pods ready; no pod can be created: pods "web-7d9f-" is forbidden: exceeded')
 
@@ -334,7 +334,7 @@ def test_an_evicted_pod_does_not_hide_what_the_others_wait_for() -> None:
         ("StatefulSet", {"updateStrategy": {"type": "OnDelete"}}, "the update strategy is OnDelete"),
     ],
 )
-def test_what_somebody_holds_back_on_purpose_does_not_fail_with_time(kind: str, spec: Raw, words: str) -> None:
+def test_a_deliberately_paused_rollout_does_not_time_out(kind: str, spec: Raw, words: str) -> None:
     found = seen(GOING | REVISIONS, pod("old", version=2), seconds=9999, kind=kind, **spec)
     assert found.state == "progressing"
     assert words in found.message
@@ -349,7 +349,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 
 
 @pytest.mark.parametrize("written", ["Bound v9\r\x1b[2J; all is well", 'no" v9 is live: "', "\u202elive\u2028next"])
-def test_what_a_container_has_written_is_quoted_as_such(written: str) -> None:
+def test_container_output_is_quoted(written: str) -> None:
     found = seen(GOING, pod("web-x", looping("server", 1, written, restarts=3)))
     before, quoted, after = found.message.split('"')
     assert before.endswith("it wrote ")
@@ -357,7 +357,7 @@ def test_what_a_container_has_written_is_quoted_as_such(written: str) -> None:
     assert after == ""
 
 
-def test_other_words_of_pods_are_bounded_as_well() -> None:
+def test_other_pod_messages_are_bounded() -> None:
     condition = {**UNSCHEDULABLE, "message": "x" * 5000}
     found = seen(GOING, pod("web-x", conditions=[condition]))
     assert len(found.message) == MAX_MESSAGE
@@ -370,7 +370,7 @@ def _of_revision(revision: str, **more: Any) -> Raw:
     return pod("web-1", version=2, labels={"controller-revision-hash": revision}, **more)
 
 
-def test_a_stateful_set_waits_for_a_pod_of_a_version_that_was_left_again() -> None:
+def test_a_stateful_set_is_blocked_by_a_pod_of_the_rolled_back_version() -> None:
     """As seen: back from version 2, whose pod never got ready, to version 1."""
     status = GOING | REVISIONS | {"updateRevision": "web-1", "readyReplicas": 1}
     stuck, fine = _of_revision("web-2"), pod("web-0", ready=True)
@@ -394,10 +394,10 @@ def test_a_stateful_set_waits_for_a_pod_of_a_version_that_was_left_again() -> No
     ],
     ids=["parallel", "current revision", "new revision", "ready", "going"],
 )
-def test_no_other_pod_is_in_the_way(spec: Raw, revision: str, more: Raw) -> None:
+def test_no_other_pod_blocks_a_stateful_set(spec: Raw, revision: str, more: Raw) -> None:
     found = serving_version(1, kind="StatefulSet", status=GOING | REVISIONS, **spec)
     assert blocking(found, [_of_revision(revision, **more)]) == []
 
 
-def test_a_deployment_is_never_held_up_by_a_pod() -> None:
+def test_a_pod_never_blocks_a_deployment() -> None:
     assert blocking(serving_version(1, status=GOING), [_of_revision("web-9")]) == []

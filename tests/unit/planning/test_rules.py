@@ -19,7 +19,7 @@ OPEN = Rules((Policy("release", approvals=Approvals(required=0), generation=5, d
 SHUT_AGAIN = Rules((replace(STRICT.policies[0], generation=6),), open_by_default=False)
 
 
-def test_a_policy_that_was_open_for_a_blink_releases_nothing() -> None:
+def test_a_briefly_open_policy_does_not_unblock_an_alias() -> None:
     calm = Calm()
     assert not calm.remaining("a", STRICT, NOW)
     assert calm.remaining("a", OPEN, NOW + SECOND) == CALM
@@ -27,7 +27,7 @@ def test_a_policy_that_was_open_for_a_blink_releases_nothing() -> None:
     assert calm.remaining("a", OPEN, NOW + 3 * SECOND) == CALM
 
 
-def test_rules_that_stay_release_it() -> None:
+def test_stable_rules_apply_after_the_delay() -> None:
     calm = Calm()
     calm.remaining("a", STRICT, NOW)
     assert calm.remaining("a", OPEN, NOW + SECOND) == CALM
@@ -45,13 +45,13 @@ def test_rules_that_stay_release_it() -> None:
     ],
     ids=["by the namespace", "a deleted policy", "one more"],
 )
-def test_whatever_changes_has_to_stay(opened: Rules) -> None:
+def test_changed_rules_must_stay_before_they_apply(opened: Rules) -> None:
     calm = Calm()
     calm.remaining("a", STRICT, NOW)
     assert calm.remaining("a", opened, NOW + SECOND) == CALM
 
 
-def test_the_rules_of_another_alias_keep_nothing_waiting() -> None:
+def test_rules_of_another_alias_cause_no_delay() -> None:
     other = Policy("other", aliases=("staging",))
     rules = Rules((other, *STRICT.policies), open_by_default=False)
     assert rules.asks(CHAMPION) == STRICT

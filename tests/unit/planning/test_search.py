@@ -70,7 +70,7 @@ def test_max_runs_cuts_a_grid_and_changes_nothing_else(parameters: list[dict[str
 
 
 @given(st.lists(st.dictionaries(names, scalars, max_size=3), min_size=1, max_size=6))
-def test_a_list_is_taken_as_it_is(combinations: list[dict[str, Any]]) -> None:
+def test_a_list_search_is_used_unchanged(combinations: list[dict[str, Any]]) -> None:
     assert all_of(spec(search={"strategy": "list", "list": combinations})) == combinations
 
 
@@ -169,7 +169,7 @@ def test_a_name_that_no_variable_can_have_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, [1], {"a": 1}])
-def test_a_value_that_is_no_scalar_is_refused(value: object) -> None:
+def test_non_scalar_values_are_refused(value: object) -> None:
     with pytest.raises(space.InvalidSearch) as caught:
         space.size(spec(search={"strategy": "list", "list": [{"a": value}]}))
     assert str(caught.value) == "spec.search.list[0]: parameter 'a': a value must be a number, a string or a boolean"

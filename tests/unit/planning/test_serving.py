@@ -61,7 +61,7 @@ def test_a_workload_follows_the_alias_of_its_annotation() -> None:
 
 
 @pytest.mark.parametrize("annotations", [None, {}, {"assay.dev/other": "x"}])
-def test_a_workload_without_it_follows_none(annotations: Raw | None) -> None:
+def test_a_workload_without_the_annotation_follows_no_alias(annotations: Raw | None) -> None:
     found = workload()
     found["metadata"]["annotations"] = annotations
     assert follows(found) is None
@@ -80,7 +80,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("value", [*MALFORMED, "d" * 51 + ".champion", "digits." + "c" * 41])
-def test_an_annotation_that_names_no_alias_is_refused_in_words(value: str) -> None:
+def test_an_invalid_serve_annotation_is_explained(value: str) -> None:
     found = workload()
     found["metadata"]["annotations"] = {"assay.dev/serve": value}
     with pytest.raises(CannotServe) as caught:
@@ -102,7 +102,7 @@ def test_the_admission_policy_knows_the_same_names_and_parts() -> None:
 # What is set
 
 
-def test_the_body_names_the_object_and_the_pod_template_and_nothing_else() -> None:
+def test_the_apply_body_contains_only_the_identity_and_the_pod_template() -> None:
     body = applied(workload(pod=TWO), served(), SETTINGS)
     assert {key: value for key, value in body.items() if key != "spec"} == {
         "apiVersion": "apps/v1",
@@ -122,7 +122,7 @@ def test_the_body_names_the_object_and_the_pod_template_and_nothing_else() -> No
     assert set(template(body)["spec"]) == {"containers", "initContainers", "volumes"}
 
 
-def test_every_container_of_theirs_finds_the_model_and_can_only_read_it() -> None:
+def test_every_user_container_mounts_the_model_read_only() -> None:
     body = applied(workload(pod=TWO), served(), SETTINGS)
     theirs = [*containers(body).values(), containers(body, "initContainers")["prepare"]]
     assert [each["name"] for each in theirs] == ["server", "side", "prepare"]
@@ -132,7 +132,7 @@ def test_every_container_of_theirs_finds_the_model_and_can_only_read_it() -> Non
         assert each["volumeMounts"] == [{"name": "assay-model", "mountPath": "/models", "readOnly": True}]
 
 
-def test_the_model_is_fetched_before_init_containers_of_theirs_run() -> None:
+def test_the_model_is_fetched_before_user_init_containers() -> None:
     assert list(containers(applied(workload(pod=TWO), served(), SETTINGS), "initContainers")) == [
         "assay-fetch-model",
         "prepare",
@@ -165,7 +165,7 @@ def test_the_init_container_understands_its_settings() -> None:
     }
 
 
-def test_a_manifest_whose_digest_is_not_known_is_not_spoken_of() -> None:
+def test_an_unknown_manifest_digest_is_omitted() -> None:
     fetch = containers(applied(workload(), served(manifest_digest=""), SETTINGS), "initContainers")["assay-fetch-model"]
     assert "ASSAY_FETCH_MANIFEST_DIGEST" not in env(fetch)
 
@@ -177,7 +177,7 @@ def test_the_init_container_is_what_the_operator_is_configured_to_use() -> None:
     assert fetch["resources"] == {"limits": {"memory": "1Gi"}}
 
 
-def test_the_same_version_gives_the_same_body_whatever_was_there_between() -> None:
+def test_the_same_version_always_produces_the_same_body() -> None:
     first = serving_version(1, pod=TWO)
     second = after(first, applied(first, served(2), SETTINGS))
     again = after(second, applied(second, served(1), SETTINGS))
@@ -185,14 +185,14 @@ def test_the_same_version_gives_the_same_body_whatever_was_there_between() -> No
     assert template(again) == template(first)
 
 
-def test_the_workload_that_is_looked_at_is_not_changed() -> None:
+def test_the_input_workload_is_not_modified() -> None:
     before = workload(pod=TWO)
     kept = copy.deepcopy(before)
     applied(before, served(), SETTINGS)
     assert before == kept
 
 
-def test_nothing_served_gives_everything_back() -> None:
+def test_serving_no_version_releases_all_fields() -> None:
     assert applied(serving_version(), None, SETTINGS) == {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -210,7 +210,7 @@ def test_the_version_in_the_template_is_known(kind: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "x", "-1", "1.5", "9999999999"])
-def test_a_version_that_is_no_number_is_none(text: str) -> None:
+def test_a_non_numeric_served_version_is_ignored(text: str) -> None:
     found = serving_version()
     template(found)["metadata"]["annotations"]["assay.dev/served-version"] = text
     assert in_template(found) is None
@@ -264,7 +264,7 @@ CHANGES: dict[str, Callable[[Raw], None]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("managed", [True, False], ids=["with managers", "without managers"])
-def test_whatever_of_ours_is_changed_is_put_right(change: Callable[[Raw], None], managed: bool) -> None:
+def test_any_changed_operator_field_is_reverted(change: Callable[[Raw], None], managed: bool) -> None:
     found = serving_version(pod=TWO)
     if not managed:
         del found["metadata"]["managedFields"]
@@ -281,7 +281,7 @@ def test_a_new_container_and_a_new_version_are_not_up_to_date() -> None:
     assert not up_to_date(found, applied(found, served(), SETTINGS))
 
 
-def test_what_they_change_of_their_own_is_no_reason_to_write() -> None:
+def test_changes_of_user_fields_cause_no_write() -> None:
     found = serving_version(pod=TWO)
     _put("containers", "server", "image", value="s:2")(found)
     template(found)["spec"]["containers"][0]["env"].insert(0, {"name": "NEW", "value": "1"})
@@ -289,7 +289,7 @@ def test_what_they_change_of_their_own_is_no_reason_to_write() -> None:
     assert up_to_date(found, applied(found, served(), SETTINGS))
 
 
-def test_a_field_that_is_ours_no_longer_is_given_back() -> None:
+def test_a_field_no_longer_set_by_the_operator_is_released() -> None:
     found = serving_version()
     assert not up_to_date(found, applied(found, served(manifest_digest=""), SETTINGS))
     assert not up_to_date(found, applied(found, None, SETTINGS))
@@ -298,7 +298,7 @@ def test_a_field_that_is_ours_no_longer_is_given_back() -> None:
     assert not up_to_date(found, applied(found, None, SETTINGS))
 
 
-def test_a_value_that_is_right_but_not_ours_is_taken_over() -> None:
+def test_a_correct_value_owned_by_another_manager_is_taken_over() -> None:
     found = serving_version()
     found["metadata"]["managedFields"] = workload()["metadata"]["managedFields"]
     body = applied(serving_version(), served(), SETTINGS)
@@ -317,7 +317,7 @@ QUANTITIES = [
 
 
 @pytest.mark.parametrize(("wanted", "stored"), QUANTITIES)
-def test_an_amount_that_the_api_server_writes_otherwise_is_the_same(wanted: Any, stored: str) -> None:
+def test_equal_quantities_in_another_notation_are_the_same(wanted: Any, stored: str) -> None:
     assert ownership.holds({"limits": {"memory": stored}}, {"limits": {"memory": wanted}})
     assert not ownership.holds({"limits": {"memory": stored + "0"}}, {"limits": {"memory": wanted}})
     assert not ownership.holds({"name": stored}, {"name": wanted}) or stored == wanted
@@ -326,7 +326,7 @@ def test_an_amount_that_the_api_server_writes_otherwise_is_the_same(wanted: Any,
 @given(
     st.integers(1, 999_999_999), st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), st.text(min_size=1, max_size=8)
 )
-def test_what_was_applied_is_up_to_date_and_its_version_is_known(version: int, model: str, file: str) -> None:
+def test_an_applied_body_is_up_to_date_and_has_its_version(version: int, model: str, file: str) -> None:
     what = Served(model, "champion", version, "sha256:" + "1" * 64, "", f"models/team/{model}/v{version}", "s", file)
     body = applied(workload(pod=TWO), what, SETTINGS)
     found = after(workload(pod=TWO), body)
@@ -371,7 +371,7 @@ def test_a_mount_that_would_cover_the_model_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ELSEWHERE)
-def test_any_other_mount_is_theirs(path: str) -> None:
+def test_other_mounts_belong_to_the_user(path: str) -> None:
     assert applied(workload(pod=_mount(path)), served(), SETTINGS)
 
 
@@ -422,7 +422,7 @@ TAKEN: list[tuple[Raw, str]] = [
 
 @pytest.mark.parametrize(("pod", "message"), TAKEN, ids=[message[:40] for _, message in TAKEN])
 @pytest.mark.parametrize("managed", [True, False], ids=["with managers", "without managers"])
-def test_what_is_theirs_is_never_overwritten(pod: Raw, message: str, managed: bool) -> None:
+def test_user_fields_are_never_overwritten(pod: Raw, message: str, managed: bool) -> None:
     found = workload("StatefulSet", pod=pod)
     if not managed:
         del found["metadata"]["managedFields"]
@@ -432,26 +432,26 @@ def test_what_is_theirs_is_never_overwritten(pod: Raw, message: str, managed: bo
 
 
 @pytest.mark.parametrize("volume", ["assay-model", "assay-model-credentials"])
-def test_a_claim_that_would_take_the_models_place_is_refused(volume: str) -> None:
+def test_a_claim_template_with_a_reserved_name_is_refused(volume: str) -> None:
     found = workload("StatefulSet")
     found["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}, {"metadata": {"name": volume}}]
     with pytest.raises(CannotServe, match=f"a volumeClaimTemplate is named {volume}, a name reserved by Assay"):
         applied(found, served(), SETTINGS)
 
 
-def test_variables_that_are_called_alike_are_theirs() -> None:
+def test_variables_with_similar_names_belong_to_the_user() -> None:
     assert applied(workload(pod=_server(env=[{"name": "MODEL_WORKERS", "value": "2"}])), served(), SETTINGS)
 
 
 @pytest.mark.parametrize("managed", [True, False], ids=["with managers", "without managers"])
-def test_what_is_ours_is_not_in_our_own_way(managed: bool) -> None:
+def test_operator_fields_do_not_conflict_with_themselves(managed: bool) -> None:
     found = serving_version(pod=TWO)
     if not managed:
         del found["metadata"]["managedFields"]
     assert applied(found, served(2), SETTINGS)
 
 
-def test_what_they_add_to_a_served_workload_is_put_right() -> None:
+def test_conflicting_user_additions_to_a_served_workload_are_reverted() -> None:
     """The policy refuses it; without the policy the operator's value wins."""
     found = serving_version(pod=TWO)
     template(found)["spec"]["containers"].append(
@@ -473,7 +473,7 @@ FORGED: list[Callable[[Raw], object]] = [
 
 
 @pytest.mark.parametrize("forge", FORGED, ids=["none", "emptied", "another's", "updated", "other fields", "restored"])
-def test_who_is_noted_as_the_owner_of_a_field_decides_nothing(forge: Callable[[Raw], object]) -> None:
+def test_rewritten_managed_fields_do_not_change_the_result(forge: Callable[[Raw], object]) -> None:
     """Anybody can rewrite managedFields, and backups leave them out."""
     found = serving_version(pod=TWO)
     forge(found["metadata"])
@@ -483,7 +483,7 @@ def test_who_is_noted_as_the_owner_of_a_field_decides_nothing(forge: Callable[[R
     assert not up_to_date(found, applied(found, None, SETTINGS))
 
 
-def test_what_is_left_is_removed_whoever_is_noted_as_its_owner() -> None:
+def test_leftover_operator_fields_are_removed_regardless_of_their_owner() -> None:
     pod = {"initContainers": [{"name": "prepare", "image": "p"}], **_server(env=[{"name": "A", "value": "1"}])}
     patch = removal(serving_version(pod=pod))
     assert patch is not None

@@ -36,7 +36,7 @@ def test_container_that_runs_or_has_ended_has_one() -> None:
     assert of(container("terminated", containerID="containerd://1")) == [start(0, "containerd://1")]
 
 
-def test_container_that_was_restarted_has_the_one_before_too() -> None:
+def test_a_restarted_container_also_has_its_previous_log() -> None:
     running = container("running", last={"containerID": "containerd://1"}) | {"containerID": "containerd://2"}
     assert of(running | {"restartCount": 3}, policy="OnFailure") == [
         start(2, "containerd://1", previous=True, again=True),
@@ -65,7 +65,7 @@ def test_container_that_its_node_has_lost_is_not_passed_over() -> None:
         ("Never", {"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart"}]}, True),
     ],
 )
-def test_whether_it_may_be_started_again(policy: str, more: Raw, again: bool) -> None:
+def test_restartable_follows_the_restart_policy(policy: str, more: Raw, again: bool) -> None:
     running = container("running") | {"containerID": "containerd://1"}
     assert [each.restartable for each in of(running, policy=policy, **more)] == [again]
 
@@ -77,7 +77,7 @@ def test_order_is_that_of_the_spec_with_init_containers_first() -> None:
     assert [each.container for each in starts(found)] == ["sidecar", "a", "b"]
 
 
-def test_a_log_alone_wakes_no_run() -> None:
+def test_a_log_change_alone_does_not_requeue_the_run() -> None:
     before, after = pod("Running", container("running")), pod("Running", container("running"))
     after["spec"]["containers"] = before["spec"]["containers"] = [{"name": "train"}]
     after["status"]["containerStatuses"][0]["containerID"] = "containerd://1"

@@ -136,9 +136,7 @@ def test_a_raised_max_runs_continues_where_it_ended(
 
 @given(st.integers(5, 30), st.integers(0, 4), parallelisms, chances)
 @settings(max_examples=50, deadline=None)
-def test_after_too_many_failures_nothing_is_launched(
-    total: int, allowed: int, parallelism: int, chance: random.Random
-) -> None:
+def test_too_many_failures_stop_launching(total: int, allowed: int, parallelism: int, chance: random.Random) -> None:
     simulation = Simulation(spec(total, maxFailedRuns=allowed, parallelism=parallelism), chance, True, False)
     while not simulation.over():
         before, failed = len(simulation.created), sum(r.phase == "Failed" for r in simulation.runs.values())
@@ -161,7 +159,7 @@ def test_the_first_step_launches_as_many_as_fit() -> None:
     assert (found.status.phase, found.status.progress) == ("Running", "0/10")
 
 
-def test_a_place_is_taken_by_every_run_that_has_not_ended() -> None:
+def test_every_unfinished_run_counts_against_parallelism() -> None:
     found = plan(spec(10, parallelism=4), fact(0, "Pending"), fact(1, "Suspended"), fact(2), fact(3, "Failed"))
     assert found.launch == (4,)
 
@@ -181,14 +179,14 @@ def test_one_step_is_bounded() -> None:
     assert found.launch == tuple(range(sweep.MAX_LAUNCH))
 
 
-def test_suspended_launches_nothing_and_says_so() -> None:
+def test_a_suspended_experiment_launches_nothing_and_reports_it() -> None:
     found = plan(spec(10, parallelism=3, suspend=True), fact(0))
     assert found.launch == ()
     assert found.status.phase == "Suspended"
     assert condition(found.status, names.SUSPENDED)[:2] == ("True", names.SUSPENDED_BY_SPEC)
 
 
-def test_jobs_that_somebody_else_resumed_are_named_while_the_experiment_is_suspended() -> None:
+def test_jobs_resumed_by_users_are_reported_while_the_experiment_is_suspended() -> None:
     resumed = [replace(fact(index, "Suspended"), reason=names.JOB_RESUMED) for index in range(7)]
     held, going = spec(10, parallelism=9, suspend=True), spec(10, parallelism=9)
     found = plan(held, fact(8, "Suspended"), *resumed[:2])
@@ -204,7 +202,7 @@ def test_jobs_that_somebody_else_resumed_are_named_while_the_experiment_is_suspe
     assert condition(plan(going, *resumed, status=found.status).status, names.SUSPENDED)[0] == "False"
 
 
-def test_an_experiment_that_is_over_stays_over_when_suspended() -> None:
+def test_a_finished_experiment_stays_finished_when_suspended() -> None:
     assert plan(spec(1, suspend=True), fact(0, "Succeeded", 1.0)).status.phase == "Succeeded"
 
 
@@ -285,7 +283,7 @@ def test_the_counts_say_where_every_run_is() -> None:
     assert found.observed_generation == 3
 
 
-def test_a_search_that_is_too_large_fails_the_experiment_until_it_is_mended() -> None:
+def test_a_too_large_search_fails_the_experiment_until_it_is_fixed() -> None:
     parameters = [{"name": name, "values": list(range(1000))} for name in "ab"]
     found = plan(spec(parameters=parameters))
     assert (found.launch, found.status.phase) == ((), "Failed")
@@ -297,7 +295,7 @@ def test_a_search_that_is_too_large_fails_the_experiment_until_it_is_mended() ->
     assert mended.status.message is None
 
 
-def test_a_template_that_no_job_can_have_launches_nothing() -> None:
+def test_an_invalid_job_template_fails_the_experiment() -> None:
     found = plan(spec(template={"job": {"template": {"spec": {"containers": [{"name": "a", "image": "b"}]}}}}))
     assert (found.launch, found.status.phase) == ((), "Failed")
     assert condition(found.status, names.FAILED)[1] == names.INVALID_TEMPLATE
@@ -327,14 +325,14 @@ def test_times_are_those_of_the_first_launch_and_the_last_end() -> None:
     assert later == over
 
 
-def test_a_second_look_at_an_unchanged_world_changes_nothing() -> None:
+def test_planning_an_unchanged_sweep_changes_nothing() -> None:
     of, tracking = spec(9, parallelism=2), [fact(0, "Succeeded", 0.5), fact(1), fact(2, "Pending")]
     first = plan(of, *tracking).status
     assert plan(of, *tracking, status=first, seconds=60).status == first
 
 
 @pytest.mark.parametrize("situation", ["goes on", "is over", "is invalid", "is suspended"])
-def test_the_registration_is_told_by_others_and_stays(situation: str) -> None:
+def test_planning_keeps_the_registered_condition(situation: str) -> None:
     told = registration.told(
         plan(spec(1)).status, flag(True, names.REGISTERED, "digits.v3"), "digits.v3", generation=2, now=NOW
     )
@@ -349,7 +347,7 @@ def test_the_registration_is_told_by_others_and_stays(situation: str) -> None:
     assert found.conditions[-1] == told.conditions[-1]
 
 
-def test_without_a_registration_there_is_no_condition_of_one() -> None:
+def test_without_registration_there_is_no_registered_condition() -> None:
     assert names.REGISTERED not in {each.type for each in plan(spec(1), fact(0)).status.conditions}
 
 
@@ -357,9 +355,7 @@ def test_without_a_registration_there_is_no_condition_of_one() -> None:
 
 
 @given(st.permutations(range(5)), st.sampled_from([MAXIMIZE, MINIMIZE]))
-def test_of_equal_runs_the_first_is_the_best_in_whatever_order_they_come(
-    order: list[int], objective: dict[str, str]
-) -> None:
+def test_the_first_of_equal_runs_is_the_best_in_any_order(order: list[int], objective: dict[str, str]) -> None:
     values = [0.5, 0.7, 0.7, 0.3, 0.3]
     found = sweep.best_run(Objective.model_validate(objective), [fact(i, "Succeeded", values[i]) for i in order])
     assert found is not None
@@ -397,7 +393,7 @@ def test_a_random_search_over_values_repeats_nothing_while_others_are_untried() 
         assert drawn == [tuple(space.parameters_of(found, index).values()) for index in range(12)]
 
 
-def test_deleted_runs_stay_facts_of_the_experiment() -> None:
+def test_deleted_runs_still_count_for_the_experiment() -> None:
     """Somebody deletes the best run, then all of them."""
     found = ExperimentSpec.model_validate(
         experiment_spec(

@@ -26,7 +26,7 @@ def sample(time: float, cpu: float, memory: float = 10, started: float = 0, name
     return Sample(name, TIME + time, started, cpu, memory, 0.25)
 
 
-def test_a_container_as_the_kubelet_tells_of_it() -> None:
+def test_container_samples_are_read_from_kubelet_statistics() -> None:
     assert samples(summary(container()), {"u1"}) == {"u1": [Sample("train", TIME, TIME - 60, 12.5, 1024, 0.5)]}
 
 
@@ -44,7 +44,7 @@ counters = st.sampled_from(["time", "usageNanoCores", "usageCoreNanoSeconds", "w
 
 
 @given(st.dictionaries(fields, json_values), st.dictionaries(counters, json_values), json_values)
-def test_no_answer_of_a_kubelet_makes_it_fail(odd: dict[str, Any], cpu: dict[str, Any], rest: Any) -> None:
+def test_parsing_survives_any_kubelet_answer(odd: dict[str, Any], cpu: dict[str, Any], rest: Any) -> None:
     found = container(**odd)
     other = container()
     other["cpu"] |= cpu
@@ -66,11 +66,11 @@ def test_cores_are_the_mean_since_the_sample_before() -> None:
 
 
 @pytest.mark.parametrize("before", [None, sample(0, 1, started=-5), sample(0, 99)])
-def test_cores_are_the_kubelets_own_where_there_is_nothing_to_compare_with(before: Sample | None) -> None:
+def test_cores_are_taken_from_the_kubelet_without_a_previous_sample(before: Sample | None) -> None:
     assert points(sample(10, 9), before)[0].value == 0.25
 
 
-def test_the_same_look_is_counted_once() -> None:
+def test_a_repeated_sample_is_counted_once() -> None:
     assert points(sample(0, 1), sample(0, 1)) == []
 
 
@@ -86,7 +86,7 @@ lives = st.lists(st.lists(st.floats(0, 1e6), min_size=1, max_size=5).map(sorted)
 
 
 @given(lives)
-def test_a_restarted_container_goes_on_counting(lives: list[list[float]]) -> None:
+def test_cpu_seconds_accumulate_across_container_restarts(lives: list[list[float]]) -> None:
     totals, expected, before = Totals(), 0.0, 0.0
     for life in lives:
         for value in life:

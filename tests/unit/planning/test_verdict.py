@@ -216,7 +216,7 @@ def test_an_approval_seen_just_now_does_not_expire_yet() -> None:
     assert answer.next_change == NOW + timedelta(days=30)
 
 
-def test_who_approved_is_said_when_it_is_enough() -> None:
+def test_sufficient_approvals_list_their_approvers() -> None:
     answer = judge(version(approvals=(approval("carla"), approval("ben"))), TWO)
     assert [each.message for each in answer.requirements] == ["2 of 2 approvals for champion: ben, carla"]
 
@@ -238,11 +238,11 @@ def test_a_soak_is_the_longest_stretch_and_once_done_stays_done() -> None:
     assert not judge(version(held=(held("canary", 90),)), SOAK).allowed
 
 
-def test_a_soak_says_when_to_look_again() -> None:
+def test_a_soak_has_its_next_change() -> None:
     assert judge(version(held=(held("staging", 3),)), SOAK).next_change == NOW + 21 * HOUR
 
 
-def test_a_freeze_says_when_to_look_again() -> None:
+def test_a_freeze_has_its_next_change() -> None:
     start, end = NOW + HOUR, NOW + 9 * HOUR
     frozen = with_rule(freeze=(Once("stocktaking", start, end),))
     candidate = version()
@@ -278,7 +278,7 @@ def test_weekly_windows_follow_the_clock_on_the_wall(window: Weekly, moment: dat
         assert said(answer)[0].endswith(f"T{until}:00Z")
 
 
-def test_no_rule_holds_a_rollback_but_only_to_what_was_there() -> None:
+def test_no_rule_blocks_a_rollback_to_a_previous_version() -> None:
     there = version(held=(held("champion", 90, 80),))
     assert verdict.evaluate_rollback(CHAMPION, there).allowed
     assert not verdict.evaluate_rollback(CHAMPION, version(held=(held("staging", 90, 80),))).allowed
@@ -326,7 +326,7 @@ def test_the_views_of_a_policy_are_made_from_its_spec() -> None:
         ({"name": "f", "start": "2026-12-20T00:00:00Z", "end": "9999-12-31T23:59:59-12:00"}, "freeze f is out of"),
     ],
 )
-def test_what_the_schema_lets_through_keeps_the_policy_shut(freeze: dict[str, Any], problem: str) -> None:
+def test_invalid_windows_accepted_by_the_schema_block_the_alias(freeze: dict[str, Any], problem: str) -> None:
     policy = policies.policy_view("p", PromotionPolicySpec.model_validate({"freeze": [freeze]}))
     assert policy.problem.startswith(problem)
     assert verdict.problems(policy) == [policy.problem]
@@ -351,12 +351,12 @@ def test_durations(text: str, hours: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "h", "1", "1y", "-1h", "1.5h", "1h "])
-def test_no_durations(text: str) -> None:
+def test_texts_that_are_not_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         policies.parse_duration(text)
 
 
-def test_a_duration_has_an_end() -> None:
+def test_durations_are_capped() -> None:
     assert policies.parse_duration("999999w999999w") == policies.LONGEST
 
 
@@ -367,7 +367,7 @@ def test_the_owner_of_the_run_counts_where_the_owner_does(exclude: bool) -> None
     assert answer.allowed is not exclude
 
 
-def test_an_approval_whose_giver_lost_the_right_does_not_hide_one_that_counts() -> None:
+def test_an_approval_by_a_former_approver_does_not_hide_a_valid_one() -> None:
     approvals = (approval("ben", lapsed=True), approval("ben", id="2"), approval("carla", lapsed=True))
     assert judge(version(approvals=approvals)).allowed
     assert not judge(version(approvals=(approvals[0], approvals[2]))).allowed

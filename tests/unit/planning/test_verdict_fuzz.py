@@ -168,7 +168,7 @@ def test_another_policy_never_allows_what_was_refused(case: Case, policy: Policy
 
 @many
 @given(cases, st.data())
-def test_taking_an_approval_away_never_allows(case: Case, data: st.DataObject) -> None:
+def test_removing_an_approval_never_allows_a_binding(case: Case, data: st.DataObject) -> None:
     candidate = case["candidate"]
     assume(candidate.approvals)
     gone = data.draw(st.integers(0, len(candidate.approvals) - 1))

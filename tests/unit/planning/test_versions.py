@@ -43,7 +43,7 @@ def stretch(alias: str, to: datetime | None = None) -> HeldStatus:
     return HeldStatus(alias=alias, from_=NOW, to=to)
 
 
-def test_a_version_is_pending_until_its_bytes_are_there_and_says_why() -> None:
+def test_a_version_is_pending_with_a_reason_until_its_bytes_are_registered() -> None:
     status, said = told(copying("the store cannot be asked"))
     assert (status.phase, status.message) == ("Pending", "the store cannot be asked")
     assert (said["ArtifactVerified"].status, said["ArtifactVerified"].reason) == ("Unknown", "Copying")
@@ -52,7 +52,7 @@ def test_a_version_is_pending_until_its_bytes_are_there_and_says_why() -> None:
     assert (status.phase, said["Ready"].reason) == ("Pending", "NotYet")
 
 
-def test_a_registered_version_is_ready_and_says_where_it_is() -> None:
+def test_a_registered_version_is_ready_with_its_location() -> None:
     status, said = told(registered())
     assert (status.phase, status.message, status.registered, status.artifact) == ("Ready", None, NOW, ARTIFACT)
     assert said["ArtifactVerified"].message == "2 files, 7 bytes in s3://assay/models/ml/digits/v1/"
@@ -60,13 +60,13 @@ def test_a_registered_version_is_ready_and_says_where_it_is() -> None:
     assert said["Archived"].status == "False"
 
 
-def test_the_runs_own_words_are_kept() -> None:
+def test_the_provenance_of_the_run_is_kept() -> None:
     provenance = Provenance(parameters={"lr": 0.1})
     status = versions.registered(copying(), ARTIFACT, provenance, FROM_RUN, generation=1, now=NOW)
     assert status.provenance == provenance
 
 
-def test_a_refused_version_has_failed_for_good() -> None:
+def test_a_refused_version_has_failed_permanently() -> None:
     status, said = told(refused())
     assert (status.phase, status.message) == ("Failed", f"expected {DIGEST}")
     assert (said["Ready"].status, said["Ready"].reason) == ("False", "DigestMismatch")
@@ -83,7 +83,7 @@ def test_bytes_are_registered_or_refused_once() -> None:
 
 
 @pytest.mark.parametrize("before", [copying, registered, refused], ids=["pending", "ready", "failed"])
-def test_an_archived_version_says_so_whatever_else_it_is_and_comes_back(before: Any) -> None:
+def test_archiving_overrides_any_phase_and_can_be_undone(before: Any) -> None:
     shown, _ = told(before())
     status, said = told(shown, archived=True)
     assert (status.phase, said["Archived"].status, said["Ready"].status) == ("Archived", "True", "False")
@@ -99,7 +99,7 @@ def test_it_names_the_aliases_that_point_to_it_now() -> None:
     assert status.held == list(held)
 
 
-def test_more_aliases_than_the_status_has_room_for_do_not_stop_it_from_being_written() -> None:
+def test_the_list_of_aliases_in_the_status_is_bounded() -> None:
     status, _ = told(registered(), *(stretch(f"a{number:03}") for number in range(80)))
     assert len(status.aliases) == MAX_ALIASES
     ModelVersionStatus.model_validate(status.to_dict())

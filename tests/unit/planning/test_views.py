@@ -39,12 +39,12 @@ def key(number: object = 1, alias: str = "champion") -> str:
     return f"{alias}.approval.assay.dev/{number}"
 
 
-def test_a_version_that_nobody_has_looked_at_has_nothing_to_show_for_itself() -> None:
+def test_an_unprocessed_version_has_no_evidence() -> None:
     found = view(registry.model_version("digits", 1, namespace="ml"))
     assert found == VersionView("digits.v1", "digits", 1, DIGEST, "")
 
 
-def test_evidence_is_what_is_true_and_only_that() -> None:
+def test_evidence_lists_only_true_conditions() -> None:
     conditions = [
         Condition(type=kind, status=status, reason="R", last_transition_time=NOW).to_dict()
         for kind, status in (
@@ -58,7 +58,7 @@ def test_evidence_is_what_is_true_and_only_that() -> None:
     assert found.evidence == {"reproducible", "signed"}
 
 
-def test_what_the_run_says_counts_more_than_what_the_manifest_claims() -> None:
+def test_recorded_provenance_overrides_the_manifest() -> None:
     claimed = {"metrics": {"f1": {"last": 0.99}}, "parameters": {"lr": 1}}
     recorded = {"metrics": {"f1": {"last": 0.5, "max": 0.6}}, "parameters": {"lr": 2}}
     found = view(version(provenance=claimed))
@@ -69,14 +69,14 @@ def test_what_the_run_says_counts_more_than_what_the_manifest_claims() -> None:
     assert (found.metrics, found.parameters) == ({}, {}), "a run that recorded nothing bears no claim out"
 
 
-def test_what_bars_a_version_is_read_from_the_object() -> None:
+def test_archived_and_deleting_are_read_from_the_object() -> None:
     assert view(version(metadata={"labels": {"assay.dev/archived": ""}})).archived
     assert view(version(metadata={"deletionTimestamp": "2026-03-01T12:00:00Z"})).deleting
     found = view(version())
     assert (found.archived, found.deleting) == (False, False)
 
 
-def test_held_are_the_stretches_that_are_known_now_and_not_those_of_the_status() -> None:
+def test_live_periods_come_from_the_arguments_not_the_status() -> None:
     stale = {"held": [{"alias": "staging", "from": "2020-01-01T00:00:00Z"}]}
     end = NOW + timedelta(hours=1)
     found = view(version(stale), HeldStatus(alias="champion", from_=NOW, to=end))
@@ -86,7 +86,7 @@ def test_held_are_the_stretches_that_are_known_now_and_not_those_of_the_status()
 # Approvals
 
 
-def test_an_approval_is_as_it_stands_on_the_object_since_when_it_was_seen() -> None:
+def test_an_approval_combines_the_annotation_with_its_recorded_time() -> None:
     (found,) = view(annotated({key(): f"{OTHER} rita\nfine"})).approvals
     assert (found.alias, found.id, found.digest, found.approver, found.comment, found.at) == (
         "champion",
@@ -98,23 +98,23 @@ def test_an_approval_is_as_it_stands_on_the_object_since_when_it_was_seen() -> N
     )
 
 
-def test_one_that_was_taken_away_counts_no_more_whatever_the_status_says() -> None:
+def test_a_revoked_approval_does_not_count_despite_the_status() -> None:
     body = annotated({key(): f"{DIGEST} rita"})
     body["metadata"]["annotations"] = {}
     assert view(body).approvals == ()
 
 
-def test_the_time_of_other_words_is_not_its_own() -> None:
+def test_an_edited_approval_does_not_inherit_the_recorded_time() -> None:
     body = annotated({key(): f"{DIGEST} rita"})
     body["metadata"]["annotations"] = {key(): f"{DIGEST} rita\nand again"}
     assert view(body).approvals == ()
 
 
-def test_one_that_was_not_looked_at_does_not_count() -> None:
+def test_an_unprocessed_approval_does_not_count() -> None:
     assert view(annotated({key(): f"{DIGEST} rita"}, looked=False)).approvals == ()
 
 
-def test_nobody_gets_an_approval_that_never_expires_by_writing_too_many() -> None:
+def test_an_approval_expires_even_when_the_status_is_full() -> None:
     """Without a time it would begin anew at each look. Those of others have filled the status here."""
     flood = {key(f"a{number}", "staging"): f"{DIGEST} user{number}" for number in range(MAX_APPROVALS)}
     body = annotated(flood | {key("z"): f"{DIGEST} rita"})
@@ -143,7 +143,7 @@ def test_a_policy_is_read() -> None:
         {"freeze": 7},
     ],
 )
-def test_a_policy_that_cannot_be_read_keeps_everything_shut(spec: Raw) -> None:
+def test_a_policy_with_an_invalid_spec_blocks_all_aliases(spec: Raw) -> None:
     found = views.policy_of({"metadata": {"name": "odd"}, "spec": spec})
     assert "its spec is invalid" in found.problem
     assert "\n" not in found.problem
@@ -152,7 +152,7 @@ def test_a_policy_that_cannot_be_read_keeps_everything_shut(spec: Raw) -> None:
     assert [each.policy for each in answer.requirements if not each.met] == ["odd"]
 
 
-def test_a_policy_that_is_understood_but_makes_no_sense_keeps_shut_only_what_it_matches() -> None:
+def test_a_policy_with_an_invalid_window_blocks_only_matching_aliases() -> None:
     window = {"name": "night", "weekly": {"days": ["Mon"], "from": "10:00", "to": "10:00", "timeZone": "UTC"}}
     spec = {"match": {"models": ["digits"]}, "freeze": [window]}
     found = views.policy_of({"metadata": {"name": "odd"}, "spec": spec})

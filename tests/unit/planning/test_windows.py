@@ -74,7 +74,7 @@ def nights(draw: st.DrawFn) -> tuple[Weekly, datetime]:
 
 
 @given(nights())
-def test_it_is_open_when_the_clock_on_the_wall_is_in_it_or_has_skipped_it(found: tuple[Weekly, datetime]) -> None:
+def test_a_window_is_open_when_local_time_is_in_it_or_skipped_it(found: tuple[Weekly, datetime]) -> None:
     window, moment = found
     expected = verdict_model.frozen(window, moment)
     # A whole day that a zone has skipped shows no minute of the window; the model looks at one day's windows only.
@@ -84,7 +84,7 @@ def test_it_is_open_when_the_clock_on_the_wall_is_in_it_or_has_skipped_it(found:
 
 
 @given(nights())
-def test_what_it_says_of_its_end_and_of_the_next_change_is_true(found: tuple[Weekly, datetime]) -> None:
+def test_the_reported_end_and_next_change_are_correct(found: tuple[Weekly, datetime]) -> None:
     window, moment = found
     state = windows.state(window, moment)
     if state.next_change is None:

@@ -89,7 +89,7 @@ def test_points_are_printed_with_fractional_steps_and_valid_json() -> None:
     assert found["smoothed"][1:] == ["NaN", "Infinity"]
 
 
-def test_smoothing_goes_on_after_nan() -> None:
+def test_smoothing_continues_after_nan() -> None:
     found = smoothed(numpy.array([1.0, math.nan, 1.0, math.inf]), 0.9)
     assert found[[0, 2]].tolist() == pytest.approx([1.0, 1.0])
     assert math.isnan(found[1])

@@ -66,7 +66,7 @@ def test_nothing_is_read_for_metrics_that_are_listed() -> None:
     assert store.read == 0
 
 
-def test_a_store_that_cannot_be_read_is_said() -> None:
+def test_an_unreadable_store_is_reported() -> None:
     found, notes = matching(Store(StoreUnavailable("it is away")), "metrics.rare.last > 0.5")
     assert found == []
     assert notes == ["2 runs have more metrics than their statuses list, and the store is not read: it is away"]

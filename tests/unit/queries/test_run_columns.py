@@ -73,7 +73,7 @@ _VALUES = st.one_of(st.none(), st.integers(), st.floats(allow_nan=False), st.tex
 
 
 @given(st.lists(_VALUES, max_size=8), st.booleans())
-def test_sorting_keeps_every_run_whatever_its_values_are(values: list[Any], reverse: bool) -> None:
+def test_sorting_keeps_every_run_with_any_values(values: list[Any], reverse: bool) -> None:
     runs = [row(str(at), parameters={"x": value}) for at, value in enumerate(values)] + [row("y")]
     found = run_columns.sort(runs, "params.x", Names([*runs, row("z", parameters={"x": 1})]), reverse=reverse)
     assert sorted(_names(found)) == sorted(_names(runs))

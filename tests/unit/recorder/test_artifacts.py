@@ -83,7 +83,7 @@ def test_a_changed_file_is_uploaded_again(trainer: Trainer) -> None:
     trainer.check()
 
 
-def test_the_end_takes_everything(trainer: Trainer) -> None:
+def test_finishing_uploads_all_files(trainer: Trainer) -> None:
     content = {f"d{i % 3}/f{i}": bytes([i]) * i for i in range(30)} | {"big": os.urandom(20 << 20)}
     for path, data in content.items():
         trainer.write(path, data)
@@ -112,7 +112,7 @@ def test_odd_names(trainer: Trainer) -> None:
     assert trainer.artifacts.missing() == []
 
 
-def test_names_that_no_store_holds_are_missing_with_the_reason(trainer: Trainer) -> None:
+def test_names_that_no_store_accepts_are_reported_as_missing(trainer: Trainer) -> None:
     deep = "/".join(["d" * 200] * 6)
     trainer.write(deep, b"x")
     trainer.write("new\nline", b"x")
@@ -144,7 +144,7 @@ def make_socket(path: Path) -> None:
         (make_socket, "is a socket, not a regular file"),
     ],
 )
-def test_what_is_no_file_is_never_opened(
+def test_only_plain_files_are_opened(
     trainer: Trainer, make: Callable[[Path], None], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(trainer.folder)
@@ -157,7 +157,7 @@ def test_what_is_no_file_is_never_opened(
 
 
 @pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
-def test_a_symlink_in_the_folder_is_what_it_leads_to(trainer: Trainer, absolute: bool) -> None:
+def test_a_symlink_in_the_folder_is_recorded_as_its_target(trainer: Trainer, absolute: bool) -> None:
     def link(path: str, target: str) -> None:
         above = "../" * path.count("/")
         (trainer.folder / path).symlink_to(f"{trainer.folder}/{target}" if absolute else f"{above}{target}")
@@ -183,7 +183,7 @@ def test_a_symlink_in_the_folder_is_what_it_leads_to(trainer: Trainer, absolute:
     assert (trainer.artifacts.missing(), trainer.artifacts.skipped()) == ([], [])
 
 
-def test_symlinks_between_folders_end(trainer: Trainer) -> None:
+def test_symlink_cycles_between_folders_terminate(trainer: Trainer) -> None:
     trainer.write("a/x", b"x")
     trainer.write("b/y", b"y")
     (trainer.folder / "a/b").symlink_to("../b")
@@ -199,7 +199,7 @@ def test_symlinks_between_folders_end(trainer: Trainer) -> None:
     }
 
 
-def test_symlinks_do_not_take_the_room_of_files(trainer: Trainer) -> None:
+def test_symlinks_do_not_count_against_the_file_limit(trainer: Trainer) -> None:
     for number in range(4):
         trainer.write(f"d/{number}", b"")
     for number in range(4):
@@ -233,7 +233,7 @@ def swap_folder(trainer: Trainer, secret: Path) -> None:
 
 
 @pytest.mark.parametrize("swap", [swap_file, swap_folder])
-def test_a_symlink_that_is_swapped_in_between_leads_nowhere(
+def test_a_symlink_swapped_in_after_the_scan_is_not_followed(
     trainer: Trainer, tmp_path: Path, swap: Callable[[Trainer, Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The race: the folder was scanned, and then changed before the file is opened."""
@@ -257,7 +257,7 @@ def test_folders_nested_too_deep_are_missing(trainer: Trainer) -> None:
     assert len(trainer.stored()) == 1
 
 
-def test_too_many_files_are_said_to_be(trainer: Trainer) -> None:
+def test_too_many_files_are_reported(trainer: Trainer) -> None:
     for number in range(5):
         trainer.write(str(number), b"")
     listing = scan(str(trainer.folder), 3)
@@ -277,7 +277,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(trainer: Trainer) ->
     trainer.check()
 
 
-def test_a_file_that_never_stands_still_is_missing(trainer: Trainer) -> None:
+def test_a_file_that_keeps_changing_is_reported_as_missing(trainer: Trainer) -> None:
     target = trainer.write("a", b"1")
     trainer.store.before = lambda key: target.write_bytes(target.read_bytes() + b"1") and None
     trainer.artifacts.finish()
@@ -285,7 +285,7 @@ def test_a_file_that_never_stands_still_is_missing(trainer: Trainer) -> None:
     assert trainer.artifacts.missing() == [("artifacts/a", "kept changing while it was read")]
 
 
-def test_a_deleted_checkpoint_is_history(trainer: Trainer) -> None:
+def test_a_deleted_checkpoint_is_listed_in_the_history(trainer: Trainer) -> None:
     target = trainer.write("checkpoint-1", b"1")
     trainer.sweep(2)
     target.unlink()
@@ -297,7 +297,7 @@ def test_a_deleted_checkpoint_is_history(trainer: Trainer) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["the same recorder", "a restarted recorder"])
-def test_what_is_removed_and_written_again_is_recorded_as_it_is_at_the_end(trainer: Trainer, restarted: bool) -> None:
+def test_a_folder_that_is_replaced_is_recorded_in_its_final_state(trainer: Trainer, restarted: bool) -> None:
     trainer.write("model/c/w", b"old")
     trainer.sweep(2)
     shutil.rmtree(trainer.folder / "model")
@@ -348,7 +348,7 @@ def test_a_file_that_was_deleted_while_the_recorder_was_killed_in_its_upload_is_
     assert (trainer.artifacts.missing(), trainer.artifacts.history()) == ([], [])
 
 
-def test_what_the_store_refuses_is_missing_and_not_tried_for_ever(trainer: Trainer) -> None:
+def test_files_refused_by_the_store_are_missing_and_not_retried_forever(trainer: Trainer) -> None:
     trainer.write("a", b"1")
     trainer.write("b", b"1")
     tries: list[str] = []
@@ -381,7 +381,7 @@ def test_a_journal_whose_last_line_was_cut_off(trainer: Trainer, cut: int) -> No
     trainer.check()
 
 
-def test_more_bytes_than_a_run_may_have_are_left_out_in_words(trainer: Trainer) -> None:
+def test_files_beyond_the_byte_limit_are_left_out_with_a_reason(trainer: Trainer) -> None:
     trainer.start(max_bytes=10)
     trainer.write("first", b"123456")
     trainer.sweep(2)
@@ -404,7 +404,7 @@ def test_a_file_that_is_written_again_counts_once(trainer: Trainer) -> None:
     assert [path for path, _ in trainer.artifacts.missing()] == ["artifacts/model"]
 
 
-def test_more_files_than_a_run_may_have_are_left_out_in_words(trainer: Trainer) -> None:
+def test_files_beyond_the_file_limit_are_left_out_with_a_reason(trainer: Trainer) -> None:
     trainer.start(max_files=3)
     for number in range(5):
         trainer.write(f"file-{number}", b"x")

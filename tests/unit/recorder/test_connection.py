@@ -108,7 +108,7 @@ def test_broken_credentials_are_not_quoted(place: Place) -> None:
     assert "not credentials as Assay writes them" in place.output.getvalue()
 
 
-def test_gives_up_at_the_deadline(place: Place) -> None:
+def test_retrying_stops_at_the_deadline(place: Place) -> None:
     def request(_: ObjectStore) -> None:
         raise StoreUnavailable("down")
 

@@ -57,7 +57,7 @@ def test_timestamp_is_an_alias_of_time() -> None:
         ('"time": Infinity', NOW, "time: not unix seconds: Infinity"),
     ],
 )
-def test_an_unlikely_time_is_a_warning_said_once(fields: str, time: float, warning: str) -> None:
+def test_an_unlikely_time_is_warned_about_once(fields: str, time: float, warning: str) -> None:
     points, totals = parse(*[f'{{"step": 0, {fields}, "a": 1}}'] * 3)
     assert points == [("a", 0, time, 1.0)] * 3
     assert (totals.rejected, totals.events) == (0, [f"line 1: {warning}"])
@@ -84,7 +84,7 @@ def test_a_metric_called_time_is_recorded() -> None:
         ("1e999", math.inf),
     ],
 )
-def test_a_value_that_is_not_finite_is_a_point_but_no_extreme(text: str, value: float) -> None:
+def test_a_non_finite_value_is_a_point_but_not_a_minimum_or_maximum(text: str, value: float) -> None:
     points, totals = parse('{"step": 0, "a": 0.5}', f'{{"step": 1, "a": {text}}}')
     assert repr(points) == repr([("a", 0, NOW, 0.5), ("a", 1, NOW, value)])
     summary = MetricSummary(**totals.metrics["a"].to_dict())
@@ -92,7 +92,7 @@ def test_a_value_that_is_not_finite_is_a_point_but_no_extreme(text: str, value: 
     assert (totals.rejected, totals.warnings, totals.events) == (0, [], [])
 
 
-def test_without_a_finite_value_there_is_no_extreme() -> None:
+def test_without_finite_values_there_is_no_minimum_or_maximum() -> None:
     _, totals = parse('{"a": NaN}', '{"a": Infinity}')
     summary = MetricSummary(**totals.metrics["a"].to_dict())
     assert (summary.last, summary.min, summary.max, summary.min_step, summary.count) == (math.inf, None, None, None, 2)

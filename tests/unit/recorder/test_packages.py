@@ -154,7 +154,7 @@ def test_cuda_before_version_11(tree: Tree) -> None:
     assert tree.look().cuda == {"toolkit": "10.2.89"}
 
 
-def test_an_image_without_python_has_nothing(tree: Tree) -> None:
+def test_an_image_without_python_has_no_packages(tree: Tree) -> None:
     tree.write("bin/server", b"\x7fELF")
     assert tree.look() == Installed()
 
@@ -183,7 +183,7 @@ odd = st.binary(max_size=60) | st.sampled_from(
 
 @given(metadata=odd, url=odd, cfg=odd, release=odd, cuda=odd, status=odd)
 @settings(max_examples=60)
-def test_no_content_of_an_image_makes_it_fail(
+def test_inspection_survives_any_image_content(
     tmp_path_factory: pytest.TempPathFactory,
     metadata: bytes,
     url: bytes,

@@ -76,7 +76,7 @@ def test_a_container_is_scraped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/nothing"])
-def test_an_endpoint_that_never_answers_is_said(tmp_path: Path, path: str) -> None:
+def test_an_endpoint_that_never_answers_is_reported(tmp_path: Path, path: str) -> None:
     port = free_port()
     collector = prometheus.endpoint(Surroundings(tmp_path, tmp_path, {"port": port, "path": path}, time.time), {})
     record = Record(Totals())
@@ -93,7 +93,7 @@ def test_another_format_is_refused(text: str) -> None:
         prometheus.values(text)
 
 
-def test_what_a_client_says_of_its_process_is_left_out() -> None:
+def test_process_metrics_of_the_client_library_are_left_out() -> None:
     text = 'process_open_fds 3\npython_info{version="3"} 1\nloss NaN\nlatency{quantile="0.5"} 2\nlatency_sum 3\n'
     assert repr(dict(prometheus.values(text))) == repr({"loss": float("nan"), "latency_sum": 3.0})
 
@@ -160,7 +160,7 @@ def test_a_killed_recorder_doubles_no_sample_and_keeps_what_was_committed(tmp_pa
     assert steps == sorted(set(steps))
 
 
-def test_a_slow_source_delays_nobody() -> None:
+def test_a_slow_source_does_not_delay_the_end() -> None:
     def slow() -> Mapping[str, float]:
         time.sleep(30)
         return {}
@@ -181,7 +181,7 @@ def test_a_slow_source_delays_nobody() -> None:
         ({"system": False}, ["metrics.jsonl", "tensorboard"]),
     ],
 )
-def test_what_is_collected_by_default_and_by_choice(
+def test_collectors_enabled_by_default_and_by_configuration(
     tmp_path: Path, collect: dict[str, Any], expected: list[str]
 ) -> None:
     found = table.opened(collect, tmp_path, tmp_path, time.time)

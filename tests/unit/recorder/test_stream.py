@@ -139,7 +139,7 @@ work = st.just("work") | st.integers(0, 12)  # a number: killed at that step of 
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(content, st.data())
-def test_every_point_once_whatever_happens(text: bytes, data: st.DataObject) -> None:
+def test_every_point_is_recorded_exactly_once(text: bytes, data: st.DataObject) -> None:
     with fresh() as pod:
         written = 0
         while written < len(text):
@@ -334,7 +334,7 @@ def test_a_symlink_that_replaces_the_file_is_not_followed(pod: Pod) -> None:
     assert state.totals.events == ["metrics.jsonl is a symlink"]
 
 
-def test_a_full_spool_makes_room_and_then_waits(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_spool_evicts_parts_and_then_waits(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     room = [2]
     real = spool_module._write_synced
 

@@ -158,7 +158,7 @@ def test_scalars_in_the_encoding_of_tensors(value: bytes, expected: float | None
     assert (found.time, found.step, found.values[0].tag, found.values[0].scalar) == (NOW, 5, "t", expected)
 
 
-def test_whatever_is_in_a_record_it_does_not_fail() -> None:
+def test_parsing_survives_any_record_content() -> None:
     chance = random.Random(3)
     for _ in range(3000):
         data = chance.randbytes(chance.randrange(60))
@@ -190,7 +190,7 @@ def test_a_file_that_is_being_written_is_read_to_its_last_whole_record(tmp_path:
     assert points(record) == [("a", step, float(step)) for step in range(20)]
 
 
-def test_a_damaged_file_ends_at_the_damage_and_the_others_go_on(tmp_path: Path) -> None:
+def test_reading_a_damaged_file_stops_at_the_damage_and_others_continue(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with SummaryWriter(str(tmp_path / "logs" / name)) as writer:
             for step in range(3):
@@ -207,7 +207,9 @@ def test_a_damaged_file_ends_at_the_damage_and_the_others_go_on(tmp_path: Path) 
     assert "the length of a record is damaged" in record.totals.events[0]
 
 
-def test_none_lost_and_none_doubled_wherever_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_point_is_lost_or_duplicated_when_the_recorder_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tensorboard, "_CHUNK_BYTES", 2000)
     expected = []
     for name in ("a", "b"):

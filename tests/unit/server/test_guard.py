@@ -94,7 +94,7 @@ def test_a_request_is_made_with_the_users_token_alone(bearer: TestClient) -> Non
     ids=["none", "basic", "empty", "two words", "smuggled header", "too long", "a proxy's user", "a cookie"],
 )
 @pytest.mark.parametrize("path", ["/who", "/api/v1/me", "/api/v1/namespaces/team/runs", "/elsewhere"])
-def test_nobody_gets_in_without_a_token(bearer: TestClient, headers: dict[str, str], path: str) -> None:
+def test_requests_without_a_token_are_refused(bearer: TestClient, headers: dict[str, str], path: str) -> None:
     answer = bearer.get(path, headers=headers)
     assert answer.status_code == 401
     assert answer.json()["error"]["hint"] or answer.json()["error"]["message"]
@@ -144,7 +144,9 @@ def test_a_session_cannot_be_fixed(local: tuple[LocalEntrance, list[str]]) -> No
     ("asked", "led"),
     [("/runs?x=1", "/runs?x=1"), ("https://evil.example", "/"), ("//evil.example", "/"), ("/\\evil.example", "/")],
 )
-def test_the_entrance_leads_nowhere_else(local: tuple[LocalEntrance, list[str]], asked: str, led: str) -> None:
+def test_the_entrance_redirects_only_within_the_site(
+    local: tuple[LocalEntrance, list[str]], asked: str, led: str
+) -> None:
     answer = client(local[0]).get(local[0].path, params={"next": asked})
     assert f'content="0;url={led}"' in answer.text
 
@@ -210,13 +212,13 @@ def test_every_response_has_the_security_headers(bearer: TestClient, path: str) 
         assert found["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_a_bug_says_nothing_of_the_process(bearer: TestClient) -> None:
+def test_internal_errors_reveal_no_details(bearer: TestClient) -> None:
     answer = bearer.get("/broken", headers=TOKEN)
     assert answer.status_code == 500
     assert "secret" not in answer.text
 
 
-def test_an_api_server_that_is_away_is_said_to_be(bearer: TestClient) -> None:
+def test_an_unreachable_api_server_is_reported(bearer: TestClient) -> None:
     answer = bearer.get("/api/v1/me", headers=TOKEN)
     assert answer.status_code == 503
     assert "cannot reach the API server" in answer.json()["error"]["message"]
@@ -238,7 +240,7 @@ def test_wrong_parameters_are_explained(bearer: TestClient, query: str, message:
 
 
 @pytest.mark.parametrize("namespace", ["..", "%2e%2e", "a%2f..%2fkube-system", "te%25am"])
-def test_a_namespace_cannot_lead_elsewhere(bearer: TestClient, namespace: str) -> None:
+def test_a_namespace_cannot_contain_path_traversal(bearer: TestClient, namespace: str) -> None:
     """Path traversal towards the API server: refused before anything is requested."""
     answer = bearer.get(f"/api/v1/namespaces/{namespace}/models", headers=TOKEN)
     assert answer.status_code == 404

@@ -35,7 +35,7 @@ def jwt(seconds: float, padding: int = 0) -> str:
 
 
 @given(st.text("abcXYZ019-._~+/", min_size=1, max_size=9000))
-def test_a_token_comes_back_as_it_was(token: str) -> None:
+def test_tokens_round_trip(token: str) -> None:
     cookies, seconds = SEAL.close(token)
     assert SEAL.open(cookies) == token
     assert 0 < seconds <= 12 * 3600
@@ -51,7 +51,7 @@ def test_a_cookie_lives_as_long_as_its_token() -> None:
 
 
 @pytest.mark.parametrize("at", [0, 20, -1])
-def test_an_altered_cookie_is_no_session(at: int) -> None:
+def test_an_altered_cookie_is_rejected(at: int) -> None:
     cookies, _ = SEAL.close(jwt(600))
     text = cookies[COOKIE]
     other = "A" if text[at] != "A" else "B"
@@ -104,7 +104,7 @@ def test_a_pasted_token_becomes_a_session_that_ends(client: TestClient) -> None:
     assert client.get("/nowhere").status_code == 401
 
 
-def test_nobody_is_signed_in_by_another_site(client: TestClient) -> None:
+def test_another_site_cannot_sign_users_in(client: TestClient) -> None:
     """Login CSRF: a page that signs its visitor in as somebody else."""
     headers = {"Sec-Fetch-Site": "cross-site"}
     answer = client.post("/sign-in", data={"token": "good.token"}, headers=headers, follow_redirects=False)
@@ -112,6 +112,6 @@ def test_nobody_is_signed_in_by_another_site(client: TestClient) -> None:
     assert "set-cookie" not in answer.headers
 
 
-def test_a_header_counts_more_than_a_session(client: TestClient) -> None:
+def test_the_authorization_header_overrides_the_session(client: TestClient) -> None:
     client.post("/sign-in", data={"token": "good.token"}, follow_redirects=False)
     assert client.get("/nowhere", headers={"Authorization": "Basic x"}).status_code == 401

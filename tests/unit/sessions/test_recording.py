@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs/working-day.md"
 
 
-def test_the_recorded_day_is_the_one_that_is_played() -> None:
+def test_the_recorded_day_matches_the_played_steps() -> None:
     found = recording.parsed(DOCUMENT.read_text())
     assert len(found) == len(STEPS)
     for (command, screen), step in zip(found, STEPS, strict=True):
@@ -21,7 +21,7 @@ def test_the_recorded_day_is_the_one_that_is_played() -> None:
         assert not Played(step, command, step.code, screen).troubles(), command
 
 
-def test_what_was_written_is_read_again_without_the_folder_it_was_played_in(tmp_path: Path) -> None:
+def test_a_written_recording_is_parsed_without_its_folder(tmp_path: Path) -> None:
     played = [Played(step, f"{step.command} \\\n  --more", step.code, f"{tmp_path}/{step.person}/x") for step in STEPS]
     found = recording.parsed(recording.written(played, tmp_path))
     assert found == [(each.command, "~/x") for each in played]

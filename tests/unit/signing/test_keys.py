@@ -61,7 +61,7 @@ def test_after_rotation_the_new_key_signs_and_the_old_one_is_trusted(tmp_path: P
         keys.current().verify(old, signature, b"data")
 
 
-def test_without_files_nothing_is_signed(tmp_path: Path) -> None:
+def test_without_key_files_signing_is_disabled(tmp_path: Path) -> None:
     for keys in (Keys(), Keys(settings(tmp_path))):
         assert keys.current() == Keyring()
         assert keys.state() == "no signing key: nothing is signed; 0 further public keys"

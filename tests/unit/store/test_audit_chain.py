@@ -73,14 +73,14 @@ def test_a_whole_trail_is_intact(length: int) -> None:
     assert (report.records, report.head) == (length, head_of(files) if files else EMPTY)
 
 
-def test_a_record_is_one_line_that_comes_back_as_it_was() -> None:
+def test_a_record_is_one_line_and_round_trips() -> None:
     data = data_of(TRAIL[0])
     assert b"\n" not in data
     assert AuditRecord.model_validate_json(data).to_json() == data
 
 
 @given(index, st.data())
-def test_any_changed_byte_is_noticed(position: int, data: st.DataObject) -> None:
+def test_any_changed_byte_is_detected(position: int, data: st.DataObject) -> None:
     original = data_of(TRAIL[position])
     at = data.draw(st.integers(0, len(original) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda value: value != original[at]))
@@ -92,7 +92,7 @@ def test_any_changed_byte_is_noticed(position: int, data: st.DataObject) -> None
 
 
 @given(index, st.binary(max_size=400))
-def test_any_other_content_is_noticed(position: int, content: bytes) -> None:
+def test_any_changed_record_is_detected(position: int, content: bytes) -> None:
     files = [*TRAIL]
     files[position] = Stored(files[position].name, content)
     assert verify("ns", files, [HEAD]).intact == (content == TRAIL[position].data)
@@ -103,7 +103,7 @@ VALUES = st.sampled_from(["mallory", "2027-01-01T00:00:00Z", "RolledBack", {}, {
 
 
 @given(index, FIELDS, VALUES)
-def test_a_field_that_was_rewritten_is_noticed(position: int, name: str, value: object) -> None:
+def test_a_rewritten_field_is_detected(position: int, name: str, value: object) -> None:
     record = json.loads(data_of(TRAIL[position]))
     if record[name] == value:
         return
@@ -114,7 +114,7 @@ def test_a_field_that_was_rewritten_is_noticed(position: int, name: str, value: 
 
 
 @given(st.lists(index, unique=True, min_size=1, max_size=LENGTH))
-def test_removed_records_are_noticed(removed: list[int]) -> None:
+def test_removed_records_are_detected(removed: list[int]) -> None:
     files = [file for position, file in enumerate(TRAIL) if position not in removed]
     report = verify("ns", files, [HEAD])
     assert not report.intact
@@ -125,18 +125,18 @@ def test_removed_records_are_noticed(removed: list[int]) -> None:
 
 
 @given(st.permutations(range(LENGTH)))
-def test_records_in_each_others_places_are_noticed(order: list[int]) -> None:
+def test_swapped_records_are_detected(order: list[int]) -> None:
     files = [Stored(TRAIL[place].name, TRAIL[number].data) for place, number in enumerate(order)]
     assert verify("ns", files).intact == (order == list(range(LENGTH)))
 
 
 @given(st.permutations(range(LENGTH)))
-def test_lines_in_another_order_are_noticed(order: list[int]) -> None:
+def test_reordered_lines_are_detected(order: list[int]) -> None:
     assert verify("ns", [TRAIL[number] for number in order]).intact == (order == list(range(LENGTH)))
 
 
 @given(index, st.integers(0, LENGTH))
-def test_a_repeated_line_is_noticed(position: int, place: int) -> None:
+def test_a_repeated_line_is_detected(position: int, place: int) -> None:
     assert not verify("ns", [*TRAIL[:place], TRAIL[position], *TRAIL[place:]]).intact
 
 
@@ -161,18 +161,18 @@ def test_a_trail_that_has_grown_is_what_was_expected() -> None:
     assert verify("ns", TRAIL, [head_of(TRAIL[:3]), HEAD]).intact
 
 
-def test_the_trail_of_another_namespace_is_noticed() -> None:
+def test_the_trail_of_another_namespace_is_detected() -> None:
     assert set(kinds(verify("other", TRAIL))) == {"misplaced"}
 
 
 @pytest.mark.parametrize(
     "name", ["note.txt", "1.json", "000000000001.json.bak", "a/000000000001.json", "000000000000.json"]
 )
-def test_foreign_files_are_noticed(name: str) -> None:
+def test_foreign_files_are_detected(name: str) -> None:
     assert kinds(verify("ns", [Stored(name, b"{}"), *TRAIL])) == ["foreign"]
 
 
-def test_the_messages_say_where() -> None:
+def test_findings_name_the_record() -> None:
     files = [*TRAIL]
     files[2] = Stored(files[2].name, data_of(files[2]).replace(b"anna", b"eve."))
     del files[5]
@@ -202,7 +202,7 @@ def test_an_export_is_verified_without_a_store(tmp_path: Path, kind: str, capsys
     assert "cut: the trail ends with record 7, but record 9 was written" in capsys.readouterr().out
 
 
-def test_without_a_head_nothing_is_proven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trail_is_not_proven_without_a_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A trail that was cut to half its length has no fault of its own."""
     half = tmp_path / "trail.jsonl"
     half.write_bytes(b"".join(data_of(file) + b"\n" for file in TRAIL[:3]))
@@ -245,7 +245,7 @@ def continued(files: list[Stored], word: bytes | None) -> list[Stored]:
     return [*files, Stored(audit_name(len(files) + 1), data)]
 
 
-def test_signed_records_are_records_and_their_signatures_fit() -> None:
+def test_signed_records_are_valid_and_their_signatures_verify() -> None:
     files = signed_trail(5, unsigned=2)
     report = verify("ns", files, [head_of(files)], is_by(b"operator"))
     assert (report.proven, report.signed) == (True, 3)
@@ -279,13 +279,13 @@ def test_no_byte_of_a_signed_record_can_be_changed(number: int, data: st.DataObj
     assert not verify("ns", files, [head_of(signed_trail(3))], is_by(b"operator")).intact
 
 
-def test_a_broken_line_is_noticed(tmp_path: Path) -> None:
+def test_a_broken_line_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "trail.jsonl"
     path.write_bytes(b"".join(data_of(file) + b"\n" for file in TRAIL[:3]) + b"[" * 5000 + b"\n")
     assert kinds(verify("ns", read_export(path))) == ["foreign"]
 
 
-def test_wrong_questions_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_print_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "ns", f"--from={tmp_path / 'none'}"]) == 2
     assert main(["verify", "ns", f"--from={tmp_path}", "--expect=7"]) == 2
     assert main(["at", "ns", "digits", "2026-01-01T00:00:00Z", f"--from={tmp_path}"]) == 2

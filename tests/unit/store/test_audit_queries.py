@@ -70,12 +70,12 @@ def moment(minute: int, second: int = 0) -> datetime:
     ("minute", "version"),
     [(0, None), (2, None), (3, 1), (5, 1), (6, 2), (7, 2), (8, 1), (9, None), (59, None)],
 )
-def test_what_was_live(story: Story, minute: int, version: int | None) -> None:
+def test_the_live_version_at_a_time(story: Story, minute: int, version: int | None) -> None:
     found = at(story.records, "digits", "champion", moment(minute))
     assert (found and found.version) == version
 
 
-def test_by_whom_and_on_what(story: Story) -> None:
+def test_the_approver_and_the_run_of_the_live_version(story: Story) -> None:
     found = at(story.records, "digits", "champion", moment(5))
     assert found is not None
     assert (found.by, found.since, found.until) == ("argo", "2026-01-01T14:03:00Z", "2026-01-01T14:06:00Z")
@@ -85,13 +85,13 @@ def test_by_whom_and_on_what(story: Story) -> None:
     assert found.registered_by == "otto"
 
 
-def test_the_second_before_is_another_answer(story: Story) -> None:
+def test_one_second_earlier_the_previous_version_was_live(story: Story) -> None:
     found = at(story.records, "digits", "champion", moment(5, 59))
     assert found is not None
     assert found.version == 1
 
 
-def test_nothing_is_known_of_what_was_never_recorded(story: Story) -> None:
+def test_unrecorded_bindings_are_unknown(story: Story) -> None:
     assert at(story.records, "digits", "shadow", moment(5)) is None
     found = at(story.records, "other", "champion", moment(5))
     assert found is not None

@@ -28,14 +28,14 @@ def test_repr_shows_no_secret() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "secret-1", '{"endpoint": 1}', '{"access_key": "secret-1"}', "\xff"])
-def test_what_is_not_credentials_is_refused_without_quoting_it(text: str) -> None:
+def test_invalid_credentials_are_refused_without_quoting_them(text: str) -> None:
     with pytest.raises(ValueError, match="not credentials as Assay writes them") as caught:
         Credentials.from_json(text)
     assert "secret-1" not in str(caught.value)
     assert caught.value.__suppress_context__
 
 
-def test_policy_allows_writing_below_pods_and_nothing_else() -> None:
+def test_the_session_policy_only_allows_writing_below_intake() -> None:
     policy = json.loads(session_policy("assay", run_prefix("ns", "e", "r", "u")))
     assert policy["Statement"] == [
         {

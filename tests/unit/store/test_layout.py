@@ -45,13 +45,13 @@ def test_the_prefix_of_a_run_has_its_experiment() -> None:
         (None, ""),
     ],
 )
-def test_the_pod_that_counts_is_a_field_and_was_only_in_an_address(record: dict[str, str] | None, pod: str) -> None:
+def test_the_counting_pod_is_read_from_its_field_or_an_older_address(record: dict[str, str] | None, pod: str) -> None:
     assert layout.counting_pod({"metadata": {}, "status": {"record": record}}) == pod
     assert layout.counting_pod({"metadata": {}}) == ""
 
 
 @pytest.mark.parametrize("bad", ["", "..", "a/b", "*", "A", "_", "a..b", "a?", "${x}", "a" * 254, "a\n"])
-def test_names_that_kubernetes_refuses_make_no_prefix(bad: str) -> None:
+def test_prefixes_with_invalid_kubernetes_names_are_refused(bad: str) -> None:
     with pytest.raises(ValueError):
         layout.run_prefix("ns", "e", bad, "u")
     with pytest.raises(ValueError):
@@ -59,7 +59,7 @@ def test_names_that_kubernetes_refuses_make_no_prefix(bad: str) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "runs/a/b/c", "runs/a/b/c/d/e", "other/a/b/c/d", "runs/a/B/c/d", "runs/a//c/d"])
-def test_what_is_not_a_prefix_is_refused(bad: str) -> None:
+def test_invalid_prefixes_are_refused(bad: str) -> None:
     with pytest.raises(ValueError):
         layout.parse_run_prefix(bad)
     with pytest.raises(ValueError):
@@ -86,12 +86,12 @@ def test_any_plain_path_is_a_key_below_its_prefix(path: str) -> None:
         ("/x", "not a plain relative path"),
     ],
 )
-def test_what_a_store_cannot_hold_is_refused_with_the_reason(path: str, reason: str) -> None:
+def test_keys_that_no_store_accepts_are_refused_with_the_reason(path: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         layout.key("runs/a/b/c/d", path)
 
 
-def test_signature_lies_beside_the_version_that_it_is_over() -> None:
+def test_a_signature_is_stored_beside_its_version() -> None:
     assert layout.signature_key("team", "digits", 3) == "models/team/digits/signatures/v3.sig"
     assert not layout.signature_key("team", "digits", 3).startswith(layout.model_prefix("team", "digits", 3) + "/")
     with pytest.raises(ValueError, match="cannot be the number of a version"):
@@ -101,7 +101,7 @@ def test_signature_lies_beside_the_version_that_it_is_over() -> None:
 
 
 @pytest.mark.parametrize("path", ["pods/p/artifacts/a", "pods/p/artifacts/a/b", "pods/p/artifacts/"])
-def test_what_is_an_artifact(path: str) -> None:
+def test_artifact_paths_are_recognised(path: str) -> None:
     assert layout.is_artifact(path)
 
 
@@ -118,7 +118,7 @@ def test_what_is_an_artifact(path: str) -> None:
         "",
     ],
 )
-def test_what_is_none(path: str) -> None:
+def test_other_paths_are_not_artifacts(path: str) -> None:
     assert not layout.is_artifact(path)
 
 

@@ -59,7 +59,7 @@ def test_an_invalid_address_is_refused(uri: str) -> None:
 
 
 @given(st.dictionaries(segments, places, min_size=1, max_size=64))
-def test_policies_cover_every_data_set_once_and_nothing_else(asked: dict[str, Location]) -> None:
+def test_policies_cover_exactly_the_data_sets_once(asked: dict[str, Location]) -> None:
     found = dataset_policies(asked)
     assert sorted(name for names, _ in found for name in names) == sorted(asked)
     for names, policy in found:
@@ -88,7 +88,7 @@ def test_a_policy_takes_a_key_literally() -> None:
     assert statements[1]["Condition"]["StringLike"]["s3:prefix"] == ["100%/?{aws:username}/?/*"]
 
 
-def test_an_address_that_fits_into_no_policy_is_refused() -> None:
+def test_an_address_too_long_for_a_policy_is_refused() -> None:
     with pytest.raises(ValueError, match="the session policy for the data sets long has"):
         dataset_policies({"long": Location("bucket", "x" * 1000), "short": Location("bucket", "x")})
 
@@ -102,7 +102,7 @@ def test_credentials_are_found_by_name() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}x", '[{"names": ["a"]}]', '[{"names": ["a"], "credentials": "hush"}]'])
-def test_what_is_not_credentials_is_refused_without_quoting_it(text: str) -> None:
+def test_invalid_credentials_are_refused_without_quoting_them(text: str) -> None:
     with pytest.raises(ValueError, match="not credentials as Assay writes them") as caught:
         dataset_credentials(text, "a")
     assert "hush" not in str(caught.value)

@@ -235,7 +235,7 @@ def test_a_tail_of_a_line_whose_beginning_was_filtered_is_dropped() -> None:
     assert found.feed(b"tail of a long line\n" + stamp(1) + b" a\n") == stamp(1) + b" a\n"
 
 
-def test_another_version_of_the_node_may_write_zeros_differently() -> None:
+def test_timestamps_with_other_trailing_zeros_are_equal() -> None:
     found = LogResumption(Cursor(b"2026-03-01T12:00:00.12Z", 1, 1))
     assert (
         found.feed(stamp(2 * 10**9 + 12 * 10**7) + b" a\n" + stamp(3 * 10**9) + b" b\n") == stamp(3 * 10**9) + b" b\n"
@@ -249,7 +249,7 @@ def test_since_is_in_whole_seconds_and_in_the_node_s_zone() -> None:
     assert since(Cursor(b"2026-03-01T00:00:03+05:30", 1, 0), timedelta(seconds=5)) == "2026-02-28T23:59:58+05:30"
 
 
-def test_older_parts_are_not_read_if_their_lines_have_other_stamps() -> None:
+def test_older_parts_with_other_timestamps_are_not_read() -> None:
     def parts():
         yield stamp(10**9) + b" a\n" + stamp(4 * 10**9) + b" b\n"
         raise AssertionError("an older part was asked for")

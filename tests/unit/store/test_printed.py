@@ -70,7 +70,7 @@ def test_a_pattern_with_groups() -> None:
         (r"(?P<step>\d+)", "the pattern has no named group for a metric, such as (?P<loss>[0-9.]+)"),
     ],
 )
-def test_a_pattern_that_cannot_be_used_is_said(pattern: str, message: str) -> None:
+def test_an_unusable_pattern_is_reported(pattern: str, message: str) -> None:
     with pytest.raises(lines.InvalidPattern) as caught:
         lines.format_of({"format": "regex", "pattern": pattern})
     assert str(caught.value) == message
@@ -138,7 +138,7 @@ def points(store: Memory) -> list[tuple[float, float]]:
     return [(row["step"], row["value"]) for row in rows if "metric" in row]
 
 
-def test_none_lost_and_none_doubled_wherever_the_operator_is_stopped() -> None:
+def test_no_point_is_lost_or_duplicated_when_the_operator_stops() -> None:
     chance, store, options = random.Random(4), Memory(), {"format": "keyValue"}
     parts = logged(store, 3000, chance)
     state, stops, upto = None, 0, 0
@@ -160,7 +160,7 @@ def test_none_lost_and_none_doubled_wherever_the_operator_is_stopped() -> None:
     assert (found.points, found.metrics["loss"].count, found.metrics["loss"].step) == (3000, 3000, 2999)
 
 
-def test_what_was_printed_and_what_was_recorded_are_one_summary() -> None:
+def test_printed_and_recorded_metrics_share_one_summary() -> None:
     store = Memory()
     data = "2026-01-01T00:00:00.1Z loss=0.5 a=1\n2026-01-01T00:00:01.1Z loss=0.25\n"
     store.objects[f"{PREFIX}/{log_part(NAME, 1)}"] = gzip.compress(data.encode())

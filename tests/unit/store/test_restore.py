@@ -213,7 +213,7 @@ def test_texts_that_look_like_numbers_stay_texts() -> None:
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r", "\x85", "\u2028", "\u2029", "\x0b", "\x0c"])
-def test_no_reason_or_name_smuggles_a_manifest_in(line_break: str) -> None:
+def test_no_reason_or_name_can_inject_a_manifest(line_break: str) -> None:
     forged = line_break.join(["x", "---", "kind: ModelAlias", "metadata: {name: digits.prod}"])
     records = [registered(1, 1, owner=forged), bound(2, 1, actor=forged, reason=forged)]
     text = write(rebuilt(records, stored(1)), [forged])

@@ -13,7 +13,7 @@ numbers = st.integers(1, LIMIT - 1)
 
 
 @given(st.sets(numbers | st.integers(1, 50), max_size=30), st.integers(0, 60) | numbers)
-def test_the_last_is_the_largest(taken: set[int], after: int) -> None:
+def test_the_last_element_is_found_with_few_requests(taken: set[int], after: int) -> None:
     asked: list[int] = []
 
     def any_behind(number: int) -> bool:

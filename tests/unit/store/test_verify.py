@@ -21,11 +21,11 @@ FILES = {"artifacts/model/b.bin": b"B", "artifacts/model/a/w": b"A", "artifacts/
 ENTRIES = [entry(path, content) for path, content in FILES.items()]
 
 
-def test_of_a_file() -> None:
+def test_the_digest_of_a_file_is_its_sha256() -> None:
     assert model_digest(ENTRIES, "artifacts/x") == f"sha256:{hashlib.sha256(b'X').hexdigest()}"
 
 
-def test_of_a_folder_is_what_sha256sum_would_say(tmp_path: Path) -> None:
+def test_the_digest_of_a_folder_equals_that_of_sha256sum(tmp_path: Path) -> None:
     for path, content in FILES.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
@@ -37,6 +37,6 @@ def test_of_a_folder_is_what_sha256sum_would_say(tmp_path: Path) -> None:
     assert model_digest(ENTRIES, "artifacts/model/") == model_digest(list(reversed(ENTRIES)), "artifacts/model")
 
 
-def test_of_what_is_not_there() -> None:
+def test_the_digest_of_a_missing_path_is_not_found() -> None:
     with pytest.raises(NotFound, match="artifacts/mod"):
         model_digest(ENTRIES, "artifacts/mod")

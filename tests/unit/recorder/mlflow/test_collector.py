@@ -124,7 +124,7 @@ def test_a_recorder_that_cannot_listen_any_more_still_writes_what_is_in_the_jour
     assert pod.recording.state.totals.children == 1
 
 
-def test_a_version_that_the_code_asks_for_is_a_warning_that_says_what_to_do(pod: Pod) -> None:
+def test_a_version_registered_by_code_is_a_warning_with_instructions(pod: Pod) -> None:
     pod.ask("POST", "registered-models/create", name="wanted")
     for _ in range(2):
         pod.ask("POST", "model-versions/create", name="wanted", source=f"runs:/{RUN}/model", run_id=RUN)
@@ -206,7 +206,7 @@ def test_what_the_code_wants_registered_is_in_the_summary_with_the_path_of_its_f
     }
 
 
-def test_nothing_is_loaded_and_nothing_is_written_while_nobody_connects(pod: Pod) -> None:
+def test_the_endpoint_loads_and_writes_nothing_until_a_client_connects(pod: Pod) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"

@@ -44,7 +44,7 @@ FIELDS = [
     ],
 )
 @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
-def test_no_path_leads_out_of_the_artifacts_of_a_run(endpoint: Endpoint, path: str, method: str) -> None:
+def test_no_path_escapes_the_artifacts_of_a_run(endpoint: Endpoint, path: str, method: str) -> None:
     before = sorted(endpoint.directory.parent.rglob("*"))
     with pytest.raises(Refused) as refused:
         endpoint.send(method, f"/api/2.0/mlflow-artifacts/artifacts/{path}", b"x" if method == "PUT" else None)
@@ -178,14 +178,14 @@ def test_a_line_that_was_cut_off_is_removed(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"[" * 100_000, b"\xff", b"12"], ids=range(6))
-def test_nonsense_is_answered(endpoint: Endpoint, body: bytes) -> None:
+def test_invalid_request_bodies_are_refused(endpoint: Endpoint, body: bytes) -> None:
     with pytest.raises(Refused) as refused:
         endpoint.send("POST", "/api/2.0/mlflow/runs/log-batch", body)
     assert refused.value.code == "INVALID_PARAMETER_VALUE"
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [], {}, [1], [None], [{"key": 1}], True], ids=str)
-def test_no_field_makes_the_recorder_fail(endpoint: Endpoint, value: object) -> None:
+def test_invalid_fields_do_not_crash_the_recorder(endpoint: Endpoint, value: object) -> None:
     """Every route, with every field of a wrong type: an answer or an error of the client's, never one of ours."""
     posted = [(method, path) for method, path, _ in ROUTES if method != "GET"]
     for (method, path), fixed in itertools.product(posted, ({}, {"run_id": RUN, "experiment_id": "1", "name": "x"})):
@@ -206,7 +206,7 @@ def test_no_field_makes_the_recorder_fail(endpoint: Endpoint, value: object) -> 
         ("/", "ENDPOINT_NOT_FOUND", "No API found"),
     ],
 )
-def test_what_is_not_there_says_so(endpoint: Endpoint, path: str, code: str, text: str) -> None:
+def test_missing_resources_are_reported(endpoint: Endpoint, path: str, code: str, text: str) -> None:
     with pytest.raises(Refused, match=text) as refused:
         endpoint.send("POST", path, b"{}")
     assert refused.value.code == code

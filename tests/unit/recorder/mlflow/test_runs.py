@@ -43,7 +43,7 @@ def test_a_nested_run_is_never_the_run_of_the_pod(endpoint: Endpoint) -> None:
     assert endpoint.ask("POST", "runs/create", experiment_id="1", tags=tags)["run"]["info"]["run_id"] != RUN
 
 
-def test_everything_is_the_same_after_a_restart(endpoint: Endpoint) -> None:
+def test_all_data_survives_a_restart(endpoint: Endpoint) -> None:
     for step, value in enumerate([0.5, "NaN", "Infinity", "-Infinity", 1e308, -0.0]):
         endpoint.log("odd", value, step)
     endpoint.ask("POST", "runs/log-parameter", run_id=RUN, key="lr", value="0.1")
@@ -122,7 +122,9 @@ def test_a_batch_with_one_invalid_part_changes_nothing(endpoint: Endpoint) -> No
     ],
     ids=lambda case: str(case)[:40] if isinstance(case, str) else "",
 )
-def test_an_invalid_point_is_refused_in_mlflows_words(endpoint: Endpoint, fields: dict[str, Any], text: str) -> None:
+def test_an_invalid_point_is_refused_with_the_message_of_mlflow(
+    endpoint: Endpoint, fields: dict[str, Any], text: str
+) -> None:
     with pytest.raises(Refused) as refused:
         endpoint.ask("POST", "runs/log-metric", run_id=RUN, **fields)
     assert (refused.value.status, refused.value.code) == (400, "INVALID_PARAMETER_VALUE")
