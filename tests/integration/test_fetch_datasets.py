@@ -24,6 +24,7 @@ from assay.store.credentials import dataset_credentials, issue_dataset_credentia
 from assay.store.digests import bytes_digest, folder_digest
 from assay.store.errors import StoreDenied
 from assay.store.locations import parse
+from tests.cluster.waiting import wait_for
 from tests.s3 import S3Server, admin, wait_until
 
 pytestmark = pytest.mark.integration
@@ -493,8 +494,14 @@ def test_a_file_that_is_replaced_meanwhile_is_never_half_old_and_half_new(
     wait_until(lambda: target.exists() and target.stat().st_size > 1 << 20, "some has come")
     own_minio.kill()
     own_minio.start()
-    data.store.put_bytes(f"{data.prefix}/large", new)
-    log, _ = process.communicate(timeout=90)
+
+    def put() -> bool:
+        data.store.put_bytes(f"{data.prefix}/large", new)
+        return True
+
+    # A store that has just started may answer a large request too late on a busy machine.
+    wait_for("the store to take the new file", put, seconds=60)
+    log, _ = process.communicate(timeout=180)
     if process.returncode == 0:
         assert data.content("open")["large"] in (old, new)
     else:
