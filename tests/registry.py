@@ -2,11 +2,13 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests import operators
 from tests.cluster.errors import ClusterError
@@ -135,6 +137,17 @@ def install_policies(cluster: Cluster) -> None:
         wait_for("the author of a policy to be filled in", partial(_changer_is_filled_in, cluster), seconds=60)
     for policy, manifest in _refused().items():
         wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
+
+
+@contextmanager
+def operator(
+    cluster: LocalCluster, folders: pytest.TempPathFactory, environment: Mapping[str, str] | None = None
+) -> Iterator[operators.OperatorProcess]:
+    """Run an operator in a cluster with the admission policies."""
+    install_policies(cluster)
+    log = folders.mktemp("operator") / "operator.log"
+    with operators.OperatorProcess(cluster, log, environment or {}) as process:
+        yield process
 
 
 @contextmanager

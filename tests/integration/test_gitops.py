@@ -64,10 +64,8 @@ SERVER = "system:serviceaccount:argocd:argocd-server"
 def operator(
     control_plane: LocalCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[operators.OperatorProcess]:
-    registry.install_policies(control_plane)
     control_plane.kubectl("apply", "-f", "-", stdin=ARGO_CD)
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
-    with operators.OperatorProcess(control_plane, log) as process:
+    with registry.operator(control_plane, tmp_path_factory) as process:
         yield process
 
 

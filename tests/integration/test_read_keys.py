@@ -33,9 +33,7 @@ POINTS = [("loss", step, 1000.0 + step, 1.0 / (step + 1)) for step in range(5)]
 def operator(
     control_plane: LocalCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[operators.OperatorProcess]:
-    registry.install_policies(control_plane)
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
-    with operators.OperatorProcess(control_plane, log, {"ASSAY_STORE_STS_SECONDS": "900"}) as process:
+    with registry.operator(control_plane, tmp_path_factory, {"ASSAY_STORE_STS_SECONDS": "900"}) as process:
         yield process
 
 

@@ -27,9 +27,7 @@ UID = "0b5c5a2e-6f0e-4c1b-8f5e-0d6f3c2b1a90"
 def operator(
     control_plane: LocalCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[operators.OperatorProcess]:
-    registry.install_policies(control_plane)
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
-    with operators.OperatorProcess(control_plane, log) as process:
+    with registry.operator(control_plane, tmp_path_factory) as process:
         yield process
 
 

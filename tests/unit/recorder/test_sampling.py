@@ -19,6 +19,7 @@ from assay.recorder.record import Record
 from assay.recorder.spool import Spool
 from assay.recorder.stream import Recording
 from assay.store.points.totals import Totals
+from tests.unit.recorder.killing import Checkpoint, Killed
 
 pytestmark = pytest.mark.unit
 
@@ -115,15 +116,7 @@ def test_the_bytes_of_a_network() -> None:
 
 
 def test_a_killed_recorder_doubles_no_sample_and_keeps_what_was_committed(tmp_path: Path) -> None:
-    taken, chance, kill_at = [0], random.Random(5), [0]
-
-    class Killed(BaseException):
-        pass
-
-    def checkpoint(_: str) -> None:
-        kill_at[0] -= 1
-        if kill_at[0] == 0:
-            raise Killed
+    taken, chance, checkpoint = [0], random.Random(5), Checkpoint()
 
     def sample() -> Mapping[str, float]:
         taken[0] += 1
@@ -142,7 +135,7 @@ def test_a_killed_recorder_doubles_no_sample_and_keeps_what_was_committed(tmp_pa
 
     kills, known = 0, list[dict[str, Any]]()
     while kills < 50:
-        kill_at[0] = chance.randrange(1, 40)
+        checkpoint.at = chance.randrange(1, 40)
         recording = start()
         assert committed(recording)[: len(known)] == known, "what was committed stays"
         known = committed(recording)

@@ -21,6 +21,7 @@ from assay.recorder.collectors.protocol import Position, Surroundings
 from assay.recorder.spool import Spool
 from assay.recorder.state import State
 from assay.recorder.stream import Recording
+from tests.unit.recorder.killing import Killed
 from tests.unit.recorder.plain import Point, plain_parse
 
 pytestmark = pytest.mark.unit
@@ -28,10 +29,6 @@ pytestmark = pytest.mark.unit
 NOW = 1763700000.25
 HEALTHY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 class Pod:

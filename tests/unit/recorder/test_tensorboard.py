@@ -20,6 +20,7 @@ from assay.recorder.record import Record
 from assay.recorder.spool import Spool
 from assay.recorder.state import Totals
 from assay.recorder.stream import Recording
+from tests.unit.recorder.killing import Checkpoint, Killed
 
 pytestmark = pytest.mark.unit
 
@@ -217,15 +218,7 @@ def test_no_point_is_lost_or_duplicated_when_the_recorder_is_killed(
             for step in range(1000):
                 writer.add_scalar("x", step / 3, step)
                 expected.append((name, step, float(numpy.float32(step / 3))))
-    chance, kill_at = random.Random(5), [0]
-
-    class Killed(BaseException):
-        pass
-
-    def checkpoint(_: str) -> None:
-        kill_at[0] -= 1
-        if kill_at[0] == 0:
-            raise Killed
+    chance, checkpoint = random.Random(5), Checkpoint()
 
     def start() -> Recording:
         spool = Spool(tmp_path / "spool", "pod", checkpoint)
@@ -233,7 +226,7 @@ def test_no_point_is_lost_or_duplicated_when_the_recorder_is_killed(
 
     kills = 0
     while True:
-        kill_at[0] = chance.randrange(1, 12) if kills < 50 else 0
+        checkpoint.at = chance.randrange(1, 12) if kills < 50 else 0
         recording = start()
         try:
             while recording.poll(final=True):
