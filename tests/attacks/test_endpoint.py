@@ -85,7 +85,7 @@ def test_m05_another_run(endpoint: Endpoint) -> None:
         body = json.dumps({**point, "value": "0"} if "tag" in path else point).encode()
         stopped("M05", attempt(endpoint, "POST", f"/api/2.0/mlflow/{path}", body))
     assert not attempt(endpoint, "PUT", f"{FILES}/1/{'b' * 32}/artifacts/model", b"x").done
-    # The Run is that of the credentials, which the operator issues for its prefix; no request names another one.
+    # The Run is that of the credentials, which the operator issues for its prefix; no request names another Run.
     assert identity({"ASSAY_PREFIX": f"runs/ns/exp/run-1/{UID}/intake/pod"}).run_id == UID.replace("-", "")
 
 

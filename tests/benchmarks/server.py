@@ -203,7 +203,7 @@ class _Client:
 
 
 class _Server:
-    """`python -m assay.server` with an index of so many runs. ``seconds`` is how long its start took."""
+    """`python -m assay.server` with an index of this number of runs. ``seconds`` is the duration of its start."""
 
     def __init__(self, runs: int, folder: Path) -> None:
         self.runs, self._folder = runs, folder

@@ -47,7 +47,7 @@ def points(first: int, last: int) -> list[tuple[str, int, float, float]]:
 def test_a_run_is_followed_from_its_first_point_to_its_end(browse: Browse, site: Site, team: Team) -> None:
     run = team.objects.run("live-1", RUNNING)
     page = browse("dora")
-    # Whatever changes is told by the stream: asking again and again is switched off.
+    # Polling is switched off, so every change comes through the stream.
     page.clock.install()
     page.goto(site.page("runs/live-1"))
     expect(page.locator("body")).to_have_attribute("data-stream", "open")

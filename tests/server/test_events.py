@@ -1,4 +1,4 @@
-"""Server-sent events: what a reader is told, when a reader is refused, and how streams end."""
+"""Server-sent events: what they contain, when a reader is refused, and how streams end."""
 
 import asyncio
 import json

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from assay.kube.sync import Kube
 
 SECRET: Final = "assay-store"  # noqa: S105 - its name
-#: Keys that end sooner are not used any more: a request may take a while.
+#: Keys that expire sooner are not used: a request may take a while.
 MARGIN: Final = timedelta(seconds=60)
-#: The operator deletes and creates the Secret when it replaces keys. So long it may be away.
+#: The operator deletes and creates the Secret when it replaces keys. In between, it is absent for this long at most.
 _REPLACING_SECONDS = 0.5
 
 

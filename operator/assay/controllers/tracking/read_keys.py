@@ -39,7 +39,7 @@ class ReadKeys:
         self._slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def keep(self) -> None:
-        """Look at all namespaces periodically, for ever. Without STS there is nothing to do."""
+        """Check all namespaces periodically. Returns at once if the store has no STS."""
         while self._context.settings.store.sts:
             await self.look()
             await asyncio.sleep(self._context.settings.observe_seconds)

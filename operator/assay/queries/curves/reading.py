@@ -43,7 +43,7 @@ _MAX_POINTS = 50_000_000
 
 
 _LIMIT = f"LIMIT {_MAX_POINTS + 1}"
-#: A metric over another one: for each of its points, the last value of the other at the same step.
+#: A metric over another metric: for each of its points, the last value of the other metric at the same step.
 _OVER_METRIC = f"""
     WITH numbered AS (SELECT *, row_number() OVER () AS n FROM points),
     other AS (SELECT step, arg_max(value, n) AS value FROM numbered WHERE metric = ? GROUP BY step)

@@ -47,7 +47,7 @@ class Pending:
             self._versions[kind] = version
 
     def end(self, why: str) -> None:
-        """End the stream after what is pending. The reader is told why."""
+        """End the stream after the pending events, and send the reader the reason."""
         with self._lock:
             self._end = why if self._end is None else self._end
         self._wake()

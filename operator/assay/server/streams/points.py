@@ -18,7 +18,7 @@ from assay.store import layout
 from assay.store.errors import StoreError
 
 KIND: Final = "points"
-#: The recorder adds a part every three seconds. Many runs are looked at less often.
+#: The recorder adds a part every three seconds. If there are many runs, each is checked less often.
 _SECONDS, _SECONDS_A_RUN = 2.0, 0.1
 #: After these, runs and keys are read anew with the reader's rights.
 _RENEWED_SECONDS: Final = 10.0

@@ -1,4 +1,4 @@
-// Curves: asked for when a chart comes into view, as wide as it is, and again after each zoom and while the run is active.
+// Curves. They are requested at the chart's width when it comes into view, after each zoom, and while the run is active.
 
 import { dark, ink } from "./colours.js";
 import { drawings, numbersOf } from "./drawings.js";
