@@ -8,7 +8,7 @@ RUN := .venv/bin
 PYTEST ?= $(RUN)/pytest
 CLUSTER ?= local
 # How many tests of a cluster run at once. Each worker has a cluster of its own; most of the time tests wait.
-WORKERS ?= 3
+WORKERS ?= 2
 # What the benchmark compares with, and its driver for PostgreSQL. It has an environment of its own.
 MLFLOW := mlflow>=3.17,<4 psycopg2-binary
 # The clients that the recorder's MLflow endpoint is tested with, and what they log models of.

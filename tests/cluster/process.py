@@ -40,7 +40,7 @@ class ComponentProcess:
             "PATH": SYSTEM_PATH,
             "HOME": "/run/assay/home",
             "TMPDIR": "/run/assay/tmp",
-            "GOGC": "75",
+            "GOGC": "400",
             **self.component.environment,
         }
         with self.log.open("ab") as log:
