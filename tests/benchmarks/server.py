@@ -226,23 +226,31 @@ class _Server:
         return float(psutil.Process(self._process.pid).memory_info().rss) / (1 << 20)
 
     def __enter__(self) -> "_Server":
+        with contextlib.ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
         port, api = free_port(), free_port()
         argv = ("tests.benchmarks.api_server", str(api), str(self.runs), str(self._folder / "secret.json"))
-        self._api = subprocess.Popen([sys.executable, "-m", *argv])
+        stack.callback(_end, subprocess.Popen([sys.executable, "-m", *argv]))
         wait_for("the stand-in for the API server", lambda: httpx.get(f"http://127.0.0.1:{api}/"), seconds=300)
         config = self._folder / "kubeconfig"
         config.write_text(json.dumps(_kubeconfig(f"http://127.0.0.1:{api}")))
         headers = {"Authorization": "Bearer a.person.s-token"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
+        self.client = stack.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
+        )
         own = {"ASSAY_SERVER_PORT": str(port), "ASSAY_SERVER_NAMESPACES": api_server.NAMESPACE}
         own["ASSAY_SERVER_METRICS_PORT"] = str(free_port())
         start = time.perf_counter()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "assay.server"], env={**os.environ, **own, "KUBECONFIG": str(config)}
         )
+        stack.callback(_end, self._process)
         wait_for("the server to be ready", self._ready, seconds=300)
         self.seconds = time.perf_counter() - start
-        return self
 
     def _ready(self) -> bool:
         try:
@@ -251,10 +259,12 @@ class _Server:
             return False
 
     def __exit__(self, *_: object) -> None:
-        self.client.close()
-        for process in (self._process, self._api):
-            process.terminate()
-            process.wait(30)
+        self._stack.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait(30)
 
 
 def _kubeconfig(server: str) -> Raw:
