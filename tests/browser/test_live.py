@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from assay.store import logs
+from assay.store import archive, layout, logs, system
 from assay.store.layout import LogName
 from tests import registry
 from tests.browser.conftest import Browse, Site
@@ -52,7 +52,7 @@ def test_a_run_is_followed_from_its_first_point_to_its_end(browse: Browse, site:
     page.goto(site.page("runs/live-1"))
     expect(page.locator("body")).to_have_attribute("data-stream", "open")
     keep(page)
-    expect(page.locator("figure")).to_have_count(0)
+    expect(page.locator("figure:visible")).to_have_count(0)
 
     team.objects.streamed(run, POD, [points(0, 2)])
     team.objects.set_status("run", "live-1", {"metrics": {"loss": metric(0.5), "system/gpu0_used": metric(0.5)}})
@@ -72,6 +72,73 @@ def test_a_run_is_followed_from_its_first_point_to_its_end(browse: Browse, site:
     expect(page.locator("#state .phase")).to_have_text("Succeeded")
     expect(page.locator("body")).to_have_attribute("data-stream", "ended")
     assert kept(page)
+
+
+def sampled(
+    team: Team, run: dict[str, object], pod: str, times: range, containers: tuple[str, ...] = ("train",)
+) -> None:
+    """Store samples as the operator does."""
+    rows = [
+        {"container": container, "metric": f"system.{metric}", "time": 1_700_000_000.0 + time, "value": value}
+        for time in times
+        for container in containers
+        for metric, value in (("cpu_cores", 0.75), ("cpu_seconds", float(time)), ("memory_bytes", 3.0 * 2**29))
+    ]
+    system.append(team.objects.store, team.objects.prefix(run), pod, None, rows)
+
+
+def test_cpu_and_memory_are_drawn_while_a_run_trains_and_when_only_its_record_is_left(
+    browse: Browse, site: Site, team: Team
+) -> None:
+    container = {"name": "train", "image": "train", "resources": {"limits": {"memory": "2Gi", "cpu": "1500m"}}}
+    job = {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    run = team.objects.run("used", RUNNING, job=job)
+    page = browse("dora")
+    page.goto(site.page("runs/used"))
+    expect(page.locator("#usage-said")).to_have_text("there are no samples of CPU and memory yet")
+    expect(page.locator("#usage figure:visible")).to_have_count(0)
+    sampled(team, run, "used-0", range(0, 60, 15))
+    cpu, memory = (page.locator(f"[data-usage='system.{name}']") for name in ("cpu_cores", "memory_bytes"))
+    expect(memory).to_have_attribute("data-points", "4")
+    canvas = memory.locator("canvas").element_handle()
+    sampled(team, run, "used-0", range(60, 75, 15))
+    expect(memory).to_have_attribute("data-points", "5")
+    assert canvas.evaluate("each => each.isConnected"), "the chart is not drawn anew for more samples"
+    expect(memory.locator(".u-legend")).to_contain_text("used-0/train")
+    expect(memory.locator(".u-legend")).to_contain_text("limit")
+    expect(memory.get_by_role("img")).to_have_attribute("aria-label", re.compile("1.5 GiB of 2 GiB"))
+    expect(cpu.get_by_role("img")).to_have_attribute("aria-label", re.compile("0.75 of 1.5"))
+    memory.locator("summary").click()
+    rows = memory.locator(".numbers tbody tr")
+    expect(rows).to_have_count(5)
+    expect(rows.last).to_have_text(f"used-0train2023-11-14T22:14:20.000Z{3 * 2**29}{2**31}")
+    sampled(team, run, "used-1", range(90, 120, 15), ("train", "side"))
+    expect(memory.locator(".u-legend .u-series")).to_have_count(5)
+    expect(rows).to_have_count(9)
+
+    usage = {"samples": 9, "cpuSeconds": 1.0}
+    ended = team.objects.set_status("run.assay.dev", "used", {"phase": "Succeeded", "usage": usage})
+    expect(page.locator("#state .phase")).to_have_text("Succeeded")
+    store, prefix = team.objects.store, team.objects.prefix(run)
+    store.put_bytes(f"{prefix}/{layout.MANIFEST}", b"{}")
+    archive.write_archived(store, prefix, ended)
+    team.objects.remove("run.assay.dev", "used")
+    page.goto(site.page("runs/used"))
+    expect(memory).to_have_attribute("data-points", "9")
+
+    unread = browse("keyless")
+    team.objects.run("unread", RUNNING)
+    unread.goto(site.page("runs/unread"))
+    expect(unread.locator("#usage-said")).to_contain_text("cannot get resource")
+
+
+def test_why_a_run_has_no_samples_is_shown(browse: Browse, site: Site, team: Team) -> None:
+    message = "the run ended before the first sample"
+    team.objects.run("short", {"phase": "Succeeded", "usage": {"samples": 0, "message": message}})
+    page = browse("dora")
+    page.goto(site.page("runs/short"))
+    expect(page.locator("#usage-said")).to_have_text(message)
+    expect(page.locator("#usage")).to_have_count(0)
 
 
 def test_a_log_is_followed_until_somebody_reads_it(browse: Browse, site: Site, team: Team) -> None:

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from assay.queries.curves.reading import read_curve
+from assay.store import system
 from tests.cli import golden
 from tests.cli.conftest import PROGRAM, Answer
 from tests.cli.running import TIMEOUT_SECONDS
@@ -162,3 +163,51 @@ def test_an_unreadable_parquet_file_is_reported(assay: Assay, stand_in: StandIn)
     broken = assay("curves", "two")
     assert broken.code == 1
     assert "cannot read the points of two (pod two-pod)" in broken.err
+
+
+def sampled(stand_in: StandIn, run: Raw, pod: str, containers: tuple[str, ...] = ("train",)) -> None:
+    """Samples of 20 minutes."""
+    rows = [
+        {
+            "container": container,
+            "metric": f"system.{metric}",
+            "time": STARTED + 15 * at,
+            "value": value * (1 + at / 80),
+        }
+        for at in range(80)
+        for container in containers
+        for metric, value in (("cpu_cores", 0.5), ("cpu_seconds", 7.5), ("memory_bytes", 1e9))
+    ]
+    system.append(stand_in.store, stand_in.prefix(run), pod, None, rows)
+
+
+def test_cpu_and_memory_are_drawn_and_printed(assay: Assay, stand_in: StandIn) -> None:
+    one, two = going(stand_in, "one", 1.0), going(stand_in, "two", 1.0)
+    stand_in.run("three", {"phase": "Succeeded", "usage": {"message": "the node is not trusted"}})
+    none = assay("curves", "three", "--system")
+    assert (none.code, "no samples of CPU and memory" in none.err, "three: the node is" in none.err) == (3, True, True)
+    sampled(stand_in, one, "one-pod")
+    sampled(stand_in, two, "two-pod", ("train", "side"))
+    drawn = assay("curves", "one", "--system", COLUMNS="78", LINES="20")
+    golden.check("curves-system", drawn.out)
+    together = assay("curves", "one", "two", "three", "--system", "--metric", "system.memory_bytes")
+    assert [line[3:20].strip() for line in together.lines[-3:]] == ["one", "two two-pod/side", "two two-pod/train"[:17]]
+    assert "omitted three: the node is not trusted" in together.err
+    items = assay("curves", "one", "two", "--system", "-o", "json").json()["items"]
+    cores = [(each["run"], each["pod"], each["container"]) for each in items if each["metric"] == "system.cpu_cores"]
+    assert cores == [("one", "one-pod", "train"), ("two", "two-pod", "side"), ("two", "two-pod", "train")]
+    head, first, *_ = csv.reader(io.StringIO(assay("curves", "one", "--system", "-o", "csv").out))
+    assert dict(zip(head, first, strict=True))["container"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("--x", "loss"), "no axis but time"), (("--metric", "loss"), "invalid --metric loss"), (("--pod", "p"), "pod p")],
+)
+def test_samples_that_there_cannot_be_are_refused(
+    assay: Assay, stand_in: StandIn, arguments: tuple[str, ...], message: str
+) -> None:
+    sampled(stand_in, going(stand_in, "one", 1.0), "one-pod")
+    answer = assay("curves", "one", "--system", *arguments)
+    assert answer.code != 0
+    assert message in answer.err

@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
+from assay.store import system
 from tests import generated, registry
 from tests.cli.conftest import run
 from tests.server.conftest import Team
@@ -106,8 +107,9 @@ def test_the_other_subjects_answer(as_user: As, filled: Team) -> None:
 
 
 PATHS = (
-    "runs", "runs/{run}", "experiments", "experiments/digits-sweep", "models", "models/digits/versions", "aliases",
-    "versions/digits.v1", "models/digits/aliases/champion/why", "compare?run={run}", "audit",
+    "runs", "runs/{run}", "runs/{run}/system", "experiments", "experiments/digits-sweep", "models",
+    "models/digits/versions", "aliases", "versions/digits.v1", "models/digits/aliases/champion/why",
+    "compare?run={run}", "audit",
 )  # fmt: skip
 
 
@@ -158,3 +160,32 @@ def test_curves_of_many_runs_are_smoothed_then_thinned(as_user: As, filled: Team
     assert (group["group"], group["runs"]) == ({"depth": 3}, names)
     assert (max(group["n"]), max(group["high"]), min(group["low"])) == (2, 2.0, 0.0)
     assert as_user("keyless").get(f"{base}/curves", params=query).status_code == 403
+
+
+def test_samples_of_a_run_are_thinned_and_have_the_limit(as_user: As, filled: Team) -> None:
+    container = {"name": "train", "image": "train", "resources": {"limits": {"memory": "2Gi"}}}
+    job = {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    status = {"phase": "Succeeded", "usage": {"samples": 0, "message": "the node is not trusted"}}
+    run = filled.objects.run("sampled", status, job=job)
+    dora, path = as_user("dora"), f"/api/v1/namespaces/{filled.namespace}/runs/sampled/system"
+    assert get(dora, path) == {"items": [], "message": "the node is not trusted", "notes": []}
+    for pod, first in (("a", 0), ("b", 5000)):
+        rows = [
+            {"container": "train", "metric": f"system.{metric}", "time": float(time), "value": value}
+            for time in range(first, first + 1000)
+            for metric, value in (("cpu_cores", time % 7 / 7), ("cpu_seconds", 1.0), ("memory_bytes", 1e9))
+        ]
+        system.append(filled.objects.store, filled.objects.prefix(run), pod, None, rows)
+    items = get(dora, path, buckets=20)["items"]
+    assert [(each["metric"], each["pod"], each["container"], each["limit"]) for each in items] == [
+        ("system.cpu_cores", "a", "train", None),
+        ("system.cpu_cores", "b", "train", None),
+        ("system.memory_bytes", "a", "train", 2.0**31),
+        ("system.memory_bytes", "b", "train", 2.0**31),
+    ]
+    assert all(each["points"] == 1000 and len(each["x"]) == len(each["y"]) <= 80 for each in items)
+    zoomed, _ = get(dora, path, pod="b", low=5100, high=5110)["items"]
+    assert (zoomed["x"][0], zoomed["x"][-1]) == (5099, 5111)
+    missing = dora.get(path, params={"pod": "c"})
+    assert (missing.status_code, missing.json()["error"]["hint"]) == (404, "pods: a, b")
+    assert as_user("keyless").get(path).status_code == 403

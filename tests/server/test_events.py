@@ -20,8 +20,9 @@ from assay.kube.bearer import ApiServer
 from assay.server.app import Parts, create
 from assay.server.entrance.bearer import BearerEntrance
 from assay.server.local import Server
-from assay.server.streams import streams, watching
+from assay.server.streams import points, streams, watching
 from assay.server.streams.pending import MOST_NAMES, Pending
+from assay.store import system
 from tests.cli.stand_in import metric
 from tests.cluster.waiting import wait_for
 from tests.server.conftest import Site, Team
@@ -136,6 +137,21 @@ def test_new_points_in_the_store_are_told(site: Site, team: Team) -> None:
         for number in (1, 2):
             team.objects.streamed(run, "pod-1", parts[:number])
             assert reader.next("points") == {"names": ["pointed"], "more": False}
+
+
+@pytest.mark.integration
+def test_new_samples_in_the_store_are_told(site: Site, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(points, "_RENEWED_SECONDS", 0.0)
+    run = team.objects.run("sampled", {"phase": "Running", "attempts": [{"pod": "pod-1", "phase": "Running"}]})
+    store, prefix, part = team.objects.store, team.objects.prefix(run), None
+    with reading(site, team, "dora", "runs?run=sampled&points=1") as reader:
+        monkeypatch.setattr(system, "FULL_BYTES", 200)
+        for number in range(4):  # the first part grows, then another one follows
+            row = {"container": "train", "metric": "system.cpu_cores", "time": 1000.0 + number, "value": 0.5}
+            part = system.append(store, prefix, "pod-1", part, [row])
+            assert reader.next("usage") == {"names": ["sampled"], "more": False}
+    assert part
+    assert part.number == 2
 
 
 @pytest.mark.integration

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from assay.server.answers import KNOWN, on_error, refusal
-from assay.server.api import aliases, audit, curves, events, experiments, logs, models, openapi, people, runs
+from assay.server.api import aliases, audit, curves, events, experiments, logs, models, openapi, people, runs, usage
 from assay.server.api.operations import Operation, routes
 from assay.server.entrance.entrance import Entrance, SignedIn
 from assay.server.guard.guard import Guard
@@ -31,6 +31,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *people.OPERATIONS,
     *runs.OPERATIONS,
     *curves.OPERATIONS,
+    *usage.OPERATIONS,
     *logs.OPERATIONS,
     *experiments.OPERATIONS,
     *models.OPERATIONS,

@@ -37,6 +37,8 @@ class CurvePoints(TypedDict):
     parameters: Raw
     metric: str
     pod: str
+    #: Only with --system.
+    container: NotRequired[str]
     x: list[float | str]
     step: list[float]
     time: list[float]
@@ -50,7 +52,8 @@ def write(curves: Sequence[Curve], smooth: float, kind: str) -> None:
     if kind == "json":
         printing.document({"items": [document(curve, smooth) for curve in curves]}, kind)
     elif kind == "csv":
-        printing.rows_as_csv([*_COLUMNS, *(["smoothed"] if smooth else [])], _rows(curves, smooth))
+        head = [*_COLUMNS, *(["smoothed"] if smooth else []), *(["container"] if _of_containers(curves) else [])]
+        printing.rows_as_csv(head, _rows(curves, smooth))
     else:
         _parquet(curves, smooth)
 
@@ -67,6 +70,8 @@ def document(curve: Curve, smooth: float = 0.0) -> CurvePoints:
         time=curve.time.tolist(),
         value=_plain(curve.value),
     )
+    if curve.container:
+        found["container"] = curve.container
     if smooth:
         found["smoothed"] = _plain(smoothed(curve.value, smooth))
     return found
@@ -89,7 +94,12 @@ def _rows(curves: Sequence[Curve], smooth: float) -> Iterator[tuple[object, ...]
         found = document(curve, smooth)
         columns: list[Sequence[object]] = [found["x"], found["step"], found["time"], found["value"]]
         columns += [found["smoothed"]] if smooth else []
-        yield from ((curve.run, curve.metric, curve.pod, *row) for row in zip(*columns, strict=True))
+        last = (curve.container,) if _of_containers(curves) else ()
+        yield from ((curve.run, curve.metric, curve.pod, *row, *last) for row in zip(*columns, strict=True))
+
+
+def _of_containers(curves: Sequence[Curve]) -> bool:
+    return any(curve.container for curve in curves)
 
 
 def _parquet(curves: Sequence[Curve], smooth: float) -> None:
@@ -101,8 +111,9 @@ def _parquet(curves: Sequence[Curve], smooth: float) -> None:
         for at, curve in enumerate(curves):
             columns = {"x": curve.x, "step": curve.step, "time": curve.time, "value": curve.value}
             database.register(f"curve_{at}", columns | ({"smoothed": smoothed(curve.value, smooth)} if smooth else {}))
-            selects.append(f"SELECT ? AS run, ? AS metric, ? AS pod, * FROM curve_{at}")  # noqa: S608 - a number
-            parameters += [curve.run, curve.metric, curve.pod]
+            last = ", ? AS container" if _of_containers(curves) else ""
+            selects.append(f"SELECT ? AS run, ? AS metric, ? AS pod, *{last} FROM curve_{at}")  # noqa: S608 - a number
+            parameters += [curve.run, curve.metric, curve.pod, *([curve.container] if last else [])]
         database.execute("CREATE TABLE points AS " + " UNION ALL ".join(selects), parameters)
         database.execute(f"COPY points TO '{file}' (FORMAT parquet, COMPRESSION zstd)")
         with file.open("rb") as made:

@@ -20,6 +20,7 @@ from assay.cli.output import plots, printing
 from assay.cli.output.plots import COLOURS, FILES, MARKS, Axes, Line, Plot
 from assay.cli.output.printing import Column
 from assay.cli.session import Session
+from assay.queries.curves import usage
 from assay.queries.curves.reading import STEP, TIME, Curve, points_of
 from assay.queries.curves.shapes import smoothed
 from assay.queries.references import near
@@ -42,7 +43,8 @@ _NARROWEST, _LOWEST = 40, 8
 class Request:
     """Which curves, and how they are drawn. Without ``metrics``, the objective of each run.
 
-    ``legend`` names the parameters of each curve's run that its label shows.
+    ``legend`` names the parameters of each curve's run that its label shows. ``system``: instead of metrics of the
+    training code, the operator's samples of CPU and memory over time.
     """
 
     runs: Sequence[str]
@@ -55,12 +57,13 @@ class Request:
     legend: Sequence[str] = ()
     experiment: str = ""
     top: int | None = None
+    system: bool = False
 
 
 def show(session: Session, request: Request, save: Path | None, output: CurveFormat) -> None:
     """Draw curves in the terminal or into a file, or print their points. Raises AssayError, StoreError."""
     _check(request, save, output)
-    curves = list(_read(session, request))
+    curves = list(_read_usage(session, request) if request.system else _read(session, request))
     _check_legend(curves, request.legend)
     if output is not CurveFormat.TEXT:
         from assay.cli.output import curve_points
@@ -85,6 +88,11 @@ def _check(request: Request, save: Path | None, output: CurveFormat) -> None:
     if save is not None and (save.suffix not in FILES or output is not CurveFormat.TEXT):
         hint = f"use a name that ends with {', '.join(FILES)}, without -o: points go to the standard output"
         raise CliError(f"cannot draw into {save}", hint=hint, code=USAGE)
+    if request.system and request.x not in (STEP, TIME):
+        raise CliError("samples of CPU and memory have no axis but time", hint="omit --x", code=USAGE)
+    if request.system and (unknown := [name for name in request.metrics if name not in usage.METRICS]):
+        hint = f"--system has {', '.join(usage.METRICS)}"
+        raise CliError(f"invalid --metric {unknown[0]}", hint=hint, code=USAGE)
     if output is CurveFormat.PARQUET and sys.stdout.isatty():
         raise CliError(
             "cannot print Parquet to a terminal", hint="redirect it: -o parquet > points.parquet", code=USAGE
@@ -115,6 +123,26 @@ def _read(session: Session, request: Request) -> Iterator[Curve]:
         if metric not in having:
             raise lack
         printing.note(f"omitted: {lack.message}")
+
+
+def _read_usage(session: Session, request: Request) -> Iterator[Curve]:
+    """Yield the usage of each container. A run without samples is omitted with a note; if all lack them, it fails."""
+    import numpy
+
+    lacking: list[str] = []
+    count, metrics = 0, tuple(dict.fromkeys(request.metrics)) or usage.DRAWN
+    for run in selecting.selected(session, request.runs, request.experiment, request.top):
+        name, found = run["metadata"]["name"], usage.usage_of(session.store, run, request.pod, metrics)
+        for each in found:
+            steps, parameters = numpy.arange(len(each.time), dtype=numpy.float64), run["spec"].get("parameters") or {}
+            x = each.time - each.time[0]
+            yield Curve(name, parameters, each.metric, each.pod, x, steps, each.time, each.value, each.container)
+        count += len(found)
+        lacking += [] if found else [f"{name}: {usage.why_none(run)}"]
+    if not count:
+        raise ObjectNotFound("no samples of CPU and memory", hint="; ".join(lacking[:3]))
+    for each_lacking in lacking:
+        printing.note(f"omitted {each_lacking}")
 
 
 def _check_legend(curves: Sequence[Curve], legend: Sequence[str]) -> None:
@@ -156,6 +184,8 @@ def _label(curve: Curve, curves: Sequence[Curve], legend: Sequence[str]) -> str:
     else:
         same_run = len({each.run for each in curves}) == 1
         name = curve.metric if same_run else f"{curve.run} {curve.metric}"
+    if len([each for each in curves if (each.run, each.metric) == (curve.run, curve.metric)]) > 1:
+        name += f" {curve.pod}/{curve.container}"
     parameters = ", ".join(f"{each} {_value(curve.parameters.get(each))}" for each in legend)
     return printing.clean(f"{name} ({parameters})" if parameters else name)
 
@@ -166,7 +196,8 @@ def _value(value: Any) -> str:
 
 def _axes(curves: Sequence[Curve], request: Request) -> Axes:
     """Return the axes of curves of one metric."""
-    x = {STEP: "step", TIME: "seconds since the first point"}.get(request.x, request.x)
+    axis = TIME if request.system else request.x
+    x = {STEP: "step", TIME: "seconds since the first point"}.get(axis, axis)
     y = curves[0].metric
     smooth = f" (smoothed by {request.smooth:g})" if request.smooth else ""
     return Axes(printing.clean(x), printing.clean(y + smooth), request.log_x, request.log_y)
@@ -233,9 +264,13 @@ def command(
     legend: Annotated[
         str, typer.Option("--legend", help="Parameters to show for each curve, separated by commas.")
     ] = "",
+    system: Annotated[
+        bool, typer.Option("--system", help="CPU and memory over time, instead of what the training code logged.")
+    ] = False,
     save: Annotated[Path | None, typer.Option("--save", help="Draw into this file: .png, .svg, .pdf or .html.")] = None,
     output: Annotated[CurveFormat, typer.Option("--output", "-o", help="Output format.")] = CurveFormat.TEXT,
 ) -> None:
     """Draw the curves of metrics."""
     names = list(filter(None, (name.strip() for name in legend.split(","))))
-    show(session, Request(runs or [], metric or [], x, pod, smooth, log_x, log_y, names, experiment, top), save, output)
+    request = Request(runs or [], metric or [], x, pod, smooth, log_x, log_y, names, experiment, top, system)
+    show(session, request, save, output)

@@ -58,7 +58,8 @@ class Curve:
 
     ``x`` is the requested axis: the step, seconds since the run's first point of the metric, or another metric's value
     at the same step. ``time`` is in unix seconds. Values may be NaN or infinite, steps may be
-    fractional. ``parameters`` are those of the run.
+    fractional. ``parameters`` are those of the run. ``container``: of samples of CPU and memory, which are one curve
+    for each container; their steps count them.
     """
 
     run: str
@@ -69,6 +70,7 @@ class Curve:
     step: Floats
     time: Floats
     value: Floats
+    container: str = ""
 
 
 def read_curve(store: ObjectStore, run: Raw, metric: str, x: str = STEP, pod: str = "") -> Curve:

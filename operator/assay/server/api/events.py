@@ -1,7 +1,10 @@
-"""Server-sent events: which objects have changed, and which runs have new points. Readers then ask for what they show.
+"""Server-sent events: which objects have changed, and which runs have new points or samples.
+
+Readers then ask for what they show.
 
 Each event has the names of the objects: `{"names": ["digits-3"], "more": false}`; ``more`` says that others changed as
-well. Its type is the kind (runs, experiments, modelversions, modelaliases), points, or end, whose `message` says why.
+well. Its type is the kind (runs, experiments, modelversions, modelaliases), points, usage, or end, whose `message`
+says why.
 Its ID is where to resume: a client that connects again with `Last-Event-ID` misses nothing. Without it, the first event
 says that anything may have changed.
 """
@@ -41,7 +44,7 @@ class RunEvents(Query):
 
     run: list[str] = Field([], max_length=_RUNS, description="Name of a run; repeated.")
     experiment: str = Field("", max_length=63, description="Only runs of this experiment.")
-    points: bool = Field(False, description="Also tell when the named runs have new points.")
+    points: bool = Field(False, description="Also tell when the named runs have new points or samples.")
     after: str = Field("", max_length=200, description="Where to resume, like the header Last-Event-ID.")
 
 

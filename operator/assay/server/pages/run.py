@@ -57,6 +57,7 @@ def one(visit: Visit) -> Page:
         "log_address": shown.path("api", "v1", "namespaces", visit.namespace, "runs", name, "log"),
         "recipe": _recipe(run, visit.namespace),
         "ongoing": ongoing,
+        "usage": _usage(run, visit, ongoing),
         "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
         "experiment": visit.link("experiments", row["experiment"]) if row["experiment"] else "",
         "lineage": parts.attempt(visit, lambda: lineage.picture(graphs.around_run(visit.person, run), visit.namespace)),
@@ -92,6 +93,13 @@ def _facts(row: rows.RunRow, run: Raw) -> list[tuple[str, Any]]:
         ("UID", row["uid"]),
     ]
     return [(title, value) for title, value in found if value not in (None, "")]
+
+
+def _usage(run: Raw, visit: Visit, ongoing: bool) -> dict[str, str]:
+    """Return where the samples of CPU and memory are, "" if there are none, and why."""
+    usage = (run.get("status") or {}).get("usage") or {}
+    address = shown.path("api", "v1", "namespaces", visit.namespace, "runs", run["metadata"]["name"], "system")
+    return {"address": address if ongoing or usage.get("samples") else "", "message": usage.get("message") or ""}
 
 
 def _metrics(row: rows.RunRow) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Notices new points of runs in the store, which has no watch: one thread for each reader lists what is new."""
+"""Notices new points and samples of runs in the store, which has no watch: a thread for each reader looks for them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from assay.store import layout
 from assay.store.errors import StoreError
 
 KIND: Final = "points"
+#: New samples of CPU and memory, which the operator adds every minute.
+USAGE: Final = "usage"
 #: The recorder adds a part every three seconds. If there are many runs, each is checked less often.
 _SECONDS, _SECONDS_A_RUN = 2.0, 0.1
 #: After these, runs and keys are read anew with the reader's rights.
@@ -25,12 +27,13 @@ _RENEWED_SECONDS: Final = 10.0
 
 
 class PointsWatcher:
-    """Tells a reader about new points of running runs, from a thread of its own."""
+    """Tells a reader about new points and samples of running runs, from a thread of its own."""
 
     def __init__(self, person: Callable[[], Person], runs: Sequence[str], pending: Pending) -> None:
         """``person`` returns the reader without anything that was read before."""
         self._person, self._runs, self._pending = person, runs, pending
         self._last: dict[str, str] = {}
+        self._samples: dict[str, tuple[str, int]] = {}
         self._stopped = threading.Event()
         threading.Thread(target=self._run, name="points", daemon=True).start()
 
@@ -45,25 +48,27 @@ class PointsWatcher:
             try:
                 person = self._person()
                 folders = self._folders(person)
+                for name, (_, samples) in folders.items():
+                    self._look_at_samples(person, name, samples)
                 for _ in range(rounds):
-                    for name, folder in folders.items():
-                        self._look(person, name, folder)
+                    for name, (points, _) in folders.items():
+                        self._look(person, name, points)
                     if self._stopped.wait(pause):
                         return
             except (AssayError, StoreError, HTTPError):
                 # The page itself says what is wrong with the store; the stream is about more than points.
                 self._stopped.wait(_RENEWED_SECONDS)
 
-    def _folders(self, person: Person) -> dict[str, list[str]]:
-        """Return where points of each run that has not ended appear."""
-        found: dict[str, list[str]] = {}
+    def _folders(self, person: Person) -> dict[str, tuple[list[str], list[str]]]:
+        """Return where points of each run that has not ended appear, and where samples of its pods do."""
+        found: dict[str, tuple[list[str], list[str]]] = {}
         for name in self._runs:
             run = person.kube.find(RUNS, person.namespace, name)
             if run is None or (run.get("status") or {}).get("phase") in TERMINAL:
                 continue
             prefix, pod = layout.prefix_of(run), recorded.pod_of(run)
             pods = [pod] if pod else sorted(person.store.folders(f"{layout.intake(prefix)}/"))[-1:]
-            found[name] = [
+            points = [
                 folder
                 for each in pods
                 for folder in (
@@ -71,6 +76,8 @@ class PointsWatcher:
                     f"{prefix}/{layout.PRINTED}/{each}/",
                 )
             ]
+            samples = f"{prefix}/{layout.SYSTEM}/"
+            found[name] = points, [f"{samples}{each}/" for each in person.store.folders(samples)]
         return found
 
     def _look(self, person: Person, name: str, folders: Sequence[str]) -> None:
@@ -82,3 +89,14 @@ class PointsWatcher:
             if last and last != known:
                 self._last[folder] = last
                 self._pending.changed(KIND, name)
+
+    def _look_at_samples(self, person: Person, name: str, folders: Sequence[str]) -> None:
+        """Note samples that were added: the last part of a pod grows, then another one follows."""
+        for folder in folders:
+            known = self._samples.get(folder)
+            last = known or ("", 0)
+            for info in person.store.list(folder, after=last[0][:-1]):  # the last part again
+                last = info.key, info.size
+            if last != known and last[0]:
+                self._samples[folder] = last
+                self._pending.changed(USAGE, name)

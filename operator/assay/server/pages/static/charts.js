@@ -1,16 +1,18 @@
 // Curves. They are requested at the chart's width when it comes into view, after each zoom, and while the run is active.
 
-import { dark, ink } from "./colours.js";
-import { drawings, numbersOf } from "./drawings.js";
+import { dark } from "./colours.js";
+import { all, fields, one } from "./dom.js";
+import { drawings, numbersOf, ruled } from "./drawings.js";
+import { fill, tableOf } from "./tables.js";
 
 /** @typedef {import("./drawings.js").Line} Line @typedef {import("./drawings.js").Group} Group */
 /** @typedef {{items: Line[], groups: Group[], problems: {run: string, metric: string, message: string}[]}} Answer */
 
-const holder = /** @type {HTMLElement} */ (document.getElementById("charts"));
-const axes = /** @type {HTMLFormElement} */ (document.getElementById("axes"));
-const reset = /** @type {HTMLButtonElement} */ (axes.elements.namedItem("reset"));
-const runs = [...holder.querySelectorAll("[data-run]")].map((each) => /** @type {HTMLElement} */ (each).dataset.run ?? "");
-const pinned = new Set([...holder.querySelectorAll("[data-pinned]")].map((each) => /** @type {HTMLElement} */ (each).dataset.run ?? ""));
+const holder = one("#charts");
+const axes = /** @type {HTMLFormElement} */ (one("#axes")), field = fields(axes);
+const reset = field("reset");
+const runs = all("[data-run]", holder).map((each) => each.dataset.run ?? "");
+const pinned = new Set(all("[data-pinned]", holder).map((each) => each.dataset.run ?? ""));
 const uPlot = /** @type {any} */ (globalThis).uPlot;
 const HEIGHT = 260, TOGETHER = 19;
 const sync = uPlot.sync("charts");
@@ -21,12 +23,12 @@ const start = new URL(location.href).searchParams;
 /** What the address has of the form, and the value that it leaves out. @type {Record<string, string>} */
 const DEFAULTS = { x: "step", smooth: "0", right: "", by: "", line: "mean", band: "minmax" };
 for (const name of Object.keys(DEFAULTS)) {
-  const field = /** @type {HTMLInputElement | null} */ (axes.elements.namedItem(name));
-  if (field && field.type !== "hidden") {
-    field.value = start.get(name) ?? field.value;
+  const input = field(name);
+  if (input && input.type !== "hidden") {
+    input.value = start.get(name) ?? input.value;
   }
 }
-/** @type {HTMLInputElement} */ (axes.elements.namedItem("log")).checked = start.has("log");
+field("log").checked = start.has("log");
 if (start.has("from") && start.has("to")) {
   zoom = [Number(start.get("from")), Number(start.get("to"))];
 }
@@ -42,18 +44,17 @@ function remember() {
   /** @type {Record<string, string>} */
   const values = { log: chosen.log ? "1" : "", from: zoom ? String(zoom[0]) : "", to: zoom ? String(zoom[1]) : "" };
   for (const [name, usual] of Object.entries(DEFAULTS)) {
-    const field = /** @type {HTMLInputElement | null} */ (axes.elements.namedItem(name));
     const value = String(/** @type {Record<string, unknown>} */ (chosen)[name]);
-    values[name] = field?.type === "hidden" || value === usual ? "" : value;
+    values[name] = field(name)?.type === "hidden" || value === usual ? "" : value;
   }
   for (const [name, value] of Object.entries(values)) {
     value ? address.searchParams.set(name, value) : address.searchParams.delete(name);
   }
   history.replaceState(null, "", address);
   reset.hidden = zoom === null;
-  /** @type {HTMLOutputElement} */ (axes.elements.namedItem("weight")).value = chosen.smooth;
-  for (const each of axes.querySelectorAll("[data-grouped]")) {
-    /** @type {HTMLElement} */ (each).hidden = chosen.by === "";
+  field("weight").value = chosen.smooth;
+  for (const each of all("[data-grouped]", axes)) {
+    each.hidden = chosen.by === "";
   }
 }
 
@@ -65,7 +66,7 @@ class Chart {
   constructor(figure) {
     this.figure = figure;
     this.metric = figure.dataset.metric ?? "";
-    this.place = /** @type {HTMLElement} */ (figure.querySelector(".plot"));
+    this.place = one(".plot", figure);
     this.visible = false;
     this.asked = 0;
     /** @type {(Line | Group)[]} */
@@ -100,7 +101,7 @@ class Chart {
     const bad = body.items.filter((line) => line.notFinite.length);
     const texts = bad.map((line) => `${line.run}: ${line.notFinite.length} values are not finite`);
     texts.push(...body.problems.map((each) => each.message));
-    const said = /** @type {HTMLElement} */ (this.figure.querySelector(".problems"));
+    const said = one(".problems", this.figure);
     said.textContent = texts.slice(0, 5).join("; ") + (texts.length > 5 ? `; and ${texts.length - 5} more` : "");
   }
 
@@ -119,7 +120,7 @@ class Chart {
     if (!this.lines.length) {
       return;
     }
-    const axis = { stroke: ink("ink"), grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line"), width: 1 } };
+    const axis = ruled();
     const distr = log ? 3 : 1;
     const settings = {
       width: this.place.clientWidth,
@@ -147,29 +148,10 @@ class Chart {
   }
 
   fillNumbers() {
-    const details = /** @type {HTMLDetailsElement} */ (this.figure.querySelector("details"));
-    const place = /** @type {HTMLElement} */ (details.querySelector(".scroll"));
-    if (!details.open) {
-      place.replaceChildren();
-      return;
-    }
-    const table = document.createElement("table"), head = table.createTHead().insertRow();
-    table.createCaption().textContent = `${this.metric}: the points that the chart shows`;
-    const { head: titles, rows } = numbersOf(this.lines, options().x);
-    for (const text of titles) {
-      const cell = document.createElement("th");
-      cell.scope = "col";
-      cell.textContent = text;
-      head.append(cell);
-    }
-    const body = table.createTBody();
-    for (const row of rows) {
-      const line = body.insertRow();
-      for (const text of row) {
-        line.insertCell().textContent = text;
-      }
-    }
-    place.replaceChildren(table);
+    fill(this.figure, () => {
+      const { head, rows } = numbersOf(this.lines, options().x);
+      return tableOf(`${this.metric}: the points that the chart shows`, head, rows);
+    });
   }
 }
 
@@ -181,7 +163,7 @@ function joined(tables, log) {
 }
 
 /** @type {Chart[]} */
-const charts = [...document.querySelectorAll("figure.chart[data-metric]")].map((each) => new Chart(/** @type {HTMLElement} */ (each)));
+const charts = all("figure.chart[data-metric]").map((each) => new Chart(each));
 
 // Charts that want points at the same time share requests: the server reads a run's points once for each request.
 /** @type {Set<Chart>} */
@@ -284,7 +266,7 @@ axes.addEventListener("change", () => {
   }
   loadAll();
 });
-/** @type {HTMLSelectElement} */ (axes.elements.namedItem("x")).addEventListener("change", () => {
+field("x").addEventListener("change", () => {
   zoom = null; // another axis, other numbers
 });
 dark.addEventListener("change", () => charts.forEach((chart) => chart.draw()));
@@ -304,11 +286,13 @@ function follow() {
 
 /** @param {Document} page */
 function adopt(page) {
-  for (const fresh of page.querySelectorAll("figure.chart[data-metric]")) {
-    const metric = /** @type {HTMLElement} */ (fresh).dataset.metric, place = document.getElementById(fresh.parentElement?.id ?? "");
+  for (const fresh of all("figure.chart[data-metric]", page)) {
+    const metric = fresh.dataset.metric, place = document.getElementById(fresh.parentElement?.id ?? "");
     if (place && charts.every((chart) => chart.metric !== metric)) {
-      place.closest("section")?.removeAttribute("hidden");
-      const chart = new Chart(/** @type {HTMLElement} */ (place.appendChild(document.adoptNode(fresh))));
+      for (let hidden; (hidden = place.closest("[hidden]")); ) {
+        hidden.removeAttribute("hidden");
+      }
+      const chart = new Chart(place.appendChild(document.adoptNode(fresh)));
       charts.push(chart);
       watching.observe(chart.figure);
     }

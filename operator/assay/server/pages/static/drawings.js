@@ -1,7 +1,7 @@
 // What a chart draws: a line for each run, or for each group a line with a band and the number of its runs; and the same
 // as a table.
 
-import { styleOf } from "./colours.js";
+import { ink, styleOf } from "./colours.js";
 
 /** @typedef {{x: number[], y: (number | null)[]}} Points */
 /** @typedef {Points & {run: string, metric: string, points: number, raw: Points | null, notFinite: number[]}} Line */
@@ -13,6 +13,12 @@ const ROWS = 500, FEW = 40, RIGHT = [3, 4];
 
 /** @param {number | null | undefined} value */
 const short = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(6)).toString());
+
+/** How an axis is drawn. */
+export function ruled() {
+  const line = { stroke: ink("line"), width: 1 };
+  return { stroke: ink("ink"), grid: line, ticks: line };
+}
 
 /** @param {unknown} group @returns {string} */
 function named(group) {

@@ -93,10 +93,12 @@ function open() {
       soon();
     });
   }
-  stream.addEventListener("points", (event) => {
-    position = event.lastEventId;
-    document.dispatchEvent(new CustomEvent("assay:points", { detail: JSON.parse(event.data).names }));
-  });
+  for (const kind of ["points", "usage"]) {
+    stream.addEventListener(kind, (event) => {
+      position = event.lastEventId;
+      document.dispatchEvent(new CustomEvent(`assay:${kind}`, { detail: JSON.parse(event.data).names }));
+    });
+  }
   stream.addEventListener("end", () => broken());
   stream.addEventListener("error", () => {
     // The browser connects again by itself, unless the server refused.
@@ -126,7 +128,7 @@ function state(now) {
   } else if (polling === 0) {
     polling = setInterval(() => {
       if (live && !document.hidden) {
-        refresh().then(() => document.dispatchEvent(new CustomEvent("assay:points", { detail: null })));
+        refresh().then(() => ["points", "usage"].forEach((kind) => document.dispatchEvent(new CustomEvent(`assay:${kind}`, { detail: null }))));
       }
     }, POLL);
   }

@@ -1,9 +1,11 @@
 // The log of a running run: new lines are added while its end is in view. Scrolling up pauses; nothing is asked then.
 
-const log = /** @type {HTMLElement} */ (document.getElementById("log"));
-const text = /** @type {HTMLElement} */ (log.querySelector("pre"));
-const button = /** @type {HTMLButtonElement} */ (document.getElementById("follow"));
-const state = /** @type {HTMLElement} */ (document.getElementById("following"));
+import { one } from "./dom.js";
+
+const log = one("#log");
+const text = one("pre", log);
+const button = one("#follow");
+const state = one("#following");
 const EVERY = 2000, LINES = 2000, SLOWEST = 30000;
 let problem = state.textContent ?? "";
 let position = log.dataset.position ?? "", ended = false, wait = EVERY, lines = (text.textContent ?? "").split("\n");
@@ -31,7 +33,7 @@ async function more() {
   problem = "";
   position = found.position;
   ended = found.ended;
-  const source = /** @type {HTMLElement} */ (document.getElementById("source"));
+  const source = one("#source");
   if (source.textContent !== `From ${found.source}`) {
     source.textContent = `From ${found.source}`;
     lines = []; // the same lines from elsewhere
@@ -64,4 +66,3 @@ button.addEventListener("click", () => {
 text.scrollTop = text.scrollHeight;
 tell(false);
 follow();
-export {}; // a module: its names are its own

@@ -2,13 +2,14 @@
 // keyboard reaches.
 
 import { dark, styleOf } from "./colours.js";
+import { fields, one } from "./dom.js";
 
 /** @typedef {{run: string, link: string, values: (number | string | null)[]}} Run */
 /** @typedef {{axes: string[], runs: Run[]}} Points */
 /** @typedef {{place: (value: number | string | null) => number | null, ticks: [number, string][]}} Scale */
 
 const names = () => points.runs.map((each) => each.run);
-const holder = /** @type {HTMLElement} */ (document.getElementById("parallel"));
+const holder = one("#parallel");
 /** @type {Points} */
 const points = JSON.parse(holder.dataset.points ?? "{}");
 /** The kept part of an axis, from its lower to its upper end (0 to 1). @type {Map<number, [number, number]>} */
@@ -84,7 +85,7 @@ function parallel() {
   }
   axes.forEach((name, at) => root.append(...axis(name, at, scales[at])));
   holder.replaceChildren(root);
-  const said = /** @type {HTMLElement} */ (document.getElementById("kept"));
+  const said = one("#kept");
   said.textContent = brushes.size ? `${count} of ${runs.length} runs are within` : "";
 }
 
@@ -140,10 +141,7 @@ function brushing(event, at) {
   addEventListener("pointerup", end);
 }
 
-const chosen = /** @type {HTMLFormElement} */ (document.getElementById("scatter-axes"));
-
-/** @param {string} name */
-const field = (name) => /** @type {HTMLInputElement} */ (chosen.elements.namedItem(name));
+const chosen = /** @type {HTMLFormElement} */ (one("#scatter-axes")), field = fields(chosen);
 
 // The address is what is seen; what it does not say about an axis depends on the span of its numbers.
 function fromAddress() {
@@ -170,7 +168,7 @@ function changed(event) {
 }
 
 function scatter() {
-  const place = /** @type {HTMLElement} */ (document.getElementById("scatter"));
+  const place = one("#scatter");
   const form = new FormData(chosen), ax = points.axes.indexOf(String(form.get("x"))), ay = points.axes.indexOf(String(form.get("y")));
   if (ax < 0 || ay < 0) {
     place.textContent = "There is nothing to draw.";
@@ -204,7 +202,7 @@ function scatter() {
     root.append(link);
   }
   place.replaceChildren(root);
-  const said = /** @type {HTMLElement} */ (document.getElementById("undrawn"));
+  const said = one("#undrawn");
   said.textContent = undrawn ? `${undrawn} of ${points.runs.length} runs have no place on these axes` : "";
 }
 
