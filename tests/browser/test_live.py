@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from assay.server.streams import points as watching
 from assay.store import archive, layout, logs, system
 from assay.store.layout import LogName
 from tests import registry
@@ -88,8 +89,9 @@ def sampled(
 
 
 def test_cpu_and_memory_are_drawn_while_a_run_trains_and_when_only_its_record_is_left(
-    browse: Browse, site: Site, team: Team
+    browse: Browse, site: Site, team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watching, "_RENEWED_SECONDS", 0.0)  # the server is this process, and the wait ten seconds
     container = {"name": "train", "image": "train", "resources": {"limits": {"memory": "2Gi", "cpu": "1500m"}}}
     job = {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
     run = team.objects.run("used", RUNNING, job=job)
