@@ -1,9 +1,12 @@
 """Attacks on the web application, and by way of it: it has rights of its own that nobody may borrow."""
 
+import html
 import json
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -19,6 +22,8 @@ from assay.server.rights import Rights
 from assay.server.state import State
 from assay.server.streams import streams
 from tests.attackers import Outcome, Realm, stopped
+from tests.cli.stand_in import StandIn
+from tests.cluster import store as stores
 from tests.cluster.waiting import wait_for
 
 pytestmark = [pytest.mark.attacks, pytest.mark.integration]
@@ -42,7 +47,8 @@ class Site:
 
 
 def outcome(answer: Any) -> Outcome:
-    return Outcome(answer.status_code < 400, answer.text.replace('\\"', '"'))
+    """What programs see, or people: pages escape what they quote."""
+    return Outcome(answer.status_code < 400, html.unescape(answer.text).replace('\\"', '"'))
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +147,70 @@ def test_w12_watch_another_namespaces_runs(site: Site, realm: Realm) -> None:
 def test_w13_open_streams_until_nobody_else_gets_one(site: Site, realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MOST_OF_ONE", 0)
     stopped("W13", site.get(f"/api/v1/namespaces/{realm.namespace}/events/runs", "petra"))
+
+
+# Artifacts, which training code writes and other people look at
+
+POD = "files-x"
+SCRIPT = "<script>alert(1)</script>"
+NAMED = '<img src=x onerror=alert(1)>";filename=x.html'
+#: By name: whether a browser may show the file when it asks for that, and as what.
+ARTIFACTS = {"page.html": "", "image.svg": "", "image.png": "", "page.txt": "text/plain; charset=utf-8", NAMED: ""}
+
+
+@pytest.fixture(scope="module")
+def artifacts(site: Site, realm: Realm) -> Iterator[str]:
+    """The page of a run whose artifacts attack their readers. Petra may read the namespace's part of the store."""
+    objects = StandIn(realm.cluster, realm.namespace)
+    run = objects.run("files", {"phase": "Failed", "attempts": [{"pod": POD, "phase": "Failed"}]})
+    for name in ARTIFACTS:
+        objects.store.put_bytes(f"{objects.prefix(run)}/intake/{POD}/artifacts/{name}", SCRIPT.encode())
+    reader = stores.create_reader(realm.cluster.store, realm.namespace, secrets.token_urlsafe(24))
+    keys = {"endpoint": reader.endpoint, "bucket": reader.bucket}
+    keys |= {"accessKey": reader.access_key, "secretKey": reader.secret_key}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "assay-store"}, "stringData": keys}
+    realm.admin("create", "-f", "-", stdin=secret)
+    yield f"/n/{realm.namespace}/runs/files"
+    realm.admin("delete", "secret", "assay-store")
+
+
+def test_w14_have_a_browser_run_an_artifact(site: Site, artifacts: str) -> None:
+    signed = {"Authorization": f"Bearer {site.tokens['petra']}"}
+    for name, kind in ARTIFACTS.items():
+        for inline in ("", "?inline=1"):
+            path = f"{artifacts}/files/intake/{POD}/artifacts/{quote(name, safe='')}{inline}"
+            found = site.client.get(path, headers=signed)
+            assert (found.status_code, found.text) == (200, SCRIPT), path
+            # A sandbox without allow-scripts and allow-same-origin: no script, and no origin to act from.
+            assert found.headers["content-security-policy"] == "sandbox; default-src 'none'"
+            assert found.headers["x-content-type-options"] == "nosniff"
+            shown = kind if inline else ""
+            assert found.headers["content-type"] == (shown or "application/octet-stream"), path
+            assert found.headers["content-disposition"].startswith("inline;" if shown else "attachment;"), path
+
+
+def test_w15_break_out_of_a_page_or_a_header_with_a_name(site: Site, artifacts: str) -> None:
+    signed = {"Authorization": f"Bearer {site.tokens['petra']}"}
+    for path in ("", *(f"/show/intake/{POD}/artifacts/{quote(name, safe='')}" for name in ARTIFACTS)):
+        page = site.client.get(artifacts + path, headers=signed)
+        assert page.status_code == 200, path
+        assert "<script>alert" not in page.text
+        assert "<img src=x" not in page.text
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+    file = site.client.get(f"{artifacts}/files/intake/{POD}/artifacts/{quote(NAMED, safe='')}", headers=signed)
+    assert file.headers["content-disposition"] == f"attachment; filename*=UTF-8''{quote(NAMED, safe='')}"
+
+
+@pytest.mark.parametrize("what", ["files", "show"])
+def test_w16_climb_out_of_a_runs_files(site: Site, artifacts: str, what: str) -> None:
+    stopped("W16", site.get(f"{artifacts}/{what}/..%2F..%2Frun.json", "petra"))
+    for path in ("%2Fetc%2Fpasswd", "intake%2F..%2F..%2Frun.json", f"intake/{POD}/artifacts%2F..%2Fmetrics"):
+        assert not site.get(f"{artifacts}/{what}/{path}", "petra").done
+
+
+@pytest.mark.parametrize("what", ["files", "show"])
+def test_w17_read_an_artifact_of_another_namespace(site: Site, realm: Realm, artifacts: str, what: str) -> None:
+    path = f"runs/files/{what}/intake/{POD}/artifacts/page.txt"
+    stopped("W17", site.get(f"/n/{realm.other}/{path}", "petra"))
+    # The record of another namespace lies beside this one in the store.
+    assert not site.get(f"/n/{realm.namespace}/runs/..%2F..%2F{realm.other}%2F_%2Ffiles/{what}/page.txt", "petra").done

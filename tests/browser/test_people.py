@@ -3,6 +3,7 @@
 import base64
 import importlib
 import json
+import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -43,6 +44,7 @@ def filled(team: Team) -> Team:
         "x.svg": f"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(3)'>{HOSTILE}</svg>",
         "x.html": f"<!doctype html>{HOSTILE}",
         "fake.png": HOSTILE,
+        "note.txt": HOSTILE,
         "table.csv": f"name,score\n{HOSTILE},1\n",
         "confusion.json": json.dumps({"labels": [HOSTILE, "b"], "confusion_matrix": [[9, 1], [0, 4]]}),
     }.items():
@@ -173,6 +175,8 @@ def test_a_run_with_hostile_text_is_shown_safely(browse: Browse, site: Site, fil
     for name in ("x.svg", "x.html"):  # typed into the address bar, they are downloads as well
         with page.expect_download():
             page.evaluate("address => location.assign(address)", f"{page.url}/files/intake/p/artifacts/{name}?inline=1")
+    page.goto(f"{page.url}/files/intake/p/artifacts/note.txt?inline=1")  # shown as text, without an origin
+    assert page.evaluate("[document.contentType, self.origin]") == ["text/plain", "null"]
     page.goto(site.page("compare?run=bad&run=good"))
     expect(page.locator("#parallel svg")).to_be_visible()
     expect(page.locator("#comparison")).to_contain_text(HOSTILE)
@@ -201,6 +205,15 @@ def test_parallel_coordinates_are_brushed(browse: Browse, site: Site, filled: Te
     page.locator("#scatter-axes select[name=x]").select_option("metrics.loss")
     page.locator("#scatter-axes select[name=y]").select_option("params.lr")
     expect(page.locator("#scatter circle")).to_have_count(3)
+    page.get_by_text("Numbers of the scatter plot").click()
+    table = page.get_by_role("region", name="Numbers of the scatter plot").get_by_role("table")
+    expect(table.locator("thead")).to_have_text("runmetrics.lossparams.lr")
+    expect(table.locator("tbody tr").filter(has_text="good")).to_have_text("good0.10.01")
+    page.get_by_text("Numbers of the parallel coordinates").click()
+    within = page.get_by_role("region", name="Numbers of the parallel coordinates").get_by_role("table").locator("tr")
+    expect(within.first).to_contain_text("within")
+    expect(within.filter(has_text=re.compile("yes$"))).to_have_count(1)
+    expect(within.filter(has_text=re.compile("no$"))).to_have_count(2)
 
 
 def test_the_keyboard_walks_the_table(browse: Browse, site: Site, filled: Team) -> None:
@@ -224,9 +237,22 @@ def test_pages_are_accessible_and_fit(browse: Browse, site: Site, filled: Team, 
         if path in ("runs/bad",) or path.startswith("compare") or "curves=1" in path:
             page.locator("figure").first.scroll_into_view_if_needed()
             expect(page.locator("figure canvas").first).to_be_visible()
+        for summary in page.locator(".numbers summary").all():
+            summary.click()
+        problems += _without_table(page, path)
         problems += [f"{path}: {each}" for each in _violations(page)]
         problems += [f"{path}: wider than the window: {each}" for each in page.evaluate(_WIDE)]
     assert not problems, "\n".join(problems)
+
+
+#: Charts with a drawing, whose tables have no rows.
+_BARE = """[...document.querySelectorAll("canvas, svg.parallel, svg.scatter")]
+    .map(each => each.closest("figure, section")).filter(each => !each.querySelector(".numbers tbody tr"))
+    .map(each => each.textContent.slice(0, 80))"""
+
+
+def _without_table(page: Page, path: str) -> list[str]:
+    return [f"{path}: a chart without a table: {each}" for each in page.evaluate(_BARE)]
 
 
 def _violations(page: Page) -> list[str]:

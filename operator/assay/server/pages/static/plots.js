@@ -3,6 +3,7 @@
 
 import { dark, styleOf } from "./colours.js";
 import { fields, one } from "./dom.js";
+import { fill, tableOf } from "./tables.js";
 
 /** @typedef {{run: string, link: string, values: (number | string | null)[]}} Run */
 /** @typedef {{axes: string[], runs: Run[]}} Points */
@@ -85,8 +86,17 @@ function parallel() {
   }
   axes.forEach((name, at) => root.append(...axis(name, at, scales[at])));
   holder.replaceChildren(root);
-  const said = one("#kept");
-  said.textContent = brushes.size ? `${count} of ${runs.length} runs are within` : "";
+  numbers("parallel", axes, ["within"], (run) => [kept(run, scales) ? "yes" : "no"]);
+  one("#kept").textContent = brushes.size ? `${count} of ${runs.length} runs are within` : "";
+}
+
+/** @param {string} chart @param {string[]} axes @param {string[]} more @param {(run: Run) => string[]} cells */
+function numbers(chart, axes, more = [], cells = () => []) {
+  const columns = axes.map((axis) => points.axes.indexOf(axis));
+  fill(one(`[aria-labelledby=h-${chart}]`), () => {
+    const rows = points.runs.map((run) => [run.run, ...columns.map((at) => String(run.values[at] ?? "none")), ...cells(run)]);
+    return tableOf("The values that the chart shows", ["run", ...axes, ...more], rows);
+  });
 }
 
 /** @param {string} text */
@@ -202,11 +212,13 @@ function scatter() {
     root.append(link);
   }
   place.replaceChildren(root);
-  const said = one("#undrawn");
-  said.textContent = undrawn ? `${undrawn} of ${points.runs.length} runs have no place on these axes` : "";
+  numbers("scatter", [points.axes[ax], points.axes[ay]]);
+  one("#undrawn").textContent = undrawn ? `${undrawn} of ${points.runs.length} runs have no place on these axes` : "";
 }
 
 fromAddress();
+one("[aria-labelledby=h-parallel] details").addEventListener("toggle", parallel);
+one("[aria-labelledby=h-scatter] details").addEventListener("toggle", scatter);
 chosen.addEventListener("change", changed);
 dark.addEventListener("change", () => {
   parallel();

@@ -1,10 +1,13 @@
 // The table of runs: columns that are remembered for each experiment, completion of the filter, and the keyboard.
 
-const view = /** @type {HTMLFormElement} */ (document.getElementById("view"));
+import { all, one } from "./dom.js";
+
+const view = one("#view");
 const KEY = `assay-columns ${view.dataset.key}`;
 const here = new URL(location.href);
-/** @returns {HTMLInputElement[]} */
-const boxes = () => [...view.querySelectorAll("input[name=column]")].map((each) => /** @type {HTMLInputElement} */ (each));
+/** @param {string} which @returns {any[]} */
+const inputs = (which) => all(`input${which}`, view);
+const boxes = () => inputs("[name=column]");
 
 // An address without columns gets those that were picked last; an address with columns is shown as it is.
 if (!here.searchParams.has("column")) {
@@ -19,15 +22,14 @@ if (!here.searchParams.has("column")) {
 
 view.addEventListener("submit", () => {
   localStorage.setItem(KEY, JSON.stringify(boxes().filter((box) => box.checked).map((box) => box.value)));
-  for (const field of view.querySelectorAll("input:not([type=checkbox])")) {
-    const input = /** @type {HTMLInputElement} */ (field);
+  for (const input of inputs(":not([type=checkbox])")) {
     input.disabled = input.value === ""; // keeps the address short
   }
 });
 // Coming back with the browser's button must not leave them disabled.
 addEventListener("pageshow", () => {
-  for (const field of view.querySelectorAll("input:disabled")) {
-    /** @type {HTMLInputElement} */ (field).disabled = false;
+  for (const input of inputs(":disabled")) {
+    input.disabled = false;
   }
 });
 
@@ -44,8 +46,8 @@ view.querySelector("[data-none]")?.addEventListener("click", () => {
 });
 
 // The filter completes the word under the cursor; the list of the browser knows only whole values.
-const where = /** @type {HTMLInputElement} */ (document.getElementById("where"));
-const list = /** @type {HTMLDataListElement} */ (document.getElementById("names"));
+const where = /** @type {HTMLInputElement} */ (one("#where"));
+const list = /** @type {HTMLDataListElement} */ (one("#names"));
 const names = [...list.options].map((option) => option.value);
 const offered = document.createElement("datalist");
 offered.id = "completions";
@@ -61,11 +63,11 @@ where.addEventListener("input", () => {
 });
 
 // j and k move between rows, x selects, p pins, Enter opens; c compares what is selected, / goes to the filter.
-/** @type {Record<string, (row: Element | undefined) => void>} */
+/** @type {Record<string, (row: HTMLElement | undefined) => void>} */
 const keys = {
-  x: (row) => /** @type {HTMLInputElement | null | undefined} */ (row?.querySelector("input"))?.click(),
-  p: (row) => /** @type {HTMLElement | null | undefined} */ (row?.querySelector(".pin"))?.click(),
-  c: () => /** @type {HTMLElement | null} */ (document.getElementById("compare"))?.click(),
+  x: (row) => row?.querySelector("input")?.click(),
+  p: (row) => row && one(".pin", row)?.click(),
+  c: () => one("#compare")?.click(),
   "/": () => where.focus(),
 };
 
@@ -75,12 +77,12 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.ctrlKey || event.metaKey || event.altKey) {
     return;
   }
-  const rows = [...document.querySelectorAll("tr[data-run]")], at = rows.findIndex((row) => row.contains(target));
+  const rows = all("tr[data-run]"), at = rows.findIndex((row) => row.contains(target));
   if (event.key in keys) {
     event.preventDefault();
     keys[event.key](rows[at]);
   } else if (event.key === "j" || event.key === "k") {
     const next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
-    /** @type {HTMLElement | null | undefined} */ (next?.querySelector("a:not(.pin)"))?.focus();
+    next && one("a:not(.pin)", next)?.focus();
   }
 });
