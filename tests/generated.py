@@ -14,7 +14,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,16 @@ def _row(chance: random.Random, number: int) -> GeneratedRun:
         started=started,
         completed=started + timedelta(seconds=seconds) if phase in ("Succeeded", "Failed") else None,
     )
+
+
+def wide(row: GeneratedRun, count: int, among: int) -> GeneratedRun:
+    """Return the run with more metrics: ``count`` in all, chosen ``among`` those that runs have."""
+    if not row.metrics:
+        return row
+    chance = random.Random(row.seed)
+    own = len(row.metrics)
+    names = [f"layer_{number:03}/norm" for number in chance.sample(range(among - own), k=count - own)]
+    return replace(row, metrics={**row.metrics, **{name: _summary(chance, name) for name in names}})
 
 
 def _summary(chance: random.Random, metric: str) -> dict[str, float]:

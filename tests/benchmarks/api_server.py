@@ -1,9 +1,10 @@
 """Plays the API server for one namespace with many generated Runs: it lists them page by page, and nothing changes.
 
-    python -m tests.benchmarks.api_server PORT RUNS SECRET
+    python -m tests.benchmarks.api_server PORT RUNS SECRET [METRICS AMONG]
 
 A real API server takes minutes and gigabytes to be given 100,000 Runs, and what it takes then is not the server's. This
-one answers from memory. Everybody may do everything; SECRET is a file with the Secret `assay-store`.
+one answers from memory. Everybody may do everything; SECRET is a file with the Secret `assay-store`. With METRICS,
+each run has so many of AMONG.
 """
 
 import json
@@ -64,12 +65,13 @@ _FIELDS = [
 class Runs:
     """The Runs, encoded once: a page is put together from their texts."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, wide: tuple[int, ...] = ()) -> None:
         self.names: dict[str, int] = {}
         self.texts: list[bytes] = []
         for row in sorted(generated.rows(count), key=lambda row: row.name):
             self.names[row.name] = len(self.texts)
-            self.texts.append(json.dumps(manifest(row)).encode())
+            body = manifest(generated.wide(row, *wide) if wide else row)
+            self.texts.append(json.dumps(body).encode())
 
     def page(self, start: int, limit: int) -> bytes:
         """Return a page of the list."""
@@ -137,8 +139,8 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Answer until the process is ended."""
-    port, count, secret = sys.argv[1:]
-    Handler.runs, Handler.secret = Runs(int(count)), Path(secret).read_bytes()
+    port, count, secret, *wide = sys.argv[1:]
+    Handler.runs, Handler.secret = Runs(int(count), tuple(map(int, wide))), Path(secret).read_bytes()
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     server.daemon_threads = True
     server.serve_forever()

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +60,9 @@ async def measure(sizes: Sizes = Sizes()) -> dict[str, float]:
     with LocalCluster(f"bench-{os.getpid()}", with_node=False) as cluster:
         registry.install_policies(cluster)
         cluster.create_namespace(NAMESPACE)
-        await generated.fill(cluster, NAMESPACE, (_wide(row, sizes.each) for row in generated.rows(sizes.runs)))
+        runs = (generated.wide(row, sizes.each, METRICS) for row in generated.rows(sizes.runs))
+        await generated.fill(cluster, NAMESPACE, runs)
         return await asyncio.to_thread(_measure, cluster, sizes)
-
-
-def _wide(row: generated.GeneratedRun, count: int) -> generated.GeneratedRun:
-    """Return the run with more metrics, chosen from all that runs have."""
-    if not row.metrics:
-        return row
-    chance = random.Random(row.seed)
-    names = [f"layer_{number:03}/norm" for number in chance.sample(range(METRICS - len(row.metrics)), k=count - 5)]
-    more = {name: {"last": round(chance.random(), 6), "step": 9, "count": 10} for name in names}
-    return replace(row, metrics={**row.metrics, **more})
 
 
 def _measure(cluster: LocalCluster, sizes: Sizes) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 `python -m assay.server` runs as a process of its own, in front of a stand-in for the API server (``api_server``) and a
 real store. First its index has 20,000 runs, then, in a new process, 100,000: that start is `server_restart_s`, from the
-process to the first answer.
+process to the first answer. A third one has 20,000 runs, each with 100 of 300 metrics.
 
 For the ratios both servers get the same requests of MLflow's REST API from the same client, in turns; ours answers
 below /mlflow. Answers that differ end it.
@@ -39,6 +39,8 @@ Raw = dict[str, Any]
 
 FEW, MANY = 20_000, 100_000
 ROUNDS, BESIDE_ROUNDS = 20, 5
+#: A status has room for 100 metrics.
+WIDE = (100, 300)
 CURVES, CURVE_POINTS = 50, 10_000
 MOST = 50_000
 #: What is asked of the API: filters and orders of all sorts, each for the first page.
@@ -84,10 +86,16 @@ class _Measurement:
             found["server_restart_cpu_s"] = ours.cpu()
             found |= self._searches(ours, "100k")
             found["server_rss_mb"] = ours.megabytes()
-        return found
+            found |= {f"{name}_100k": value for name, value in self._curves(ours).items() if "rss" in name}
+        return found | self.wide()
 
-    def _server(self, runs: int) -> "_Server":
-        return _Server(runs, self._folder)
+    def wide(self) -> dict[str, float]:
+        """Measure the server with runs that have many metrics."""
+        with self._server(FEW, WIDE) as ours:
+            return self._searches(ours, "300_metrics") | {"server_rss_mb_300_metrics": ours.megabytes()}
+
+    def _server(self, runs: int, wide: Sequence[int] = ()) -> "_Server":
+        return _Server(runs, self._folder, wide)
 
     def _fill_store(self, rows: Sequence[generated.GeneratedRun], points: Sequence[Any]) -> None:
         print("# curves into the store", flush=True)
@@ -205,8 +213,8 @@ class _Client:
 class _Server:
     """`python -m assay.server` with an index of this number of runs. ``seconds`` is the duration of its start."""
 
-    def __init__(self, runs: int, folder: Path) -> None:
-        self.runs, self._folder = runs, folder
+    def __init__(self, runs: int, folder: Path, wide: Sequence[int] = ()) -> None:
+        self.runs, self._folder, self._wide = runs, folder, wide
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a path, asked for by the person."""
@@ -234,6 +242,7 @@ class _Server:
     def _start(self, stack: contextlib.ExitStack) -> None:
         port, api = free_port(), free_port()
         argv = ("tests.benchmarks.api_server", str(api), str(self.runs), str(self._folder / "secret.json"))
+        argv += tuple(map(str, self._wide))
         stack.callback(_end, subprocess.Popen([sys.executable, "-m", *argv]))
         wait_for("the stand-in for the API server", lambda: httpx.get(f"http://127.0.0.1:{api}/"), seconds=300)
         config = self._folder / "kubeconfig"

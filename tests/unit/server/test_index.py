@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from assay.queries.runs import columns as run_columns
 from assay.queries.runs.columns import Names
 from assay.queries.runs.filters import Filter
 from assay.queries.runs.rows import RunRow, of_run, timed
-from assay.server.index.columns import UNKNOWN
+from assay.server.index.column import UNKNOWN
 from assay.server.index.evaluation import evaluate
 from assay.server.index.lean import lean
 from assay.server.index.searching import FoundNames, View, ordered, search
@@ -38,6 +39,8 @@ def some(values: Any, keys: str = "abc") -> Any:
 
 
 number = st.sampled_from([0, 1, 2, 0.5, -1.5, 2.0, "NaN", "Infinity", "-Infinity"])
+#: Values that no metric should have: they must come back as they are nonetheless.
+strange = st.sampled_from([{"last": -0.0}, {"last": True}, {"min": None}, {"best": 2**70}, {"last": "text"}, {}])
 rows_of = st.builds(
     lambda name, **more: {**of_run({"metadata": {"name": name, "uid": f"u-{name}"}}), **more},
     st.sampled_from([f"r-{n}" for n in range(12)]),
@@ -49,7 +52,7 @@ rows_of = st.builds(
     completed=st.sampled_from(TIMES),
     seed=st.sampled_from([None, 0, 1, 7]),
     parameters=some(value),
-    metrics=some(st.dictionaries(st.sampled_from(["last", "best", "min"]), number, max_size=3)),
+    metrics=some(st.dictionaries(st.sampled_from(["last", "best", "min"]), number, max_size=3) | strange),
     objective=st.sampled_from(
         [None, {"metric": "a", "direction": "maximize"}, {"metric": "b", "direction": "minimize"}]
     ),
@@ -147,6 +150,33 @@ def unique(rows: list[RunRow]) -> list[RunRow]:
 @example([row("r-0", a=1, b=DEEP)], "params.a == 2 && params.b.x.y.z.v == 1")
 def test_columns_and_library_agree(rows: list[RunRow], where: str) -> None:
     assert by_columns(table_of(rows), where) == by_row(rows, where)
+
+
+@settings(max_examples=60)
+@given(st.lists(rows_of, max_size=12).map(unique))
+@example([{**row("r-0"), "metrics": {"b": 1, "a": [1], "c": {"step": 1, "last": "NaN", "min": -0.0, "max": 1.0}}}])
+def test_rows_come_back_byte_for_byte(rows: list[RunRow]) -> None:
+    """Most of a row is only in columns: types of numbers and the order of keys are what they were."""
+    table = table_of(rows)
+    table.settle()
+    found = table.rows([table.ordered().tolist()[at] for at in range(len(rows))])
+    assert [json.dumps(row) for row in found] == [json.dumps(row) for row in sorted(rows, key=lambda row: row["name"])]
+
+
+def test_a_metric_of_few_runs_takes_little_memory() -> None:
+    """Each of 600 runs has 50 of 100 metrics: the numbers alone are 8 bytes each, and 2 where they are small."""
+    chance, values = random.Random(1), 0
+    tracemalloc.start()
+    table = Table()
+    for number in range(600):
+        names = [f"layer_{each}" for each in chance.sample(range(100), k=50)]
+        summaries = {name: {"last": chance.random(), "min": chance.random(), "step": number} for name in names}
+        values += 3 * len(names)
+        table.put([(number, {**row(f"r-{number}"), "metrics": summaries})])
+    table.settle()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken / values < 16
 
 
 SORTS = ["name", "created", "-created", "duration", "seed", "a", "-a", "params.b", "owner", "phase", "metrics.a.min",

@@ -1,58 +1,92 @@
 """Rows as columns: for each path of a row the kind of its value, and a number.
 
 The number of a string is its code in a table of strings, which all columns share. Maps and lists have a kind and no
-number; whoever needs them reads the row. A path that few rows have is kept as a dictionary.
+number; whoever needs them reads the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import numpy
 from numpy.typing import NDArray
 
+from assay.planning.conditions import parse_time
 from assay.planning.promotion.expression_tree import Path
+from assay.server.index.column import (
+    BIG,
+    BOOL,
+    DOUBLE,
+    EXACT,
+    INT,
+    LIST,
+    MAP,
+    MISSING,
+    NULL,
+    STRING,
+    TIME,
+    Column,
+    Mask,
+    Vector,
+)
 
-Kinds = NDArray[numpy.uint8]
-Numbers = NDArray[numpy.float64]
-
-#: Kinds of values. A BIG value is one that a column cannot hold exactly. The last two only occur in evaluations.
-MISSING, NULL, BOOL, INT, DOUBLE, STRING, MAP, LIST, BIG, ERROR, UNKNOWN = range(11)
-#: Integers that a double holds exactly.
-_EXACT: Final = 1 << 53
 #: Deeper values are read from the row.
 _DEPTH: Final = 4
 DEEPEST: Final = _DEPTH + 1
-#: A path becomes a dense column when at least one row in this many has it.
-_DENSE_SHARE, _DENSE_ROWS = 64, 32
-
-
-class Vector(NamedTuple):
-    """The values of one path, or of an expression, for all rows."""
-
-    kind: Kinds
-    number: Numbers
 
 
 class Strings:
     """The table of strings. Code 0 is the empty string."""
 
     def __init__(self) -> None:
-        self.texts: list[str] = [""]
+        self._texts: list[str] = [""]
         self._codes: dict[str, int] = {"": 0}
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
     def code(self, text: str) -> int:
         """Return the code of a string, which is added if it is new."""
         found = self._codes.get(text)
         if found is None:
-            found = self._codes[text] = len(self.texts)
-            self.texts.append(text)
+            found = self._codes[text] = len(self._texts)
+            self._texts.append(text)
         return found
 
     def known(self, text: str) -> int:
-        """Return the code of a string, -1 if no row has it."""
+        """Return the code of a string, -1 if there is none."""
         return self._codes.get(text, -1)
+
+    def text(self, code: int) -> str:
+        """Return the string of a code."""
+        return self._texts[code]
+
+
+class MoreStrings(Strings):
+    """A table of strings and, for as long as a question takes, others: those of its expression, and times as texts."""
+
+    def __init__(self, strings: Strings) -> None:
+        self._strings, self._begin = strings, len(strings)
+        self._texts, self._codes = [], {}
+
+    def code(self, text: str) -> int:
+        """Return the code of a string, which is added if it is new."""
+        found = self.known(text)
+        if found < 0:
+            found = self._codes[text] = self._begin + len(self._texts)
+            self._texts.append(text)
+        return found
+
+    def known(self, text: str) -> int:
+        """Return the code of a string, -1 if there is none."""
+        found = self._strings.known(text)
+        return found if found >= 0 else self._codes.get(text, -1)
+
+    def text(self, code: int) -> str:
+        """Return the string of a code."""
+        return self._strings.text(code) if code < self._begin else self._texts[code - self._begin]
 
 
 def ranked(codes: NDArray[numpy.int64], text_of: Callable[[int], str]) -> NDArray[numpy.int64]:
@@ -65,169 +99,102 @@ def ranked(codes: NDArray[numpy.int64], text_of: Callable[[int], str]) -> NDArra
     return found
 
 
-class Column:
-    """The values of one path. ``present`` rows have one."""
-
-    def __init__(self) -> None:
-        self.present = 0
-        self._few: dict[int, tuple[int, float]] | None = {}
-        self._kind: Kinds = numpy.zeros(0, dtype=numpy.uint8)
-        self._number: Numbers | None = None
-
-    def put(self, rows: Sequence[int], kinds: Sequence[int], numbers: Sequence[float], size: int) -> None:
-        """Set values. ``size`` is the number of rows that there is room for."""
-        if self._few is not None:
-            for row, kind, number in zip(rows, kinds, numbers, strict=True):
-                self._few[row] = (kind, number)
-            self.present = len(self._few)
-            if self.present > max(_DENSE_ROWS, size // _DENSE_SHARE):
-                self._thicken(size)
-            return
-        self._grow(size)
-        at = numpy.asarray(rows)
-        self.present += int(numpy.count_nonzero(self._kind[at] == MISSING))
-        self._kind[at] = kinds
-        if self._number is None and any(numbers):
-            self._number = numpy.zeros(len(self._kind))
-        if self._number is not None:
-            self._number[at] = numbers
-
-    def remove(self, row: int) -> None:
-        """Remove the value of a row, if it has one."""
-        if self._few is not None:
-            self._few.pop(row, None)
-            self.present = len(self._few)
-        elif row < len(self._kind) and self._kind[row] != MISSING:
-            self._kind[row] = MISSING
-            self.present -= 1
-            if self._number is not None:
-                self._number[row] = 0.0
-
-    def vector(self, size: int) -> Vector:
-        """Return the values of the first ``size`` rows. The arrays must not be changed."""
-        if self._few is None and len(self._kind) >= size:
-            number = numpy.zeros(size) if self._number is None else self._number[:size]
-            return Vector(self._kind[:size], number)
-        kind, number = numpy.zeros(size, dtype=numpy.uint8), numpy.zeros(size)
-        if self._few is not None:
-            for row, (one, value) in self._few.items():
-                kind[row], number[row] = one, value
-        else:
-            kind[: len(self._kind)] = self._kind
-            if self._number is not None:
-                number[: len(self._number)] = self._number
-        return Vector(kind, number)
-
-    def any(self, rows: NDArray[numpy.int64], mask: NDArray[numpy.bool_]) -> bool:
-        """Whether any of the rows has a value. ``mask`` selects the same rows."""
-        if self._few is not None:
-            return any(mask[row] for row in self._few)
-        inside = rows[rows < len(self._kind)] if len(rows) and rows.max() >= len(self._kind) else rows
-        return bool(self._kind[inside].any())
-
-    def _thicken(self, size: int) -> None:
-        found = self.vector(size)
-        self._kind, self._number, self._few = found.kind, found.number, None
-
-    def _grow(self, size: int) -> None:
-        if size > len(self._kind):
-            more = size - len(self._kind)
-            self._kind = numpy.concatenate((self._kind, numpy.zeros(more, dtype=numpy.uint8)))
-            if self._number is not None:
-                self._number = numpy.concatenate((self._number, numpy.zeros(more)))
-
-
 class Node:
-    """One path, with the values that are not yet in its column."""
+    """One path: its column, and the paths below it."""
 
-    __slots__ = ("children", "kinds", "numbers", "path", "rows")
+    __slots__ = ("children", "column", "depth")
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
         self.children: dict[str, Node] = {}
-        self.rows: list[int] = []
-        self.kinds: list[int] = []
-        self.numbers: list[float] = []
+        self.column = Column()
 
     def child(self, key: str) -> Node:
         """Return the node of a key."""
         found = self.children.get(key)
         if found is None:
-            found = self.children[key] = Node((*self.path, key))
+            found = self.children[key] = Node(self.depth + 1)
         return found
-
-    def add(self, row: int, kind: int, number: float) -> None:
-        """Note the value of a row."""
-        self.rows.append(row)
-        self.kinds.append(kind)
-        self.numbers.append(number)
 
 
 class Columns:
-    """All columns, by path, and the tree of their paths."""
+    """All columns, as a tree of their paths."""
 
     def __init__(self) -> None:
         self.strings = Strings()
-        self.by_path: dict[Path, Column] = {}
-        self.root = Node(())
+        self.root = Node(0)
 
     def put(self, row: int, value: Any, node: Node) -> None:
-        """Note a value of a row, and everything in it, for the next ``flush``. The row must have none there."""
-        if isinstance(value, str):
-            node.add(row, STRING, self.strings.code(value))
-        elif isinstance(value, float):
-            node.add(row, DOUBLE, value)
-        elif value is None:
-            node.add(row, NULL, 0.0)
-        elif isinstance(value, bool):
-            node.add(row, BOOL, float(value))
-        elif isinstance(value, int):
-            node.add(
-                row, INT if -_EXACT <= value <= _EXACT else BIG, float(value) if -_EXACT <= value <= _EXACT else 0.0
-            )
-        elif isinstance(value, dict):
-            if len(node.path) > _DEPTH:
-                node.add(row, BIG, 0.0)
+        """Set a value of a row, and everything in it. The row must have no other there."""
+        if isinstance(value, dict):
+            if node.depth > _DEPTH:
+                node.column.put(row, BIG, 0.0)
                 return
-            node.add(row, MAP, 0.0)
+            node.column.put(row, MAP, 0.0)
             for key, each in value.items():
                 self.put(row, each, node.child(key))
         else:
-            node.add(row, LIST, 0.0)
+            node.column.put(row, *self._encoded(value))
 
-    def flush(self, size: int) -> None:
-        """Write what was noted into the columns. ``size`` is the number of rows that there is room for."""
+    def _encoded(self, value: Any) -> tuple[int, float]:
+        """Return the kind and the number of a value that is no map."""
+        if isinstance(value, str):
+            return STRING, self.strings.code(value)
+        if isinstance(value, float):
+            return DOUBLE, value
+        if value is None:
+            return NULL, 0.0
+        if isinstance(value, bool):
+            return BOOL, float(value)
+        if isinstance(value, int):
+            return (INT, float(value)) if -EXACT <= value <= EXACT else (BIG, 0.0)
+        return LIST, 0.0
+
+    def put_time(self, row: int, text: str, node: Node) -> None:
+        """Set a time of a row. Most are different texts, so a whole second is kept as a number."""
+        moment = second_of(text)
+        if moment is None:
+            node.column.put(row, STRING, self.strings.code(text))
+        else:
+            node.column.put(row, TIME, moment)
+
+    def remove(self, row: int, value: Any, node: Node) -> None:
+        """Remove a value of a row, and everything in it."""
+        node.column.put(row, MISSING, 0.0)
+        if isinstance(value, dict) and node.depth <= _DEPTH:
+            for key, each in value.items():
+                self.remove(row, each, node.child(key))
+
+    def settle(self) -> None:
+        """Take as little memory as possible, after many rows were put."""
+        for node in self._nodes():
+            node.column.merge()
+
+    def _nodes(self) -> Iterator[Node]:
         pending = [self.root]
         while pending:
             node = pending.pop()
             pending += node.children.values()
-            if not node.rows:
-                continue
-            column = self.by_path.get(node.path)
-            if column is None:
-                column = self.by_path[node.path] = Column()
-            column.put(node.rows, node.kinds, node.numbers, size)
-            node.rows, node.kinds, node.numbers = [], [], []
+            yield node
 
-    def paths(self, value: Any, node: Node) -> Iterator[Path]:
-        """Yield the paths that a value has, which was put at a node."""
-        yield node.path
-        if isinstance(value, dict) and len(node.path) <= _DEPTH:
-            for key, each in value.items():
-                yield from self.paths(each, node.child(key))
-
-    def remove(self, row: int, paths: Iterable[Path]) -> None:
-        """Remove the values of a row at paths."""
-        for path in paths:
-            if (column := self.by_path.get(path)) is not None:
-                column.remove(row)
+    def column(self, path: Path) -> Column | None:
+        """Return the column of a path, None if no row ever had it."""
+        node = self.root
+        for key in path:
+            found = node.children.get(key)
+            if found is None:
+                return None
+            node = found
+        return node.column
 
     def vector(self, path: Path, size: int) -> Vector:
         """Return the values at a path; all MISSING if no row has it."""
-        column = self.by_path.get(path)
-        if column is None:
-            return Vector(numpy.zeros(size, dtype=numpy.uint8), numpy.zeros(size))
-        return column.vector(size)
+        return (self.column(path) or Column()).vector(size)
+
+    def any(self, path: Path, mask: Mask) -> bool:
+        """Whether any of the rows that a mask selects has a value at a path."""
+        column = self.column(path)
+        return column is not None and column.any(mask)
 
     def below(self, path: Path) -> list[str]:
         """Return the keys that maps at a path ever had."""
@@ -237,3 +204,26 @@ class Columns:
                 return []
             node = node.children[key]
         return list(node.children)
+
+
+def second_of(text: str) -> float | None:
+    """Return the second of a time as the API server writes it, None for every other text."""
+    if len(text) != len("2026-01-01T00:00:00Z") or not text.endswith("Z"):
+        return None
+    try:
+        moment = parse_time(text)
+    except ValueError:
+        return None
+    found = moment.timestamp() if moment else 0.5
+    return found if found % 1 == 0 and time_of(found) == text else None
+
+
+def time_of(second: float) -> str:
+    """Return the text of a second."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def times_of(seconds: Sequence[float]) -> list[str]:
+    """Return the texts of many seconds."""
+    found = numpy.asarray(seconds, dtype=numpy.int64).astype("datetime64[s]")
+    return [f"{text}Z" for text in numpy.datetime_as_string(found).tolist()]

@@ -12,13 +12,11 @@ from typing import Final, Protocol
 
 import numpy
 from cel_expr_python import cel
-from numpy.typing import NDArray
 
 from assay.planning.promotion.expression_tree import OTHER, Build, Call, Constant, Node, Path, Select, path_of
-from assay.server.index.columns import (
+from assay.server.index.column import (
     BIG,
     BOOL,
-    DEEPEST,
     DOUBLE,
     ERROR,
     INT,
@@ -29,13 +27,12 @@ from assay.server.index.columns import (
     STRING,
     UNKNOWN,
     Kinds,
+    Mask,
     Numbers,
-    Strings,
     Vector,
-    ranked,
 )
+from assay.server.index.columns import DEEPEST, MoreStrings, ranked
 
-Mask = NDArray[numpy.bool_]
 _Compare = Callable[[Numbers, Numbers], Mask]
 
 #: Up to this, sums and products of integers are exact in a double.
@@ -57,9 +54,7 @@ _TEXT: Final[dict[str, Callable[[str, str], bool]]] = {
 class Source(Protocol):
     """What an expression is evaluated over."""
 
-    @property
-    def strings(self) -> Strings:
-        """The table of strings."""
+    strings: MoreStrings
 
     @property
     def size(self) -> int:
@@ -77,8 +72,6 @@ def evaluate(node: Node, source: Source) -> Vector:
 class _Evaluation:
     def __init__(self, source: Source) -> None:
         self._source, self._strings, self._size = source, source.strings, source.size
-        # Strings that only the expression has must not stay behind in the table.
-        self._own: list[str] = []
 
     def value(self, node: Node) -> Vector:
         path = path_of(node)
@@ -112,18 +105,7 @@ class _Evaluation:
             return self._all(INT, float(value)) if abs(value) <= 1 << 53 else self._all(UNKNOWN)
         if isinstance(value, float):
             return self._all(DOUBLE, value)
-        return self._all(STRING, self._code(value)) if isinstance(value, str) else self._all(UNKNOWN)
-
-    def _code(self, text: str) -> int:
-        known = self._strings.known(text)
-        if known >= 0:
-            return known
-        if text not in self._own:
-            self._own.append(text)
-        return -1 - self._own.index(text)
-
-    def _text_of(self, code: int) -> str:
-        return self._strings.texts[code] if code >= 0 else self._own[-1 - code]
+        return self._all(STRING, self._strings.code(value)) if isinstance(value, str) else self._all(UNKNOWN)
 
     def _has(self, operand: Node, field: str) -> Vector:
         above = path_of(operand)
@@ -164,7 +146,7 @@ class _Evaluation:
             found = compare(left.number, right.number)
         if texts.any():
             both = numpy.concatenate((left.number[texts], right.number[texts])).astype(numpy.int64)
-            ranks = ranked(both, self._text_of).astype(numpy.float64)
+            ranks = ranked(both, self._strings.text).astype(numpy.float64)
             half = len(ranks) // 2
             found = found.copy()
             found[texts] = compare(ranks[:half], ranks[half:])
@@ -199,7 +181,9 @@ class _Evaluation:
         texts = value.kind == STRING
         codes, inverse = numpy.unique(value.number[texts].astype(numpy.int64), return_inverse=True)
         holds = _matching(argument) if function == "matches" else lambda text: _TEXT[function](text, argument)
-        outcomes = numpy.fromiter((holds(self._text_of(int(code))) for code in codes), dtype=bool, count=len(codes))
+        outcomes = numpy.fromiter(
+            (holds(self._strings.text(int(code))) for code in codes), dtype=bool, count=len(codes)
+        )
         found = numpy.zeros(self._size, dtype=bool)
         found[texts] = outcomes[inverse] if len(codes) else False
         return _condition(texts, found, value.kind, value.kind)

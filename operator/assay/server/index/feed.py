@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 import urllib3
 
@@ -22,11 +23,15 @@ from assay.kube.errors import ApiError
 from assay.kube.sync import Kube
 from assay.kube.watches import lines
 from assay.queries.runs.rows import RunRow, of_run
+from assay.server.index.pages import ListPage
 from assay.server.index.table import Table
 
 logger = logging.getLogger(__name__)
 
-_PAGE = 1000
+#: The runs of the first page. Others have as many as fit into this many bytes: a run can have 1 kB or 100 kB.
+_FIRST_PAGE, _LONGEST_PAGE, _PAGE_BYTES = 200, 2000, 4 << 20
+#: Runs that are put into the tables at once.
+_BATCH = 100
 #: How long one watch lasts. Bookmarks arrive about every minute, so a longer silence means a dead connection.
 _LIFE_SECONDS, _SILENCE_SECONDS = 300, 90
 _TIMEOUT = urllib3.Timeout(connect=10, read=_SILENCE_SECONDS)
@@ -147,24 +152,35 @@ class Feed:
 
     def _list(self) -> str:
         """Make the tables what the API server has, and return the resource version to watch from."""
-        path, seen = resources.path(RUNS, self._namespace), set()
-        query = {"limit": str(_PAGE)}
+        path, seen = resources.path(RUNS, self._namespace), set[tuple[str, str]]()
+        query = {"limit": str(_FIRST_PAGE)}
         while True:
-            page = self._kube.request("GET", path, query=query)
-            found: dict[str, list[tuple[int, RunRow]]] = {}
-            for body in page.get("items") or []:
-                namespace, name, version = _identity(body)
-                seen.add((namespace, name))
-                if self._known(namespace, name) != version:
-                    found.setdefault(namespace, []).append((version, of_run(body)))
-            with self._changed:
-                for namespace, rows in found.items():
-                    self._table(namespace).put(rows)
-            metadata = page["metadata"]
-            if not metadata.get("continue"):
-                self._finish(seen, int(metadata["resourceVersion"]))
-                return str(metadata["resourceVersion"])
-            query["continue"] = metadata["continue"]
+            with self._kube.stream("GET", path, query=query) as answer:
+                text = bytes(answer.read()).decode()
+            page, before = ListPage(text), len(seen)
+            bodies = iter(page)
+            while some := list(islice(bodies, _BATCH)):
+                seen.update(self._put(some))
+            if not page.metadata.get("continue"):
+                self._finish(seen, int(page.metadata["resourceVersion"]))
+                return str(page.metadata["resourceVersion"])
+            of_one = len(text) // max(1, len(seen) - before) + 1
+            query = {"limit": str(max(1, min(_LONGEST_PAGE, _PAGE_BYTES // of_one)))}
+            query["continue"] = page.metadata["continue"]
+
+    def _put(self, bodies: list[Raw]) -> list[tuple[str, str]]:
+        """Put runs that changed into the tables, and return namespace and name of all."""
+        seen = []
+        found: dict[str, list[tuple[int, RunRow]]] = {}
+        for body in bodies:
+            namespace, name, version = _identity(body)
+            seen.append((namespace, name))
+            if self._known(namespace, name) != version:
+                found.setdefault(namespace, []).append((version, of_run(body)))
+        with self._changed:
+            for namespace, rows in found.items():
+                self._table(namespace).put(rows)
+        return seen
 
     def _known(self, namespace: str, name: str) -> int | None:
         table = self._tables.get(namespace)
@@ -175,6 +191,7 @@ class Feed:
             for namespace, table in self._tables.items():
                 for name in [name for name in table.versions() if (namespace, name) not in seen]:
                     table.remove(name)
+                table.settle()
             self.synced, self.problem = True, ""
             self.lists += 1
             self._confirm(version)

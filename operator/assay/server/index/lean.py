@@ -11,9 +11,8 @@ import numpy
 from assay.api.numbers import to_json
 from assay.planning.promotion.expression_tree import Path
 from assay.queries.runs.rows import RunRow
-from assay.server.index.columns import BIG, BOOL, DOUBLE, INT, LIST, MAP, MISSING, STRING
+from assay.server.index.column import BIG, BOOL, DOUBLE, INT, LIST, MAP, MISSING, STRING, Rows
 from assay.server.index.searching import View
-from assay.server.index.table import Rows
 
 _ABSENT: Final = object()
 #: Fields that depend on the time, or that columns do not have.
@@ -47,14 +46,14 @@ def lean(view: View, rows: Rows, paths: Sequence[Path]) -> list[RunRow] | None:
 
 
 def _values(view: View, path: Path, rows: Rows) -> list[Any] | None:
-    vector = view.vector(path)
+    vector = view.read(path)
     kind, number = vector.kind[rows], vector.number[rows]
     if numpy.isin(kind, (MAP, LIST, BIG)).any():
         return None
     found = numpy.full(len(rows), None, dtype=object)
     found[kind == MISSING] = _ABSENT
-    texts = view.strings.texts
-    for one, convert in ((DOUBLE, _double), (INT, int), (BOOL, bool), (STRING, lambda code: texts[int(code)])):
+    text = view.strings.text
+    for one, convert in ((DOUBLE, _double), (INT, int), (BOOL, bool), (STRING, lambda code: text(int(code)))):
         mask = kind == one
         if mask.any():
             found[mask] = [convert(each) for each in number[mask].tolist()]

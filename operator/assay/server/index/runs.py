@@ -9,10 +9,10 @@ from assay.api.errors import Unreachable
 from assay.api.resources import RUNS
 from assay.queries.runs import reading
 from assay.queries.runs.rows import RunRow
+from assay.server.index.column import Rows
 from assay.server.index.feed import Feed
 from assay.server.index.lean import lean
 from assay.server.index.searching import Found, FoundNames, View, ordered, search
-from assay.server.index.table import Rows
 from assay.server.person import Person
 from assay.server.rights import Rights
 from assay.server.runs import (

@@ -11,28 +11,31 @@ from typing import Final, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
+from assay.planning.conditions import parse_time
 from assay.planning.promotion.expression_tree import Path
 from assay.queries.runs import columns as run_columns
 from assay.queries.runs.columns import MAPS, Names, Summary
 from assay.queries.runs.filters import ALIASES, Filter
 from assay.queries.runs.rows import RunRow, timed
-from assay.server.index.columns import (
+from assay.server.index.column import (
     BIG,
     BOOL,
-    DEEPEST,
     DOUBLE,
+    INT,
     LIST,
     MAP,
     MISSING,
     NULL,
     STRING,
+    TIME,
     UNKNOWN,
-    Strings,
+    Mask,
+    Rows,
     Vector,
-    ranked,
 )
+from assay.server.index.columns import DEEPEST, MoreStrings, ranked, times_of
 from assay.server.index.evaluation import evaluate
-from assay.server.index.table import TIMES, Mask, Rows, Table
+from assay.server.index.table import TIMES, Table
 
 #: What the library may take for the rows that columns do not decide.
 SECONDS: Final = 10.0
@@ -54,12 +57,8 @@ class View:
 
     def __init__(self, table: Table, now: datetime | None = None) -> None:
         self.table, self.now = table, now or datetime.now(UTC)
+        self.strings = MoreStrings(table.columns.strings)
         self._known: dict[Path, Vector] = {}
-
-    @property
-    def strings(self) -> Strings:
-        """The table of strings."""
-        return self.table.columns.strings
 
     @property
     def size(self) -> int:
@@ -67,20 +66,58 @@ class View:
         return self.table.size
 
     def vector(self, path: Path) -> Vector:
-        """Return the values of a field."""
-        path = _OTHERS.get(path, (ALIASES.get(path[0], path[0]), *path[1:]))
+        """Return the values of a field, which are kept for the next time."""
+        path = _stored(path)
         found = self._known.get(path)
         if found is None:
-            found = self._durations() if path == ("duration",) else self.table.columns.vector(path, self.size)
-            self._known[path] = found
+            found = self._known[path] = self.read(path)
         return found
+
+    def read(self, path: Path) -> Vector:
+        """Return the values of a field that is read once: many of them, kept, would take the memory of the index."""
+        path = _stored(path)
+        if path in self._known:
+            return self._known[path]
+        if path == ("duration",):
+            return self._durations()
+        found = self.table.columns.vector(path, self.size)
+        if path[0] == "metrics":
+            # In filters, all numbers of metrics are doubles.
+            return Vector(numpy.where(found.kind == INT, DOUBLE, found.kind).astype(numpy.uint8), found.number)
+        return self._texts(found) if path[0] in TIMES else found
 
     def rows(self, numbers: Sequence[int]) -> list[RunRow]:
         """Return rows, with their durations."""
-        return timed((self.table.row(number) for number in numbers), self.now)
+        return timed(self.table.rows(numbers), self.now)
+
+    def any(self, path: Path, mask: Mask) -> bool:
+        """Whether any of the rows that a mask selects has a value at a path."""
+        return self.table.columns.any(_stored(path), mask)
+
+    def seconds(self, name: str) -> Vector:
+        """Return a time in seconds, NULL for rows without it."""
+        found = self.table.columns.vector((name,), self.size)
+        kind, number = numpy.full(self.size, NULL, dtype=numpy.uint8), numpy.zeros(self.size)
+        kind[found.kind == MISSING] = MISSING
+        at = found.kind == TIME
+        kind[at], number[at] = DOUBLE, found.number[at]
+        for row in numpy.flatnonzero((found.kind == STRING) & (found.number != 0)).tolist():
+            moment = parse_time(self.strings.text(int(found.number[row])))
+            if moment:
+                kind[row], number[row] = DOUBLE, moment.timestamp()
+        return Vector(kind, number)
+
+    def _texts(self, found: Vector) -> Vector:
+        """Return times as the texts that they are for filters."""
+        at = found.kind == TIME
+        kind, number = found.kind.copy(), found.number.copy()
+        unique, inverse = numpy.unique(number[at], return_inverse=True)
+        codes = numpy.array([self.strings.code(text) for text in times_of(unique.tolist())], dtype=numpy.float64)
+        kind[at], number[at] = STRING, codes[inverse] if len(codes) else 0.0
+        return Vector(kind, number)
 
     def _durations(self) -> Vector:
-        started, completed = self.vector(("#started",)), self.vector(("#completed",))
+        started, completed = self.seconds("started"), self.seconds("completed")
         running = self.is_text(("phase",), "Running")
         ended = completed.kind == DOUBLE
         known = (started.kind == DOUBLE) & (ended | running)
@@ -93,6 +130,11 @@ class View:
         found = self.vector(path)
         mask: Mask = (found.kind == STRING) & (found.number == self.strings.known(text))
         return mask
+
+
+def _stored(path: Path) -> Path:
+    """Return the path of the column that has a field."""
+    return _OTHERS.get(path, (ALIASES.get(path[0], path[0]), *path[1:]))
 
 
 def search(view: View, experiment: str = "", where: str = "") -> Found:
@@ -141,17 +183,17 @@ def _note_names(view: View, condition: Filter, rows: Rows) -> None:
             is_map = view.vector(path[:end]).kind[rows] == MAP
             without = rows[is_map & (view.vector(path[: end + 1]).kind[rows] == MISSING)]
             if len(without):
-                above = (ALIASES.get(path[0], path[0]), *path[1:end])
-                known = [key for key in view.table.columns.below(above) if _present(view, (*above, key), without)]
-                condition.note(path[:end], known)
+                above, mask = (ALIASES.get(path[0], path[0]), *path[1:end]), masked(view, without)
+                below = view.table.columns.below(above)
+                condition.note(path[:end], [key for key in below if view.any((*above, key), mask)])
                 break
 
 
-def _present(view: View, path: Path, rows: Rows) -> bool:
-    column = view.table.columns.by_path.get(path)
-    if column is None or not column.present:
-        return False
-    return bool((view.vector(path).kind[rows] != MISSING).any())
+def masked(view: View, rows: Rows) -> Mask:
+    """Return which rows of a table are among some."""
+    found = numpy.zeros(view.size, dtype=bool)
+    found[rows] = True
+    return found
 
 
 class FoundNames(Names):
@@ -160,6 +202,7 @@ class FoundNames(Names):
     def __init__(self, view: View, rows: Rows) -> None:
         self._view, self._found, self._summary = view, rows, None
         self.count = len(rows)
+        self._mask = masked(view, rows)
         self._lists: dict[str, list[str]] = {}
 
     @cached_property
@@ -188,10 +231,10 @@ class FoundNames(Names):
         rows = self._found[metric.kind[self._found] == STRING]
         codes, first, counts = numpy.unique(metric.number[rows], return_index=True, return_counts=True)
         order = numpy.argsort(first)
-        texts = self._view.strings.texts
+        text = self._view.strings.text
         last = _last(metric.number[rows], rows)
-        metrics = [texts[int(codes[at])] for at in order]
-        directions = [texts[int(direction.number[last[float(codes[at])]])] for at in order]
+        metrics = [text(int(codes[at])) for at in order]
+        directions = [text(int(direction.number[last[float(codes[at])]])) for at in order]
         return metrics, [int(counts[at]) for at in order], directions
 
     def differing(self) -> list[str]:
@@ -201,7 +244,7 @@ class FoundNames(Names):
         return [name for name in self.parameters if self._differs(("parameters", name))]
 
     def _differs(self, path: Path) -> bool:
-        found = self._view.vector(path)
+        found = self._view.read(path)
         kind, number = found.kind[self._found], found.number[self._found]
         kind = numpy.where(kind == MISSING, NULL, kind)
         if (kind[0] != kind).any():
@@ -214,7 +257,7 @@ class FoundNames(Names):
     def _keys(self, name: str) -> list[str]:
         if name not in self._lists:
             below = self._view.table.columns.below((name,))
-            self._lists[name] = sorted(key for key in below if _present(self._view, (name, key), self._found))
+            self._lists[name] = sorted(key for key in below if self._view.any((name, key), self._mask))
         return self._lists[name]
 
     def summary(self) -> Summary:
@@ -254,7 +297,7 @@ def ordered(view: View, rows: Rows, by: str, names: Names, *, reverse: bool = Fa
     texts = known & (kind == STRING)
     number = number.copy()
     if texts.any():
-        number[texts] = ranked(number[texts].astype(numpy.int64), view.strings.texts.__getitem__)
+        number[texts] = ranked(number[texts].astype(numpy.int64), view.strings.text)
     group = texts[known].astype(numpy.int8)
     keys = (-number[known], -group) if descending else (number[known], group)
     return numpy.concatenate((rows[known][numpy.lexsort(keys)], rows[~known]))
@@ -270,10 +313,9 @@ def _sortable(view: View, path: Path, rows: Rows) -> tuple[NDArray[numpy.uint8],
         )
     plain = _OTHERS.get(path, path)
     if len(plain) == 1 and plain[0] in TIMES:
-        found, seconds = view.vector(plain), view.vector((f"#{plain[0]}",))
-        text = (found.kind[rows] == STRING) & (found.number[rows] != 0)
         # Whole seconds in UTC, as the API server writes them, have the order of their texts.
-        if (seconds.kind[rows][text] == DOUBLE).all() and (seconds.number[rows] % 1 == 0).all():
-            return numpy.where(text, DOUBLE, MISSING).astype(numpy.uint8), seconds.number[rows]
+        times = view.table.columns.vector(plain, view.size)
+        if not ((times.kind[rows] == STRING) & (times.number[rows] != 0)).any():
+            return numpy.where(times.kind[rows] == TIME, DOUBLE, MISSING).astype(numpy.uint8), times.number[rows]
     found = view.vector(plain)
     return found.kind[rows], found.number[rows]

@@ -1,31 +1,27 @@
-"""The runs of one namespace: columns to search, and each row packed, to show it.
+"""The runs of one namespace: columns to search, and what columns do not have of each row packed, to show it.
 
-A table is not safe for threads: see ``feed``.
+Metrics are most of a run, and only in columns. A table is not safe for threads: see ``feed``.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy
-from numpy.typing import NDArray
 
-from assay.planning.conditions import parse_time
-from assay.queries.runs.filters import floats
 from assay.queries.runs.rows import RunRow
+from assay.server.index.column import Rows
 from assay.server.index.columns import Columns
+from assay.server.index.summaries import Summaries
 
 #: Not searched: unique for each run, and no variable of filters.
 _LEFT_OUT: Final = ("uid", "duration")
-#: Times as seconds, beside their texts, to sort by them and to compute durations.
+#: Kept as seconds, to sort by them and to compute durations.
 TIMES: Final = ("created", "started", "completed")
-_FIRST_ROOM: Final = 1024
-
-Rows = NDArray[numpy.int64]
-Mask = NDArray[numpy.bool_]
 
 
 class Table:
@@ -34,15 +30,15 @@ class Table:
     def __init__(self) -> None:
         self.columns = Columns()
         self.changes = 0
+        self._summaries = Summaries(self.columns)
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
-        self._versions: list[int] = []
+        self._versions = array("q")
         self._packed: list[bytes] = []
         self._free: list[int] = []
         self._order: list[int] = []
         self._ordered: Rows = numpy.zeros(0, dtype=numpy.int64)
         self._unordered = False
-        self._room = 0
         self._sample = b""
 
     def __len__(self) -> int:
@@ -68,10 +64,21 @@ class Table:
         for version, row in {row["name"]: (version, row) for version, row in rows}.values():
             number = self._place(row["name"])
             self._versions[number] = version
-            self._packed[number] = self._pack(row)
-            for key, value in _searched(row):
-                self.columns.put(number, value, self.columns.root.child(key))
-        self.columns.flush(self._room)
+            self._packed[number] = self._pack(self._put(number, row))
+
+    def _put(self, number: int, row: RunRow) -> RunRow:
+        """Put a row into the columns, and return what they do not have of it."""
+        root = self.columns.root
+        for key, value in _searched(row):
+            if key in TIMES:
+                self.columns.put_time(number, value, root.child(key))
+            else:
+                self.columns.put(number, value, root.child(key))
+        return {**row, "metrics": self._summaries.put(number, row["metrics"])}
+
+    def settle(self) -> None:
+        """Take as little memory as possible, after many runs were put."""
+        self.columns.settle()
 
     def remove(self, name: str) -> None:
         """Remove a run, if there is one."""
@@ -86,6 +93,15 @@ class Table:
 
     def row(self, number: int) -> RunRow:
         """Return one row, without its duration."""
+        return self.rows([number])[0]
+
+    def rows(self, numbers: Sequence[int]) -> list[RunRow]:
+        """Return rows, without their durations."""
+        found = [self._left(number) for number in numbers]
+        self._summaries.restore(numbers, [row["metrics"] for row in found])
+        return found
+
+    def _left(self, number: int) -> RunRow:
         found: RunRow = json.loads(self._unpack(self._packed[number]))
         return found
 
@@ -114,8 +130,6 @@ class Table:
             self._names.append(name)
             self._versions.append(0)
             self._packed.append(b"")
-            if number >= self._room:
-                self._room = max(_FIRST_ROOM, self._room + self._room // 2)
         self._numbers[name] = number
         self._order.append(number)
         self._unordered = True
@@ -123,8 +137,10 @@ class Table:
 
     def _clear(self, number: int) -> None:
         """Remove all values of a row from the columns."""
-        for key, value in _searched(self.row(number)):
-            self.columns.remove(number, self.columns.paths(value, self.columns.root.child(key)))
+        row = self._left(number)
+        for key, value in _searched(row):
+            self.columns.remove(number, value, self.columns.root.child(key))
+        self._summaries.remove(number, row["metrics"])
 
     # Rows, packed
 
@@ -151,10 +167,7 @@ def packed(rows: Iterable[tuple[int, RunRow]], table: Table, batch: int = 500) -
 
 
 def _searched(row: RunRow) -> Iterator[tuple[str, Any]]:
-    """Yield the fields that have columns: those of the row, and its times in seconds."""
+    """Yield the fields that have columns, except for metrics."""
     for key, value in row.items():
-        if key not in _LEFT_OUT:
-            yield key, floats(value) if key == "metrics" else value
-    for key in TIMES:
-        moment = parse_time(row[key])  # type: ignore[literal-required]
-        yield f"#{key}", moment.timestamp() if moment else None
+        if key not in _LEFT_OUT and key != "metrics":
+            yield key, value
