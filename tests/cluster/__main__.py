@@ -59,6 +59,8 @@ def build(name: str) -> None:
     del name
     builds.ensure()
     builds.argocd()
+    builds.oauth2_proxy()
+    builds.oidc_provider()
 
 
 def install(name: str) -> None:

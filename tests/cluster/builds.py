@@ -110,9 +110,15 @@ ARGOCD = Module(
     files=("manifests/install.yaml",),
 )
 
+_OAUTH2_PROXY = "github.com/oauth2-proxy/oauth2-proxy/v7"
+OAUTH2_PROXY = Module(
+    "oauth2-proxy", ("oauth2-proxy",), versioned_by=_OAUTH2_PROXY, stamps=(f"{_OAUTH2_PROXY}/pkg/version.VERSION",)
+)
+OIDC_PROVIDER = Module("oidc-provider", ("oidc-provider",), versioned_by="github.com/oauth2-proxy/mockoidc", target=".")
+
 CONTROL_PLANE = (ETCD, KUBERNETES, MINIO)
 NODE = (CONTAINERD, COREDNS, PAUSE)
-MODULES = (*CONTROL_PLANE, *NODE, ARGOCD)
+MODULES = (*CONTROL_PLANE, *NODE, ARGOCD, OAUTH2_PROXY, OIDC_PROVIDER)
 
 
 def ensure(*, with_node: bool = True) -> dict[str, str]:
@@ -137,6 +143,16 @@ def minio() -> Path:
 def argocd() -> Path:
     """The folder with Argo CD's program, kustomize and install.yaml, built if it is missing."""
     return _ensure_module(ARGOCD)
+
+
+def oauth2_proxy() -> Path:
+    """The proxy that signs people in, built if it is missing."""
+    return _ensure_module(OAUTH2_PROXY) / "oauth2-proxy"
+
+
+def oidc_provider() -> Path:
+    """An OpenID provider for tests, built if it is missing."""
+    return _ensure_module(OIDC_PROVIDER) / "oidc-provider"
 
 
 def _ensure_module(module: Module) -> Path:

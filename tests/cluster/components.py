@@ -101,6 +101,7 @@ def _apiserver(spec: Spec, api: Api) -> Component:
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={pki.service_accounts}",
         f"--service-account-signing-key-file={pki.key('service-accounts')}",
+        f"--authentication-config={INSIDE}/{configs.AUTHENTICATION}",
         "--authorization-mode=Node,RBAC",
         f"--enable-admission-plugins={','.join(('NodeRestriction', *spec.admission))}",
         "--allow-privileged=true",

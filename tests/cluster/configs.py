@@ -4,6 +4,7 @@ All paths are those inside of the cluster's mount namespace.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ PAUSE_IMAGE = "localhost/pause:assay"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CNI_PROGRAMS = "/usr/lib/cni"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+#: Below the cluster's folder. The API server reads it again when it changes.
+AUTHENTICATION = "configs/authentication.json"
+#: v1beta1 is what API servers from 1.30 on have.
+NO_ISSUERS = {"apiVersion": "apiserver.config.k8s.io/v1beta1", "kind": "AuthenticationConfiguration", "jwt": []}
 
 
 def write_all(spec: Spec, folder: Path, snapshotter: str) -> None:
@@ -27,9 +32,19 @@ def write_all(spec: Spec, folder: Path, snapshotter: str) -> None:
     (configs / "kubelet.json").write_text(json.dumps(_kubelet(spec), indent=1))
     (configs / "kube-proxy.json").write_text(json.dumps(_kube_proxy(spec), indent=1))
     (configs / "audit.json").write_text(json.dumps(_audit(), indent=1))
+    write_authentication(folder, NO_ISSUERS)
     (configs / "Corefile").write_text(_corefile(spec))
     # Pods inherit what is not a cluster name from the node. There is no way out of the cluster.
     (configs / "resolv.conf").write_text(f"nameserver {spec.subnets.node}\n")
+
+
+def write_authentication(folder: Path, configuration: Mapping[str, Any]) -> str:
+    """Write the API server's AuthenticationConfiguration. Returns what was written."""
+    text = json.dumps(configuration, indent=1)
+    draft = folder / f"{AUTHENTICATION}.new"
+    draft.write_text(text)
+    draft.replace(folder / AUTHENTICATION)
+    return text
 
 
 def _write_certificates(spec: Spec, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -9,13 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import builds, busybox, control, logs, network, oci, packages, paths, remains, supervisor
+from tests.cluster import builds, busybox, configs, control, logs, network, oci, packages, paths, remains, supervisor
 from tests.cluster.api import Api
-from tests.cluster.configs import PAUSE_IMAGE
 from tests.cluster.errors import ClusterError
 from tests.cluster.kubeconfig import Kubeconfigs
 from tests.cluster.pki import Pki
@@ -153,6 +153,19 @@ class LocalCluster:
         answer = self.api.post(path, body | {"spec": {"expirationSeconds": seconds}})
         return self._kubeconfigs.token(self._new_kubeconfig(), answer["status"]["token"])
 
+    def authenticate(self, configuration: Mapping[str, Any] = configs.NO_ISSUERS) -> None:
+        """Give the API server an AuthenticationConfiguration, by default one without issuers; return when it applies.
+
+        It has to reach each issuer at its address, so a provider on the host listens on `spec.subnets.host`.
+        """
+        written = configs.write_authentication(self.folder, configuration)
+        digest = hashlib.sha256(written.encode()).hexdigest()
+
+        def applied() -> bool:
+            return f"sha256:{digest}" in self.api.text("/metrics")
+
+        wait_for("the API server to apply its AuthenticationConfiguration", applied, seconds=90)
+
     def kubectl(self, *argv: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Run kubectl as the administrator and return what it prints. Raises ClusterError when it fails."""
         program = self.spec.programs["kubectl"]
@@ -274,7 +287,7 @@ class LocalCluster:
         spec.save()
         if self.with_node:
             pause = Path(programs["pause"])
-            oci.write_image(self.folder / "pause.tar", PAUSE_IMAGE, {"bin/pause": pause}, {}, ["/bin/pause"])
+            oci.write_image(self.folder / "pause.tar", configs.PAUSE_IMAGE, {"bin/pause": pause}, {}, ["/bin/pause"])
         return lock
 
     def _launch(self, lock: int, detached: bool) -> None:
