@@ -10,8 +10,13 @@ from lxml import html
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from assay.kube.bearer import ApiServer
+from assay.server.app import Parts, create
+from assay.server.entrance.sealing import Seal
+from assay.server.entrance.session import SessionEntrance
 from tests import registry
 from tests.cli.stand_in import BEGUN, metric
+from tests.conftest import Cluster
 from tests.server.conftest import Team
 
 pytestmark = pytest.mark.integration
@@ -100,6 +105,20 @@ def test_a_browser_without_a_user_gets_a_page_and_a_program_gets_json(app: Starl
     assert page.status_code == 401
     assert "token" in html.fromstring(page.text).text_content()
     assert client.get("/", headers={"accept": "application/json"}).json()["error"]
+
+
+def test_a_session_of_a_pasted_token_has_a_way_out(governed: Cluster, filled: Team) -> None:
+    entrance = SessionEntrance(ApiServer(str(governed.kubeconfig)), Seal(b"s" * 32))
+    app = create(Parts(entrance))
+    client = TestClient(app, base_url="https://127.0.0.1")
+    client.post("/sign-in", data={"token": filled.tokens["dora"]}, follow_redirects=False)
+    (form,) = show(client, filled, "runs").xpath("//form[@action='/sign-out']")
+    client.request(form.get("method"), form.get("action"), follow_redirects=False)
+    page = show(client, filled, "runs", 401)
+    assert page.xpath("//a[@class='button']/@href") == ["/sign-in"]
+    program = TestClient(app, base_url="https://127.0.0.1")
+    program.headers["Authorization"] = f"Bearer {filled.tokens['dora']}"
+    assert not show(program, filled, "runs").xpath("//form[@action='/sign-out'] | //a[text()='Sign out']")
 
 
 def test_a_missing_page_is_a_page(as_user: As, filled: Team) -> None:

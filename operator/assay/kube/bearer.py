@@ -6,12 +6,20 @@ request that somebody else makes. Of its own kubeconfig only the cluster is used
 
 from __future__ import annotations
 
+from typing import Any
+
 import urllib3
 
 from assay.api.errors import PermissionDenied
 from assay.kube import kubeconfig, transport
+from assay.kube.errors import ApiError
 from assay.kube.kubeconfig import Target
 from assay.kube.sync import Kube
+
+_UNAUTHORIZED = 401
+#: The API server only says "Unauthorized".
+_REFUSED = "the API server does not accept your token: it has expired, or its issuer or audience is not known there"
+_HINT = "sign in again; if that does not help, docs/server.md lists which settings must match"
 
 
 class ApiServer:
@@ -35,3 +43,12 @@ class BearerKube(Kube):
         if not token:
             raise PermissionDenied("the request has no token", hint="authenticate with a bearer token")
         self._begin(Target(namespace, server.cluster, {"token": token}), urllib3.HTTPHeaderDict(), server.pool)
+
+    def stream(self, *arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        """Send one request as the base class does, and explain the refusal of a token."""
+        try:
+            return super().stream(*arguments, **options)
+        except ApiError as error:
+            if error.status != _UNAUTHORIZED:
+                raise
+            raise ApiError(error.status, error.reason, _REFUSED, hint=_HINT) from None

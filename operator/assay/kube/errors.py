@@ -17,8 +17,8 @@ _HINTS = {
 class ApiError(AssayError):
     """A failed request. ``status`` is the HTTP code, 0 without a response; ``reason`` is that of the API server."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message, hint=_HINTS.get(status, ""))
+    def __init__(self, status: int, reason: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint or _HINTS.get(status, ""))
         self.status, self.reason = status, reason
 
     @property

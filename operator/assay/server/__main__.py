@@ -35,8 +35,8 @@ class Settings:
     """The environment of the server.
 
     ``hosts``: the host names that it answers for, any if empty. ``stores``: the stores that it may connect to, any if
-    empty. ``session_key``: seals session cookies; all replicas need the same one. ``namespaces`` have an
-    index, all if empty.
+    empty. ``sign_out``: where a proxy ends sessions, "" without one. ``session_key``: seals session cookies; all
+    replicas need the same one. ``namespaces`` have an index, all if empty.
     """
 
     port: int
@@ -44,6 +44,7 @@ class Settings:
     hosts: tuple[str, ...]
     stores: frozenset[str]
     token_header: str
+    sign_out: str
     session_key: bytes
     namespaces: tuple[str, ...]
 
@@ -60,6 +61,7 @@ class Settings:
             hosts=_listed(environment, "ASSAY_SERVER_HOSTS"),
             stores=frozenset(store.rstrip("/") for store in stores),
             token_header=environment.get("ASSAY_SERVER_TOKEN_HEADER", "").strip() or "authorization",
+            sign_out=_sign_out(environment.get("ASSAY_SERVER_SIGN_OUT", "").strip()),
             session_key=_key(environment.get("ASSAY_SERVER_SESSION_KEY_FILE", "")),
             namespaces=_listed(environment, "ASSAY_SERVER_NAMESPACES"),
         )
@@ -74,6 +76,13 @@ def _port(environment: Mapping[str, str], name: str, default: str) -> int:
 
 def _listed(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(filter(None, (each.strip() for each in environment.get(name, "").split(","))))
+
+
+def _sign_out(address: str) -> str:
+    """Return the address if a page may link to it."""
+    if address and not address.startswith(("/", "https://")):
+        raise ConfigError(f"ASSAY_SERVER_SIGN_OUT is {address!r}: it must begin with / or https://")
+    return address
 
 
 def _key(path: str) -> bytes:
@@ -91,7 +100,8 @@ def parts(settings: Settings) -> Parts:
     kube = Kube()
     feeds = {namespace: Feed(kube, namespace) for namespace in settings.namespaces or ("",)}
     metrics.observe(feeds.values())
-    entrance = SessionEntrance(ApiServer(), Seal(settings.session_key), settings.token_header, stores=settings.stores)
+    seal = Seal(settings.session_key)
+    entrance = SessionEntrance(ApiServer(), seal, settings.token_header, settings.stores, settings.sign_out)
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:

@@ -25,13 +25,15 @@ class Person(Access):
     """One user in one namespace, for one request.
 
     ``key`` identifies the user's credentials in caches: a hash, so that no cache holds a token. ``stores`` are the
-    endpoints that the server may connect to, any if empty. ``notes`` collects what the answer should mention.
+    endpoints that the server may connect to, any if empty. ``sign_out`` is the address that ends the session, "" if
+    there is none. ``notes`` collects what the answer should mention.
     """
 
     client: Kube = field(kw_only=True)
     key: str = field(kw_only=True)
     own_machine: bool = field(default=False, kw_only=True)
     stores: frozenset[str] = field(default=frozenset(), kw_only=True)
+    sign_out: str = field(default="", kw_only=True)
     notes: list[str] = field(default_factory=list, kw_only=True)
 
     @cached_property

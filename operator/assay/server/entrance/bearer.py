@@ -28,19 +28,28 @@ def checked(token: str) -> str:
 
 
 class BearerEntrance:
-    """``header`` has the token: Authorization, or the header in which a proxy passes it on."""
+    """``header`` has the token: Authorization, or the header in which a proxy passes it on.
 
-    def __init__(self, server: ApiServer, header: str = "authorization", stores: frozenset[str] = frozenset()) -> None:
-        self._server, self._header, self._stores = server, header.lower(), stores
+    ``sign_out`` is the address at which the proxy ends the user's session.
+    """
+
+    def __init__(
+        self,
+        server: ApiServer,
+        header: str = "authorization",
+        stores: frozenset[str] = frozenset(),
+        sign_out: str = "",
+    ) -> None:
+        self._server, self._header, self._stores, self._sign_out_at = server, header.lower(), stores, sign_out
         self.routes: Sequence[BaseRoute] = ()
 
     def person(self, request: Request) -> Person:
         """Return the holder of the token. Raises NotSignedIn."""
-        return self.holder(self._token(request))
+        return self.holder(self._token(request), self._sign_out_at)
 
-    def holder(self, token: str) -> Person:
+    def holder(self, token: str, sign_out: str = "") -> Person:
         """Return the holder of a well-formed token."""
-        return Person(client=self._server.as_bearer(token), key=key_of(token), stores=self._stores)
+        return Person(client=self._server.as_bearer(token), key=key_of(token), stores=self._stores, sign_out=sign_out)
 
     def _token(self, request: Request) -> str:
         values = request.headers.getlist(self._header)

@@ -17,6 +17,8 @@ from assay.server.entrance.sealing import COOKIE, Seal, names
 from assay.server.person import NotSignedIn, Person
 
 _LONGEST_FORM = 32_768
+#: Takes only POST, so that no link on another site can end a session.
+SIGN_OUT = "/sign-out"
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in to Assay</title>
 <main><h1>Sign in to Assay</h1><p role="alert">{problem}</p>
 <form method="post" action="/sign-in"><label>Token of the Kubernetes API
@@ -31,14 +33,19 @@ class SessionEntrance(BearerEntrance):
     """Takes a token from the header, otherwise from the session cookie."""
 
     def __init__(
-        self, server: ApiServer, seal: Seal, header: str = "authorization", stores: frozenset[str] = frozenset()
+        self,
+        server: ApiServer,
+        seal: Seal,
+        header: str = "authorization",
+        stores: frozenset[str] = frozenset(),
+        sign_out: str = "",
     ) -> None:
-        super().__init__(server, header, stores)
+        super().__init__(server, header, stores, sign_out)
         self._seal = seal
         self.routes = (
             Route("/sign-in", self._page, methods=["GET"]),
             Route("/sign-in", self._sign_in, methods=["POST"]),
-            Route("/sign-out", self._sign_out, methods=["POST"]),
+            Route(SIGN_OUT, self._sign_out, methods=["POST"]),
         )
 
     def person(self, request: Request) -> Person:
@@ -48,7 +55,7 @@ class SessionEntrance(BearerEntrance):
         token = self._seal.open(request.cookies)
         if not token:
             raise NotSignedIn("the session has ended", hint="sign in again at /sign-in")
-        return self.holder(checked(token))
+        return self.holder(checked(token), SIGN_OUT)
 
     def _page(self, request: Request) -> Response:
         return HTMLResponse(_PAGE.format(problem=""))
