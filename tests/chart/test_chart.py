@@ -11,6 +11,7 @@ from helm_python.errors import HelmError
 
 from assay.api import names
 from assay.api.crd import KINDS
+from tests import oidc
 from tests.chart.conftest import CHART
 
 pytestmark = pytest.mark.chart
@@ -352,6 +353,17 @@ def test_the_server_of_some_namespaces_has_roles_there() -> None:
     mine = [each for each in objects if each["metadata"]["name"].startswith("assay-server")]
     assert not [each for each in mine if each["kind"].startswith("ClusterRole")]
     assert {each["metadata"]["namespace"] for each in mine if each["kind"] == "Role"} == {"blue", "green"}
+
+
+def test_the_server_behind_oauth2_proxy_as_documented() -> None:
+    """tests/server/test_oidc.py runs the rest of the page's settings."""
+    values = oidc.chart_values()["server"]
+    policies, pods = network({**TRYING_OUT, "server": values})
+    assert policies["assay-server"]["ingress"][0]["from"] == values["from"]
+    (container,) = pods["assay-server"][1]["containers"]
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert environment["ASSAY_SERVER_SIGN_OUT"] == values["signOut"]
+    assert f"https://{environment['ASSAY_SERVER_HOSTS']}" == oidc.ADDRESS
 
 
 def test_server_ingress_is_limited_to_configured_peers() -> None:

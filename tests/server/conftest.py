@@ -7,25 +7,21 @@ The pages' tests use the same fixtures.
 
 import json
 import secrets
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from assay.kube.bearer import ApiServer
 from assay.server.app import Parts, create
 from assay.server.entrance.bearer import BearerEntrance
-from assay.server.local import Server
 from tests import registry
 from tests.cli.stand_in import StandIn
 from tests.cluster import store
-from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
+from tests.serving import served
 
 Raw = dict[str, object]
 
@@ -130,15 +126,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(app: Starlette, team: Team) -> Iterator[Site]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        server = Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        wait_for("the server starts", lambda: server.started, seconds=30)
-        yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", team.namespace)
-        server.should_exit = True
-        thread.join(30)
+    with served(app) as address:
+        yield Site(address, team.namespace)
 
 
 def _enrol(cluster: Cluster, namespace: str, person: str) -> str:
