@@ -21,6 +21,7 @@ from assay.server.index.runs import RunsOfIndex
 from assay.server.rights import Rights
 from assay.server.state import State
 from assay.server.streams import streams
+from tests import registry
 from tests.attackers import Outcome, Realm, stopped
 from tests.cli.stand_in import StandIn
 from tests.cluster import store as stores
@@ -214,3 +215,19 @@ def test_w17_read_an_artifact_of_another_namespace(site: Site, realm: Realm, art
     stopped("W17", site.get(f"/n/{realm.other}/{path}", "petra"))
     # The record of another namespace lies beside this one in the store.
     assert not site.get(f"/n/{realm.namespace}/runs/..%2F..%2F{realm.other}%2F_%2Ffiles/{what}/page.txt", "petra").done
+
+
+def test_w23_search_the_runs_of_all_namespaces(site: Site, realm: Realm) -> None:
+    for namespace in (realm.namespace, realm.other):
+        manifest = registry.run("w23", parameters={f"secret-of-{namespace}": 1})
+        manifest["metadata"]["namespace"] = namespace
+        created = realm.cluster.kubectl(f"--namespace={namespace}", "create", "-f", "-", stdin=json.dumps(manifest))
+        assert "created" in created
+    stopped("W23", site.get("/api/v1/runs", "otto"))
+    here = site.get("/api/v1/runs?fresh=now&where=name=='w23'", "petra")
+    found = json.loads(here.said.replace('\\"', '"'))
+    assert (found["total"], found["names"]["keys"]["parameters"]) == (1, [f"secret-of-{realm.namespace}"])
+    assert realm.other not in here.said
+    unknown = site.get(f"/api/v1/runs?where=params['secret-of-{realm.other}'] == 1", "petra")
+    assert not unknown.done
+    assert f"known names: secret-of-{realm.namespace}" in unknown.said or "known names" not in unknown.said

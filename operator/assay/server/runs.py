@@ -13,7 +13,7 @@ from assay.queries.runs import columns as run_columns
 from assay.queries.runs import reading
 from assay.queries.runs.columns import Names, Summary
 from assay.queries.runs.filters import Filter
-from assay.queries.runs.rows import RunRow
+from assay.queries.runs.rows import NamespacedRow, Row, RunRow
 from assay.server.person import Person
 
 #: What the evaluation of one filter may take, run by run.
@@ -64,8 +64,17 @@ class RunsFound(TypedDict):
     notes: list[str]
 
 
+class RunsEverywhere(RunsFound):
+    """One page of the runs of all namespaces in which the user may list runs."""
+
+    items: list[NamespacedRow]  # type: ignore[misc]  # more specific
+
+
 class Runs(Protocol):
     """A source of runs."""
+
+    def find_all(self, person: Person, query: RunQuery) -> RunsEverywhere:
+        """Return a page of the runs of all namespaces in which the person may list runs. Raises AssayError."""
 
     def find(self, person: Person, query: RunQuery) -> RunsFound:
         """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
@@ -95,8 +104,33 @@ class RunsOfApiServer:
             "notes": person.notes,
         }
 
+    def find_all(self, person: Person, query: RunQuery) -> RunsEverywhere:
+        """Return a page of the runs of all namespaces, for who may list them all. Raises AssayError."""
+        rows = [row for page in reading.read_everywhere(person, query["experiment"]) for row in page]
+        where = Filter(query["where"], SECONDS) if query["where"] else None
+        found = [row for row in rows if where is None or where.matches(row)]
+        if where is not None and rows:
+            where.check()
+        if not rows:
+            person.note(without_runs(query["experiment"]))
+        names = Names(found)
+        return {
+            "items": chosen(found, names, query),
+            "total": len(found),
+            "names": names.summary() if query["names"] else None,
+            "undecided": where.undecided if where else 0,
+            "why": where.why if where else "",
+            "freshness": {"source": "apiserver", "asOf": "", "age": 0.0},
+            "notes": person.notes,
+        }
 
-def chosen(rows: list[RunRow], names: Names, query: RunQuery) -> list[RunRow]:
+
+def without_runs(experiment: str) -> str:
+    """Return the note that no namespace has runs."""
+    return "no namespace has runs" + (f" of experiment {experiment}" if experiment else "")
+
+
+def chosen(rows: list[Row], names: Names, query: RunQuery) -> list[Row]:
     """Return one page of rows that are sorted by name."""
     ordered = run_columns.sort(rows, query["sort"] or "created", names, reverse=query["reverse"])
     return ordered[query["offset"] : query["offset"] + query["limit"]]

@@ -20,7 +20,7 @@ from assay.queries.runs.comparison import Comparison
 from assay.queries.runs.differences import Diff
 from assay.queries.runs.experiment_list import ExperimentRow
 from assay.queries.runs.explaining import RunDetails
-from assay.queries.runs.rows import RunRow
+from assay.queries.runs.rows import NamespacedRow, RunRow
 
 
 class Validation(TypedDict):
@@ -36,6 +36,12 @@ class RunList(TypedDict):
     """Runs."""
 
     items: list[RunRow]
+
+
+class RunListEverywhere(TypedDict):
+    """Runs of all namespaces."""
+
+    items: list[NamespacedRow]
 
 
 class ExperimentList(TypedDict):
@@ -234,7 +240,7 @@ class Manifest(TypedDict):
 #: By command. The more common of two answers comes first.
 ANSWERS: Final[dict[str, tuple[type, ...]]] = {
     "validate": (Validation,),
-    "runs": (RunList,),
+    "runs": (RunList, RunListEverywhere),
     "experiments": (ExperimentList,),
     "show": (RunDetails,),
     "compare": (Comparison,),

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -59,11 +59,13 @@ class Request:
     archived: bool = False
     cached: bool = True
     server: str = ""
+    everywhere: bool = False
 
     @property
     def streams(self) -> bool:
         """Whether runs can be printed in the order in which they are read, before all have been read."""
-        return self.sort == "name" and not self.reverse and not self.archived and self.output in _TABLES
+        sorted_by_name = self.sort == "name" and not self.everywhere
+        return sorted_by_name and not self.reverse and not self.archived and self.output in _TABLES
 
 
 def show(session: Session, request: Request) -> None:
@@ -93,7 +95,7 @@ def _from_server(session: Session, request: Request) -> None:
         "reverse": "true" if request.reverse else "",
         "archived": "true" if request.archived else "",
     }
-    found = remote.read(session, request.server, query, request.limit)
+    found = remote.read(session, request.server, query, request.limit, everywhere=request.everywhere)
     if found.undecided:
         printing.note(_omitted(found.undecided, found.why))
     _print(found.rows, found.names, request)
@@ -105,6 +107,12 @@ def _omitted(runs: int, why: str) -> str:
 
 def _check(request: Request) -> None:
     """Raise CliError for options that cannot be combined."""
+    if request.everywhere and request.archived:
+        raise CliError(
+            "--all cannot be combined with --all-namespaces: each namespace has its own keys for the store",
+            hint="use --namespace with --all",
+            code=USAGE,
+        )
     if request.output is RunFormat.PARQUET:
         from assay.cli.output import run_files
 
@@ -129,9 +137,10 @@ class _Found:
         """Yield runs as they are read, but none before every name in the filter is known to exist."""
         pending: list[RunRow] = []
         request = self._request
-        for page in reading.read(self._session, request.experiment, archived=request.archived, cached=request.cached):
+        for page in _pages(self._session, request):
             self._seen += len(page)
-            if self._filter is not None and any(len(row["metrics"]) >= LISTED_METRICS for row in page):
+            here = not request.everywhere  # other namespaces have other keys for the store
+            if here and self._filter is not None and any(len(row["metrics"]) >= LISTED_METRICS for row in page):
                 from assay.queries.runs import omitted  # with the store's client, which few filters need
 
                 page = omitted.filled(self._session, self._filter, page)
@@ -151,7 +160,11 @@ class _Found:
                 printing.note(_omitted(self._filter.undecided, self._filter.why))
 
     def _nothing(self) -> None:
-        experiment, namespace = self._request.experiment, self._session.namespace
+        experiment, everywhere = self._request.experiment, self._request.everywhere
+        if everywhere:
+            printing.note("no namespace has runs" + (f" of experiment {experiment}" if experiment else ""))
+            return
+        namespace = self._session.namespace
         if experiment:
             known = [each["metadata"]["name"] for each in self._session.kube.list(EXPERIMENTS, namespace)]
             if experiment not in known:
@@ -160,12 +173,18 @@ class _Found:
         printing.note(f"namespace {namespace} has no runs" + (f" of experiment {experiment}" if experiment else ""))
 
 
+def _pages(session: Session, request: Request) -> Iterator[Sequence[RunRow]]:
+    if request.everywhere:
+        return reading.read_everywhere(session, request.experiment)
+    return reading.read(session, request.experiment, archived=request.archived, cached=request.cached)
+
+
 def _filter(session: Session, request: Request) -> Filter:
     """Return the compiled filter. For the bare name of a parameter or metric, the error says how to write it."""
     try:
         return Filter(request.where)
     except UnknownVariable as error:
-        some = next(reading.read(session, request.experiment, cached=request.cached), [])
+        some = next(_pages(session, replace(request, archived=False)), [])
         error.hint = suggestion(error.name, some[:_LOOKED_AT]) or error.hint
         raise
 
@@ -198,8 +217,10 @@ def _print(rows: Sequence[RunRow], names: Names, request: Request) -> None:
         if rows:
             _table(_fields(rows, names, request), rows)
     else:
-        fields = [names.field(name) for name in request.columns] or run_columns.flat(names, rows)
-        titles = list(request.columns) or [field.title for field in fields]
+        first = [run_columns.namespace()] if request.everywhere else []
+        fields = first + ([names.field(name) for name in request.columns] or run_columns.flat(names, rows))
+        titles = [each.title.lower() for each in first]
+        titles += list(request.columns) or [field.title for field in fields[len(first) :]]
         cells = ([field.value(row) for field in fields] for row in rows)
         if request.output is RunFormat.CSV:
             printing.rows_as_csv(titles, cells)
@@ -219,10 +240,11 @@ def _document(rows: Sequence[RunRow], output: RunFormat) -> None:
 
 
 def _fields(rows: Sequence[RunRow], names: Names, request: Request) -> list[Field]:
+    first = [run_columns.namespace()] if request.everywhere else []
     if request.columns:
-        return [names.field(name) for name in ("name", *request.columns)]
+        return first + [names.field(name) for name in ("name", *request.columns)]
     wide = request.output is RunFormat.WIDE
-    fields = run_columns.default(names, wide=wide)
+    fields = first + run_columns.default(names, wide=wide)
     if wide or not sys.stdout.isatty():
         return fields
     return run_cells.fitting(fields, rows, shutil.get_terminal_size().columns)
@@ -257,11 +279,12 @@ def command(
     cached: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Cache rows on this machine. They are validated on every use.")
     ] = True,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Show all namespaces.")] = False,
     server: Annotated[
         str, typer.Option("--server", envvar="ASSAY_SERVER", help="Address of a server, which answers from its index.")
     ] = "",
 ) -> None:
     """List runs with their parameters and metrics."""
     names = tuple(filter(None, columns.replace(" ", "").split(",")))
-    request = Request(experiment, where, sort, reverse, limit, names, output, to, archived, cached, server)
+    request = Request(experiment, where, sort, reverse, limit, names, output, to, archived, cached, server, everywhere)
     show(session, request)

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from assay.api.errors import InvalidRequest
 from assay.api.numbers import of_json
 from assay.queries.runs.filters import ALIASES, unknown
-from assay.queries.runs.rows import RunRow
+from assay.queries.runs.rows import Row, RunRow
 
 Path = tuple[str, ...]
 
@@ -159,6 +159,11 @@ def default(names: Names, *, wide: bool) -> list[Field]:
     ]
 
 
+def namespace() -> Field:
+    """The field of the namespace, among runs of all namespaces."""
+    return Field("NAMESPACE", ("namespace",), _getter(("namespace",)))
+
+
 def flat(names: Names, rows: Sequence[RunRow]) -> list[Field]:
     """The columns of a file: every field by its full name, every summary of each metric."""
     found = [_at((name,), name) for name in _PLAIN]
@@ -169,15 +174,15 @@ def flat(names: Names, rows: Sequence[RunRow]) -> list[Field]:
     return found
 
 
-def sort(rows: Iterable[RunRow], by: str, names: Names, *, reverse: bool = False) -> list[RunRow]:
+def sort(rows: Iterable[Row], by: str, names: Names, *, reverse: bool = False) -> list[Row]:
     """Sort runs: by an objective best first, by a time newest first, otherwise ascending. Others come last.
 
     ``by`` may end with ":asc" or ":desc", which a metric that is no run's objective needs. A leading minus, or
     `reverse`, reverses the order. Runs with equal values are sorted by name. Raises AssayError.
     """
     field, descending = order(by, names, reverse=reverse)
-    known: list[tuple[Any, RunRow]] = []
-    others: list[RunRow] = []
+    known: list[tuple[Any, Row]] = []
+    others: list[Row] = []
     for row in sorted(rows, key=lambda row: row["name"]):
         value = field.value(row)
         if value is None or value == "" or value != value:

@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from assay.api import names, resources
-from assay.api.errors import ObjectNotFound
+from assay.api.errors import ObjectNotFound, PermissionDenied
 from assay.api.objects import Raw
 from assay.api.resources import RUNS
+from assay.kube.errors import ApiError
 from assay.kube.sync import Kube
 from assay.queries.access import Access
 from assay.queries.runs.cache import CachedRuns, RunCache
-from assay.queries.runs.rows import RunRow, of_record, of_run, timed
+from assay.queries.runs.rows import NamespacedRow, RunRow, in_namespace, of_record, of_run, timed
 
 #: The size of the first page, and the maximum number of runs in one response: 20,000 runs are 60 MB.
 _PAGE, _AT_ONCE = 500, 50_000
@@ -33,6 +34,7 @@ _WORTH_CACHING = 1000
 #: Up to this many changed runs, or 5 % of all, are read one by one; beyond that, all runs are read.
 _FEW_CHANGES = 100
 _READERS = 8
+_FORBIDDEN = 403
 
 
 def read(
@@ -52,6 +54,25 @@ def read(
 
         found = archive.runs(access.store, access.namespace, experiment or None)
         yield timed(of_record(each) for each in found if each.uid not in known)
+
+
+def read_everywhere(access: Access, experiment: str = "") -> Iterator[list[NamespacedRow]]:
+    """Yield the runs of all namespaces in batches, in the order of the API server: by namespace and name.
+
+    Raises PermissionDenied unless the user may list runs in the whole cluster.
+    """
+    try:
+        for page in _pages(access.kube, "", experiment):
+            rows = timed(of_run(run) for run in page)
+            yield [in_namespace(row, run["metadata"]["namespace"]) for row, run in zip(rows, page, strict=True)]
+    except ApiError as error:
+        if error.status != _FORBIDDEN:
+            raise
+        raise PermissionDenied(
+            error.message,
+            hint="a ClusterRoleBinding must let you list runs.assay.dev; without it, --server shows the namespaces in "
+            "which you may list runs, and --namespace shows one",
+        ) from None
 
 
 def _of_cluster(kube: Kube, namespace: str, experiment: str, cache: RunCache | None) -> Iterator[list[RunRow]]:
@@ -159,7 +180,22 @@ def versions(kube: Kube, namespace: str) -> tuple[dict[str, str], str]:
 
     Both are empty if the API server's table does not have them.
     """
-    found: dict[str, str] = {}
+    rows, at = _table(kube, namespace)
+    return dict(rows), at
+
+
+def versions_everywhere(kube: Kube) -> tuple[frozenset[int], str]:
+    """Return the resource versions of the runs of all namespaces, and that of the whole list.
+
+    Both are empty if the API server's table does not have them.
+    """
+    rows, at = _table(kube, "")
+    return frozenset(int(version) for _, version in rows), at
+
+
+def _table(kube: Kube, namespace: str) -> tuple[list[tuple[str, str]], str]:
+    """Return name and resource version of each run, and that of the whole list."""
+    found: list[tuple[str, str]] = []
     token = ""
     while True:
         query = {"limit": str(_TABLE_PAGE), "includeObject": "None", "continue": token}
@@ -167,9 +203,9 @@ def versions(kube: Kube, namespace: str) -> tuple[dict[str, str], str]:
             table = json.loads(answer.read())
         titles = [column["name"] for column in table.get("columnDefinitions") or []]
         if not {"Name", "Resource-Version"} <= set(titles):
-            return {}, ""
+            return [], ""
         name, version = titles.index("Name"), titles.index("Resource-Version")
-        found.update((row["cells"][name], row["cells"][version]) for row in table.get("rows") or [])
+        found += ((row["cells"][name], row["cells"][version]) for row in table.get("rows") or [])
         metadata = table.get("metadata") or {}
         token = metadata.get("continue") or ""
         if not token:

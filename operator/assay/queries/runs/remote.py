@@ -36,10 +36,13 @@ class Answer(NamedTuple):
     why: str
 
 
-def read(access: Access, server: str, query: Mapping[str, Any], limit: int | None = None) -> Answer:
-    """Return the runs that a server finds, with the user's token. Raises AssayError."""
+def read(
+    access: Access, server: str, query: Mapping[str, Any], limit: int | None = None, *, everywhere: bool = False
+) -> Answer:
+    """Return the runs that a server finds, with the user's token, in one namespace or everywhere. Raises AssayError."""
     token = _token(access, server)
-    url = f"{server.rstrip('/')}/api/v1/namespaces/{quote(access.namespace, safe='')}/runs"
+    place = "" if everywhere else f"namespaces/{quote(access.namespace, safe='')}/"
+    url = f"{server.rstrip('/')}/api/v1/{place}runs"
     pool = urllib3.PoolManager(ca_certs=certifi.where())
     rows: list[RunRow] = []
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import TypedDict
 
@@ -47,6 +47,20 @@ class RunRow(TypedDict):
     model: Raw
     labels: Raw
     archived: bool
+
+
+class NamespacedRow(RunRow):
+    """A run among those of all namespaces."""
+
+    namespace: str
+
+
+Row = TypeVar("Row", bound=RunRow)
+
+
+def in_namespace(row: RunRow, namespace: str) -> NamespacedRow:
+    """Return the row with its namespace, which comes first."""
+    return {"namespace": namespace, **row}
 
 
 def of_run(run: Raw, *, archived: bool = False) -> RunRow:
@@ -107,7 +121,7 @@ def of_record(record: RecordedRun) -> RunRow:
     }
 
 
-def timed(rows: Iterable[RunRow], now: datetime | None = None) -> list[RunRow]:
+def timed(rows: Iterable[Row], now: datetime | None = None) -> list[Row]:
     """Fill in the durations."""
     now = now or datetime.now(UTC)
     found = list(rows)

@@ -13,14 +13,14 @@ from assay.queries.runs.comparison import Comparison
 from assay.queries.runs.differences import Diff
 from assay.queries.runs.rows import RunRow
 from assay.server.api.operations import Call, Nothing, Operation, Query
-from assay.server.runs import RunsFound
+from assay.server.runs import RunQuery, RunsEverywhere, RunsFound
 
 #: What one page can have.
 MOST = 50_000
 
 
-class RunsQuery(Query):
-    """Which runs of a namespace."""
+class _Asked(Query):
+    """Which runs."""
 
     experiment: str = Field("", description="Only runs of this experiment.")
     where: str = Field("", description="Filter in CEL, as for `assay runs --where`.")
@@ -28,11 +28,20 @@ class RunsQuery(Query):
     reverse: bool = Field(False, description="Reverse the order.")
     offset: int = Field(0, ge=0, description="Runs to skip.")
     limit: int = Field(100, ge=0, le=MOST, description="Runs in one answer.")
-    archived: bool = Field(False, description="Include runs that only the store has.")
     names: bool = Field(True, description="Include what the matching runs have in common and where they differ.")
     fresh: str = Field(
         "live", pattern=r"^(live|now|[0-9]{1,20})$", description="live, now, or a resource version to wait for."
     )
+
+
+class RunsQuery(_Asked):
+    """Which runs of a namespace."""
+
+    archived: bool = Field(False, description="Include runs that only the store has.")
+
+
+class RunsEverywhereQuery(_Asked):
+    """Which runs of all namespaces: archived ones are in the store of their namespace."""
 
 
 class OneRun(TypedDict):
@@ -60,20 +69,26 @@ class DiffQuery(Query):
 
 def found(call: Call, query: RunsQuery) -> RunsFound:
     """Return a page of runs."""
-    return call.state.runs.find(
-        call.person,
-        {
-            "experiment": query.experiment,
-            "where": query.where,
-            "sort": query.sort,
-            "reverse": query.reverse,
-            "offset": query.offset,
-            "limit": query.limit,
-            "archived": query.archived,
-            "fresh": query.fresh,
-            "names": query.names,
-        },
-    )
+    return call.state.runs.find(call.person, {**_asked(query), "archived": query.archived})
+
+
+def found_everywhere(call: Call, query: RunsEverywhereQuery) -> RunsEverywhere:
+    """Return a page of the runs of all namespaces."""
+    return call.state.runs.find_all(call.person, _asked(query))
+
+
+def _asked(query: _Asked) -> RunQuery:
+    return {
+        "experiment": query.experiment,
+        "where": query.where,
+        "sort": query.sort,
+        "reverse": query.reverse,
+        "offset": query.offset,
+        "limit": query.limit,
+        "archived": False,
+        "fresh": query.fresh,
+        "names": query.names,
+    }
 
 
 def one(call: Call, _: Nothing) -> OneRun:
@@ -95,6 +110,14 @@ def differing(call: Call, query: DiffQuery) -> Diff:
 
 OPERATIONS = (
     Operation("runs", "/namespaces/{namespace}/runs", "Search runs.", found, RunsFound, RunsQuery),
+    Operation(
+        "allRuns",
+        "/runs",
+        "Search the runs of all namespaces in which you may list runs.",
+        found_everywhere,
+        RunsEverywhere,
+        RunsEverywhereQuery,
+    ),
     Operation("run", "/namespaces/{namespace}/runs/{run}", "Read one run.", one, OneRun),
     Operation("compare", "/namespaces/{namespace}/compare", "Compare runs.", compared, Comparison, ComparisonQuery),
     Operation("diff", "/namespaces/{namespace}/diff", "Show where two runs differ.", differing, Diff, DiffQuery),

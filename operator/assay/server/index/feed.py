@@ -10,13 +10,13 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 
 import urllib3
 
-from assay.api import resources
+from assay.api import names, resources
 from assay.api.objects import Raw
 from assay.api.resources import RUNS
 from assay.kube.errors import ApiError
@@ -99,6 +99,23 @@ class Feed:
         with self._changed:
             yield self._tables.get(namespace) or Table()
 
+    @contextmanager
+    def reading_all(self, namespaces: Sequence[str] | None) -> Iterator[dict[str, Table]]:
+        """The tables of some namespaces, of all if None, by name, unchanged for as long as the block lasts.
+
+        They have the order in which the API server lists objects of all namespaces.
+        """
+        with self._changed:
+            chosen = self._tables if namespaces is None else self._tables.keys() & set(namespaces)
+            known = sorted(chosen, key="{}/".format)
+            yield {namespace: self._tables[namespace] for namespace in known}
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces that have, or had, runs."""
+        with self._changed:
+            return sorted(self._tables)
+
     def wait(self, version: int, seconds: float) -> bool:
         """Wait until the tables include a resource version of a run. Returns whether they do in time."""
         with self._changed:
@@ -108,6 +125,21 @@ class Feed:
         """Wait until the tables include what a consistent list has: versions by name, at its resource version."""
         with self._changed:
             return self._changed.wait_for(lambda: self.synced and self._includes(namespace, versions, at), seconds)
+
+    def wait_for_list(self, versions: frozenset[int], at: int, seconds: float) -> bool:
+        """Wait until the tables include what a consistent list of all namespaces has: its versions, and its own."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.synced and self._is_past(versions, at), seconds)
+
+    def _is_past(self, versions: frozenset[int], at: int) -> bool:
+        # A version is that of one write to one run. What the tables have, and the list does not, was deleted since, or
+        # has come later.
+        if self.version >= at:
+            return True
+        if self.version < max(versions, default=0):
+            return False
+        mine = (version for table in self._tables.values() for version in table.versions().values())
+        return all(version in versions or version > at for version in mine)
 
     def _includes(self, namespace: str, versions: dict[str, int], at: int) -> bool:
         # Events come in the order of their versions. In a quiet namespace none comes that is as new as the list.
@@ -241,17 +273,20 @@ def _identity(body: Raw) -> tuple[str, str, int]:
 
 
 class NamespaceFeeds:
-    """A feed for each namespace that is asked about, with one user's own rights: for `assay ui`."""
+    """A feed for each namespace that is asked about, "" for all, with one user's own rights: for `assay ui`."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._feeds: dict[str, Feed] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, namespace: str) -> Feed:
-        """Return the feed of a namespace, and start it when it is new."""
+    def __call__(self, namespace: str) -> Feed | None:
+        """Return the feed of a namespace, and start it when it is new; None for all if the user may not list all."""
+        if not namespace and not self._kube.can("list", names.GROUP, RUNS[1], ""):
+            return None
         with self._lock:
-            feed = self._feeds.get(namespace)
+            everywhere = self._feeds.get("")
+            feed = everywhere if everywhere and not everywhere.trouble else self._feeds.get(namespace)
             if feed is None:
                 feed = self._feeds[namespace] = Feed(self._kube, namespace)
                 feed.start()

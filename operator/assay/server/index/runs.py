@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from assay.api.errors import Unreachable
 from assay.api.resources import RUNS
 from assay.queries.runs import reading
 from assay.queries.runs.rows import RunRow
+from assay.server.index import everywhere
 from assay.server.index.column import Rows
 from assay.server.index.feed import Feed
 from assay.server.index.lean import lean
@@ -19,10 +20,12 @@ from assay.server.runs import (
     GROUPED_METRICS,
     Freshness,
     RunQuery,
+    RunsEverywhere,
     RunsFound,
     RunsOfApiServer,
     check_experiment,
     chosen,
+    without_runs,
 )
 
 #: How long an answer waits for the index to include what it has to.
@@ -48,7 +51,7 @@ class RunsOfIndex:
         # A request that comes while the index is built waits: reading all runs beside it would slow it down.
         if not feed.wait(0, PATIENCE_SECONDS) or feed.trouble:
             return self._directly.find(person, query)
-        if not self._catch_up(feed, person, query["fresh"]):
+        if not self._catch_up(feed, person, query["fresh"], [person.namespace]):
             return self._directly.find(person, query)
         with feed.reading(person.namespace) as table:
             freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
@@ -58,6 +61,36 @@ class RunsOfIndex:
         if not found.seen:
             check_experiment(person, query["experiment"])
         return {**answer, "freshness": freshness, "notes": person.notes}
+
+    def find_all(self, person: Person, query: RunQuery) -> RunsEverywhere:
+        """Return a page of the runs of all namespaces in which the person may list runs. Raises AssayError."""
+        feed = self._feed_of("")
+        if feed is None:
+            return self._directly.find_all(person, query)
+        feed.wait(0, PATIENCE_SECONDS)
+        namespaces = self._rights.listable(person, RUNS, feed.namespaces)
+        if feed.trouble:
+            if namespaces is None:
+                return self._directly.find_all(person, query)
+            raise Unreachable(feed.trouble, hint="ask again later, or for one namespace")
+        if not self._catch_up(feed, person, query["fresh"], namespaces):
+            return self._directly.find_all(person, query)
+        with feed.reading_all(namespaces) as tables:
+            freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
+            found = everywhere.search(tables, query)
+        if namespaces is not None:
+            person.note(f"only namespaces in which you may list runs: {', '.join(namespaces)}")
+        elif not found.seen:
+            person.note(without_runs(query["experiment"]))
+        return {
+            "items": found.items,
+            "total": found.total,
+            "names": found.names.summary() if query["names"] else None,
+            "undecided": found.undecided,
+            "why": found.why,
+            "freshness": freshness,
+            "notes": person.notes,
+        }
 
     def _page(self, view: View, found: Found, query: RunQuery) -> RunsFound:
         names = FoundNames(view, found.rows)
@@ -86,20 +119,18 @@ class RunsOfIndex:
         values = [("metrics", metric, part) for metric in metrics for part in ("best", "last")]
         return lean(view, page, [("name",), ("phase",), names.field(by).path, *values])
 
-    def _catch_up(self, feed: Feed, person: Person, fresh: str) -> bool:
-        """Wait until the index is as fresh as requested. Returns whether it can be.
+    def _catch_up(self, feed: Feed, person: Person, fresh: str, namespaces: Sequence[str] | None) -> bool:
+        """Wait until the index is as fresh as requested, for some namespaces or all. Returns whether it can be.
 
         Raises Unreachable if that takes too long.
         """
         if fresh == "live":
             return True
         if fresh == "now":
-            versions, at = reading.versions(person.kube, person.namespace)
-            if not at:
+            known = self._now(feed, person, namespaces)
+            if known is None:
                 return False
-            numbers = {name: int(version) for name, version in versions.items()}
-            fine = feed.wait_for_all(person.namespace, numbers, int(at), PATIENCE_SECONDS)
-            what = "the runs as they are now"
+            fine, what = known, "the runs as they are now"
         else:
             fine = feed.wait(int(fresh), PATIENCE_SECONDS)
             what = f"resource version {fresh}"
@@ -108,4 +139,18 @@ class RunsOfIndex:
                 f"the index does not include {what} after {PATIENCE_SECONDS:g} s",
                 hint="a resource version must be that of a run; fresh=live answers at once",
             )
+        return True
+
+    def _now(self, feed: Feed, person: Person, namespaces: Sequence[str] | None) -> bool | None:
+        """Wait until the tables include what the user lists now; None if the API server does not say what that is."""
+        if namespaces is None:
+            numbers, at = reading.versions_everywhere(person.kube)
+            return feed.wait_for_list(numbers, int(at), PATIENCE_SECONDS) if at else None
+        for namespace in namespaces:
+            versions, at = reading.versions(person.kube, namespace)
+            if not at:
+                return None
+            by_name = {name: int(version) for name, version in versions.items()}
+            if not feed.wait_for_all(namespace, by_name, int(at), PATIENCE_SECONDS):
+                return False
         return True

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from assay.server.index.column import (
     Rows,
     Vector,
 )
-from assay.server.index.columns import DEEPEST, MoreStrings, ranked, times_of
+from assay.server.index.columns import DEEPEST, MoreStrings, ranked, time_of, times_of
 from assay.server.index.evaluation import evaluate
 from assay.server.index.table import TIMES, Table
 
@@ -139,14 +139,25 @@ def _stored(path: Path) -> Path:
 
 def search(view: View, experiment: str = "", where: str = "") -> Found:
     """Return the rows that match, sorted by name. Raises AssayError for what is wrong with the filter."""
+    condition = Filter(where, SECONDS) if where else None
+    rows, seen = matching(view, experiment, condition)
+    if condition is None:
+        return Found(rows, seen, 0, "")
+    if seen:
+        condition.check()
+    return Found(rows, seen, condition.undecided, condition.why)
+
+
+def matching(view: View, experiment: str, condition: Filter | None) -> tuple[Rows, int]:
+    """Return the rows of one table that match, sorted by name, and how many there are without the filter.
+
+    The filter notes what it finds: check it when it has seen all tables.
+    """
     rows = view.table.ordered()
     if experiment:
         rows = rows[view.is_text(("experiment",), experiment)[rows]]
-    if not where:
-        return Found(rows, len(rows), 0, "")
-    condition = Filter(where, SECONDS)
-    if not len(rows):
-        return Found(rows, 0, 0, "")
+    if condition is None or not len(rows):
+        return rows, len(rows)
     outcome = evaluate(condition.expression.tree, view)
     kind = outcome.kind[rows]
     if any(len(path) > DEEPEST for path in condition.paths):
@@ -161,8 +172,7 @@ def search(view: View, experiment: str = "", where: str = "") -> Found:
     for at in sorted({*left.tolist(), *undecided[:1].tolist()}):
         matched[at] = condition.matches(view.rows([int(rows[at])])[0])
     condition.undecided += max(0, len(undecided) - 1)
-    condition.check()
-    return Found(rows[matched], len(rows), condition.undecided, condition.why)
+    return rows[matched], len(rows)
 
 
 def _lacking(view: View, condition: Filter, rows: Rows) -> Mask:
@@ -237,13 +247,23 @@ class FoundNames(Names):
         directions = [text(int(direction.number[last[float(codes[at])]])) for at in order]
         return metrics, [int(counts[at]) for at in order], directions
 
+    @property
+    def directions(self) -> dict[str, str]:
+        """The direction of each objective."""
+        return self._directions
+
+    def keys(self, name: str) -> list[str]:
+        """The keys of a map of the rows, sorted."""
+        return self._keys(name)
+
     def differing(self) -> list[str]:
         """The parameters in which the runs differ; for a single run, all of them."""
         if self.count < 2:
             return list(self.parameters)
-        return [name for name in self.parameters if self._differs(("parameters", name))]
+        return [name for name in self.parameters if self.differs(("parameters", name))]
 
-    def _differs(self, path: Path) -> bool:
+    def differs(self, path: Path) -> bool:
+        """Whether a field, of a map such as the parameters, has several values. There must be a run."""
         found = self._view.read(path)
         kind, number = found.kind[self._found], found.number[self._found]
         kind = numpy.where(kind == MISSING, NULL, kind)
@@ -301,6 +321,26 @@ def ordered(view: View, rows: Rows, by: str, names: Names, *, reverse: bool = Fa
     group = texts[known].astype(numpy.int8)
     keys = (-number[known], -group) if descending else (number[known], group)
     return numpy.concatenate((rows[known][numpy.lexsort(keys)], rows[~known]))
+
+
+def sort_keys(view: View, path: Path, rows: Rows) -> list[tuple[int, Any] | None]:
+    """Return what rows of several tables are compared by, None for rows that come last; see ``ordered``."""
+    plain = _OTHERS.get(path, path)
+    kind, number = _sortable(view, path, rows)
+    if len(plain) == 1 and plain[0] in TIMES:
+        # Texts are comparable with those of tables that have other times than whole seconds.
+        times = view.table.columns.vector(plain, view.size)
+        kind, number = times.kind[rows], times.number[rows]
+    found: list[tuple[int, Any] | None] = []
+    for one, value in zip(kind.tolist(), number.tolist(), strict=True):
+        if one == TIME:
+            found.append((1, time_of(value)))
+        elif one == STRING:
+            text = view.strings.text(int(value))
+            found.append((1, text) if text else None)
+        else:
+            found.append(None if one in (MISSING, NULL) or value != value else (0, value))
+    return found
 
 
 def _sortable(view: View, path: Path, rows: Rows) -> tuple[NDArray[numpy.uint8], NDArray[numpy.float64]]:

@@ -58,6 +58,10 @@ class Table:
         number = self._numbers.get(name)
         return None if number is None else self._versions[number]
 
+    def name(self, number: int) -> str:
+        """Return the name of a run."""
+        return self._names[number]
+
     def put(self, rows: Sequence[tuple[int, RunRow]]) -> None:
         """Add or replace runs: each with its resource version. The durations of the rows are ignored."""
         self.changes += 1
