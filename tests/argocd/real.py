@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from tests.argocd.checkout import Checkout
-from tests.cluster.argocd import ArgoCd
+from tests.cluster import calls
+from tests.cluster.argocd import NAMESPACE, ArgoCd
 from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
 
@@ -93,7 +94,9 @@ class Application:
 
     def get(self) -> Raw:
         """Return the Application."""
-        found: Raw = json.loads(self.argo_cd.kubectl("get", "application", self.name, "-o", "json"))
+        found = calls.one(self.argo_cd.cluster, NAMESPACE, "applications", self.name)
+        if not found:
+            raise ClusterError(f"there is no Application {self.name}")
         return found
 
     def ask_to_refresh(self) -> None:

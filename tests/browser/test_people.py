@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from tests import registry
 from tests.browser.conftest import Browse, Site
 from tests.cli.stand_in import BEGUN, metric
+from tests.cluster.waiting import wait_for
 from tests.server.conftest import Team
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
@@ -193,14 +194,19 @@ def test_parallel_coordinates_are_brushed(browse: Browse, site: Site, filled: Te
     page = browse("dora")
     page.goto(site.page("compare?run=bad&run=good&run=going"))
     grip = page.locator("#parallel [data-axis='params.lr']")
-    grip.scroll_into_view_if_needed()
-    box = grip.bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 16, box["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 16, box["y"] + box["height"] * 0.3, steps=3)
-    page.mouse.up()
-    expect(page.locator("#kept")).to_have_text("1 of 3 runs are within")
+
+    def brushed() -> bool:
+        grip.scroll_into_view_if_needed()
+        box = grip.bounding_box()
+        assert box
+        page.mouse.move(box["x"] + 16, box["y"] + 5)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 16, box["y"] + box["height"] * 0.3, steps=3)
+        page.mouse.up()
+        return page.locator("#kept").text_content() == "1 of 3 runs are within"
+
+    # Curves above that are drawn meanwhile move the axis away from under the mouse.
+    wait_for("the axis to be brushed", brushed, seconds=20)
     expect(page.locator("#parallel .line.out")).to_have_count(2)
     page.locator("#scatter-axes select[name=x]").select_option("metrics.loss")
     page.locator("#scatter-axes select[name=y]").select_option("params.lr")

@@ -1,14 +1,12 @@
 """The chart's tests: Helm itself renders it, and installs it into a cluster of its own."""
 
-import json
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from tests import beside
-from tests.cluster import charting, images, minio_image
-from tests.cluster.errors import ClusterError
+from tests.cluster import calls, charting, images, minio_image
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 from tests.objects import Objects
@@ -42,19 +40,19 @@ class Release(charting.Release):
     def _in_order(self) -> bool:
         try:
             return "objects: ok" in self.readiness()
-        except ClusterError:  # 503: something is not in order
+        except OSError:  # 503: something is not in order
             return False
 
     def operators(self) -> list[str]:
         """The names of the operator's pods that are not going."""
-        text = self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json")
-        found = [pod["metadata"] for pod in json.loads(text)["items"]]
+        pods = calls.many(self.cluster, self.namespace, "pods", "app.kubernetes.io/component=operator")
+        found = [pod["metadata"] for pod in pods]
         return [metadata["name"] for metadata in found if "deletionTimestamp" not in metadata]
 
     def readiness(self) -> list[str]:
         """What the operator that leads says of itself, line by line."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{self.leader()}:9095/proxy/readyz"
-        return self.cluster.kubectl("get", "--raw", path).splitlines()
+        return self.cluster.api.text(path).splitlines()
 
 
 @pytest.fixture(scope="session")

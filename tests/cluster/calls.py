@@ -17,6 +17,8 @@ _GROUPS = {
     "/api/v1": ("pods", "secrets", "configmaps", "services", "events"),
     "/apis/apps/v1": ("deployments", "statefulsets", "replicasets"),
     "/apis/batch/v1": ("jobs",),
+    "/apis/coordination.k8s.io/v1": ("leases",),
+    "/apis/argoproj.io/v1alpha1": ("applications",),
     "/apis/assay.dev/v1alpha1": ("experiments", "runs", "modelversions", "modelaliases", "promotionpolicies"),
 }
 _SHORT = {"exp": "experiments", "mv": "modelversions", "alias": "modelaliases", "deploy": "deployments"}

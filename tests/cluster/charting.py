@@ -9,7 +9,7 @@ from typing import Any
 
 from helm_python.config import Config
 
-from tests.cluster import images, paths
+from tests.cluster import calls, images, paths
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
@@ -87,7 +87,8 @@ class Release:
 
     def leader(self) -> str:
         """The pod that holds the Lease, "" when none does."""
-        return self.kubectl("get", "lease", DEPLOYMENT, "-o", "jsonpath={.spec.holderIdentity}")
+        lease = calls.one(self.cluster, self.namespace, "leases", DEPLOYMENT)
+        return str(lease.get("spec", {}).get("holderIdentity") or "")
 
     def wait_ready(self) -> None:
         """Wait until the Deployment is rolled out. Raises ClusterError, at once when waiting does not help."""

@@ -14,6 +14,8 @@ import pytest
 from tests import operators
 from tests.argocd.real import Application, Repository
 from tests.argocd.stages import ALIAS, GITOPS
+from tests.cluster import calls
+from tests.cluster.argocd import NAMESPACE as ARGO_CD
 from tests.cluster.argocd import ArgoCd
 from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
@@ -88,7 +90,7 @@ class Reader:
 
     def exists(self) -> bool:
         """Whether the ApplicationSet has made the Application."""
-        return bool(self.argo_cd.kubectl("get", "application", "digits-prod", "--ignore-not-found", "-o", "name"))
+        return bool(calls.one(self.argo_cd.cluster, ARGO_CD, "applications", "digits-prod"))
 
     def shows(self, health: str, message: str) -> None:
         """Wait until Argo CD shows both, and the alias has that message in the tree."""
