@@ -29,7 +29,7 @@ import psutil
 from assay.store import layout
 from tests import generated, s3
 from tests.benchmarks import api_server, mlflow_server
-from tests.benchmarks.beside_mlflow import METRIC, POINTS, QUESTIONS, RUN, curve_lines, curve_points, line
+from tests.benchmarks.beside_mlflow import METRIC, POINTS, QUESTIONS, RUN, curve_points, line
 from tests.cli.stand_in import compacted
 from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
@@ -80,7 +80,7 @@ class _Measurement:
         with self._server(FEW) as ours:
             found = self._searches(ours, "20k")
             found |= self._curves(ours)
-            found |= self._beside(ours, rows, points)
+            found |= self._beside(ours, rows)
         with self._server(MANY) as ours:
             found["server_restart_s"] = ours.seconds
             found["server_restart_cpu_s"] = ours.cpu()
@@ -150,9 +150,7 @@ class _Measurement:
 
     # Beside MLflow
 
-    def _beside(
-        self, ours: "_Server", rows: Sequence[generated.GeneratedRun], points: Sequence[Any]
-    ) -> dict[str, float]:
+    def _beside(self, ours: "_Server", rows: Sequence[generated.GeneratedRun]) -> dict[str, float]:
         try:
             interpreter = mlflow_server.python()
         except ClusterError as error:
@@ -160,8 +158,7 @@ class _Measurement:
             return {}
         print("# the same into MLflow's database", flush=True)
         database = self._folder / "mlflow.db"
-        lines = [*map(line, rows), *curve_lines(RUN, METRIC, points)]
-        mlflow_server.fill(interpreter, database, "".join(f"{json.dumps(each)}\n" for each in lines))
+        mlflow_server.fill(interpreter, database, "".join(f"{json.dumps(line(row))}\n" for row in rows))
         with mlflow_server.serving(interpreter, database) as server:
             theirs = httpx.Client(base_url=server.address, timeout=3600)
             sides = {"mlflow": _Client(theirs), "assay": _Client(ours.client, f"/mlflow/{api_server.NAMESPACE}")}
