@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, Protocol
+from collections.abc import Sequence
+from typing import Literal, NotRequired, Protocol, cast
 
 from typing_extensions import TypedDict
 
@@ -89,40 +90,32 @@ class RunsOfApiServer:
         rows = [row for page in pages for row in page]
         if not rows:
             check_experiment(person, query["experiment"])
-        where = Filter(query["where"], SECONDS) if query["where"] else None
-        found = [row for row in rows if where is None or where.matches(row)]
-        if where is not None and rows:
-            where.check()
-        names = Names(found)
-        return {
-            "items": chosen(found, names, query),
-            "total": len(found),
-            "names": names.summary() if query["names"] else None,
-            "undecided": where.undecided if where else 0,
-            "why": where.why if where else "",
-            "freshness": {"source": "apiserver", "asOf": "", "age": 0.0},
-            "notes": person.notes,
-        }
+        return _answer(person, rows, query)
 
     def find_all(self, person: Person, query: RunQuery) -> RunsEverywhere:
         """Return a page of the runs of all namespaces, for who may list them all. Raises AssayError."""
         rows = [row for page in reading.read_everywhere(person, query["experiment"]) for row in page]
-        where = Filter(query["where"], SECONDS) if query["where"] else None
-        found = [row for row in rows if where is None or where.matches(row)]
-        if where is not None and rows:
-            where.check()
         if not rows:
             person.note(without_runs(query["experiment"]))
-        names = Names(found)
-        return {
-            "items": chosen(found, names, query),
-            "total": len(found),
-            "names": names.summary() if query["names"] else None,
-            "undecided": where.undecided if where else 0,
-            "why": where.why if where else "",
-            "freshness": {"source": "apiserver", "asOf": "", "age": 0.0},
-            "notes": person.notes,
-        }
+        return cast(RunsEverywhere, _answer(person, rows, query))
+
+
+def _answer(person: Person, rows: Sequence[RunRow], query: RunQuery) -> RunsFound:
+    """Return one page of the rows that match."""
+    where = Filter(query["where"], SECONDS) if query["where"] else None
+    found = [row for row in rows if where is None or where.matches(row)]
+    if where is not None and rows:
+        where.check()
+    names = Names(found)
+    return {
+        "items": chosen(found, names, query),
+        "total": len(found),
+        "names": names.summary() if query["names"] else None,
+        "undecided": where.undecided if where else 0,
+        "why": where.why if where else "",
+        "freshness": {"source": "apiserver", "asOf": "", "age": 0.0},
+        "notes": person.notes,
+    }
 
 
 def without_runs(experiment: str) -> str:
