@@ -1,4 +1,4 @@
-"""The application of the Deployment on a port of its own, in a thread."""
+"""Applications of the server on a port of their own, in a thread."""
 
 import socket
 import threading
@@ -8,7 +8,15 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from assay.kube.bearer import ApiServer
+from assay.server.app import Parts, create
+from assay.server.entrance.bearer import BearerEntrance
+from assay.server.index.feed import Feed
+from assay.server.index.runs import RunsOfIndex
 from assay.server.local import Server
+from assay.server.rights import Rights
+from assay.server.state import State
+from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
 
 
@@ -23,3 +31,11 @@ def served(app: ASGIApp) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(30)
+
+
+@contextmanager
+def index_served(cluster: LocalCluster, feed: Feed) -> Iterator[str]:
+    """Serve the index of a cluster to whoever has a token; gives the address."""
+    entrance = BearerEntrance(ApiServer(str(cluster.kubeconfig)))
+    with served(create(Parts(entrance, state=State(RunsOfIndex(lambda _: feed, Rights()))))) as address:
+        yield address

@@ -1,30 +1,21 @@
 """`assay runs --server` prints what `assay runs` prints, through a server with an index that listens on a port."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 import yaml
 
-from assay.kube.bearer import ApiServer
 from assay.kube.sync import Kube
-from assay.server.app import Parts
-from assay.server.entrance.bearer import BearerEntrance
 from assay.server.index.feed import Feed
-from assay.server.index.runs import RunsOfIndex
-from assay.server.local import configured
-from assay.server.rights import Rights
-from assay.server.state import State
 from tests import generated
 from tests.cli.conftest import Answer, run
 from tests.cluster.waiting import wait_for
-from tests.ports import free_port
 from tests.server.conftest import Team
+from tests.serving import index_served
 
 pytestmark = pytest.mark.integration
 
@@ -49,16 +40,8 @@ def address(team: Team) -> Iterator[str]:
     feed = Feed(Kube(str(team.cluster.kubeconfig)))
     feed.start()
     wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
-    entrance = BearerEntrance(ApiServer(str(team.cluster.kubeconfig)))
-    config = configured(Parts(entrance, state=State(RunsOfIndex(lambda _: feed, Rights()))))
-    config.port = free_port()
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_for("the server to listen", lambda: server.started, seconds=30)
-    yield f"http://127.0.0.1:{config.port}"
-    server.should_exit = True
-    thread.join()
+    with index_served(team.cluster, feed) as address:
+        yield address
     feed.stop()
 
 

@@ -1,13 +1,11 @@
 """The runs of all namespaces: the same with and without a server, and only of namespaces that the user may read."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 import yaml
 from starlette.testclient import TestClient
 
@@ -17,16 +15,15 @@ from assay.server.app import Parts, create
 from assay.server.entrance.bearer import BearerEntrance
 from assay.server.index.feed import Feed
 from assay.server.index.runs import RunsOfIndex
-from assay.server.local import configured
 from assay.server.rights import Rights
 from assay.server.state import State
 from tests import generated, registry
 from tests.cli.conftest import Answer, run
 from tests.cli.stand_in import StandIn
 from tests.cluster.waiting import wait_for
-from tests.ports import free_port
 from tests.server.conftest import Team
 from tests.server.test_command_line import Stopped
+from tests.serving import index_served
 
 pytestmark = pytest.mark.integration
 
@@ -135,16 +132,8 @@ def assay(team: Team, other: StandIn, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def address(team: Team, feed: Feed) -> Iterator[str]:
     """The address of a server with the index of the cluster."""
-    entrance = BearerEntrance(ApiServer(str(team.cluster.kubeconfig)))
-    config = configured(Parts(entrance, state=State(RunsOfIndex(lambda _: feed, Rights()))))
-    config.port = free_port()
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_for("the server to listen", lambda: server.started, seconds=30)
-    yield f"http://127.0.0.1:{config.port}"
-    server.should_exit = True
-    thread.join()
+    with index_served(team.cluster, feed) as address:
+        yield address
 
 
 @pytest.mark.parametrize(

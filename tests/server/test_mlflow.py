@@ -4,35 +4,26 @@ import asyncio
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.api.errors import InvalidRequest
-from assay.kube.bearer import ApiServer
 from assay.kube.sync import Kube
 from assay.queries.runs.filters import Filter
-from assay.server.app import Parts
-from assay.server.entrance.bearer import BearerEntrance
 from assay.server.index.feed import Feed
-from assay.server.index.runs import RunsOfIndex
-from assay.server.local import configured
 from assay.server.mlflow import filters
-from assay.server.rights import Rights
-from assay.server.state import State
 from tests import generated, registry
 from tests.benchmarks import mlflow_server
 from tests.cluster import paths
 from tests.cluster.waiting import wait_for
-from tests.ports import free_port
 from tests.registered import Trained
 from tests.server.conftest import Team
+from tests.serving import index_served
 
 pytestmark = pytest.mark.integration
 
@@ -87,16 +78,8 @@ def address(team: Team) -> Iterator[str]:
     feed = Feed(Kube(str(team.cluster.kubeconfig)))
     feed.start()
     wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
-    entrance = BearerEntrance(ApiServer(str(team.cluster.kubeconfig)))
-    config = configured(Parts(entrance, state=State(RunsOfIndex(lambda _: feed, Rights()))))
-    config.port = free_port()
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_for("the server to listen", lambda: server.started, seconds=30)
-    yield f"http://127.0.0.1:{config.port}/mlflow/{team.namespace}"
-    server.should_exit = True
-    thread.join()
+    with index_served(team.cluster, feed) as address:
+        yield f"{address}/mlflow/{team.namespace}"
     feed.stop()
 
 
