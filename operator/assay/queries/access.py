@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assay.api.objects import Raw
+    from assay.api.resources import Resource
     from assay.kube.sync import Kube
     from assay.queries.store_access import StoreAddress
     from assay.store.client import ObjectStore
@@ -41,6 +44,13 @@ class Access:
     def namespace(self) -> str:
         """The requested namespace, otherwise that of the kubeconfig's context."""
         return self.namespace_option or self.kube.namespace
+
+    def objects(self, resource: Resource, fields: str = "") -> Iterable[Raw]:
+        """Return the objects of a kind in the namespace, for an overview: a server may have them in memory.
+
+        Decisions are made on what ``kube`` returns. Raises ApiError.
+        """
+        return self.kube.list(resource, self.namespace, fields=fields)
 
     @property
     def store(self) -> ObjectStore:

@@ -112,9 +112,9 @@ def version(body: Raw, aliases: Sequence[AliasState] | None) -> Version:
 
 def versions_of(access: Access, model: str) -> list[Raw]:
     """Return the ModelVersions of a model, newest first. Raises AssayError if there are none."""
-    found = list(access.kube.list(MODEL_VERSIONS, access.namespace, fields=f"spec.model={model}"))
+    found = list(access.objects(MODEL_VERSIONS, f"spec.model={model}"))
     if not found:
-        known = {each["spec"]["model"] for each in access.kube.list(MODEL_VERSIONS, access.namespace)}
+        known = {each["spec"]["model"] for each in access.objects(MODEL_VERSIONS)}
         hint = references.near(model, known) or "`assay models` lists the models"
         raise ObjectNotFound(f"namespace {access.namespace} has no versions of model {model}", hint=hint)
     return sorted(found, key=lambda body: -int(body["spec"]["version"]))
@@ -122,15 +122,13 @@ def versions_of(access: Access, model: str) -> list[Raw]:
 
 def models_of(access: Access) -> list[Model]:
     """Return the models of the namespace, by name. Raises AssayError."""
-    kube, namespace = access.kube, access.namespace
-    return models(kube.list(MODEL_VERSIONS, namespace), kube.list(MODEL_ALIASES, namespace))
+    return models(access.objects(MODEL_VERSIONS), access.objects(MODEL_ALIASES))
 
 
 def states_of(access: Access, model: str) -> list[AliasState] | None:
     """Return the aliases of a model, None if the user may not read them. Raises AssayError."""
     try:
-        found = access.kube.list(MODEL_ALIASES, access.namespace, fields=f"spec.model={model}")
-        return [alias_state(body) for body in found]
+        return [alias_state(body) for body in access.objects(MODEL_ALIASES, f"spec.model={model}")]
     except ApiError as error:
         if error.status != 403:
             raise

@@ -1,4 +1,4 @@
-"""The Deployment `assay-server`: `python -m assay.server`. Its service account may list and watch runs, no more."""
+"""The Deployment `assay-server`: `python -m assay.server`. Its service account may list and watch, no more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import start_http_server
 
@@ -20,9 +22,11 @@ from assay.server import metrics
 from assay.server.app import Parts
 from assay.server.entrance.sealing import Seal
 from assay.server.entrance.session import SessionEntrance
-from assay.server.index.feed import Feed
+from assay.server.index.feed import Feed, W
+from assay.server.index.objects import KINDS, ObjectFeed, ObjectsOfIndex
 from assay.server.index.runs import RunsOfIndex
-from assay.server.local import Server, configured
+from assay.server.index.watched import Watched
+from assay.server.local import Server, configured, settle
 from assay.server.rights import Rights
 from assay.server.state import State
 from assay.store.config import ConfigError, is_endpoint
@@ -98,27 +102,38 @@ def _key(path: str) -> bytes:
 def parts(settings: Settings) -> Parts:
     """Return what the application is made of. Raises AssayError."""
     kube = Kube()
-    feeds = {namespace: Feed(kube, namespace) for namespace in settings.namespaces or ("",)}
-    metrics.observe(feeds.values())
+    indexed = settings.namespaces or ("",)
+    feeds = {namespace: Feed(kube, namespace) for namespace in indexed}
+    objects = {kind: {namespace: ObjectFeed(kube, kind, namespace) for namespace in indexed} for kind in KINDS}
+    every: list[Watched[Any]] = [*feeds.values(), *(feed for of_kind in objects.values() for feed in of_kind.values())]
+    metrics.observe(feeds.values(), every)
     seal = Seal(settings.session_key)
     entrance = SessionEntrance(ApiServer(), seal, settings.token_header, settings.stores, settings.sign_out)
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
-        for feed in feeds.values():
+        for feed in every:
             feed.start()
         try:
             yield
         finally:
-            for feed in feeds.values():
+            for feed in every:
                 feed.stop()
 
     def ready() -> str:
+        # Of the other kinds the API server answers as quickly as it can list them.
         return "; ".join(filter(None, (feed.trouble for feed in feeds.values())))
 
     # Namespaces without a feed are read from the API server.
-    state = State(RunsOfIndex(lambda namespace: feeds.get("") or feeds.get(namespace), Rights()))
+    rights = Rights()
+    lists = ObjectsOfIndex({kind: partial(_of, of_kind) for kind, of_kind in objects.items()}, rights)
+    state = State(RunsOfIndex(partial(_of, feeds), rights), lists)
     return Parts(entrance, settings.hosts, state, ready=ready, running=running)
+
+
+def _of(feeds: Mapping[str, W], namespace: str) -> W | None:
+    """Return the feed that has a namespace."""
+    return feeds.get("") or feeds.get(namespace)
 
 
 def main() -> int:
@@ -132,6 +147,7 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     application.host, application.port = "0.0.0.0", settings.port  # noqa: S104 - a pod of its own
+    settle()
     Server(application).run()
     return 0
 

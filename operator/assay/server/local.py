@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from assay.api.errors import RequestFailed
+from assay.api.resources import RUNS
 from assay.kube.sync import Kube
 from assay.server.app import Parts, create
 from assay.server.entrance.local import LocalEntrance
 from assay.server.guard.guard import LOOPBACK
-from assay.server.index.feed import NamespaceFeeds
+from assay.server.index.feed import Feed, NamespaceFeeds
+from assay.server.index.objects import KINDS, ObjectFeed, ObjectsOfIndex
 from assay.server.index.runs import RunsOfIndex
 from assay.server.pages import shown
 from assay.server.rights import Rights
 from assay.server.state import State
 
 ADDRESS = "127.0.0.1"
+#: New objects between two collections of garbage. Python's default is 700.
+_COLLECTED = 50_000
 
 
 def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None], experiment: str = "") -> None:
@@ -33,10 +39,24 @@ def serve(kube: Kube, namespace: str, port: int, announce: Callable[[str], None]
         chosen = listener.getsockname()[1]
         page = shown.query("", [("next", shown.path("n", namespace, "experiments", experiment) if experiment else "")])
         entrance = LocalEntrance(kube, namespace, chosen, lambda path: announce(_address(chosen, path) + page))
-        state = State(RunsOfIndex(NamespaceFeeds(kube), Rights()))
+        rights = Rights()
+        runs = RunsOfIndex(NamespaceFeeds(kube, RUNS, partial(Feed, kube)), rights)
+        lists = {kind: NamespaceFeeds(kube, kind, partial(ObjectFeed, kube, kind)) for kind in KINDS}
+        state = State(runs, ObjectsOfIndex(lists, rights))
         server = Server(configured(Parts(entrance, LOOPBACK, state)))
         announce(_address(chosen, entrance.path) + page)
+        settle()
         server.run(sockets=[listener])
+
+
+def settle() -> None:
+    """Let garbage collection pass over what is loaded now: it would take most of the time of a search.
+
+    Answers are many small objects that die with the request.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECTED)
 
 
 class Server(uvicorn.Server):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from typing import Any
 
 from prometheus_client import Gauge, Histogram, disable_created_metrics
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from assay.server.index.feed import Feed
+from assay.server.index.watched import Watched
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -30,11 +32,11 @@ INDEX_RUNS = Gauge("assay_server_index_runs", "Runs in the index.")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def observe(feeds: Collection[Feed]) -> None:
-    """Export the state of the index whenever somebody scrapes."""
-    INDEX_READY.set_function(lambda: float(not any(feed.trouble for feed in feeds)))
-    INDEX_AGE.set_function(lambda: max((feed.age for feed in feeds), default=0.0))
-    INDEX_RUNS.set_function(lambda: float(sum(feed.size for feed in feeds)))
+def observe(runs: Collection[Feed], every: Collection[Watched[Any]]) -> None:
+    """Export the state of the index, of the runs and of every kind, whenever somebody scrapes."""
+    INDEX_READY.set_function(lambda: float(not any(feed.trouble for feed in every)))
+    INDEX_AGE.set_function(lambda: max((feed.age for feed in every), default=0.0))
+    INDEX_RUNS.set_function(lambda: float(sum(feed.size for feed in runs)))
 
 
 class Measured:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NotRequired, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NotRequired, Protocol, cast
 
 from typing_extensions import TypedDict
 
@@ -15,6 +15,7 @@ from assay.queries.runs import reading
 from assay.queries.runs.columns import Names, Summary
 from assay.queries.runs.filters import Filter
 from assay.queries.runs.rows import NamespacedRow, Row, RunRow
+from assay.server.freshness import Freshness
 from assay.server.person import Person
 
 #: What the evaluation of one filter may take, run by run.
@@ -27,7 +28,7 @@ class RunQuery(TypedDict):
     """Which runs, in which order. ``sort`` as for `assay runs`; ``fresh`` is "live", "now" or a resource version.
 
     ``group`` is the field by which the caller groups: rows may have only that field, name, phase, and the best and last
-    values of the first GROUPED_METRICS metrics.
+    values of the first GROUPED_METRICS metrics. ``parts``: rows may have only these values of each metric.
     """
 
     experiment: str
@@ -40,17 +41,7 @@ class RunQuery(TypedDict):
     fresh: str
     names: bool
     group: NotRequired[str]
-
-
-class Freshness(TypedDict):
-    """How current an answer is. ``asOf``: the resource version that it includes at least, "" if unknown.
-
-    ``age``: seconds since the API server last confirmed that; ``source``: "index" or "apiserver".
-    """
-
-    source: Literal["index", "apiserver"]
-    asOf: str
-    age: float
+    parts: NotRequired[tuple[str, ...]]
 
 
 class RunsFound(TypedDict):
@@ -71,26 +62,34 @@ class RunsEverywhere(RunsFound):
     items: list[NamespacedRow]  # type: ignore[misc]  # more specific
 
 
+#: What an answer has of a row, instead of the row.
+Shown = Callable[[RunRow], Any]
+
+
 class Runs(Protocol):
     """A source of runs."""
 
     def find_all(self, person: Person, query: RunQuery) -> RunsEverywhere:
         """Return a page of the runs of all namespaces in which the person may list runs. Raises AssayError."""
 
-    def find(self, person: Person, query: RunQuery) -> RunsFound:
-        """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
+    def find(self, person: Person, query: RunQuery, shown: Shown | None = None) -> RunsFound:
+        """Return a page of the runs of the person's namespace. Raises AssayError, StoreError.
+
+        ``shown`` is applied to one row after the other: an answer can have more runs than fit into memory as rows.
+        """
 
 
 class RunsOfApiServer:
     """Reads all runs from the API server for each answer. Needs no index and no rights but the user's."""
 
-    def find(self, person: Person, query: RunQuery) -> RunsFound:
+    def find(self, person: Person, query: RunQuery, shown: Shown | None = None) -> RunsFound:
         """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
         pages = reading.read(person, query["experiment"], archived=query["archived"], cached=False)
         rows = [row for page in pages for row in page]
         if not rows:
             check_experiment(person, query["experiment"])
-        return _answer(person, rows, query)
+        found = _answer(person, rows, query)
+        return found if shown is None else {**found, "items": [shown(row) for row in found["items"]]}
 
     def find_all(self, person: Person, query: RunQuery) -> RunsEverywhere:
         """Return a page of the runs of all namespaces, for who may list them all. Raises AssayError."""

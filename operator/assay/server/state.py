@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from assay.server.person import Lists
 from assay.server.runs import Runs
 from assay.server.streams.streams import Streams
 
@@ -13,4 +14,5 @@ class State:
     """The shared parts of one server."""
 
     runs: Runs
+    lists: Lists | None = None
     streams: Streams = field(default_factory=Streams)

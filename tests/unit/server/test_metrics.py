@@ -46,7 +46,7 @@ def test_requests_are_counted_by_route_and_no_name_is_exported(kubeconfig: str) 
 
 def test_the_state_of_the_index_is_read_when_somebody_scrapes(kubeconfig: str) -> None:
     feed = Feed(Kube(kubeconfig))
-    metrics.observe([feed])
+    metrics.observe([feed], [feed])
     assert "assay_server_index_ready 0.0" in generate_latest().decode()
     feed.synced = True
     found = generate_latest().decode()

@@ -70,7 +70,7 @@ def around_run(access: Access, run: Raw) -> Graph:
     graph = Graph()
     root = _run(graph, run)
     uid = run["metadata"]["uid"]
-    for each in access.kube.list(MODEL_VERSIONS, access.namespace):
+    for each in access.objects(MODEL_VERSIONS):
         if (each["spec"].get("run") or {}).get("uid") == uid:
             name = each["metadata"]["name"]
             node = graph.add(Node(f"version/{name}", "version", name, _texts(_brief(each))), root, "became")
@@ -88,7 +88,7 @@ def around_version(access: Access, version: Raw) -> Graph:
 
 def _live(access: Access, graph: Graph, node: str, version: Raw) -> None:
     """Add the aliases that point to a version, and the workloads that follow them."""
-    for alias in access.kube.list(MODEL_ALIASES, access.namespace):
+    for alias in access.objects(MODEL_ALIASES):
         status, name = alias.get("status") or {}, alias["metadata"]["name"]
         if status.get("boundVersion") == version["spec"]["version"] and _same_model(alias, version):
             facts = _texts({"phase": status.get("phase"), "since": status.get("boundAt")})
@@ -173,16 +173,12 @@ def _of_run(access: Access, graph: Graph, text: str) -> None:
     """Start the graph at a run, with its versions and the aliases that point to them."""
     run = references.run(access, text)
     uid = run["metadata"]["uid"]
-    made = [
-        each
-        for each in access.kube.list(MODEL_VERSIONS, access.namespace)
-        if (each["spec"].get("run") or {}).get("uid") == uid
-    ]
+    made = [each for each in access.objects(MODEL_VERSIONS) if (each["spec"].get("run") or {}).get("uid") == uid]
     root = _run(graph, run)
     for each in made:
         name = each["metadata"]["name"]
         below = graph.add(Node(f"version/{name}", "version", name, _texts(_brief(each))), root, "became")
-        for alias in access.kube.list(MODEL_ALIASES, access.namespace):
+        for alias in access.objects(MODEL_ALIASES):
             if (alias.get("status") or {}).get("boundVersion") == each["spec"]["version"] and _same_model(alias, each):
                 graph.add(
                     Node(f"alias/{alias['metadata']['name']}", "alias", alias["metadata"]["name"]), below, "live as"

@@ -12,7 +12,8 @@ from assay.queries.models import AliasState, alias_state
 from assay.queries.promotion import why
 from assay.queries.promotion.cases import Case
 from assay.queries.promotion.why import Why
-from assay.server.api.operations import Call, Nothing, Operation, Query
+from assay.server.api.operations import Call, Fresh, Operation, Query
+from assay.server.freshness import Freshness
 
 
 class AliasRow(AliasState):
@@ -27,6 +28,7 @@ class AliasList(TypedDict):
     """Aliases, by name."""
 
     items: list[AliasRow]
+    freshness: Freshness
 
 
 class WhyQuery(Query):
@@ -41,10 +43,10 @@ def row(body: Raw) -> AliasRow:
     return {**alias_state(body), "name": body["metadata"]["name"], "model": body["spec"]["model"], "message": message}
 
 
-def listed(call: Call, _: Nothing) -> AliasList:
+def listed(call: Call, _: Fresh) -> AliasList:
     """Return the aliases of a namespace."""
-    found = [row(body) for body in call.person.kube.list(MODEL_ALIASES, call.person.namespace)]
-    return {"items": sorted(found, key=lambda each: each["name"])}
+    found = [row(body) for body in call.person.objects(MODEL_ALIASES)]
+    return {"items": sorted(found, key=lambda each: each["name"]), "freshness": call.person.freshness}
 
 
 def explained(call: Call, query: WhyQuery) -> Why:
@@ -56,7 +58,7 @@ def explained(call: Call, query: WhyQuery) -> Why:
 
 
 OPERATIONS = (
-    Operation("aliases", "/namespaces/{namespace}/aliases", "List aliases.", listed, AliasList),
+    Operation("aliases", "/namespaces/{namespace}/aliases", "List aliases.", listed, AliasList, Fresh),
     Operation(
         "why", "/namespaces/{namespace}/models/{model}/aliases/{alias}/why",
         "Explain which requirements the version of an alias meets.", explained, Why, WhyQuery,

@@ -13,7 +13,8 @@ from assay.api.objects import Raw
 from assay.api.resources import EXPERIMENTS, RUNS
 from assay.queries import references
 from assay.queries.runs import experiments
-from assay.server.api.operations import Call, Nothing, Operation
+from assay.server.api.operations import Call, Fresh, Nothing, Operation
+from assay.server.freshness import Freshness
 
 
 class ExperimentRow(TypedDict):
@@ -35,6 +36,7 @@ class ExperimentList(TypedDict):
     """Experiments, newest first."""
 
     items: list[ExperimentRow]
+    freshness: Freshness
 
 
 class OneExperiment(TypedDict):
@@ -63,10 +65,11 @@ def row(body: Raw) -> ExperimentRow:
     }
 
 
-def listed(call: Call, _: Nothing) -> ExperimentList:
+def listed(call: Call, _: Fresh) -> ExperimentList:
     """Return the experiments of a namespace."""
-    found = [row(body) for body in call.person.kube.list(EXPERIMENTS, call.person.namespace)]
-    return {"items": sorted(found, key=lambda each: each["created"], reverse=True)}
+    found = [row(body) for body in call.person.objects(EXPERIMENTS)]
+    items = sorted(found, key=lambda each: each["created"], reverse=True)
+    return {"items": items, "freshness": call.person.freshness}
 
 
 def one(call: Call, _: Nothing) -> OneExperiment:
@@ -79,7 +82,7 @@ def one(call: Call, _: Nothing) -> OneExperiment:
 
 
 OPERATIONS = (
-    Operation("experiments", "/namespaces/{namespace}/experiments", "List experiments.", listed, ExperimentList),
+    Operation("experiments", "/namespaces/{namespace}/experiments", "List experiments.", listed, ExperimentList, Fresh),
     Operation(
         "experiment", "/namespaces/{namespace}/experiments/{experiment}", "Read one experiment.", one, OneExperiment
     ),

@@ -7,19 +7,22 @@ from typing_extensions import TypedDict
 from assay.api.objects import Raw
 from assay.queries import models, references
 from assay.queries.models import Model, Version
-from assay.server.api.operations import Call, Nothing, Operation
+from assay.server.api.operations import Call, Fresh, Nothing, Operation
+from assay.server.freshness import Freshness
 
 
 class ModelList(TypedDict):
     """Models, by name."""
 
     items: list[Model]
+    freshness: Freshness
 
 
 class VersionList(TypedDict):
     """Versions of a model, newest first."""
 
     items: list[Version]
+    freshness: Freshness
     notes: list[str]
 
 
@@ -31,17 +34,19 @@ class OneVersion(TypedDict):
     notes: list[str]
 
 
-def listed(call: Call, _: Nothing) -> ModelList:
+def listed(call: Call, _: Fresh) -> ModelList:
     """Return the models of a namespace."""
-    return {"items": models.models_of(call.person)}
+    items = models.models_of(call.person)
+    return {"items": items, "freshness": call.person.freshness}
 
 
-def versions(call: Call, _: Nothing) -> VersionList:
+def versions(call: Call, _: Fresh) -> VersionList:
     """Return the versions of a model."""
     model = call.path["model"]
     bodies = models.versions_of(call.person, model)
     states = models.states_of(call.person, model)
-    return {"items": [models.version(body, states) for body in bodies], "notes": call.person.notes}
+    items = [models.version(body, states) for body in bodies]
+    return {"items": items, "freshness": call.person.freshness, "notes": call.person.notes}
 
 
 def one(call: Call, _: Nothing) -> OneVersion:
@@ -52,10 +57,10 @@ def one(call: Call, _: Nothing) -> OneVersion:
 
 
 OPERATIONS = (
-    Operation("models", "/namespaces/{namespace}/models", "List models.", listed, ModelList),
+    Operation("models", "/namespaces/{namespace}/models", "List models.", listed, ModelList, Fresh),
     Operation(
         "versions", "/namespaces/{namespace}/models/{model}/versions", "List the versions of a model.",
-        versions, VersionList,
+        versions, VersionList, Fresh,
     ),
     Operation(
         "version", "/namespaces/{namespace}/versions/{version}",

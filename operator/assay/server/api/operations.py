@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from assay.api.errors import InvalidRequest
 from assay.server.answers import as_json
+from assay.server.freshness import LIVE, PATTERN
 from assay.server.person import Person, person_of
 from assay.server.state import State
 
@@ -28,6 +29,12 @@ class Query(BaseModel):
 
 class Nothing(Query):
     """No query parameters."""
+
+
+class Fresh(Query):
+    """How current the answer has to be."""
+
+    fresh: str = Field(LIVE, pattern=PATTERN, description="live, now, or a resource version to wait for.")
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,19 @@ class Operation:
                 person.within(namespace) if namespace else person, request.path_params, request.app.state.shared,
                 request.headers.get("last-event-id", "")[:200],
             )  # fmt: skip
-            arguments: list[Any] = [call, parsed(self.query, request)]
+            query = parsed(self.query, request)
+            if isinstance(query, Fresh):
+                call = replace(call, person=replace(call.person, fresh=query.fresh))
+            arguments: list[Any] = [call, query]
             if self.body is not None:
                 arguments.append(await _body(self.body, request))
-            found = await run_in_threadpool(self.answers, *arguments)
-            return found if isinstance(found, Response) else await run_in_threadpool(as_json, found)
+            return await run_in_threadpool(self._answer, *arguments)
 
         return Route(PREFIX + self.path, endpoint, methods=[self.method], name=self.name)
+
+    def _answer(self, *arguments: Any) -> Response:
+        found = self.answers(*arguments)
+        return found if isinstance(found, Response) else as_json(found)
 
 
 def routes(*tables: Sequence[Operation]) -> list[Route]:

@@ -12,14 +12,14 @@ from assay.queries.runs import comparison, differences, recorded, rows
 from assay.queries.runs.comparison import Comparison
 from assay.queries.runs.differences import Diff
 from assay.queries.runs.rows import RunRow
-from assay.server.api.operations import Call, Nothing, Operation, Query
+from assay.server.api.operations import Call, Fresh, Nothing, Operation, Query
 from assay.server.runs import RunQuery, RunsEverywhere, RunsFound
 
 #: What one page can have.
 MOST = 50_000
 
 
-class _Asked(Query):
+class _Asked(Fresh):
     """Which runs."""
 
     experiment: str = Field("", description="Only runs of this experiment.")
@@ -29,9 +29,6 @@ class _Asked(Query):
     offset: int = Field(0, ge=0, description="Runs to skip.")
     limit: int = Field(100, ge=0, le=MOST, description="Runs in one answer.")
     names: bool = Field(True, description="Include what the matching runs have in common and where they differ.")
-    fresh: str = Field(
-        "live", pattern=r"^(live|now|[0-9]{1,20})$", description="live, now, or a resource version to wait for."
-    )
 
 
 class RunsQuery(_Asked):

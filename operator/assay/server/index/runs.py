@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from assay.api.errors import Unreachable
 from assay.api.resources import RUNS
 from assay.queries.runs import reading
 from assay.queries.runs.rows import RunRow
+from assay.server.freshness import Freshness
 from assay.server.index import everywhere
 from assay.server.index.column import Rows
 from assay.server.index.feed import Feed
@@ -18,11 +19,11 @@ from assay.server.person import Person
 from assay.server.rights import Rights
 from assay.server.runs import (
     GROUPED_METRICS,
-    Freshness,
     RunQuery,
     RunsEverywhere,
     RunsFound,
     RunsOfApiServer,
+    Shown,
     check_experiment,
     chosen,
     without_runs,
@@ -30,6 +31,8 @@ from assay.server.runs import (
 
 #: How long an answer waits for the index to include what it has to.
 PATIENCE_SECONDS: Final = 10.0
+#: Rows that are made from columns at once.
+_BATCH: Final = 500
 
 
 class RunsOfIndex:
@@ -42,22 +45,22 @@ class RunsOfIndex:
         self._feed_of, self._rights = feed_of, rights
         self._directly = RunsOfApiServer()
 
-    def find(self, person: Person, query: RunQuery) -> RunsFound:
+    def find(self, person: Person, query: RunQuery, shown: Shown | None = None) -> RunsFound:
         """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
         self._rights.require_list(person, RUNS)
         feed = self._feed_of(person.namespace)
         if feed is None or query["archived"]:
-            return self._directly.find(person, query)
+            return self._directly.find(person, query, shown)
         # A request that comes while the index is built waits: reading all runs beside it would slow it down.
         if not feed.wait(0, PATIENCE_SECONDS) or feed.trouble:
-            return self._directly.find(person, query)
+            return self._directly.find(person, query, shown)
         if not self._catch_up(feed, person, query["fresh"], [person.namespace]):
-            return self._directly.find(person, query)
+            return self._directly.find(person, query, shown)
         with feed.reading(person.namespace) as table:
             freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
             view = View(table)
             found = search(view, query["experiment"], query["where"])
-            answer = self._page(view, found, query)
+            answer = self._page(view, found, query, shown)
         if not found.seen:
             check_experiment(person, query["experiment"])
         return {**answer, "freshness": freshness, "notes": person.notes}
@@ -92,15 +95,15 @@ class RunsOfIndex:
             "notes": person.notes,
         }
 
-    def _page(self, view: View, found: Found, query: RunQuery) -> RunsFound:
+    def _page(self, view: View, found: Found, query: RunQuery, shown: Shown | None) -> RunsFound:
         names = FoundNames(view, found.rows)
         order = ordered(view, found.rows, query["sort"] or "created", names, reverse=query["reverse"])
         if order is None:
-            rows = view.rows(found.rows.tolist())
-            items = chosen(rows, names, query)
+            items = chosen(view.rows(found.rows.tolist()), names, query)
+            items = items if shown is None else [shown(row) for row in items]
         else:
             page = order[query["offset"] : query["offset"] + query["limit"]]
-            items = self._grouped(view, page, names, query.get("group", "")) or view.rows(page.tolist())
+            items = self._grouped(view, page, names, query.get("group", "")) or _shown(view, page, query, shown)
         return {
             "items": items,
             "total": len(found.rows),
@@ -154,3 +157,12 @@ class RunsOfIndex:
             if not feed.wait_for_all(namespace, by_name, int(at), PATIENCE_SECONDS):
                 return False
         return True
+
+
+def _shown(view: View, page: Rows, query: RunQuery, shown: Shown | None) -> list[Any]:
+    """Return what an answer has of each row of a page. Few rows are in memory at the same time."""
+    numbers, parts = page.tolist(), query.get("parts", ())
+    if shown is None:
+        return list(view.rows(numbers, parts))
+    batches = (view.rows(numbers[start : start + _BATCH], parts) for start in range(0, len(numbers), _BATCH))
+    return [shown(row) for rows in batches for row in rows]

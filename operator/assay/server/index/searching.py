@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -86,9 +86,9 @@ class View:
             return Vector(numpy.where(found.kind == INT, DOUBLE, found.kind).astype(numpy.uint8), found.number)
         return self._texts(found) if path[0] in TIMES else found
 
-    def rows(self, numbers: Sequence[int]) -> list[RunRow]:
-        """Return rows, with their durations."""
-        return timed(self.table.rows(numbers), self.now)
+    def rows(self, numbers: Sequence[int], parts: Collection[str] = ()) -> list[RunRow]:
+        """Return rows, with their durations. ``parts`` are the values of metrics that they need, all if empty."""
+        return timed(self.table.rows(numbers, parts), self.now)
 
     def any(self, path: Path, mask: Mask) -> bool:
         """Whether any of the rows that a mask selects has a value at a path."""

@@ -7,7 +7,7 @@ metrics have the same keys. A metric with anything but numbers stays in the row,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import numpy
@@ -63,12 +63,12 @@ class Summaries:
             summary = dict.fromkeys(self._keys[each]) if isinstance(each, int) else each[0]
             self._columns.remove(row, summary, node)
 
-    def restore(self, rows: Sequence[int], kept: Sequence[Raw]) -> None:
-        """Turn what rows keep back into their metrics, in place."""
+    def restore(self, rows: Sequence[int], kept: Sequence[Raw], parts: Collection[str] = ()) -> None:
+        """Turn what rows keep back into their metrics, in place; with ``parts``, at least these values of each."""
         for start in range(0, len(rows), _BATCH):
-            self._restore(rows[start : start + _BATCH], kept[start : start + _BATCH])
+            self._restore(rows[start : start + _BATCH], kept[start : start + _BATCH], parts)
 
-    def _restore(self, rows: Sequence[int], kept: Sequence[Raw]) -> None:
+    def _restore(self, rows: Sequence[int], kept: Sequence[Raw], parts: Collection[str]) -> None:
         # One look into a column gives the values of all rows.
         owners: dict[tuple[str, int], list[int]] = {}
         for at, metrics in enumerate(kept):
@@ -79,7 +79,8 @@ class Summaries:
                     metrics[name] = each[0]
         numbers = numpy.asarray(rows, dtype=numpy.int32)  # the type of row numbers in columns
         for (name, shape), places in owners.items():
-            keys, node, known = self._keys[shape], self._node.child(name), dict[int, NDArray[numpy.int64]]()
+            node, known = self._node.child(name), dict[int, NDArray[numpy.int64]]()
+            keys = tuple(key for key in self._keys[shape] if not parts or key in parts)
             some = numbers[places]
             values = [_values(*node.child(key).column.at(some, known)) for key in keys]
             for at, summary in zip(places, zip(*values, strict=True) if keys else [()] * len(places), strict=True):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy
+from pydantic_core import from_json
 
 from assay.queries.runs.rows import RunRow
 from assay.server.index.column import Rows
@@ -99,14 +100,18 @@ class Table:
         """Return one row, without its duration."""
         return self.rows([number])[0]
 
-    def rows(self, numbers: Sequence[int]) -> list[RunRow]:
-        """Return rows, without their durations."""
+    def rows(self, numbers: Sequence[int], parts: Collection[str] = ()) -> list[RunRow]:
+        """Return rows, without their durations. ``parts`` are the values of metrics that they need, all if empty."""
         found = [self._left(number) for number in numbers]
-        self._summaries.restore(numbers, [row["metrics"] for row in found])
+        self._summaries.restore(numbers, [row["metrics"] for row in found], parts)
         return found
 
     def _left(self, number: int) -> RunRow:
-        found: RunRow = json.loads(self._unpack(self._packed[number]))
+        data = zlib.decompressobj(wbits=-15, zdict=self._sample).decompress(self._packed[number])
+        try:
+            found: RunRow = from_json(data)  # takes less than half the time of json's
+        except ValueError:  # a text that is no UTF-8
+            found = json.loads(data.decode(errors="surrogatepass"))
         return found
 
     def ordered(self) -> Rows:
@@ -154,9 +159,6 @@ class Table:
         self._sample = self._sample or data
         packer = zlib.compressobj(level=1, wbits=-15, zdict=self._sample)
         return packer.compress(data) + packer.flush()
-
-    def _unpack(self, packed: bytes) -> str:
-        return zlib.decompressobj(wbits=-15, zdict=self._sample).decompress(packed).decode(errors="surrogatepass")
 
 
 def packed(rows: Iterable[tuple[int, RunRow]], table: Table, batch: int = 500) -> None:

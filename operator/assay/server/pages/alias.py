@@ -115,7 +115,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _versions(visit: Visit, case: Case) -> list[Raw]:
     try:
-        return models.versions_of(visit.person, case.view.model)
+        return models.versions_of(visit.person.directly(), case.view.model)
     except ObjectNotFound:
         return []
 

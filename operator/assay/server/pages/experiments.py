@@ -19,7 +19,7 @@ _MOST = 200
 
 def every(visit: Visit) -> Page:
     """List the experiments of the namespace, newest first."""
-    found = [row(body) for body in visit.person.kube.list(EXPERIMENTS, visit.namespace)]
+    found = [row(body) for body in visit.person.objects(EXPERIMENTS)]
     found.sort(key=lambda each: each["created"], reverse=True)
     items = [
         {**each, "link": visit.link("experiments", each["name"]), "total": each["runs"].get("total", 0),
