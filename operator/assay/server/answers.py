@@ -44,12 +44,21 @@ _PASSED = frozenset({400, 401, 403, 404, 409, 410, 422, 429})
 
 
 def as_json(answer: Any, status: int = 200) -> Response:
-    """Return an answer as JSON. Numbers that JSON does not have become null."""
-    try:
-        data = to_json(answer, inf_nan_mode="null")
-    except (PydanticSerializationError, UnicodeEncodeError):  # a text that is no UTF-8
-        data = json.dumps(_finite(answer), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    """Return an answer as JSON, as ``encoded`` writes it."""
+    return of_json(encoded(answer), status)
+
+
+def of_json(data: bytes, status: int = 200) -> Response:
+    """Return JSON that is encoded already."""
     return Response(data, status, media_type="application/json")
+
+
+def encoded(answer: Any) -> bytes:
+    """Return an answer as the bytes of its JSON. Numbers that JSON does not have become null."""
+    try:
+        return to_json(answer, inf_nan_mode="null")
+    except (PydanticSerializationError, UnicodeEncodeError):  # a text that is no UTF-8
+        return json.dumps(_finite(answer), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def refusal(status: int, message: str, hint: str = "") -> Response:

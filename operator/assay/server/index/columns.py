@@ -71,6 +71,9 @@ class MoreStrings(Strings):
         self._strings, self._begin = strings, len(strings)
         self._texts, self._codes = [], {}
 
+    def __len__(self) -> int:
+        return self._begin + len(self._texts)
+
     def code(self, text: str) -> int:
         """Return the code of a string, which is added if it is new."""
         found = self.known(text)

@@ -8,7 +8,7 @@ Macros, integer division and conversions are not covered. A property test compar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy
 from cel_expr_python import cel
@@ -19,6 +19,7 @@ from assay.server.index.column import (
     BOOL,
     DOUBLE,
     ERROR,
+    EXACT,
     INT,
     LIST,
     MAP,
@@ -160,9 +161,9 @@ class _Evaluation:
             # An empty map looks like an empty list here.
             if not plain or not items or len(items) != haystack.length:
                 return self._all(UNKNOWN)
-            found = numpy.zeros(self._size, dtype=bool)
-            for each in items:
-                found |= _equal(value, self.value(each)).number > 0
+            found = self._among(value, [each.value for each in items if isinstance(each, Constant)])
+            if found is None:
+                return self._all(UNKNOWN)
             fine = (value.kind != ERROR) & (value.kind != UNKNOWN)
             return _condition(fine, found, value.kind, value.kind)
         path, constant = path_of(haystack), needle
@@ -172,6 +173,28 @@ class _Evaluation:
         inner = self._source.vector((*path, constant.value)).kind
         kind = numpy.where(outer == MAP, BOOL, numpy.where((outer == UNKNOWN) | (outer == LIST), UNKNOWN, ERROR))
         return Vector(kind.astype(numpy.uint8), ((outer == MAP) & (inner != MISSING)).astype(numpy.float64))
+
+    def _among(self, value: Vector, items: list[Any]) -> Mask | None:
+        """Return which values are among constants, None if one of these is not covered."""
+        found = numpy.zeros(self._size, dtype=bool)
+        texts = [each for each in items if isinstance(each, str)]
+        if texts:
+            codes = numpy.zeros(len(self._strings), dtype=bool)
+            codes[[code for code in map(self._strings.known, texts) if code >= 0]] = True
+            at = value.kind == STRING
+            found[at] = codes[value.number[at].astype(numpy.int64)]
+        for each in items:
+            if each is None:
+                found |= value.kind == NULL
+            elif isinstance(each, bool):
+                found |= (value.kind == BOOL) & (value.number == float(each))
+            elif isinstance(each, int | float):
+                if isinstance(each, int) and abs(each) > EXACT:
+                    return None
+                found |= _is_number(value.kind) & (value.number == float(each))
+            elif not isinstance(each, str):
+                return None
+        return found
 
     def _text(self, function: str, *arguments: Node) -> Vector:
         """Evaluate once for each different string, not for each row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from assay.api.numbers import of_json, to_json
@@ -13,6 +14,8 @@ from assay.server.mlflow.filters import PHASES
 
 #: The experiment of runs without one, which MLflow calls Default.
 DEFAULT: Final = "0"
+#: What it takes of each metric.
+PARTS: Final = ("last", "step")
 _STATUSES: Final = {phase: status for status, phases in PHASES.items() for phase in phases}
 _VERSIONS: Final = {"Ready": "READY", "Failed": "FAILED_REGISTRATION"}
 
@@ -26,7 +29,7 @@ def run(row: RunRow) -> Raw:
     }
     if row["source"].get("revision"):
         tags["mlflow.source.git.commit"] = row["source"]["revision"]
-    info = {
+    info: Raw = {
         "run_id": row["name"],
         "run_uuid": row["name"],
         "run_name": row["name"],
@@ -43,7 +46,7 @@ def run(row: RunRow) -> Raw:
     return {
         "info": info,
         "data": {
-            "metrics": [_metric(row, name, summary) for name, summary in sorted(row["metrics"].items())],
+            "metrics": _metrics(row["metrics"], info.get("end_time") or info["start_time"]),
             "params": [{"key": key, "value": text(value)} for key, value in sorted(parameters.items())],
             "tags": [{"key": key, "value": value} for key, value in sorted(tags.items())],
         },
@@ -51,10 +54,16 @@ def run(row: RunRow) -> Raw:
     }
 
 
-def _metric(row: RunRow, name: str, summary: Raw) -> Raw:
-    moment = milliseconds(row["completed"] or row["started"] or row["created"])
-    step = of_json(summary.get("step")) or 0
-    return {"key": name, "value": number(of_json(summary.get("last"))), "timestamp": moment, "step": int(step)}
+def _metrics(metrics: Raw, moment: int) -> list[Raw]:
+    found: list[Raw] = []
+    for name in sorted(metrics):
+        summary = metrics[name]
+        last, step = summary.get("last"), summary.get("step")
+        # Most are plain numbers, and an answer can have a million of them.
+        value = last if type(last) is float and math.isfinite(last) else number(of_json(last))
+        step = step if type(step) is int else int(of_json(step) or 0)
+        found.append({"key": name, "value": value, "timestamp": moment, "step": step})
+    return found
 
 
 def number(value: float | None) -> float | str:

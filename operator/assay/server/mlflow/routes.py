@@ -18,7 +18,7 @@ from assay.server.mlflow import artifacts, registry, tracking
 from assay.server.mlflow.calls import Call
 from assay.server.person import person_of
 
-_Answer = Callable[[Call], Raw]
+_Answer = Callable[[Call], Raw | Response]
 _MLFLOW: Final = "/api/2.0/mlflow"
 _FILES: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _LARGEST_BODY: Final = 1 << 20
@@ -75,11 +75,16 @@ async def _endpoint(request: Request) -> Response:
         if answer is None:
             message = f"No API found for '{request.method} {path[:300]}': this server reads runs and the registry"
             return refused(404, "ENDPOINT_NOT_FOUND", message)
-        return as_json(await run_in_threadpool(answer, call))
+        return await run_in_threadpool(_answered, answer, call)
     except KNOWN as error:
         status, message, hint = explained(error)
         text = f"{message} ({hint})" if hint else message
         return refused(status, _CODES.get(status, "INTERNAL_ERROR"), text)
+
+
+def _answered(answer: _Answer, call: Call) -> Response:
+    found = answer(call)
+    return found if isinstance(found, Response) else as_json(found)
 
 
 def refused(status: int, code: str, message: str) -> Response:

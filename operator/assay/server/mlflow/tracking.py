@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from starlette.responses import Response
 
 from assay.api.errors import InvalidRequest, ObjectNotFound
 from assay.api.objects import Raw
@@ -10,6 +12,8 @@ from assay.api.resources import EXPERIMENTS
 from assay.queries import references
 from assay.queries.curves.reading import points_of
 from assay.queries.runs import recorded, rows
+from assay.queries.runs.rows import RunRow
+from assay.server.answers import as_json, encoded, of_json
 from assay.server.mlflow import entities, filters
 from assay.server.mlflow.calls import Call
 from assay.server.runs import RunQuery
@@ -18,8 +22,8 @@ _MOST_RUNS, _MOST_POINTS = 50_000, 25_000
 _NO_SUCH_NAME: Final = "no run has "
 
 
-def search_runs(call: Call) -> Raw:
-    """Return runs that match a filter string."""
+def search_runs(call: Call) -> Response:
+    """Return runs that match a filter string. An answer can have 50,000 of them, so each is encoded by itself."""
     size = min(int(call.get("max_results") or 1000), _MOST_RUNS)
     start = call.page()
     where = filters.where(str(call.get("filter") or ""))
@@ -30,20 +34,23 @@ def search_runs(call: Call) -> Raw:
         where = " && ".join(filter(None, (f"experiment in [{choice}]", where)))
     query: RunQuery = {
         "experiment": "", "where": where, "sort": "created", "reverse": False, "offset": start, "limit": size,
-        "archived": False, "fresh": "live", "names": False,
+        "archived": False, "fresh": "live", "names": False, "parts": entities.PARTS,
     }  # fmt: skip
     try:
         query |= _order(call)  # type: ignore[typeddict-item]
-        found = call.state.runs.find(call.person, query)
+        found = call.state.runs.find(call.person, query, _encoded)
     except InvalidRequest as error:
         # MLflow finds nothing where no run has the metric; Assay says so.
         if not error.message.startswith(_NO_SUCH_NAME):
             raise
-        return {"runs": []}
-    answer: Raw = {"runs": [entities.run(row) for row in found["items"]]}
-    if start + size < found["total"]:
-        answer["next_page_token"] = str(start + size)
-    return answer
+        return as_json({"runs": []})
+    more = start + size < found["total"]
+    end = b',"next_page_token":"%d"}' % (start + size) if more else b"}"
+    return of_json(b'{"runs":[' + b",".join(cast(list[bytes], found["items"])) + b"]" + end)
+
+
+def _encoded(row: RunRow) -> bytes:
+    return encoded(entities.run(row))
 
 
 def _order(call: Call) -> dict[str, Any]:
@@ -89,7 +96,7 @@ def history(call: Call) -> Raw:
 def search_experiments(call: Call) -> Raw:
     """Return the experiments of the namespace, newest first."""
     bodies = sorted(
-        call.person.kube.list(EXPERIMENTS, call.person.namespace),
+        call.person.objects(EXPERIMENTS),
         key=lambda body: str(body["metadata"]["creationTimestamp"]),
         reverse=True,
     )
