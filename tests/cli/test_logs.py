@@ -65,6 +65,8 @@ def test_logs_of_a_deleted_run_are_available(assay: Assay, stand_in: StandIn) ->
     archive.write_archived(stand_in.store, stand_in.prefix(run), run)
     stand_in.remove("run", "r")
     assert assay("logs", "r", "--tail", "1").out == "four\n"
+    assert assay("show", "r", "-o", "json").json()["run"]["archived"] is True
+    assert "only the store has this run" in assay("show", "r").out
 
 
 def test_missing_logs_are_reported(assay: Assay, stand_in: StandIn) -> None:

@@ -14,6 +14,7 @@ from assay.kube.bearer import ApiServer
 from assay.server.app import Parts, create
 from assay.server.entrance.sealing import Seal
 from assay.server.entrance.session import SessionEntrance
+from assay.store import archive
 from tests import registry
 from tests.cli.stand_in import BEGUN, metric
 from tests.conftest import Cluster
@@ -146,6 +147,23 @@ def test_a_comparison_has_code_data_and_environment(as_user: As, filled: Team) -
     assert "environment.packages.numpy" not in made
     assert f"git diff {'a' * 40} {'b' * 40}" in page.text_content()
     assert not [each for each in page.xpath("//table[@id='comparison']//th/text()") if each.startswith("source.")]
+
+
+def test_a_run_that_only_the_store_has_is_called_archived(as_user: As, filled: Team) -> None:
+    objects, dora = filled.objects, as_user("dora")
+    run = objects.run("retired", {"phase": "Succeeded", "completionTime": BEGUN}, parameters={"note": "fine"})
+    pages = "runs/retired", "compare?run=retired&run=good", "runs?pin=retired&column=name&column=archived"
+    assert "archived" not in show(dora, filled, pages[0]).get_element_by_id("state").text_content()
+    archive.write_archived(objects.store, objects.prefix(run), run)
+    objects.remove("run.assay.dev", "retired")
+    one, compared, pinned = (show(dora, filled, page) for page in pages)
+    assert "· archived" in one.get_element_by_id("state").text_content()
+    assert "state archived" in one.xpath("string(//table[@id='lineage-table']//tr[td='run'])")
+    assert compared.xpath("//table[@id='comparison']//th[small='archived']/a/text()") == ["retired"]
+    assert pinned.xpath("//tbody[@id='pinned']//td[@class != 'marks' or not(@class)]//text()") == ["retired", "true"]
+    found = dora.get(f"/api/v1/namespaces/{filled.namespace}/runs/retired").json()
+    assert found["row"]["archived"] is True
+    assert "· archived" not in show(dora, filled, "runs/good").get_element_by_id("state").text_content()
 
 
 def test_a_comparison_without_the_stores_key_has_what_the_cluster_knows(as_user: As, filled: Team) -> None:

@@ -46,6 +46,7 @@ def _print(found: RunDetails) -> None:
             ("experiment", run["experiment"]),
             ("message", "" if found["message"] == found["cause"] else found["message"]),
             ("note", found["note"]),
+            ("archived", "only the store has this run" if run["archived"] else ""),
             ("owner", run["owner"]),
             ("created", run["created"]),
             ("duration", "" if run["duration"] is None else format_seconds(run["duration"])),

@@ -10,6 +10,7 @@ from assay.api.objects import Raw
 from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, RUNS, STATEFUL_SETS, Resource
 from assay.queries import references
 from assay.queries.access import Access
+from assay.queries.runs.recorded import Located
 
 _WORKLOADS: dict[str, Resource] = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS}
 
@@ -65,11 +66,11 @@ def trace(access: Access, text: str) -> Graph:
     return graph
 
 
-def around_run(access: Access, run: Raw) -> Graph:
-    """Return the graph around a raw Run: its ingredients, its versions, and where they are live. Raises AssayError."""
+def around_run(access: Access, located: Located) -> Graph:
+    """Return the graph around a run: its ingredients, its versions, and where they are live. Raises AssayError."""
     graph = Graph()
-    root = _run(graph, run)
-    uid = run["metadata"]["uid"]
+    root = _run(graph, located.run, archived=located.archived)
+    uid = located.run["metadata"]["uid"]
     for each in access.objects(MODEL_VERSIONS):
         if (each["spec"].get("run") or {}).get("uid") == uid:
             name = each["metadata"]["name"]
@@ -193,13 +194,14 @@ def _same_model(alias: Raw, version: Raw) -> bool:
     return bool(alias["spec"]["model"] == version["spec"]["model"])
 
 
-def _run(graph: Graph, body: Raw, above: str = "") -> str:
+def _run(graph: Graph, body: Raw, above: str = "", *, archived: bool = False) -> str:
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     facts = {
         "uid": metadata["uid"],
         "phase": status.get("phase"),
         "owner": spec.get("owner"),
         "completed": status.get("completionTime"),
+        "state": "archived" if archived else "",
     }
     node = graph.add(Node(f"run/{metadata['name']}", "run", metadata["name"], _texts(facts)), above, "made by")
     experiment = (metadata.get("labels") or {}).get(names.LABEL_EXPERIMENT)

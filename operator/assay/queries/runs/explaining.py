@@ -17,7 +17,7 @@ from assay.api.resources import EVENTS, JOBS, PODS
 from assay.kube.errors import ApiError
 from assay.queries.access import Access
 from assay.queries.runs import attempts, recorded
-from assay.queries.runs.rows import RunRow, of_run, timed
+from assay.queries.runs.rows import RunRow, timed
 
 _FORBIDDEN = 403
 
@@ -75,11 +75,12 @@ def details(access: Access, name: str, server: str = "") -> RunDetails:
 
     ``server`` is the address of a server; "" if there is none.
     """
-    run = recorded.find(access, name)
+    located = recorded.locate(access, name)
+    run = located.run
     status = run.get("status") or {}
     found = list(_events(access, run))
     return RunDetails(
-        run=timed([of_run(run)])[0],
+        run=timed([located.row])[0],
         namespace=run["metadata"]["namespace"],
         message=status.get("message") or "",
         cause=_cause(status, found),

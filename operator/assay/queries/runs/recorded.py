@@ -7,12 +7,14 @@ digits/digits-3     the same, only for runs of the experiment `digits`
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 from assay.api.errors import AssayError, ObjectNotFound
 from assay.api.objects import Raw, experiment_of
 from assay.api.resources import RUNS
 from assay.queries import references
 from assay.queries.access import Access
+from assay.queries.runs.rows import RunRow, of_run
 from assay.store import archive, layout, recorded
 from assay.store.errors import NotFound, RecordError, StoreError
 from assay.store.parallel import ordered
@@ -21,25 +23,42 @@ _WORKERS = 8
 _OWN = "_"
 
 
+class Located(NamedTuple):
+    """A run with its status. ``archived``: it is no longer in the cluster, only in the store."""
+
+    run: Raw
+    archived: bool
+
+    @property
+    def row(self) -> RunRow:
+        """The run as a row without its duration, which depends on the current time."""
+        return of_run(self.run, archived=self.archived)
+
+
 def find(access: Access, text: str) -> Raw:
     """Return a run with its status, from the cluster or from its record. Raises AssayError.
 
     If several records have the name, it returns the newest and notes its UID.
     """
+    return locate(access, text).run
+
+
+def locate(access: Access, text: str) -> Located:
+    """Return the same as ``find``, and where it comes from. Raises AssayError."""
     experiment, _, name = text.rpartition("/")
     live = access.kube.find(RUNS, access.namespace, name)
     if live is not None and experiment in ("", experiment_of(live)):
-        return live
+        return Located(live, archived=False)
     try:
         found = _recorded(access, experiment, name)
     except (AssayError, StoreError) as error:
         access.note(f"searched only the cluster, not the store: {error}")
         found = []
     if found:
-        return _newest(access, found)
+        return Located(_newest(access, found), archived=True)
     if experiment:
         raise ObjectNotFound(f"experiment {experiment} has no run {name}, neither in the cluster nor in the store")
-    return references.run(access, name)
+    return Located(references.run(access, name), archived=False)
 
 
 def pod_of(run: Raw) -> str:

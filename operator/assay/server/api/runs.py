@@ -90,9 +90,9 @@ def _asked(query: _Asked) -> RunQuery:
 
 def one(call: Call, _: Nothing) -> OneRun:
     """Return one run, which may be archived."""
-    run = recorded.find(call.person, call.path["run"])
-    (row,) = rows.timed([rows.of_run(run)])
-    return {"row": row, "object": run, "notes": call.person.notes}
+    found = recorded.locate(call.person, call.path["run"])
+    (row,) = rows.timed([found.row])
+    return {"row": row, "object": found.run, "notes": call.person.notes}
 
 
 def compared(call: Call, query: ComparisonQuery) -> Comparison:

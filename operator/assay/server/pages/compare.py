@@ -30,8 +30,8 @@ def side_by_side(visit: Visit) -> Page:
     wanted = list(dict.fromkeys(visit.query.getlist("run")))
     if not 2 <= len(wanted) <= _MOST:
         raise InvalidRequest(f"choose 2 to {_MOST} runs to compare, not {len(wanted)}", hint="tick them in the table")
-    found = [recorded.find(visit.person, name) for name in wanted]
-    table = rows.timed([rows.of_run(run) for run in found])
+    located = [recorded.locate(visit.person, name) for name in wanted]
+    found, table = [each.run for each in located], rows.timed([each.row for each in located])
     compared = comparison.compared(found)
     items = compared["items"]
     for note in compared["notes"]:
@@ -42,7 +42,10 @@ def side_by_side(visit: Visit) -> Page:
     first = explained or (metrics[0] if metrics else "")
     best = visit.query.get("best", "") or ("highest" if _maximized(names, first) else "lowest")
     values = {
-        "runs": [{"name": name, "link": visit.link("runs", name)} for name in wanted],
+        "runs": [
+            {"name": name, "link": visit.link("runs", name), "archived": row["archived"]}
+            for name, row in zip(wanted, table, strict=True)
+        ],
         "different": [each for each in items if not each["same"] and each["kind"] not in _MADE_OF],
         "same": [each for each in items if each["same"]],
         "made_of": parts.attempt(visit, lambda: _kinds(differences.across(visit.person, found))),

@@ -33,8 +33,9 @@ _WORDS: Final = {
 
 def one(visit: Visit) -> Page:
     """Show one run."""
-    run = recorded.find(visit.person, visit.path["run"])
-    (row,) = rows.timed([rows.of_run(run)])
+    located = recorded.locate(visit.person, visit.path["run"])
+    run = located.run
+    (row,) = rows.timed([located.row])
     name, status = row["name"], run.get("status") or {}
     stored = parts.attempt(visit, lambda: listing.find(visit.person, name))
     found = _files(stored.found, visit) if stored.found else []
@@ -60,7 +61,9 @@ def one(visit: Visit) -> Page:
         "usage": _usage(run, visit, ongoing),
         "curves": shown.path("api", "v1", "namespaces", visit.namespace, "curves"),
         "experiment": visit.link("experiments", row["experiment"]) if row["experiment"] else "",
-        "lineage": parts.attempt(visit, lambda: lineage.picture(graphs.around_run(visit.person, run), visit.namespace)),
+        "lineage": parts.attempt(
+            visit, lambda: lineage.picture(graphs.around_run(visit.person, located), visit.namespace)
+        ),
     }
     events = visit.events("runs", ("run", name), ("points", "1")) if ongoing else ""
     return Page("run.html", name, values, "runs", live=ongoing, events=events)
