@@ -33,6 +33,9 @@ def _home(request: Request) -> Response:
 ROUTES: Sequence[BaseRoute] = (
     Route("/", _home),
     assets.ROUTE,
+    page("/runs", runs.table, everywhere=True),
+    page("/runs.csv", runs.csv_file, everywhere=True),
+    page("/runs.parquet", runs.parquet_file, everywhere=True),
     page("/runs", runs.table),
     page("/runs.csv", runs.csv_file),
     page("/runs.parquet", runs.parquet_file),

@@ -1,11 +1,14 @@
-"""The table of runs: filtered, sorted, grouped, pinned and page by page. Everything that is seen is in the address."""
+"""The table of runs: filtered, sorted, grouped, pinned and page by page. Everything that is seen is in the address.
+
+The table of all namespaces is the same without what belongs to one namespace: groups, pins, curves and comparisons.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 
 from starlette.responses import Response
 
@@ -34,18 +37,19 @@ _PLAIN: Final = (
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table. ``name`` is how the address spells it."""
+    """A column of the table. ``name`` is how the address spells it, ``sort`` the order that its title asks for."""
 
     name: str
     title: str
     field: Field
     number: bool
+    sort: str
     sorted: str = "none"
 
 
 def table(visit: Visit) -> Page:
     """Show the table."""
-    asked = view.of_query(visit.query)
+    asked = _view(visit)
     problem: AssayError | None = None
     try:
         found = _found(visit, asked)
@@ -57,7 +61,7 @@ def table(visit: Visit) -> Page:
     grouped = groups.grouped(found["items"], names, asked.group) if asked.group and not problem else None
     pinned = [] if grouped else _pinned(visit, asked, found["items"])
     others = [] if grouped else [row for row in found["items"] if row["name"] not in asked.pins]
-    drawn = found["items"] if grouped else [*pinned, *others]
+    drawn, known = found["items"] if grouped else [*pinned, *others], _known(names)
     values = {
         "view": asked,
         "found": found,
@@ -66,21 +70,34 @@ def table(visit: Visit) -> Page:
         "rows": [_cells(fields, row, visit, asked) for row in others],
         "on_page": 0 if grouped else len(found["items"]),
         "groups": grouped,
-        "known": _known(names),
+        "known": known,
         "chosen": {column.name for column in fields},
-        "differing": [f"params.{name}" for name in names.differing()],
+        "differing": _differing(names, known),
         "problem": problem,
-        "here": visit.link("runs"),
+        "here": visit.table(),
         "csv": _download(visit, asked, "csv"),
         "parquet": _download(visit, asked, "parquet"),
         "drawing": _drawing(visit, asked, drawn, names, fields) if asked.curves and drawn else None,
     }
     running = any(row["phase"] not in TERMINAL for row in [*pinned, *found["items"]])
+    return _shown(visit, asked, values, problem is not None, running)
+
+
+def _shown(visit: Visit, asked: View, values: dict[str, Any], failed: bool, running: bool) -> Page:
     title = f"Runs of {asked.experiment}" if asked.experiment else "Runs"
-    status = 400 if problem else 200
+    status, live = 400 if failed else 200, running and not failed
+    if visit.everywhere:
+        # Without an index, each answer reads all runs of the cluster.
+        live = live and values["found"]["freshness"]["source"] == "index"
+        return Page("runs.html", f"{title} in all namespaces", values, "", status, live=live)
     points = [("points", "1")] if asked.curves else []
-    events = "" if problem else visit.events("runs", ("experiment", asked.experiment), *points)
-    return Page("runs.html", title, values, "runs", status, live=running and not problem, events=events)
+    events = "" if failed else visit.events("runs", ("experiment", asked.experiment), *points)
+    return Page("runs.html", title, values, "runs", status, live=live, events=events)
+
+
+def _view(visit: Visit) -> View:
+    asked = view.of_query(visit.query)
+    return replace(asked, pins=(), group="", curves=False, archived=False) if visit.everywhere else asked
 
 
 def _pinned(visit: Visit, asked: View, known: Sequence[RunRow]) -> list[RunRow]:
@@ -98,7 +115,7 @@ def _pinned(visit: Visit, asked: View, known: Sequence[RunRow]) -> list[RunRow]:
 def _row(visit: Visit, name: str) -> RunRow:
     if not _RUN.fullmatch(name):
         raise InvalidRequest(f"invalid name of a run {name[:50]!r}")
-    (row,) = run_rows.timed([run_rows.of_run(recorded.find(visit.person, name))])
+    (row,) = run_rows.timed([recorded.locate(visit.person, name).row])
     return row
 
 
@@ -134,8 +151,8 @@ def parquet_file(visit: Visit) -> Response:
 
 
 def _exported(visit: Visit) -> exports.Table:
-    asked = view.of_query(visit.query)
-    found = visit.state.runs.find(visit.person, _asked(asked, 0, _ALL))
+    asked = _view(visit)
+    found = _read(visit, _asked(asked, 0, _ALL))
     fields = _columns(visit, Names(summary=found["names"]), asked)
     return [each.name for each in fields], [[each.field.value(row) for each in fields] for row in found["items"]]
 
@@ -147,12 +164,18 @@ def _file(data: bytes, suffix: str, kind: str) -> Response:
 
 def _download(visit: Visit, asked: View, suffix: str) -> str:
     pairs = asked.pairs(offset=0, limit=view.LIMIT, pins=(), group="", curves=False)
-    return shown.query(visit.link(f"runs.{suffix}"), pairs)
+    return shown.query(visit.table(f".{suffix}"), pairs)
 
 
 def _found(visit: Visit, asked: View) -> RunsFound:
     offset, limit = (0, _ALL) if asked.group else (asked.offset, asked.limit)
-    return visit.state.runs.find(visit.person, _asked(asked, offset, limit, asked.group))
+    return _read(visit, _asked(asked, offset, limit, asked.group))
+
+
+def _read(visit: Visit, query: RunQuery) -> RunsFound:
+    if visit.everywhere:
+        return cast(RunsFound, visit.state.runs.find_all(visit.person, query))
+    return visit.state.runs.find(visit.person, query)
 
 
 def _asked(asked: View, offset: int, limit: int, group: str = "") -> RunQuery:
@@ -178,14 +201,17 @@ def _columns(visit: Visit, names: Names, asked: View) -> list[Column]:
         except AssayError as error:
             visit.person.note(error.message)
     chosen = found or run_columns.default(names, wide=False)[:_UNASKED]
-    return [_column(field, asked) for field in chosen]
+    first = [run_columns.namespace()] if visit.everywhere else []
+    return [_column(field, asked, names) for field in [*first, *chosen]]
 
 
-def _column(field: Field, asked: View) -> Column:
-    name = spelled(field)
+def _column(field: Field, asked: View, names: Names) -> Column:
+    name = sort = spelled(field)
+    if field.path[0] == "metrics" and not names.has_direction(field.path[1]):
+        sort += ":asc"  # nothing says which values are better
     number = field.path[0] == "metrics" or field.path[0] in ("seed", "duration")
-    direction = ("descending" if asked.reverse else "ascending") if asked.sort == name else "none"
-    return Column(name, name.removeprefix("metrics."), field, number, direction)
+    direction = ("descending" if asked.reverse else "ascending") if asked.sort == sort else "none"
+    return Column(name, name.removeprefix("metrics."), field, number, sort, direction)
 
 
 def spelled(field: Field) -> str:
@@ -204,14 +230,21 @@ def _cells(columns: Sequence[Column], row: RunRow, visit: Visit, asked: View) ->
             cells.append(
                 {"text": shown.duration(found) if column.name == "duration" else shown.value(found), "time": ""}
             )
-    name = row["name"]
+    name, namespace = row["name"], str(row.get("namespace", visit.namespace))
     return {
         "name": name,
         "phase": row["phase"],
-        "link": visit.link("runs", name),
-        "pin": shown.query(visit.link("runs"), asked.pinned(name)),
+        "home": shown.path("n", namespace, "runs"),
+        "link": shown.path("n", namespace, "runs", name),
+        "pin": shown.query(visit.table(), asked.pinned(name)),
         "cells": cells,
     }
+
+
+def _differing(names: Names, known: Sequence[str]) -> set[str]:
+    """Return the columns that `Only what differs` keeps."""
+    metrics = (name for name in known if name.startswith("metrics."))
+    return {"name", "phase", *(f"params.{name}" for name in names.differing()), *metrics}
 
 
 def _known(names: Names) -> list[str]:

@@ -34,13 +34,17 @@ _LONGEST_FORM = 100_000
 
 @dataclass(frozen=True)
 class Visit:
-    """One request of a page. ``path`` has the values of the address, ``form`` the fields of a POST."""
+    """One request of a page. ``path`` has the values of the address, ``form`` the fields of a POST.
+
+    ``everywhere``: the page is about all namespaces; the person's own is that of its links.
+    """
 
     person: Person
     path: dict[str, str]
     query: QueryParams
     state: State
     form: dict[str, str] = field(default_factory=dict)
+    everywhere: bool = False
 
     @property
     def namespace(self) -> str:
@@ -50,6 +54,10 @@ class Visit:
     def link(self, *parts: object) -> str:
         """Return the address of a page of this namespace."""
         return shown.path("n", self.namespace, *parts)
+
+    def table(self, suffix: str = "") -> str:
+        """Return the address of the table of runs that this page is, or of the same as a file."""
+        return shown.path(f"runs{suffix}") if self.everywhere else self.link(f"runs{suffix}")
 
     def events(self, kind: str, *pairs: tuple[str, object]) -> str:
         """Return the address of a stream of events of this namespace."""
@@ -73,12 +81,17 @@ class Page:
     events: str = ""
 
 
-def page(path: str, answers: Callable[[Visit], Page | Response], *, method: str = "GET") -> Route:
-    """Return the route of a page below /n/{namespace}. ``answers`` runs in a thread."""
+def page(
+    path: str, answers: Callable[[Visit], Page | Response], *, method: str = "GET", everywhere: bool = False
+) -> Route:
+    """Return the route of a page below /n/{namespace}, or of all namespaces. ``answers`` runs in a thread."""
 
     async def endpoint(request: Request) -> Response:
-        person = person_of(request).within(request.path_params["namespace"])
-        visit = Visit(person, request.path_params, request.query_params, request.app.state.shared)
+        person = person_of(request)
+        person = person.within(request.path_params.get("namespace", person.namespace))
+        visit = Visit(
+            person, request.path_params, request.query_params, request.app.state.shared, everywhere=everywhere
+        )
         if method == "POST":
             try:
                 visit = replace(visit, form=await _form(request))
@@ -86,7 +99,7 @@ def page(path: str, answers: Callable[[Visit], Page | Response], *, method: str 
                 return await run_in_threadpool(_rendered, of_error(error), visit)
         return await run_in_threadpool(_answer, visit, answers)
 
-    return Route(f"/n/{{namespace}}{path}", endpoint, methods=[method])
+    return Route(path if everywhere else f"/n/{{namespace}}{path}", endpoint, methods=[method])
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -33,17 +33,13 @@ addEventListener("pageshow", () => {
   }
 });
 
-view.querySelector("[data-differing]")?.addEventListener("click", (event) => {
-  const names = new Set((/** @type {HTMLElement} */ (event.target).dataset.differing ?? "").split(" "));
-  for (const box of boxes()) {
-    box.checked = names.has(box.value) || box.value === "name" || box.value === "phase" || box.value.startsWith("metrics.");
-  }
-});
-view.querySelector("[data-none]")?.addEventListener("click", () => {
-  for (const box of boxes()) {
-    box.checked = false;
-  }
-});
+for (const button of all("[data-check]", view)) {
+  button.addEventListener("click", () => {
+    for (const box of boxes()) {
+      box.checked = box.matches(button.dataset.check);
+    }
+  });
+}
 
 // The filter completes the word under the cursor; the list of the browser knows only whole values.
 const where = /** @type {HTMLInputElement} */ (one("#where"));
@@ -83,6 +79,6 @@ document.addEventListener("keydown", (event) => {
     keys[event.key](rows[at]);
   } else if (event.key === "j" || event.key === "k") {
     const next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
-    next && one("a:not(.pin)", next)?.focus();
+    next && one("a:not(.pin, .home)", next)?.focus();
   }
 });
