@@ -32,9 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium. It lives as long as the module: its event loop would be in the way of other tests' loops."""
+    """Debian's Chromium. It ends with these tests: its event loop would be in the way of other tests' loops."""
     program = shutil.which("chromium")
     if program is None:
         if os.environ.get("CI"):

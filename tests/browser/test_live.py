@@ -110,6 +110,13 @@ def test_cpu_and_memory_are_drawn_while_a_run_trains_and_when_only_its_record_is
     expect(memory.locator(".u-legend")).to_contain_text("limit")
     expect(memory.get_by_role("img")).to_have_attribute("aria-label", re.compile("1.5 GiB of 2 GiB"))
     expect(cpu.get_by_role("img")).to_have_attribute("aria-label", re.compile("0.75 of 1.5"))
+    drawn = "requestAnimationFrame(() => requestAnimationFrame(() => done(each.toDataURL())))"
+    picture = f"each => new Promise(done => {drawn})"
+    whole = memory.locator("canvas").evaluate(picture)
+    memory.get_by_role("img").press("+")
+    assert memory.locator("canvas").evaluate(picture) != whole, "the keyboard zooms"
+    page.keyboard.press("Escape")
+    assert memory.locator("canvas").evaluate(picture) == whole
     memory.locator("summary").click()
     rows = memory.locator(".numbers tbody tr")
     expect(rows).to_have_count(5)

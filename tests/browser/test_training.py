@@ -101,6 +101,33 @@ def test_a_run_shows_its_curve_and_asks_for_more_points_when_zoomed(browse: Brow
     expect(chart.locator(".numbers tbody tr").first).to_contain_text("curved-1")
 
 
+def test_the_keyboard_alone_zooms_curves(browse: Browse, site: Site, trained: Team) -> None:
+    page = browse("dora")
+    page.goto(site.page("runs/curved-1"))
+    chart, low, high = (page.locator(each) for each in ("figure[data-metric=loss]", "[name=from]", "[name=to]"))
+    expect(chart).to_have_attribute("data-points", re.compile("[0-9]+"))
+    seen = chart.get_attribute("data-points") or ""
+    chart.get_by_role("img").focus()
+    page.keyboard.press("+")
+    expect(low).to_have_value("1249.75")
+    expect(high).to_have_value("3749.25")
+    page.keyboard.press("ArrowLeft")
+    expect(low).to_have_value("624.875")
+    expect(page).to_have_url(re.compile("from=624.875&to=3124.375"))
+    page.keyboard.press("Escape")
+    expect(low).to_have_value("")
+    expect(page).not_to_have_url(re.compile("from="))
+    expect(chart).to_have_attribute("data-points", seen)
+    low.fill("4990")  # the server adds the point before
+    with page.expect_response(lambda answer: "metric=loss" in answer.url and "low=4990" in answer.url):
+        low.press("Enter")
+    expect(chart).to_have_attribute("data-points", "11")
+    page.reload()
+    expect(chart).to_have_attribute("data-points", "11")
+    page.get_by_role("button", name="Reset zoom").press("Enter")
+    expect(chart).to_have_attribute("data-points", seen)
+
+
 def test_smoothing_is_of_all_points(browse: Browse, site: Site, trained: Team) -> None:
     page = browse("dora")
     page.goto(site.page("runs/curved-1?smooth=0.9"))

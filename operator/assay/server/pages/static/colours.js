@@ -17,11 +17,11 @@ function hash(text) {
 }
 
 // The colour depends on the run alone. Of several runs on a page that have the same one, all but the first are dashed.
-/** @param {string} run @param {string[]} runs @returns {{colour: string, dash: number[]}} */
+/** @param {string} run @param {string[]} runs @returns {{stroke: string, dash: number[]}} */
 export function styleOf(run, runs) {
   const palette = dark.matches ? DARK : LIGHT, colour = (/** @type {string} */ each) => hash(each) % palette.length;
   const alike = runs.filter((each) => colour(each) === colour(run)).indexOf(run);
-  return { colour: palette[colour(run)], dash: DASHES[Math.max(0, alike) % DASHES.length] };
+  return { stroke: palette[colour(run)], dash: DASHES[Math.max(0, alike) % DASHES.length] };
 }
 
 /** The value of a colour of the style sheet. @param {string} name @returns {string} */

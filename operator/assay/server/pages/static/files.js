@@ -1,11 +1,12 @@
 // Shows tables and texts of a run where their names are: when they are opened, from the pages that show them alone.
 
+import { all } from "./dom.js";
 import { parsed } from "./live.js";
 
-/** @param {HTMLDetailsElement} part */
+/** @param {HTMLElement} part */
 async function fill(part) {
   const place = part.querySelector("div");
-  if (!part.open || !place || part.dataset.filled) {
+  if (!place || part.dataset.filled || !part.matches("[open]")) {
     return;
   }
   part.dataset.filled = "yes";
@@ -17,8 +18,7 @@ async function fill(part) {
   }
 }
 
-for (const each of document.querySelectorAll("details[data-show]")) {
-  const part = /** @type {HTMLDetailsElement} */ (each);
+for (const part of all("details[data-show]")) {
   part.addEventListener("toggle", () => fill(part));
   fill(part);
 }

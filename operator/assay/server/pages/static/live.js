@@ -3,36 +3,32 @@
 // stream, the page is asked for every few seconds while something on it is running.
 
 const POLL = 5000, LEAST = 1000, AGAIN = 30000;
-const KINDS = ["runs", "experiments", "modelversions", "modelaliases"];
+const KINDS = ["runs", "experiments", "modelversions", "modelaliases"], DRAWN = ["points", "usage"];
 
 // The one place where text becomes HTML: a page of this server, whose templates escape every value.
 /** @param {string} text @returns {Document} */
 export function parsed(text) {
-  const types = /** @type {any} */ (globalThis).trustedTypes;
-  const made = types ? policy(types).createHTML(text) : text;
-  return new DOMParser().parseFromString(made, "text/html");
+  return new DOMParser().parseFromString(policy.createHTML(text), "text/html");
 }
 
-/** @type {any} */
-let known = null;
-
-/** @param {any} types @returns {any} */
-function policy(types) {
-  known ??= types.createPolicy("assay", { createHTML: (/** @type {string} */ text) => text });
-  return known;
-}
+const rules = { createHTML: (/** @type {any} */ text) => text };
+const policy = /** @type {any} */ (globalThis).trustedTypes?.createPolicy("assay", rules) ?? rules;
 
 /** @param {Element} part @param {Element} fresh */
 function replace(part, fresh) {
   if (part.isEqualNode(fresh) || part.contains(document.activeElement)) {
     return;
   }
-  const checked = new Set([...part.querySelectorAll("input:checked")].map((each) => /** @type {HTMLInputElement} */ (each).value));
-  for (const each of fresh.querySelectorAll("input[type=checkbox]")) {
-    const box = /** @type {HTMLInputElement} */ (each);
+  const checked = new Set([...part.querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value));
+  for (const box of fresh.querySelectorAll("input")) {
     box.checked = checked.has(box.value);
   }
   part.replaceWith(document.adoptNode(fresh));
+}
+
+/** Charts listen. @param {string} what @param {unknown} detail */
+function tell(what, detail) {
+  document.dispatchEvent(new CustomEvent(`assay:${what}`, { detail }));
 }
 
 let live = document.body.hasAttribute("data-live");
@@ -52,7 +48,7 @@ async function refresh() {
         }
       }
       live = page.body.hasAttribute("data-live");
-      document.dispatchEvent(new CustomEvent("assay:refreshed", { detail: page }));
+      tell("refreshed", page);
       if (!page.body.dataset.events) {
         document.body.removeAttribute("data-events");
         stop("ended");
@@ -87,19 +83,13 @@ function open() {
   }
   stream = new EventSource(address);
   stream.addEventListener("open", () => state("open"));
-  for (const kind of KINDS) {
+  for (const kind of [...KINDS, ...DRAWN]) {
     stream.addEventListener(kind, (event) => {
       position = event.lastEventId;
-      soon();
+      DRAWN.includes(kind) ? tell(kind, JSON.parse(event.data).names) : soon();
     });
   }
-  for (const kind of ["points", "usage"]) {
-    stream.addEventListener(kind, (event) => {
-      position = event.lastEventId;
-      document.dispatchEvent(new CustomEvent(`assay:${kind}`, { detail: JSON.parse(event.data).names }));
-    });
-  }
-  stream.addEventListener("end", () => broken());
+  stream.addEventListener("end", broken);
   stream.addEventListener("error", () => {
     // The browser connects again by itself, unless the server refused.
     stream?.readyState === EventSource.CLOSED ? broken() : state("polling");
@@ -128,7 +118,7 @@ function state(now) {
   } else if (polling === 0) {
     polling = setInterval(() => {
       if (live && !document.hidden) {
-        refresh().then(() => ["points", "usage"].forEach((kind) => document.dispatchEvent(new CustomEvent(`assay:${kind}`, { detail: null }))));
+        refresh().then(() => DRAWN.forEach((kind) => tell(kind, null)));
       }
     }, POLL);
   }

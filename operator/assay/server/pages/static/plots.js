@@ -1,29 +1,35 @@
-// Charts of whole runs: parallel coordinates, which are brushed, and a scatter plot. SVG: each run is a link that the
-// keyboard reaches.
+// Charts of whole runs: parallel coordinates, which are brushed, and a scatter plot, as SVG that the keyboard reaches.
 
 import { dark, styleOf } from "./colours.js";
-import { fields, one } from "./dom.js";
+import { all, fields, one } from "./dom.js";
 import { fill, tableOf } from "./tables.js";
 
 /** @typedef {{run: string, link: string, values: (number | string | null)[]}} Run */
 /** @typedef {{axes: string[], runs: Run[]}} Points */
 /** @typedef {{place: (value: number | string | null) => number | null, ticks: [number, string][]}} Scale */
 
-const names = () => points.runs.map((each) => each.run);
 const holder = one("#parallel");
 /** @type {Points} */
 const points = JSON.parse(holder.dataset.points ?? "{}");
+const names = points.runs.map((each) => each.run);
 /** The kept part of an axis, from its lower to its upper end (0 to 1). @type {Map<number, [number, number]>} */
 const brushes = new Map();
 
-/** @param {string} name @param {Record<string, string | number>} attributes @returns {SVGElement} */
-function svg(name, attributes = {}) {
+/** @param {string} name @param {Record<string, string | number>} [attributes] @param {string} [text] @returns {SVGElement} */
+function svg(name, attributes = {}, text = "") {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) {
     made.setAttribute(key, String(value));
   }
+  made.textContent = text;
   return made;
 }
+
+/** @param {string} text @param {number} x @param {number} y @param {string} [anchor] */
+const words = (text, x, y, anchor = "middle") => svg("text", { x, y, "text-anchor": anchor }, text);
+
+/** @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 */
+const rule = (x1, y1, x2, y2) => svg("line", { x1, y1, x2, y2, class: "axis" });
 
 /** @param {number} value */
 const short = (value) => String(Number(value.toPrecision(4)));
@@ -78,10 +84,10 @@ function parallel() {
   let count = 0;
   for (const run of runs) {
     const line = run.values.map((value, at) => [LEFT + at * GAP, scales[at].place(value)]).filter((each) => each[1] !== null);
-    const { colour, dash } = styleOf(run.run, names()), inside = kept(run, scales);
+    const { stroke, dash } = styleOf(run.run, names), inside = kept(run, scales);
     count += inside ? 1 : 0;
-    const path = svg("polyline", { points: line.map(([x, part]) => `${x},${y(Number(part))}`).join(" "), class: inside ? "line" : "line out", stroke: colour, "stroke-dasharray": dash.join(" ") });
-    path.append(titled(run.run));
+    const path = svg("polyline", { points: line.map(([x, part]) => `${x},${y(Number(part))}`).join(" "), class: inside ? "line" : "line out", stroke, "stroke-dasharray": dash.join(" ") });
+    path.append(svg("title", {}, run.run));
     root.append(path);
   }
   axes.forEach((name, at) => root.append(...axis(name, at, scales[at])));
@@ -99,40 +105,56 @@ function numbers(chart, axes, more = [], cells = () => []) {
   });
 }
 
-/** @param {string} text */
-function titled(text) {
-  const title = svg("title");
-  title.textContent = text;
-  return title;
-}
-
 /** @param {string} name @param {number} at @param {Scale} values @returns {SVGElement[]} */
 function axis(name, at, values) {
-  const x = LEFT + at * GAP, found = [svg("line", { x1: x, x2: x, y1: y(0), y2: y(1), class: "axis" })];
-  const label = svg("text", { x, y: 14, "text-anchor": "middle" });
-  label.textContent = name.replace(/^(params|metrics)\./, "").slice(0, 22);
-  found.push(label);
-  for (const [part, text] of values.ticks) {
-    const tick = svg("text", { x: x + 5, y: y(part) + 4 });
-    tick.textContent = text;
-    found.push(tick);
-  }
+  const x = LEFT + at * GAP, found = [rule(x, y(0), x, y(1))];
+  found.push(words(name.replace(/^(params|metrics)\./, "").slice(0, 22), x, 14));
+  found.push(...values.ticks.map(([part, text]) => words(text, x + 5, y(part) + 4, "start")));
   const brush = brushes.get(at);
   if (brush) {
     found.push(svg("rect", { x: x - 7, width: 14, y: y(brush[1]), height: Math.max(1, y(brush[0]) - y(brush[1])), class: "brush" }));
   }
   const grip = svg("rect", { x: x - 16, width: 32, y: TOP - 4, height: HEIGHT - TOP - BOTTOM + 8, class: "catch", "data-axis": name });
-  grip.addEventListener("pointerdown", (event) => brushing(/** @type {PointerEvent} */ (event), at));
-  found.push(grip);
+  grip.addEventListener("pointerdown", (event) => brushing(event, at));
+  found.push(...limits(name, at, values), grip);
   return found;
+}
+
+/** The values of an axis from its lower end, and between which of them the limits are. @param {number} at @param {Scale} scale */
+function stops(at, scale) {
+  const [low, high] = brushes.get(at) ?? [0, 1];
+  const found = new Map(points.runs.map((run) => [scale.place(run.values[at]) ?? NaN, String(run.values[at])]));
+  const known = [...found].filter(([part]) => part >= 0).sort((a, b) => a[0] - b[0]), last = known.length - 1;
+  const inside = known.flatMap(([part], stop) => (part >= low && part <= high ? stop : []));
+  return { known, last, ends: [inside[0] ?? 0, inside.at(-1) ?? last] };
+}
+
+// The keyboard moves a limit to the next value of a run. A limit at the end of its axis keeps every run.
+/** @param {string} name @param {number} at @param {Scale} scale */
+function limits(name, at, scale) {
+  const { known, last, ends } = stops(at, scale);
+  return ends.map((stop, end) => {
+    const [part, text] = known[stop], mark = svg("rect", { x: LEFT + at * GAP - 9, width: 18, y: y(part) - 3, height: 6, class: "limit", tabindex: 0, role: "slider", "aria-label": `${name}, ${end ? "upper" : "lower"} limit`, "aria-orientation": "vertical", "aria-valuemin": 0, "aria-valuemax": last, "aria-valuenow": stop, "aria-valuetext": text });
+    mark.addEventListener("keydown", (event) => {
+      const to = { ArrowUp: stop + 1, ArrowRight: stop + 1, ArrowDown: stop - 1, ArrowLeft: stop - 1, Home: 0, End: last, Escape: -1 }[event.key];
+      if (to !== undefined) {
+        event.preventDefault();
+        ends[end] = end ? Math.min(last, Math.max(to, ends[0])) : Math.max(0, Math.min(to, ends[1]));
+        event.key === "Escape" || ends[1] - ends[0] === last ? brushes.delete(at) : brushes.set(at, [known[ends[0]][0], known[ends[1]][0]]);
+        parallel();
+        all(".limit", holder)[2 * at + end].focus();
+      }
+    });
+    return mark;
+  });
 }
 
 /** @param {PointerEvent} event @param {number} at */
 function brushing(event, at) {
   event.preventDefault();
-  const box = /** @type {Element} */ (holder.firstElementChild).getBoundingClientRect();
-  const part = (/** @type {PointerEvent} */ moved) => {
-    const found = 1 - (((moved.clientY - box.top) * HEIGHT) / box.height - TOP) / (HEIGHT - TOP - BOTTOM);
+  const box = one("svg", holder).getBoundingClientRect();
+  const part = (/** @type {PointerEvent} */ { clientY }) => {
+    const found = 1 - (((clientY - box.top) * HEIGHT) / box.height - TOP) / (HEIGHT - TOP - BOTTOM);
     return found > 0.97 ? 1 : found < 0.03 ? 0 : found; // the ends are easy to reach
   };
   const from = part(event);
@@ -141,14 +163,9 @@ function brushing(event, at) {
     Math.abs(to - from) > 0.02 ? brushes.set(at, [Math.min(from, to), Math.max(from, to)]) : brushes.delete(at);
     parallel();
   };
-  const end = () => {
-    removeEventListener("pointermove", move);
-    removeEventListener("pointerup", end);
-  };
-  brushes.delete(at);
-  parallel();
+  move(event);
   addEventListener("pointermove", move);
-  addEventListener("pointerup", end);
+  addEventListener("pointerup", () => removeEventListener("pointermove", move), { once: true });
 }
 
 const chosen = /** @type {HTMLFormElement} */ (one("#scatter-axes")), field = fields(chosen);
@@ -187,17 +204,9 @@ function scatter() {
   const sx = scale(ax, form.has("logx")), sy = scale(ay, form.has("logy")), width = 640, left = 80, right = 30;
   const root = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT + 20}`, class: "scatter", role: "group", "aria-label": `${points.axes[ay]} over ${points.axes[ax]}` });
   const px = (/** @type {number} */ part) => left + part * (width - left - right);
-  root.append(svg("line", { x1: left - 8, x2: left - 8, y1: y(0), y2: y(1), class: "axis" }), svg("line", { x1: left, x2: width - right, y1: HEIGHT - 4, y2: HEIGHT - 4, class: "axis" }));
-  for (const [part, text] of sy.ticks) {
-    const tick = svg("text", { x: left - 12, y: y(part) + 4, "text-anchor": "end" });
-    tick.textContent = text.slice(0, 10);
-    root.append(tick);
-  }
-  for (const [part, text] of sx.ticks) {
-    const tick = svg("text", { x: px(part), y: HEIGHT + 12, "text-anchor": "middle" });
-    tick.textContent = text;
-    root.append(tick);
-  }
+  root.append(rule(left - 8, y(0), left - 8, y(1)), rule(left, HEIGHT - 4, width - right, HEIGHT - 4));
+  root.append(...sy.ticks.map(([part, text]) => words(text.slice(0, 10), left - 12, y(part) + 4, "end")));
+  root.append(...sx.ticks.map(([part, text]) => words(text, px(part), HEIGHT + 12)));
   let undrawn = 0;
   for (const run of points.runs) {
     const a = sx.place(run.values[ax]), b = sy.place(run.values[ay]);
@@ -205,9 +214,9 @@ function scatter() {
       undrawn++;
       continue;
     }
-    const link = svg("a", { href: run.link, "aria-label": `${run.run}: ${run.values[ax]}, ${run.values[ay]}` });
-    const dot = svg("circle", { cx: px(a), cy: y(b), r: 5, fill: styleOf(run.run, names()).colour });
-    dot.append(titled(`${run.run}: ${run.values[ax]}, ${run.values[ay]}`));
+    const text = `${run.run}: ${run.values[ax]}, ${run.values[ay]}`, link = svg("a", { href: run.link, "aria-label": text });
+    const dot = svg("circle", { cx: px(a), cy: y(b), r: 5, fill: styleOf(run.run, names).stroke });
+    dot.append(svg("title", {}, text));
     link.append(dot);
     root.append(link);
   }
@@ -217,12 +226,9 @@ function scatter() {
 }
 
 fromAddress();
-one("[aria-labelledby=h-parallel] details").addEventListener("toggle", parallel);
-one("[aria-labelledby=h-scatter] details").addEventListener("toggle", scatter);
 chosen.addEventListener("change", changed);
-dark.addEventListener("change", () => {
-  parallel();
-  scatter();
-});
-parallel();
-scatter();
+for (const [name, draw] of Object.entries({ parallel, scatter })) {
+  one(`[aria-labelledby=h-${name}] details`).addEventListener("toggle", draw);
+  dark.addEventListener("change", draw);
+  draw();
+}

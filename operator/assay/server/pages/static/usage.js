@@ -1,8 +1,8 @@
 // CPU and memory of a run's containers over time, with their limits as lines. The operator samples them every 15 seconds.
 
-import { dark, ink, styleOf } from "./colours.js";
+import { ink, styleOf } from "./colours.js";
 import { all, one } from "./dom.js";
-import { ruled } from "./drawings.js";
+import { Figure, ruled } from "./drawings.js";
 import { fill, tableOf } from "./tables.js";
 
 /** @typedef {{pod: string, container: string, metric: string, limit: number | null, x: number[], y: number[]}} Line */
@@ -11,18 +11,19 @@ const holder = one("#usage");
 const uPlot = /** @type {any} */ (globalThis).uPlot, HEIGHT = 220, ROWS = 500;
 let asked = 0;
 
-class Chart {
+class Chart extends Figure {
   /** @param {HTMLElement} figure */
   constructor(figure) {
-    this.figure = figure;
+    super(figure);
     this.metric = figure.dataset.usage ?? "";
     this.title = one("figcaption", figure).textContent ?? "";
-    this.place = one(".plot", figure);
     /** @type {Line[]} */
     this.lines = [];
-    /** @type {any} */
-    this.plot = null;
-    figure.querySelector("details")?.addEventListener("toggle", () => this.fillNumbers());
+  }
+
+  /** @param {number} [min] @param {number} [max] */
+  zoom(min, max) {
+    max ? this.plot.setScale("x", { min, max }) : this.plot.setData(this.plot.data);
   }
 
   /** @param {Line[]} lines */
@@ -30,15 +31,12 @@ class Chart {
     const same = this.plot && this.lines.length === lines.length;
     this.lines = lines;
     this.figure.hidden = !lines.length;
-    this.figure.dataset.points = String(lines.reduce((sum, line) => sum + line.x.length, 0));
     if (!lines.length) {
       return;
     }
     same ? this.add() : this.draw();
     const last = lines.map((line) => `${line.container} ${this.text(line.y.at(-1))}${line.limit ? ` of ${this.text(line.limit)}` : ""}`);
-    this.place.setAttribute("role", "img");
-    this.place.setAttribute("aria-label", `${this.title}, now ${last.join(", ")}; the numbers are in the table below`);
-    this.fillNumbers();
+    this.tell(`${this.title}, now ${last.join(", ")}`, lines);
   }
 
   limits() {
@@ -54,7 +52,7 @@ class Chart {
   add() {
     const { min, max } = this.plot.scales.x, known = this.plot.data[0], zoomed = min > known[0] || max < known.at(-1);
     this.plot.setData(this.table(), !zoomed);
-    this.plot.redraw();
+    zoomed && this.plot.redraw();
   }
 
   draw() {
@@ -62,7 +60,7 @@ class Chart {
     const value = (/** @type {any} */ _, /** @type {number | null} */ found) => this.text(found);
     const values = (/** @type {any} */ _, /** @type {number[]} */ found) => found.map((each) => this.text(each));
     const top = (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [0, high * 1.05 || 1];
-    const lines = names.map((label) => ({ label, stroke: styleOf(label, names).colour, dash: styleOf(label, names).dash, width: 1.6, value }));
+    const lines = names.map((label) => ({ label, ...styleOf(label, names), width: 1.6, value }));
     const limits = this.limits().map(() => ({ label: "limit", stroke: ink("ink"), dash: [8, 4], width: 1, points, spanGaps: true, value }));
     const settings = {
       width: this.place.clientWidth, height: HEIGHT, axes: [axis, { ...axis, size: 80, values }], series: [{}, ...lines, ...limits],
@@ -97,14 +95,12 @@ async function load() {
     return; // a newer question is under way
   }
   one("#usage-said").textContent = body.error?.message ?? body.message;
-  /** @type {HTMLElement} */ (holder.closest("section")).hidden = false;
+  holder.closest("section")?.removeAttribute("hidden");
   for (const chart of charts) {
     requestAnimationFrame(() => chart.show((body.items ?? []).filter((/** @type {Line} */ line) => line.metric === chart.metric)));
   }
 }
 
-dark.addEventListener("change", () => charts.forEach((chart) => chart.plot && chart.draw()));
-addEventListener("resize", () => charts.forEach((chart) => chart.plot?.setSize({ width: chart.place.clientWidth, height: HEIGHT })));
 document.addEventListener("assay:usage", load);
 document.addEventListener("assay:refreshed", (event) => {
   if (!(/** @type {CustomEvent<Document>} */ (event).detail.body.dataset.events)) {
