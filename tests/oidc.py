@@ -43,6 +43,9 @@ ISSUER, ADDRESS, UPSTREAM = (
 )
 #: A client of the provider that has nothing to do with Assay.
 OTHER_CLIENT = "another-application"
+#: Options of the page that oauth2-proxy knows in its configuration file too, and in no other way beside one.
+_CORE = ("--redirect-url", "--email-domain", "--api-route", "--skip-jwt-bearer-tokens", "--cookie-refresh",
+         "--cookie-expire")  # fmt: skip
 _SECRET, _CALLBACK = "of-the-client", "/oauth2/callback"
 
 
@@ -206,9 +209,15 @@ class Provider(_Program):
 class Proxy(_Program):
     """oauth2-proxy with the options of the page, in front of an application. It ends TLS as an ingress would."""
 
-    def __init__(self, provider: Provider, upstream: str, folder: Path, **changed: str) -> None:
-        """``changed`` are options that differ from those of the page, with underscores."""
+    def __init__(
+        self, provider: Provider, upstream: str, folder: Path, *, token_header: str = "", **changed: str
+    ) -> None:
+        """``changed`` are options that differ from those of the page, with underscores.
+
+        With ``token_header``, the token is passed in that header, as the page says.
+        """
         port = free_port()
+        self._folder, self._token_header = folder, token_header
         super().__init__(folder / f"proxy-{port}.log")
         self._provider, self.address = provider, f"https://127.0.0.1:{port}"
         options = proxy_options()
@@ -229,10 +238,27 @@ class Proxy(_Program):
         words = [f"{name}={value}" if value else name for name, value in self._options.items()]
         variables = {"OAUTH2_PROXY_CLIENT_SECRET": _SECRET, "OAUTH2_PROXY_COOKIE_SECRET": secrets.token_hex(16)}
         with contextlib.ExitStack() as life:
-            argv = [str(builds.oauth2_proxy()), *words]
+            program = str(builds.oauth2_proxy())
+            argv = [program, *words]
+            if self._token_header:
+                argv = [program, *self._with_another_header(argv, variables)]
             life.enter_context(self._running(argv, f"{self.address}/ping", self._provider.trust, env=variables))
             self._life = life.pop_all()
         return self
+
+    def _with_another_header(self, argv: list[str], variables: dict[str, str]) -> list[str]:
+        """Return the options for the same, but for the header that has the token."""
+        text = subprocess.run(
+            [*argv, "--convert-config-to-alpha"], env=variables, stdout=subprocess.PIPE, check=True, timeout=30
+        ).stdout
+        (header,) = yaml.safe_load(documented("yaml", "injectRequestHeaders"))["injectRequestHeaders"]
+        assert header["name"] == self._token_header
+        config: Raw = yaml.safe_load(text)
+        others = [each for each in config["injectRequestHeaders"] if each["name"] != "Authorization"]
+        config["injectRequestHeaders"] = [*others, header]
+        file = self._folder / "oauth2-proxy.yaml"
+        file.write_text(yaml.safe_dump(config))
+        return [f"--alpha-config={file}", *(word for word in argv[1:] if word.partition("=")[0] in _CORE)]
 
 
 class Browser(httpx.Client):

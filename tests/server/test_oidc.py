@@ -3,6 +3,7 @@
 The API server checks their ID tokens, so what they see and write is decided there, under their names.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from lxml import html
+from starlette.applications import Starlette
 
 from assay.kube.bearer import ApiServer
 from assay.server.app import Parts, create
@@ -38,6 +41,12 @@ BRIEF = Person("brief@example.com", ("scientists",), seconds=4)
 #: The roles of the team's namespace that the groups have.
 ROLES = {"scientists": "dora", "approvers": "rita", "release-managers": "walter"}
 ALIAS = "models/digits/aliases/champion"
+#: The other header of the page that can have the token, and headers with which some proxies name people.
+HEADER = "X-Forwarded-Access-Token"
+IDENTITIES = {
+    "X-Forwarded-User": RITA.email, "X-Forwarded-Email": RITA.email, "X-Auth-Request-User": RITA.email,
+    "X-Remote-User": RITA.user, "Impersonate-User": RITA.user,
+}  # fmt: skip
 REFUSED = "the API server does not accept your token"
 
 
@@ -70,19 +79,23 @@ class World:
 def world(local_cluster: LocalCluster, team: Team, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("oidc")
     _fill(team)  # before the operator starts: it leaves a run alone that has ended
-    values = oidc.chart_values()["server"]
-    entrance = SessionEntrance(
-        ApiServer(str(local_cluster.kubeconfig)),
-        Seal(b"s" * 32),
-        stores=frozenset({local_cluster.store.endpoint}),
-        sign_out=values["signOut"],
-    )
     with ExitStack() as life:
         life.enter_context(OperatorProcess(local_cluster, folder / "operator.log"))
         provider = life.enter_context(Provider(local_cluster, folder, ANN, RITA, WALTER, GUEST, BRIEF))
-        upstream = life.enter_context(served(create(Parts(entrance, hosts={"127.0.0.1"}))))
+        upstream = life.enter_context(served(_application(local_cluster)))
         proxy = life.enter_context(Proxy(provider, upstream, folder))
         yield World(team, provider, proxy, upstream)
+
+
+def _application(cluster: LocalCluster, header: str = "authorization") -> Starlette:
+    entrance = SessionEntrance(
+        ApiServer(str(cluster.kubeconfig)),
+        Seal(b"s" * 32),
+        header,
+        stores=frozenset({cluster.store.endpoint}),
+        sign_out=oidc.chart_values()["server"]["signOut"],
+    )
+    return create(Parts(entrance, hosts={"127.0.0.1"}))
 
 
 def _fill(team: Team) -> None:
@@ -194,6 +207,66 @@ def test_a_program_sends_an_id_token_of_its_own(world: World) -> None:
     assert world.user(program) == ANN.user
     program.headers["Authorization"] = f"Bearer {world.team.tokens['dora']}"
     assert world.user(program).startswith("401"), "a token that is not the provider's does not pass the proxy"
+
+
+@pytest.fixture(scope="module")
+def renamed(world: World, local_cluster: LocalCluster) -> Iterator[str]:
+    """The address of the same application, for a proxy that passes the token in another header."""
+    with served(_application(local_cluster, HEADER)) as address:
+        yield address
+
+
+def test_the_proxy_can_pass_the_token_in_another_header(world: World, renamed: str, tmp_path: Path) -> None:
+    """The proxy replaces what the client sends in that header, so nobody is somebody else by what they send."""
+    with Proxy(world.provider, renamed, tmp_path, token_header=HEADER) as proxy:
+        me = f"{proxy.address}/api/v1/me"
+        ann = world.provider.browser()
+        assert ann.sign_in(f"{proxy.address}/n/{world.team.namespace}/runs", ANN).status_code == 200
+        assert ann.get(me).json()["user"] == ANN.user
+        for smuggled in ({HEADER: world.provider.id_token(RITA)}, {HEADER: "abc"}, IDENTITIES):
+            assert ann.get(me, headers=smuggled).json()["user"] == ANN.user
+            stranger = world.provider.browser().get(me, headers=smuggled)
+            assert stranger.status_code == 401, "a token in that header does not pass the proxy"
+        page = html.fromstring(ann.page(f"{proxy.address}/n/{world.team.namespace}/runs").text)
+        assert f"Signed in as {ANN.user}" in page.text_content()
+
+
+def test_an_access_token_is_no_id_token(world: World, renamed: str, tmp_path: Path) -> None:
+    """What --pass-access-token passes says nothing about groups and email: the API server refuses it."""
+    with Proxy(world.provider, renamed, tmp_path, pass_access_token="") as proxy:
+        ann = world.provider.browser()
+        assert ann.sign_in(f"{proxy.address}/n/{world.team.namespace}/runs", ANN).status_code == 401
+        answer = ann.get(f"{proxy.address}/api/v1/me")
+        assert (answer.status_code, answer.json()["error"]["message"].startswith(REFUSED)) == (401, True)
+
+
+def test_a_header_that_is_not_configured_is_nobodys(world: World) -> None:
+    ann, token = world.signed_in(ANN), world.provider.id_token(RITA)
+    assert ann.get(f"{world.proxy.address}/api/v1/me", headers={HEADER: token}).json()["user"] == ANN.user
+    around = httpx.get(f"{world.upstream}/api/v1/me", headers={HEADER: token, **IDENTITIES})
+    assert (around.status_code, "needs a token" in around.text) == (401, True)
+    bearer = {"Authorization": f"Bearer {world.provider.id_token(ANN)}", HEADER: token, **IDENTITIES}
+    assert httpx.get(f"{world.upstream}/api/v1/me", headers=bearer).json()["user"] == ANN.user
+
+
+def test_around_the_proxy_a_token_is_a_token_and_nothing_else_is(world: World, renamed: str) -> None:
+    """Whoever reaches the server itself is whom their token names, in the one header that counts."""
+    ann, rita = (world.provider.id_token(person) for person in (ANN, RITA))
+
+    def me(*headers: tuple[str, str]) -> tuple[int, str]:
+        answer = httpx.get(f"{renamed}/api/v1/me", headers=list(headers))
+        return answer.status_code, answer.json().get("user", "")
+
+    assert me((HEADER, ann)) == me((HEADER, f"Bearer {ann}")) == (200, ANN.user)
+    assert me((HEADER, ann), ("Authorization", f"Bearer {rita}"), *IDENTITIES.items()) == (200, ANN.user)
+    assert me((HEADER, ann), (HEADER, rita)) == (401, "")
+    assert me(("Authorization", f"Bearer {rita}")) == (401, "")
+    assert me(*IDENTITIES.items()) == (401, "")
+    head, body, signature = ann.split(".")
+    forged = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))) | {"email": RITA.email}
+    claims = base64.urlsafe_b64encode(json.dumps(forged).encode()).decode().rstrip("=")
+    assert me((HEADER, f"{head}.{claims}.{signature}")) == (401, "")
+    assert me((HEADER, world.provider.id_token(RITA, oidc.OTHER_CLIENT))) == (401, "")
 
 
 def test_signing_out_ends_the_session(world: World) -> None:
