@@ -8,6 +8,7 @@ each run has so many of AMONG.
 """
 
 import json
+import select
 import sys
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ Raw = dict[str, Any]
 
 NAMESPACE = "bench"
 _VERSION = 1_000_000
+_BOOKMARK_SECONDS = 30
 _RUNS = f"/apis/assay.dev/v1alpha1/namespaces/{NAMESPACE}/runs"
 
 
@@ -83,8 +85,12 @@ class Runs:
 
 def _experiments() -> bytes:
     names = [f"exp-{number:02}" for number in range(generated.EXPERIMENTS)]
-    items = [{"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}} for name in names]
-    return json.dumps({"kind": "List", "metadata": {}, "items": items}).encode()
+    fixed = {"namespace": NAMESPACE, "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return _listed([{"metadata": {"name": name, **fixed}, "spec": {}} for name in names])
+
+
+def _listed(items: list[Raw]) -> bytes:
+    return json.dumps({"kind": "List", "metadata": {"resourceVersion": str(_VERSION)}, "items": items}).encode()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -110,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         elif name in self.runs.names:
             self._send(self.runs.texts[self.runs.names[name]])
         else:
-            self._send(b'{"kind": "List", "metadata": {}, "items": []}')
+            self._send(_listed([]))
 
     def do_POST(self) -> None:
         """Allow what is reviewed."""
@@ -118,13 +124,16 @@ class Handler(BaseHTTPRequestHandler):
         self._send(b'{"status": {"allowed": true}}')
 
     def _watch(self) -> None:
-        """Nothing happens until the client goes away."""
+        """Nothing happens until the client goes away, and bookmarks say so."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
-        self.rfile.read(1)
+        bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(_VERSION)}}}
+        while not select.select([self.connection], [], [], _BOOKMARK_SECONDS)[0]:
+            self.wfile.write(json.dumps(bookmark).encode() + b"\n")
+            self.wfile.flush()
 
     def _send(self, body: bytes) -> None:
         self.send_response(200)
