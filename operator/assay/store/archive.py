@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -65,33 +65,44 @@ class Page(NamedTuple):
     cursor: str
 
 
-def page(store: ObjectStore, namespace: str, experiment: str | None = None, cursor: str = "", limit: int = 100) -> Page:
+def page(
+    store: ObjectStore,
+    namespace: str,
+    experiment: str | None = None,
+    cursor: str = "",
+    limit: int = 100,
+    known: Collection[str] = (),
+) -> Page:
     """The next ended runs of a namespace, or of one experiment in it ("": runs without an experiment).
 
     They are sorted by experiment and run name. `limit` counts run names: a page has all runs of a name that was used
-    more than once. Raises StoreError, and ValueError for an invalid name or cursor.
+    more than once, but for UIDs that are `known`. Raises StoreError, and ValueError for an invalid name or cursor.
     """
     names: list[tuple[str, str]] = []
-    for name in _names(store, namespace, experiment, cursor):
+    for name in names_of(store, namespace, experiment, cursor):
         if len(names) == limit:
-            return Page(_read(store, namespace, names), "/".join(names[-1]))
+            return Page(_read(store, namespace, names, known), "/".join(names[-1]))
         names.append(name)
-    return Page(_read(store, namespace, names), "")
+    return Page(_read(store, namespace, names, known), "")
 
 
-def runs(store: ObjectStore, namespace: str, experiment: str | None = None) -> Iterator[RecordedRun]:
-    """Iterate over all runs, page by page."""
+def runs(
+    store: ObjectStore, namespace: str, experiment: str | None = None, known: Collection[str] = ()
+) -> Iterator[RecordedRun]:
+    """Iterate over all runs, page by page, but for those with UIDs that are known."""
     cursor = ""
     while True:
-        found = page(store, namespace, experiment, cursor)
+        found = page(store, namespace, experiment, cursor, known=known)
         yield from found.runs
         cursor = found.cursor
         if not cursor:
             return
 
 
-def _names(store: ObjectStore, namespace: str, experiment: str | None, cursor: str) -> Iterator[tuple[str, str]]:
-    """The names (experiment or "_", run) after a cursor."""
+def names_of(
+    store: ObjectStore, namespace: str, experiment: str | None = None, cursor: str = ""
+) -> Iterator[tuple[str, str]]:
+    """The names (experiment or "_", run) after a cursor. Raises StoreError, and ValueError for an invalid name."""
     layout.run_prefix(namespace, experiment or None, "r", "u")  # validates the names
     after_folder, _, after = cursor.partition("/")
     if experiment is not None:
@@ -124,21 +135,23 @@ def closed(store: ObjectStore, namespace: str, experiment: str, name: str) -> li
     return found
 
 
-def _read(store: ObjectStore, namespace: str, names: list[tuple[str, str]]) -> list[RecordedRun]:
-    found = ordered(partial(_of_name, store, namespace), names, _WORKERS)
+def _read(
+    store: ObjectStore, namespace: str, names: list[tuple[str, str]], known: Collection[str]
+) -> list[RecordedRun]:
+    found = ordered(partial(_of_name, store, namespace, known), names, _WORKERS)
     return [run for some in found for run in some]
 
 
-def _of_name(store: ObjectStore, namespace: str, name: tuple[str, str]) -> list[RecordedRun]:
+def _of_name(store: ObjectStore, namespace: str, known: Collection[str], name: tuple[str, str]) -> list[RecordedRun]:
     """The runs with this name, sorted by UID."""
     folder, run = name
     prefix = f"runs/{namespace}/{folder}/{run}/"
-    found = (_of_uid(store, prefix + uid) for uid in store.folders(prefix))
+    found = (ended(store, prefix + uid) for uid in store.folders(prefix) if uid not in known)
     return [each for each in found if each is not None]
 
 
-def _of_uid(store: ObjectStore, prefix: str) -> RecordedRun | None:
-    """An ended run; None if it is still running."""
+def ended(store: ObjectStore, prefix: str) -> RecordedRun | None:
+    """The ended run with this prefix; None if its record is not closed. Raises StoreError."""
     try:
         key = layout.parse_run_prefix(prefix)
     except ValueError:

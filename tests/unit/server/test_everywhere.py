@@ -13,6 +13,7 @@ from assay.queries.runs.columns import Names
 from assay.queries.runs.filters import Filter
 from assay.queries.runs.rows import NamespacedRow, RunRow, in_namespace, timed
 from assay.server.index import everywhere
+from assay.server.index.everywhere import Searched
 from assay.server.index.table import Table
 from assay.server.runs import RunQuery
 from tests.unit.server.test_index import SORTS, row, rows_of, table_of, unique
@@ -48,10 +49,14 @@ def by_row(team: dict[str, list[RunRow]], query: RunQuery) -> Any:
     return [without_duration(each) for each in page], len(found), json.loads(json.dumps(names.summary()))
 
 
+def searched(tables: dict[str, Table]) -> list[Searched]:
+    return [Searched(table, name) for name, table in tables.items()]
+
+
 def by_tables(tables: dict[str, Table], query: RunQuery) -> Any:
     """Return what the index finds, or its error."""
     try:
-        found = everywhere.search(tables, query)
+        found = everywhere.search(searched(tables), query)
     except AssayError as error:
         return error.message
     return (
@@ -83,15 +88,15 @@ def test_pages_are_those_of_all_rows_in_one_list(team: dict[str, list[RunRow]], 
 
 def test_equal_names_and_values_are_sorted_by_namespace() -> None:
     tables = {namespace: table_of([row("r", depth=1), row("s", depth=1)]) for namespace in NAMESPACES}
-    found = everywhere.search(tables, asked(sort="params.depth", reverse=True, limit=4)).items
+    found = everywhere.search(searched(tables), asked(sort="params.depth", reverse=True, limit=4)).items
     assert [(each["name"], each["namespace"]) for each in found] == [("r", "a"), ("r", "b"), ("r", "c"), ("s", "a")]
     assert next(iter(found[0])) == "namespace"
 
 
 def test_a_filter_may_read_what_one_namespace_has() -> None:
     tables = {"a": table_of([row("r", depth=1)]), "b": table_of([row("r", width=2)])}
-    assert everywhere.search(tables, asked("params.width == 2")).total == 1
+    assert everywhere.search(searched(tables), asked("params.width == 2")).total == 1
     with pytest.raises(AssayError, match=r"no run has params\.heigth"):
-        everywhere.search(tables, asked("params.heigth == 2"))
-    summary = everywhere.search(tables, asked()).names.summary()
+        everywhere.search(searched(tables), asked("params.heigth == 2"))
+    summary = everywhere.search(searched(tables), asked()).names.summary()
     assert summary["keys"]["parameters"] == summary["differing"] == ["depth", "width"]

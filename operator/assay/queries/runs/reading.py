@@ -52,8 +52,8 @@ def read(
     if archived:
         from assay.store import archive
 
-        found = archive.runs(access.store, access.namespace, experiment or None)
-        yield timed(of_record(each) for each in found if each.uid not in known)
+        found = archive.runs(access.store, access.namespace, experiment or None, known)
+        yield timed(map(of_record, found))
 
 
 def read_everywhere(access: Access, experiment: str = "") -> Iterator[list[NamespacedRow]]:

@@ -17,6 +17,8 @@ from assay.queries.runs.rows import RunRow
 
 _AT_ONCE = 10_000
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
+#: The server may have to read the archive first.
+_TIMEOUT_ARCHIVED = urllib3.Timeout(connect=10, read=900)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ERRORS: Mapping[int, type[AssayError]] = {
     400: InvalidRequest,
@@ -44,11 +46,12 @@ def read(
     place = "" if everywhere else f"namespaces/{quote(access.namespace, safe='')}/"
     url = f"{server.rstrip('/')}/api/v1/{place}runs"
     pool = urllib3.PoolManager(ca_certs=certifi.where())
+    timeout = _TIMEOUT_ARCHIVED if query.get("archived") else _TIMEOUT
     rows: list[RunRow] = []
     while True:
         size = min(_AT_ONCE, (limit or _AT_ONCE) - len(rows)) if limit else _AT_ONCE
         page = {**query, "limit": str(size), "offset": str(len(rows)), "fresh": "now"}
-        found = _get(pool, f"{url}?{urlencode({name: value for name, value in page.items() if value})}", token)
+        found = _get(pool, f"{url}?{urlencode({name: value for name, value in page.items() if value})}", token, timeout)
         rows += found["items"]
         if len(rows) >= min(limit or found["total"], found["total"]) or not found["items"]:
             break
@@ -73,10 +76,10 @@ def _token(access: Access, server: str) -> str:
     return token
 
 
-def _get(pool: urllib3.PoolManager, url: str, token: str) -> Any:
+def _get(pool: urllib3.PoolManager, url: str, token: str, timeout: urllib3.Timeout) -> Any:
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
     try:
-        answer = pool.request("GET", url, headers=headers, timeout=_TIMEOUT, retries=False, redirect=False)
+        answer = pool.request("GET", url, headers=headers, timeout=timeout, retries=False, redirect=False)
         found = json.loads(answer.data)
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise Unreachable(f"no answer from the server {url.partition('/api/')[0]}: {error}") from None

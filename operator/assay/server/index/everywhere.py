@@ -1,27 +1,35 @@
-"""Runs of several namespaces in one order: each table gives its first ones, which are merged.
+"""Runs of several tables in one order: each table gives its first ones, which are merged.
 
-What a filter, an order or a name says is about the runs of these namespaces only. The answers are those of
-``assay runs -A`` on the same rows.
+The tables are those of several namespaces, or of the cluster and the archive. What a filter, an order or a name says is
+about the runs of these tables only. The answers are those of ``assay runs -A``, or of ``--all``, on the same rows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from assay.queries.runs import columns as run_columns
 from assay.queries.runs.columns import MAPS, Field, Names, Summary
 from assay.queries.runs.filters import Filter
-from assay.queries.runs.rows import NamespacedRow, in_namespace
-from assay.server.index.column import Rows
+from assay.queries.runs.rows import RunRow, in_namespace
+from assay.server.index.column import Mask, Rows
 from assay.server.index.searching import SECONDS, FoundNames, View, matching, ordered, sort_keys
 from assay.server.index.table import Table
 from assay.server.runs import RunQuery
 
 
+class Searched(NamedTuple):
+    """One table to search. ``among`` selects the rows that count, all without it."""
+
+    table: Table
+    namespace: str = ""
+    among: Mask | None = None
+
+
 class Part(NamedTuple):
-    """What was found in one namespace."""
+    """What was found in one table."""
 
     namespace: str
     view: View
@@ -30,9 +38,12 @@ class Part(NamedTuple):
 
 
 class FoundEverywhere(NamedTuple):
-    """One page, and what is known about all that match. ``seen`` runs were there without the filter."""
+    """One page, and what is known about all that match. ``seen`` runs were there without the filter.
 
-    items: list[NamespacedRow]
+    Rows have their namespace where the table has one.
+    """
+
+    items: list[RunRow]
     names: Names
     total: int
     seen: int
@@ -40,16 +51,16 @@ class FoundEverywhere(NamedTuple):
     why: str
 
 
-def search(tables: Mapping[str, Table], query: RunQuery) -> FoundEverywhere:
-    """Search tables, by namespace. Raises AssayError for what is wrong with the filter or the order."""
+def search(tables: Sequence[Searched], query: RunQuery) -> FoundEverywhere:
+    """Search tables. Raises AssayError for what is wrong with the filter or the order."""
     condition = Filter(query["where"], SECONDS) if query["where"] else None
     parts, seen = [], 0
-    for namespace, table in tables.items():
+    for table, namespace, among in tables:
         view = View(table)
-        rows, each = matching(view, query["experiment"], condition)
+        rows, each = matching(view, query["experiment"], condition, among)
         seen += each
         if len(rows):
-            parts.append(Part(namespace, view, rows, FoundNames(view, rows)))
+            parts.append(Part(namespace, view, rows, FoundNames(view, table.as_listed(rows))))
     if condition is not None and seen:
         condition.check()
     names = Names(summary=_summary(parts))
@@ -58,19 +69,19 @@ def search(tables: Mapping[str, Table], query: RunQuery) -> FoundEverywhere:
     return FoundEverywhere(_page(parts, names, query), names, total, seen, undecided, why)
 
 
-def _page(parts: list[Part], names: Names, query: RunQuery) -> list[NamespacedRow]:
+def _page(parts: list[Part], names: Names, query: RunQuery) -> list[RunRow]:
     by, reverse, end = query["sort"] or "created", query["reverse"], query["offset"] + query["limit"]
     field, descending = run_columns.order(by, names, reverse=reverse)
     tops = [ordered(part.view, part.rows, by, names, reverse=reverse) for part in parts]
     if any(top is None for top in tops):
-        found = [in_namespace(row, part.namespace) for part in parts for row in part.view.rows(part.rows.tolist())]
+        found = [_placed(row, part) for part in parts for row in part.view.rows(part.rows.tolist())]
         return run_columns.sort(found, by, names, reverse=reverse)[query["offset"] : end]
     merged = _merged(parts, [top[:end] for top in tops if top is not None], field, descending)[query["offset"] : end]
     return _unpacked(parts, merged)
 
 
 def _merged(parts: list[Part], tops: list[Rows], field: Field, descending: bool) -> list[tuple[int, int]]:
-    """Return the place of the part and the number of each row in order: by value, name, and namespace."""
+    """Return the place of the part and the number of each row in order: by value, name, and table."""
     known: list[tuple[Any, str, int, int]] = []
     others: list[tuple[str, int, int]] = []
     for at, (part, rows) in enumerate(zip(parts, tops, strict=True)):
@@ -81,16 +92,20 @@ def _merged(parts: list[Part], tops: list[Rows], field: Field, descending: bool)
                 known.append((key, part.view.table.name(number), at, number))
     known.sort(key=lambda each: each[1:3])
     known.sort(key=lambda each: each[0], reverse=descending)
-    return [each[2:] for each in known] + [each[1:] for each in sorted(others)]
+    return [each[2:] for each in known] + [each[1:] for each in sorted(others, key=lambda each: each[:2])]
 
 
-def _unpacked(parts: list[Part], places: list[tuple[int, int]]) -> list[NamespacedRow]:
+def _placed(row: RunRow, part: Part) -> RunRow:
+    return in_namespace(row, part.namespace) if part.namespace else row
+
+
+def _unpacked(parts: list[Part], places: list[tuple[int, int]]) -> list[RunRow]:
     """Return rows in this order; those of one table are unpacked together."""
-    rows: dict[tuple[int, int], NamespacedRow] = {}
+    rows: dict[tuple[int, int], RunRow] = {}
     for at, part in enumerate(parts):
         numbers = [number for owner, number in places if owner == at]
         for number, row in zip(numbers, part.view.rows(numbers), strict=True):
-            rows[at, number] = in_namespace(row, part.namespace)
+            rows[at, number] = _placed(row, part)
     return [rows[place] for place in places]
 
 

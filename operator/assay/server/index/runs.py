@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from assay.api.errors import Unreachable
 from assay.api.resources import RUNS
@@ -11,7 +11,10 @@ from assay.queries.runs import reading
 from assay.queries.runs.rows import RunRow
 from assay.server.freshness import Freshness
 from assay.server.index import everywhere
+from assay.server.index.archived import Archives
 from assay.server.index.column import Rows
+from assay.server.index.encoded import Encoded
+from assay.server.index.everywhere import FoundEverywhere, Searched
 from assay.server.index.feed import Feed
 from assay.server.index.lean import lean
 from assay.server.index.searching import Found, FoundNames, View, ordered, search
@@ -31,8 +34,8 @@ from assay.server.runs import (
 
 #: How long an answer waits for the index to include what it has to.
 PATIENCE_SECONDS: Final = 10.0
-#: Rows that are made from columns at once.
-_BATCH: Final = 500
+#: How often the archive is read while runs are removed from the cluster.
+_ATTEMPTS: Final = 3
 
 
 class RunsOfIndex:
@@ -44,18 +47,21 @@ class RunsOfIndex:
     def __init__(self, feed_of: Callable[[str], Feed | None], rights: Rights) -> None:
         self._feed_of, self._rights = feed_of, rights
         self._directly = RunsOfApiServer()
+        self._archives, self._encoded = Archives(), Encoded()
 
     def find(self, person: Person, query: RunQuery, shown: Shown | None = None) -> RunsFound:
         """Return a page of the runs of the person's namespace. Raises AssayError, StoreError."""
         self._rights.require_list(person, RUNS)
         feed = self._feed_of(person.namespace)
-        if feed is None or query["archived"]:
+        if feed is None:
             return self._directly.find(person, query, shown)
         # A request that comes while the index is built waits: reading all runs beside it would slow it down.
         if not feed.wait(0, PATIENCE_SECONDS) or feed.trouble:
             return self._directly.find(person, query, shown)
         if not self._catch_up(feed, person, query["fresh"], [person.namespace]):
             return self._directly.find(person, query, shown)
+        if query["archived"]:
+            return self._find_archived(feed, person, query) or self._directly.find(person, query)
         with feed.reading(person.namespace) as table:
             freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
             view = View(table)
@@ -80,32 +86,62 @@ class RunsOfIndex:
             return self._directly.find_all(person, query)
         with feed.reading_all(namespaces) as tables:
             freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
-            found = everywhere.search(tables, query)
+            found = everywhere.search([Searched(table, name) for name, table in tables.items()], query)
         if namespaces is not None:
             person.note(f"only namespaces in which you may list runs: {', '.join(namespaces)}")
         elif not found.seen:
             person.note(without_runs(query["experiment"]))
-        return {
-            "items": found.items,
-            "total": found.total,
-            "names": found.names.summary() if query["names"] else None,
-            "undecided": found.undecided,
-            "why": found.why,
-            "freshness": freshness,
-            "notes": person.notes,
-        }
+        return cast(RunsEverywhere, _answer(person, found, query, freshness))
+
+    def _find_archived(self, feed: Feed, person: Person, query: RunQuery) -> RunsFound | None:
+        """Return a page of the runs of the cluster and the archive; None if only the store can give it.
+
+        Raises StoreError, and Unreachable while another request reads the archive for the first time.
+        """
+        store, namespace = person.store, person.namespace
+        archive = self._archives.of(store, namespace)
+        if not archive.lock.acquire(timeout=PATIENCE_SECONDS):
+            raise Unreachable(
+                f"the archive of namespace {namespace} is being read for the first time",
+                hint="ask again in a minute; 20,000 archived runs take about two",
+            )
+        try:
+            for left in reversed(range(_ATTEMPTS)):
+                with feed.reading(namespace) as table:
+                    live = archive.live(table, feed.lists)
+                if not archive.update(store, query["experiment"], live):
+                    return None
+                with feed.reading(namespace) as table:
+                    now = archive.live(table, feed.lists)
+                    # A run that was removed meanwhile is in neither.
+                    if now.moment != live.moment and left:
+                        continue
+                    freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
+                    both = [Searched(table), Searched(archive.table, among=archive.among(now))]
+                    found = everywhere.search(both, query)
+                    break
+        finally:
+            archive.lock.release()
+        if not found.seen:
+            check_experiment(person, query["experiment"])
+        return _answer(person, found, query, freshness)
 
     def _page(self, view: View, found: Found, query: RunQuery, shown: Shown | None) -> RunsFound:
         names = FoundNames(view, found.rows)
         order = ordered(view, found.rows, query["sort"] or "created", names, reverse=query["reverse"])
+        items: list[Any]
         if order is None:
-            items = chosen(view.rows(found.rows.tolist()), names, query)
-            items = items if shown is None else [shown(row) for row in items]
+            rows = chosen(view.rows(found.rows.tolist()), names, query)
+            items = list(rows if shown is None else map(shown, rows))
         else:
             page = order[query["offset"] : query["offset"] + query["limit"]]
-            items = self._grouped(view, page, names, query.get("group", "")) or _shown(view, page, query, shown)
+            numbers, parts = page.tolist(), query.get("parts", ())
+            if shown is not None:
+                items = self._encoded.rows(view, numbers, parts, shown)
+            else:
+                items = self._grouped(view, page, names, query.get("group", "")) or list(view.rows(numbers, parts))
         return {
-            "items": items,
+            "items": cast(list[RunRow], items),
             "total": len(found.rows),
             "names": names.summary() if query["names"] else None,
             "undecided": found.undecided,
@@ -159,10 +195,13 @@ class RunsOfIndex:
         return True
 
 
-def _shown(view: View, page: Rows, query: RunQuery, shown: Shown | None) -> list[Any]:
-    """Return what an answer has of each row of a page. Few rows are in memory at the same time."""
-    numbers, parts = page.tolist(), query.get("parts", ())
-    if shown is None:
-        return list(view.rows(numbers, parts))
-    batches = (view.rows(numbers[start : start + _BATCH], parts) for start in range(0, len(numbers), _BATCH))
-    return [shown(row) for rows in batches for row in rows]
+def _answer(person: Person, found: FoundEverywhere, query: RunQuery, freshness: Freshness) -> RunsFound:
+    return {
+        "items": found.items,
+        "total": found.total,
+        "names": found.names.summary() if query["names"] else None,
+        "undecided": found.undecided,
+        "why": found.why,
+        "freshness": freshness,
+        "notes": person.notes,
+    }

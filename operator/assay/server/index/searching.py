@@ -148,12 +148,16 @@ def search(view: View, experiment: str = "", where: str = "") -> Found:
     return Found(rows, seen, condition.undecided, condition.why)
 
 
-def matching(view: View, experiment: str, condition: Filter | None) -> tuple[Rows, int]:
+def matching(view: View, experiment: str, condition: Filter | None, among: Mask | None = None) -> tuple[Rows, int]:
     """Return the rows of one table that match, sorted by name, and how many there are without the filter.
+
+    ``among`` selects the rows that count, all without it.
 
     The filter notes what it finds: check it when it has seen all tables.
     """
     rows = view.table.ordered()
+    if among is not None:
+        rows = rows[among[rows]]
     if experiment:
         rows = rows[view.is_text(("experiment",), experiment)[rows]]
     if condition is None or not len(rows):
@@ -306,7 +310,7 @@ def ordered(view: View, rows: Rows, by: str, names: Names, *, reverse: bool = Fa
     """
     field, descending = run_columns.order(by, names, reverse=reverse)
     if field.path == ("name",):
-        return rows[::-1] if descending else rows
+        return view.table.reversed(rows) if descending else rows
     if field.path == ("uid",):
         return None
     kind, number = _sortable(view, field.path, rows)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import numpy
@@ -23,14 +25,17 @@ from assay.server.index.summaries import Summaries
 _LEFT_OUT: Final = ("uid", "duration")
 #: Kept as seconds, to sort by them and to compute durations.
 TIMES: Final = ("created", "started", "completed")
+#: The names of removed rows that are kept.
+_MOST_REMOVED: Final = 10_000
 
 
 class Table:
-    """Rows by name. ``changes`` grows with each change."""
+    """Rows by name. ``changes`` grows with each change, ``removals`` with each row that is removed."""
 
     def __init__(self) -> None:
         self.columns = Columns()
-        self.changes = 0
+        self.changes = self.removals = 0
+        self._removed: deque[str] = deque(maxlen=_MOST_REMOVED)
         self._summaries = Summaries(self.columns)
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
@@ -59,15 +64,40 @@ class Table:
         number = self._numbers.get(name)
         return None if number is None else self._versions[number]
 
+    def version_at(self, number: int) -> int:
+        """Return the resource version of the run with a number."""
+        return self._versions[number]
+
+    def key(self, row: RunRow) -> str:
+        """Return what identifies a row, and sorts it."""
+        return row["name"]
+
     def name(self, number: int) -> str:
         """Return the name of a run."""
         return self._names[number]
 
+    def reversed(self, rows: Rows) -> Rows:
+        """Return rows that are sorted by name in the reverse order of names."""
+        return rows[::-1]
+
+    def as_listed(self, rows: Rows) -> Rows:
+        """Return rows that are sorted by name in the order in which their source lists them."""
+        return rows
+
+    def unpacked(self, name: str) -> RunRow:
+        """Return what columns do not have of a run that is there: its UID, for example."""
+        return self._left(self._numbers[name])
+
+    def removed_since(self, removals: int) -> frozenset[str] | None:
+        """Return the names that were removed since there were so many removals, None if that was too long ago."""
+        new = self.removals - removals
+        return frozenset(islice(reversed(self._removed), new)) if new <= len(self._removed) else None
+
     def put(self, rows: Sequence[tuple[int, RunRow]]) -> None:
         """Add or replace runs: each with its resource version. The durations of the rows are ignored."""
         self.changes += 1
-        for version, row in {row["name"]: (version, row) for version, row in rows}.values():
-            number = self._place(row["name"])
+        for key, (version, row) in {self.key(row): (version, row) for version, row in rows}.items():
+            number = self._place(key)
             self._versions[number] = version
             self._packed[number] = self._pack(self._put(number, row))
 
@@ -91,6 +121,8 @@ class Table:
         if number is None:
             return
         self.changes += 1
+        self.removals += 1
+        self._removed.append(name)
         self._clear(number)
         self._packed[number] = b""
         self._free.append(number)
