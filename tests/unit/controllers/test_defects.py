@@ -1,13 +1,16 @@
 """What is said of an object that cannot be reconciled."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from assay.api import names
+from assay.controllers.operator import RECONCILERS
 from assay.controllers.runtime import defects
-from assay.controllers.runtime.queue import Requeue
+from assay.controllers.runtime.model_cache import ModelCache
+from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from assay.store.errors import StoreDenied, StoreUnavailable
 from tests import registry
@@ -65,3 +68,11 @@ def test_error_messages_are_never_empty_and_are_bounded() -> None:
 )
 def test_transient_errors_are_not_defects(error: Exception, passes: bool) -> None:
     assert defects.passes(error) is passes
+
+
+@pytest.mark.parametrize("kind", sorted(RECONCILERS))
+@pytest.mark.parametrize("error", [Requeue(1, "the pods of a deleted run are still stopping"), ValueError("x")])
+async def test_a_report_never_replaces_the_error_of_an_object_that_is_gone(kind: str, error: Exception) -> None:
+    nothing: Any = SimpleNamespace(active_runs={}, experiments={})
+    context: Any = SimpleNamespace(tracking=nothing, models=ModelCache())
+    await defects.report(context, Key(kind, "ml", "gone", "uid"), error)

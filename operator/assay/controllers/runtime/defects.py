@@ -60,8 +60,10 @@ def stalled(body: Raw, error: BaseException, at: datetime) -> Raw:
 async def report(context: DefectParts, key: Key, error: BaseException) -> None:
     """Write to an object's status why it cannot be reconciled. Never raises: the original error is what matters."""
     resource = _RESOURCES.get(key.kind)
+    if resource is None or passes(error):  # a deleted object has no status, and is in no cache
+        return
     body = _known(context, key)
-    if resource is None or body is None or passes(error):
+    if body is None:
         return
     status = stalled(body, error, now())
     if key.kind == names.PROMOTION_POLICY:
