@@ -258,7 +258,7 @@ ALIASES: dict[str, Scene] = {
         _bound(1, 2), 2, _server(2, proven=1, message="1 of 3 pods serve it and are ready")
     ),
     "suspended_approvalMissing": lambda: _alias(
-        _held("approvals", "needs 1 more approval for champion: none is there"), 2, _server(1, ready=True, proven=1)
+        _held("approvals", "needs 1 more approval for champion: has 0 of 1"), 2, _server(1, ready=True, proven=1)
     ),
     "suspended_versionMissing": lambda: _alias(
         binding.hold(ModelAliasStatus(), [Requirement("", "version", False, "there is no digits.v1")]), 1

@@ -95,7 +95,7 @@ def test_lineage_goes_from_the_deployment_to_the_data(assay: Assay, served: Obje
     assert kinds[1].startswith("follows alias digits.champion")
     assert "by=argo" in kinds[1]
     assert kinds[2].startswith("is version digits.v1  digest=sha256:111111111111…")
-    assert kinds[3] == "approved by approval rita  for=champion  since=2026-03-01T11:00:00Z"
+    assert kinds[3] == "approved by rita  for=champion  since=2026-03-01T11:00:00Z"
     assert kinds[4].startswith("made by run digits-3")
     assert kinds[5] == "from code https://git.example.com/ml/digits  revision=3f2c0e"
     assert "version=2.1  digest=sha256:222222222222…" in kinds[6]

@@ -116,7 +116,7 @@ UNMET = {
     "policy": "release",
     "requirement": "approvals",
     "met": False,
-    "message": "needs 1 more approval for champion: one is there",
+    "message": "needs 1 more approval for champion: has 1 of 2",
 }
 
 
@@ -299,7 +299,7 @@ def test_an_approval_is_the_annotation_that_policies_read(assay: Assay, digits: 
 
 def test_approve_lists_unmet_requirements(assay: Assay, digits: ModelCache) -> None:
     answer = assay("approve", "digits.v26", "--for", "champion", "--yes", *RITA)
-    last = "Unmet requirements: release: needs 1 more approval for champion: one is there; release: gate better "
+    last = "Unmet requirements: release: needs 1 more approval for champion: has 1 of 2; release: gate better "
     assert answer.lines[-2] == "digits.v26 approved for champion by rita"
     assert answer.lines[-1].startswith(last)
     answer = assay("approve", "digits.v25", "--for", "champion", "--yes", "--as=rolf", RITA[1])

@@ -94,7 +94,7 @@ def test_demo_shows_the_best_run_and_commands_that_work(
     assert "val_accuracy" in curves
     assert re.search(rf"^a +{best} .*\nb +{worst} ", curves, re.MULTILINE), curves
     promoted = _answer(shown.out, "assay promote digits champion 1 --no-wait")
-    assert "needs 1 more approval for champion: none is there" in promoted
+    assert "needs 1 more approval for champion: has 0 of 1" in promoted
 
     shell = Shell(shown.out, tmp_path)
     assert len(shell.exports) == 2
@@ -143,7 +143,7 @@ def _expected(best: str, worst: str) -> dict[str, tuple[int, tuple[str, ...]]]:
         "assay approve digits.v1 --for champion --as rita --yes": (0, ("approved for champion by rita",)),
         "assay models": (0, ("champion=v1",)),
         "assay pull digits.v1 digits-v1": (0, ("every byte verified",)),
-        "assay lineage digits.v1": (0, ("approved by approval rita", f"made by run {best}")),
+        "assay lineage digits.v1": (0, ("approved by rita", f"made by run {best}")),
         "kubectl get experiments,runs,modelversions,modelaliases,jobs,pods": (0, ("6/6", "digits.champion")),
         logs: (0, ("leading with the Lease",)),
     }

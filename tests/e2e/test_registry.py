@@ -285,7 +285,7 @@ def test_an_alias_waits_for_an_approval_and_reports_it(story: Story) -> None:
     assert f"{SCIENTIST} may not move {ALIAS}: this requires the verb bind" in refused.said
 
     told = story.follow("Request the version")
-    missing = "needs 1 more approval for champion: none is there"
+    missing = "needs 1 more approval for champion: has 0 of 1"
     assert "Held" in told
     assert missing in told
 

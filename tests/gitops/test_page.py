@@ -136,7 +136,7 @@ def test_the_documented_steps_work_as_written(reader: Reader) -> None:
 
     reader.repository.change(VERSION, V1, V2, "digits: version 2")
     reader.look()
-    blocked = "v2 is blocked: digits-release: needs 2 more approvals for champion: none is there"
+    blocked = "v2 is blocked: digits-release: needs 2 more approvals for champion: has 0 of 2"
     assert blocked in " ".join(PAGE.split())
     reader.shows("Suspended", blocked)
     assert reader.models.get("modelalias", ALIAS)["status"]["boundVersion"] == 1

@@ -20,7 +20,7 @@ VERSION = "digits/prod/version.yaml"
 V1, V2, V99 = (
     f"version: {number}\n  reason: {why}" for number, why in ((1, "the first one"), (2, "more"), (99, "a slip"))
 )
-HELD = f"{POLICY}: needs 2 more approvals for champion: none is there"
+HELD = f"{POLICY}: needs 2 more approvals for champion: has 0 of 2"
 
 
 @pytest.fixture(scope="module")

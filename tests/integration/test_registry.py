@@ -205,9 +205,11 @@ def test_an_alias_is_blocked_until_someone_other_than_the_owner_approves(models:
     models.registered("digits", 1, b"one")
     models.apply(registry.model_alias("digits", "champion", 1))
     held = models.alias("digits.champion", "held", lambda o: o.get("status", {}).get("phase") == "Held")
-    assert held["status"]["message"] == "v1 is blocked: needs 1 more approval for champion: none is there"
+    assert held["status"]["message"] == "v1 is blocked: needs 1 more approval for champion: has 0 of 1"
     models.approve("digits.v1", "champion", "dora")
-    models.alias("digits.champion", "the owner", lambda o: "the owner does not count" in o["status"]["message"])
+    models.alias(
+        "digits.champion", "the owner", lambda o: "the owner's approval does not count" in o["status"]["message"]
+    )
     models.approve("digits.v1", "champion", "rita", "2")
     bound = models.bound("digits.champion", 1)
     assert bound["status"]["phase"] == "Bound"

@@ -86,7 +86,7 @@ def test_an_approval_counts_while_its_approver_has_the_verb(models: Models, subj
     approve(models, "digits.v1", *more)
     models.apply(registry.model_alias("digits", "champion", 1))
     one = models.alias("digits.champion", "held", lambda o: o.get("status", {}).get("phase") == "Held")
-    assert "one is there" in one["status"]["message"]
+    assert "has 1 of 2" in one["status"]["message"]
     models.kubectl("delete", "rolebinding", "approver")
     gone = ("auth", "can-i", "patch", "modelversions", f"--as={APPROVER}", *more)
 

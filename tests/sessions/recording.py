@@ -34,13 +34,13 @@ def written(played: Iterable[Played], home: Path) -> str:
 
 
 def _wrapped(prose: str) -> str:
-    return textwrap.fill(prose, 120)
+    return textwrap.fill(prose, 120, break_on_hyphens=False)
 
 
 def _block(played: Played, home: Path) -> str:
     screen = played.screen.replace(str(home / played.step.person), "~")
     lines = [f"{played.step.person}$ {played.command}", *([screen] if screen else [])]
-    code = f"\nExit code {played.code}.\n" if played.code else ""
+    code = f"\nThe exit code is {played.code}.\n" if played.code else ""
     return "```console\n" + "\n".join(lines) + "\n```\n" + code
 
 

@@ -152,6 +152,8 @@ FAILED_MOUNT: Final = "FailedMount"
 UNSCHEDULABLE: Final = "Unschedulable"
 STARTING: Final = "Starting"
 FETCHING_DATA: Final = "FetchingData"
+#: Why a run is Pending as a part of its normal start; every other reason needs somebody's attention.
+NORMAL_WAITS: Final = frozenset({WAITING_FOR_JOB, WAITING_FOR_POD, STARTING, FETCHING_DATA})
 RETRYING: Final = "Retrying"
 # Reasons for a running run.
 TRAINING: Final = "Training"

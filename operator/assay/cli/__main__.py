@@ -78,9 +78,14 @@ def _store_error(error: Exception) -> CliError | None:
     from assay.store.errors import NotFound, RecordError, StoreDenied, StoreError, StoreUnavailable
 
     if isinstance(error, StoreUnavailable):
-        return CliError(f"cannot reach the store: {error}", hint="check its address", code=UNREACHABLE)
+        hint = "check that it is up and reachable from this machine; ASSAY_STORE_ENDPOINT sets another address"
+        return CliError(f"the store is unavailable: {error}", hint=hint, code=UNREACHABLE)
     if isinstance(error, StoreDenied):
-        return CliError(f"the store denied access: {error}", hint="your keys may not read this", code=FORBIDDEN)
+        return CliError(
+            f"the store denied access: {error}",
+            hint="your keys for the store may not read this, or have expired",
+            code=FORBIDDEN,
+        )
     if isinstance(error, NotFound):
         return CliError(str(error), code=NOT_FOUND)
     if isinstance(error, RecordError):

@@ -70,6 +70,11 @@ def format_seconds(duration: float) -> str:
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: ``1 file``, ``2 files``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def format_value(value: float) -> str:
     """Return a metric's value for a table: six significant digits."""
     named = to_json(value)

@@ -113,3 +113,11 @@ def test_usage_is_the_sum_of_the_last_points_of_containers() -> None:
     ]
     assert active.now_used(points) == (0.5, 25)
     assert active.now_used([]) is None
+
+
+def test_pending_runs_that_cannot_start_are_named_with_the_reason() -> None:
+    stuck = {"digits-5": run("digits-5", "Pending", reason="ImagePullBackOff")}
+    waiting = {"digits-4": run("digits-4", "Pending", reason="Starting")}
+    line = watch.line(experiments.view(experiment(), RUNS | waiting | stuck, NOW))
+    assert "1 pending (ImagePullBackOff: see `assay show digits-5`)" in line
+    assert "(" not in watch.line(experiments.view(experiment(), RUNS | waiting, NOW)).partition(" pending")[2][:3]

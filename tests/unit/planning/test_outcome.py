@@ -6,6 +6,7 @@ import pytest
 
 from assay.api import names
 from assay.api.run_status import RunStatus
+from assay.planning.conditions import counted
 from assay.planning.runs import facts, outcome
 from assay.planning.runs.outcome import Record
 from assay.planning.runs.phases import Verdict
@@ -77,7 +78,7 @@ def test_a_run_that_trains() -> None:
     assert (status.phase, status.reason, status.message) == ("Running", "Training", None)
     assert (status.start_time, status.job_uid) == (NOW, "uid-job")
     assert conditions(status) == {
-        "Suspended": ("False", "Training"),
+        "Suspended": ("False", "NotSuspended"),
         "Started": ("True", "Training"),
         "Recorded": ("Unknown", "NotYet"),
         "Complete": ("False", "Training"),
@@ -381,3 +382,17 @@ def test_an_attempt_deleted_while_the_operator_was_down_is_reported() -> None:
     assert "attempts that were deleted while no operator was running: 1" in message
     over = facts.job_facts(job({**job_over("Complete"), "failed": 0}))
     assert "deleted" not in str(outcome.end(known, RECORD, over, generation=1, now=NOW).conditions)
+
+
+def test_a_run_that_waits_is_not_suspended_for_that_reason() -> None:
+    waiting = follow(Verdict("Pending", "ImagePullBackOff", "pod p: no such image"))
+    [found] = [each for each in waiting.conditions if each.type == names.SUSPENDED]
+    assert (found.status, found.reason, found.message) == ("False", names.NOT_SUSPENDED, "")
+    suspended = follow(Verdict("Suspended", names.SUSPENDED_BY_SPEC, "the experiment is suspended"))
+    [found] = [each for each in suspended.conditions if each.type == names.SUSPENDED]
+    assert (found.status, found.reason) == ("True", names.SUSPENDED_BY_SPEC)
+
+
+@pytest.mark.parametrize(("files", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_numbers_agree_with_their_nouns(files: int, text: str) -> None:
+    assert counted(files, "file") == text

@@ -144,6 +144,19 @@ def test_an_unknown_name_gets_suggestions(name: str, hint: str) -> None:
     assert hint in error.value.hint
 
 
+def test_an_objective_can_be_sorted_by_before_a_run_has_recorded_it() -> None:
+    objective: Any = {"metric": "loss", "direction": "minimize"}
+    new = [row("b", objective=objective), row("a", objective=objective)]
+    for by in ("loss", "metrics.loss", "-loss"):
+        assert _names(run_columns.sort(new, by, Names(new))) == ["a", "b"]
+    field, descends = run_columns.order("loss", Names(new))
+    assert not descends
+    assert Names(new).unrecorded(field) == "no run has recorded its objective loss yet"
+    misspelt = [row("a", objective=objective, metrics={"los": FOUND})]
+    assert Names(misspelt).unrecorded(field).endswith("; did you mean los?")
+    assert not Names([row("a", metrics={"loss": FOUND})]).unrecorded(field)
+
+
 def test_a_file_has_every_summary() -> None:
     titles = [each.title for each in run_columns.flat(Names(RUNS), RUNS)]
     assert titles[:2] == ["name", "uid"]

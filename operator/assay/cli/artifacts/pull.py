@@ -22,6 +22,7 @@ from assay.fetch import fetching, manifest
 from assay.fetch.downloads import Item
 from assay.fetch.errors import FetchError
 from assay.fetch.manifest import File
+from assay.planning.conditions import counted
 from assay.queries import references
 from assay.store import layout
 from assay.store.client import ObjectStore
@@ -59,7 +60,9 @@ def pull(session: Session, text: str, directory: Path, output: Document) -> None
         printing.document(found.document(), output.value)
         return
     printing.write(f"{found.version}  {found.digest}")
-    printing.write(f"{found.files} files, {sheets.size(found.bytes)}, every byte verified: {printing.clean(directory)}")
+    printing.write(
+        f"{counted(found.files, 'file')}, {sheets.size(found.bytes)}, every byte verified: {printing.clean(directory)}"
+    )
 
 
 def _pull(session: Session, body: Raw, directory: Path) -> Pulled:

@@ -12,6 +12,7 @@ from assay.cli.options import RunOrVersion
 from assay.cli.output import printing, sheets
 from assay.cli.output.printing import Document
 from assay.cli.session import Session
+from assay.planning.conditions import counted
 from assay.queries.files import verification
 from assay.queries.files.verification import Report
 
@@ -34,7 +35,9 @@ def _print_report(report: Report, output: Document) -> None:
     method = "every byte read" if report.deep else "only sizes compared"
     state = "NOT INTACT" if report.findings else "intact"
     expired = f", {report.expired} expired" if report.expired else ""
-    printing.write(f"{report.name}: {report.files} files{expired}, {sheets.size(report.bytes)}; {method}; {state}")
+    printing.write(
+        f"{report.name}: {counted(report.files, 'file')}{expired}, {sheets.size(report.bytes)}; {method}; {state}"
+    )
     if report.signature:
         printing.write(printing.clean(f"signature: {report.signature}"))
 

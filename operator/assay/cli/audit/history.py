@@ -77,7 +77,7 @@ def _one(name: str, when: str, found: Binding, output: Format) -> None:
         f"{name} pointed to v{found.version} at {when}",
         f"  digest      {found.digest}",
         f"  from        {found.since} to {found.until or 'now'}",
-        f"  {'rolled back' if found.action == 'RolledBack' else 'bound'} by  {found.by}" + _because(found.reason),
+        f"  {'rolled back by' if found.action == 'RolledBack' else 'bound by   '} {found.by}" + _because(found.reason),
     ]
     lines += [f"  approved by {each.approver} at {each.time} ({each.id})" for each in found.approvals]
     if not found.approvals:

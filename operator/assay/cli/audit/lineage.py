@@ -47,7 +47,8 @@ def text(graph: Graph) -> str:
 def _tree(graph: Graph, at: str, relation: str, lead: str, indent: str) -> Iterator[str]:
     node = graph.nodes[at]
     facts = "  ".join(f"{name}={_brief_text(value)}" for name, value in node.facts.items())
-    yield lead + " ".join(filter(None, [relation, node.kind, node.name, f" {facts}" if facts else ""]))
+    kind = "" if node.kind == "approval" else node.kind  # "approved by rita", not "approved by approval rita"
+    yield lead + " ".join(filter(None, [relation, kind, node.name, f" {facts}" if facts else ""]))
     below = graph.below(at)
     for number, (how, to) in enumerate(below):
         last = number == len(below) - 1

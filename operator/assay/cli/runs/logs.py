@@ -126,7 +126,9 @@ def _chosen(run: Raw, found: Sequence[Log], request: Request) -> Log:
     """Return the log of the container's last start, or of the one before it. ``found`` has the logs of one pod."""
     known = sorted({log.name.container for log in found})
     declared = str(containers_of(run["spec"])[0].get("name"))
-    container = request.container or (declared if declared in known else known[0])
+    # If the training never started, an init container shows why; the recorder does not.
+    others = [name for name in known if name not in (names.RECORDER_CONTAINER, names.STANDBY_CONTAINER)]
+    container = request.container or next(iter(others if declared not in known else [declared]), declared)
     mine = sorted((log for log in found if log.name.container == container), key=lambda log: log.name.attempt)
     if not mine:
         hint = near(container, known) or f"containers: {', '.join(known)}"

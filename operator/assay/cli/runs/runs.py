@@ -6,6 +6,7 @@ import gc
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from assay.api.names import NORMAL_WAITS
 from assay.api.resources import EXPERIMENTS
 from assay.cli.errors import NOT_FOUND, USAGE, CliError
 from assay.cli.output import printing, run_cells
@@ -85,6 +87,8 @@ def show(session: Session, request: Request) -> None:
     names = Names(rows)
     rows = run_columns.sort(rows, request.sort or "created", names, reverse=request.reverse)
     _print(rows[: request.limit], names, request)
+    if request.sort and (note := names.unrecorded(run_columns.order(request.sort, names)[0])):
+        printing.note(note)
 
 
 def _from_server(session: Session, request: Request) -> None:
@@ -216,6 +220,7 @@ def _print(rows: Sequence[RunRow], names: Names, request: Request) -> None:
     elif request.output in _TABLES:
         if rows:
             _table(_fields(rows, names, request), rows)
+            _troubles(rows, request)
     else:
         first = [run_columns.namespace()] if request.everywhere else []
         fields = first + ([names.field(name) for name in request.columns] or run_columns.flat(names, rows))
@@ -228,6 +233,17 @@ def _print(rows: Sequence[RunRow], names: Names, request: Request) -> None:
             from assay.cli.output import run_files
 
             run_files.write(titles, list(cells), request.to)
+
+
+def _troubles(rows: Sequence[RunRow], request: Request) -> None:
+    """Print why runs failed or cannot start, if the table has no column that shows it."""
+    if request.columns or request.output is RunFormat.WIDE:
+        return
+    stuck = (row for row in rows if row["phase"] == "Failed" or row["phase"] == "Pending")
+    found = Counter((row["phase"], row["reason"]) for row in stuck if row["reason"] not in {"", *NORMAL_WAITS})
+    if found:
+        reasons = ", ".join(f"{count} {phase} ({reason})" for (phase, reason), count in sorted(found.items()))
+        printing.note(f"{reasons}; --columns phase,reason,message shows why")
 
 
 def _document(rows: Sequence[RunRow], output: RunFormat) -> None:

@@ -61,7 +61,11 @@ def _print(found: RunDetails) -> None:
         ]
     )
     _metrics(run)
-    rows = [[each["type"], each["status"], each["reason"], each["message"]] for each in found["conditions"]]
+    above = {found["cause"], found["message"]} - {""}
+    rows = [
+        [each["type"], each["status"], each["reason"], "as above" if each["message"] in above else each["message"]]
+        for each in found["conditions"]
+    ]
     sheets.section([Column("CONDITION"), Column("STATUS"), Column("REASON"), Column("MESSAGE")], rows)
     pods = [[each["pod"], each["phase"], each["node"], each["reason"]] for each in found["attempts"]]
     sheets.section([Column("POD"), Column("PHASE"), Column("NODE"), Column("REASON")], pods)

@@ -72,10 +72,19 @@ def line(seen: View) -> str:
     """Return the progress of an experiment as a line that changes with events, not with time."""
     parts = [f"{seen.finished}/{seen.total} runs finished"]
     parts += [
-        f"{seen.counts[key]} {key}" for key in ("failed", "running", "pending", "suspended") if seen.counts.get(key)
+        f"{seen.counts[key]} {key}" + (_stuck(seen) if key == "pending" else "")
+        for key in ("failed", "running", "pending", "suspended")
+        if seen.counts.get(key)
     ]
     parts += [f"best {_best(seen)}"] if seen.best else []
     return printing.clean(", ".join(parts))
+
+
+def _stuck(seen: View) -> str:
+    """Return why pending runs cannot start, and where to read more; "" while they only wait for their turn."""
+    stuck = [each for each in seen.active if each.phase == "Pending" and each.reason not in {"", *names.NORMAL_WAITS}]
+    reasons = ", ".join(sorted({each.reason for each in stuck}))
+    return f" ({reasons}: see `assay show {stuck[0].name}`)" if stuck else ""
 
 
 def pace(seen: View) -> str:

@@ -26,7 +26,7 @@ from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.parts import RegisterRunParts, VersionParts
 from assay.controllers.runtime.queue import Requeue
 from assay.controllers.runtime.tracking_cache import place
-from assay.planning.conditions import flag
+from assay.planning.conditions import counted, flag
 from assay.planning.models import registration, versions
 from assay.planning.models.versions import Flag, Refused
 from assay.planning.runs import recipe
@@ -148,7 +148,9 @@ async def register(context: VersionParts, body: Raw, status: ModelVersionStatus)
     verified = origin.flag[0] == "True"
     await context.audit.record(audit_events.version_registered(body, artifact, provenance, verified=verified))
     metrics.MODEL_BYTES.inc(copied.bytes)
-    context.events.post(body, names.VERIFIED, f"{copied.files} files, {copied.bytes} bytes copied to {copied.uri}")
+    context.events.post(
+        body, names.VERIFIED, f"{counted(copied.files, 'file')}, {copied.bytes} bytes copied to {copied.uri}"
+    )
     new = versions.registered(
         status, artifact, provenance, origin.flag, origin.recipe, generation=generation, now=now()
     )

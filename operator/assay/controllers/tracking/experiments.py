@@ -16,6 +16,7 @@ from assay.controllers.runtime.parts import ExperimentParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.tracking import adopting
 from assay.kube.errors import ApiError
+from assay.planning.conditions import counted
 from assay.planning.search import adoption, sweep
 from assay.planning.search.belonging import belongs, run_body
 
@@ -100,7 +101,7 @@ async def _launch(context: ExperimentParts, body: Raw, spec: ExperimentSpec, ind
 def _tell(context: ExperimentParts, body: Raw, old: ExperimentStatus, new: ExperimentStatus) -> None:
     """Post events for the changes that matter to a reader of ``kubectl describe``."""
     if old.start_time is None and new.start_time is not None and new.runs:
-        context.events.post(body, "Started", f"the search asks for {new.runs.total} runs")
+        context.events.post(body, "Started", f"the search has {counted(new.runs.total, 'run')}")
     if new.best and (old.best is None or old.best.run != new.best.run):
         shown = ", ".join(f"{name}={value}" for name, value in new.best.parameters.items())
         context.events.post(body, "NewBest", f"{new.best.run}: {new.best.display} with {shown or 'no parameters'}")

@@ -19,6 +19,7 @@ from assay.controllers.runtime.tracking_cache import place
 from assay.controllers.tracking import credentials, image_volumes, jobs, provenance, records, refusals, reruns
 from assay.controllers.tracking.refused import Refused
 from assay.kube.errors import ApiError
+from assay.planning.conditions import counted
 from assay.planning.runs import logged, outcome, phases, retention, wanted
 from assay.planning.runs.checks import InvalidTemplate
 from assay.planning.runs.facts import JobFacts, PodFacts
@@ -338,12 +339,12 @@ def _tell(context: RunParts, body: Raw, old: RunStatus, new: RunStatus) -> None:
     """Post events for the changes that matter to a reader of ``kubectl describe``."""
     if (old.phase, old.reason) == (new.phase, new.reason):
         return
-    quiet = {names.WAITING_FOR_POD, names.WAITING_FOR_JOB, names.STARTING, names.FETCHING_DATA, names.JOB_SUSPENDED}
+    quiet = {*names.NORMAL_WAITS, names.JOB_SUSPENDED}
     if new.reason in quiet and new.phase != "Failed":
         return
     message = new.message or (f"on node {new.attempts[-1].node}" if new.attempts else "")
     if new.phase == "Succeeded" and new.record:
-        message = f"{new.record.files} files, {new.record.bytes} bytes recorded in {new.record.uri}"
+        message = f"{counted(new.record.files, 'file')}, {new.record.bytes} bytes recorded in {new.record.uri}"
     worrying = (names.UNSCHEDULABLE, names.RETRYING, names.JOB_RESUMED)
     bad = new.phase == "Failed" or new.reason in worrying or new.phase == "Pending"
     context.events.post(body, new.reason or new.phase, message, warning=bad)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from assay.api import names
 from assay.api.modelversion import ArtifactStatus, HeldStatus, ModelVersionStatus, Provenance, SignatureStatus
-from assay.planning.conditions import Status, conditions, flag
+from assay.planning.conditions import Status, conditions, counted, flag
 from assay.planning.promotion.pointers import holding
 
 _BYTES, _ORIGIN = names.ARTIFACT_VERIFIED, names.PROVENANCE_VERIFIED
@@ -50,7 +50,7 @@ def registered(
 
     ``origin`` is the condition ProvenanceVerified, ``recipe`` the condition Reproducible of its run.
     """
-    text = f"{artifact.files} files, {artifact.bytes} bytes in {artifact.uri}"
+    text = f"{counted(artifact.files, 'file')}, {artifact.bytes} bytes in {artifact.uri}"
     new = status.model_copy(update={"artifact": artifact, "registered": now, "provenance": provenance})
     flags = {_BYTES: flag(True, names.VERIFIED, text), _ORIGIN: origin}
     return _with(new, flags | ({names.REPRODUCIBLE: recipe} if recipe else {}), generation, now)

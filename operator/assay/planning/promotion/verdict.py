@@ -198,7 +198,7 @@ def _approvals(policy: str, rule: Approvals, case: _Case) -> _Finding:
         message = f"{len(people)} of {rule.required} approvals for {alias}: {', '.join(people)}" if people else ""
         return _Finding(policy, "approvals", True, message, change)
     reasons = sorted({reason for approval, reason in judged if reason and approval.approver not in people})
-    return _Finding(policy, "approvals", False, _needs(rule.required - len(people), people, alias, reasons), change)
+    return _Finding(policy, "approvals", False, _needs(len(people), rule.required, alias, reasons), change)
 
 
 def _ignored(approval: Approval, rule: Approvals, case: _Case) -> str:
@@ -206,9 +206,9 @@ def _ignored(approval: Approval, rule: Approvals, case: _Case) -> str:
     if approval.digest != case.candidate.digest:
         return f"{approval.approver}'s approval is for other bytes"
     if rule.exclude_owner and approval.approver == case.candidate.owner:
-        return "the owner does not count"
+        return "the owner's approval does not count"
     if rule.exclude_owner and approval.approver == case.candidate.run_owner:
-        return "the run's owner does not count"
+        return "the approval of the run's owner does not count"
     if approval.lapsed:
         return f"{approval.approver} no longer holds the verb approve"
     end = _end(approval, rule)
@@ -228,9 +228,9 @@ def _expiry(valid: Iterable[Approval], rule: Approvals, now: datetime) -> dateti
     return min((end for end in ends if end > now), default=None)
 
 
-def _needs(missing: int, people: list[str], alias: str, reasons: list[str]) -> str:
-    there = {0: "none is there", 1: "one is there"}.get(len(people), f"{len(people)} are there")
-    text = f"needs {missing} more approval{'s' if missing > 1 else ''} for {alias}: {there}"
+def _needs(count: int, required: int, alias: str, reasons: list[str]) -> str:
+    missing = required - count
+    text = f"needs {missing} more approval{'s' if missing > 1 else ''} for {alias}: has {count} of {required}"
     return "; ".join([text, *reasons[:5]])
 
 

@@ -19,7 +19,7 @@ from assay.api.run_status import (
     RunStatus,
     UsageStatus,
 )
-from assay.planning.conditions import Status, conditions, flag, format_duration, format_value, parse_time
+from assay.planning.conditions import Status, conditions, counted, flag, format_duration, format_value, parse_time
 from assay.planning.runs.facts import JobFacts, PodFacts
 from assay.planning.runs.logged import logged
 from assay.planning.runs.phases import MAX_ATTEMPTS, Verdict, attempts
@@ -107,7 +107,11 @@ def follow(
     """Return the status of a run in the phase of the verdict."""
     started = old.start_time or (parse_time(job.start_time) if job else None)
     flags: dict[str, tuple[Status, str, str]] = {
-        names.SUSPENDED: flag(verdict.phase == "Suspended", verdict.reason, verdict.message),
+        names.SUSPENDED: (
+            ("True", verdict.reason, verdict.message)
+            if verdict.phase == "Suspended"
+            else ("False", names.NOT_SUSPENDED, "")
+        ),
         names.STARTED: flag(verdict.phase not in ("Pending", "Suspended"), verdict.reason, verdict.message),
         names.RECORDED: ("Unknown", names.NOT_YET, "the run has not finished"),
         names.COMPLETE: flag(False, verdict.reason, ""),
@@ -262,7 +266,7 @@ def _recorded(record: Record | None, unseen: int) -> tuple[Status, str, str]:
         return "False", names.MANIFEST_MISSING, "the run was never launched, so it has no record"
     if record.problem:
         return "False", record.problem[0], record.problem[1][:4000]
-    message = f"{record.files} files, {record.bytes} bytes"
+    message = f"{counted(record.files, 'file')}, {record.bytes} bytes"
     if record.missing:
         more = f", and {len(record.missing) - 1} more" if len(record.missing) > 1 else ""
         message += f"; not captured: {record.missing[0]}{more}"

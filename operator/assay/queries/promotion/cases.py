@@ -116,7 +116,8 @@ class Case:
             if error.status != 403:
                 raise
             self.notes.append(
-                f"you may not read the namespace; with the annotation {names.ANNOTATION_OPEN} it needs no approval"
+                f"you may not read the namespace {self._access.namespace}: if it has the annotation "
+                f"{names.ANNOTATION_OPEN}, no approval is needed"
             )
             return False
         return (found["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPEN) == "true"

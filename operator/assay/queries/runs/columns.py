@@ -110,7 +110,7 @@ class Names:
         first = ALIASES.get(first, first)
         if rest and first in MAPS:
             return self._within(name, first, rest)
-        if name in self.metrics:
+        if name in self.metrics or self.has_direction(name):  # an objective counts before a run has recorded it
             return metric(name)
         if name in self.parameters:
             return parameter(name)
@@ -118,9 +118,16 @@ class Names:
             return _at((name,), name)
         raise unknown(name, name, {*_PLAIN, "age", *self.metrics, *self.parameters})
 
+    def unrecorded(self, field: Field) -> str:
+        """Return a note if the field is an objective that no run has recorded; else ""."""
+        if field.path[0] != "metrics" or field.path[1] in self.metrics or not self.count:
+            return ""
+        error = unknown(field.path[1], field.path[1], self.metrics)
+        return f"no run has recorded its objective {field.path[1]} yet" + (f"; {error.hint}" if self.metrics else "")
+
     def _within(self, name: str, first: str, rest: str) -> Field:
         known = self._keys(first)
-        if rest in known or not self.count:
+        if rest in known or not self.count or (first == "metrics" and self.has_direction(rest)):
             return {"metrics": metric, "parameters": parameter}.get(first, lambda key: _at((first, key), name))(rest)
         above, _, last = rest.rpartition(".")
         if above in known:
