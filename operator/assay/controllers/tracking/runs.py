@@ -344,7 +344,7 @@ def _tell(context: RunParts, body: Raw, old: RunStatus, new: RunStatus) -> None:
         return
     message = new.message or (f"on node {new.attempts[-1].node}" if new.attempts else "")
     if new.phase == "Succeeded" and new.record:
-        message = f"{counted(new.record.files, 'file')}, {new.record.bytes} bytes recorded in {new.record.uri}"
+        message = f"{counted(new.record.files or 0, 'file')}, {new.record.bytes} bytes recorded in {new.record.uri}"
     worrying = (names.UNSCHEDULABLE, names.RETRYING, names.JOB_RESUMED)
     bad = new.phase == "Failed" or new.reason in worrying or new.phase == "Pending"
     context.events.post(body, new.reason or new.phase, message, warning=bad)

@@ -50,7 +50,7 @@ def registered(
 
     ``origin`` is the condition ProvenanceVerified, ``recipe`` the condition Reproducible of its run.
     """
-    text = f"{counted(artifact.files, 'file')}, {artifact.bytes} bytes in {artifact.uri}"
+    text = f"{counted(artifact.files or 0, 'file')}, {artifact.bytes} bytes in {artifact.uri}"
     new = status.model_copy(update={"artifact": artifact, "registered": now, "provenance": provenance})
     flags = {_BYTES: flag(True, names.VERIFIED, text), _ORIGIN: origin}
     return _with(new, flags | ({names.REPRODUCIBLE: recipe} if recipe else {}), generation, now)
