@@ -58,15 +58,27 @@ def _warn(stand_in: StandIn, run: dict[str, Any], message: str) -> None:
     stand_in.kubectl("create", "-f", "-", stdin=json.dumps(event))
 
 
-def test_show_names_the_cause_of_a_run_that_waits(assay: Assay, stand_in: StandIn) -> None:
+def test_show_names_the_cause_of_a_pending_run(assay: Assay, stand_in: StandIn) -> None:
     run = stand_in.run("waiting", {"phase": "Pending", "reason": "Starting", "message": "pod waiting-x is starting"})
     _warn(stand_in, run, f"MountVolume.SetUp failed for volume: {CAUSE}")
     shown = assay("show", "waiting", "--lines", "0")
     assert shown.lines[0] == "waiting  Pending (Starting)"
     assert CAUSE in shown.lines[1]
+    assert "as above" not in shown.out
+    assert "waiting" not in assay("runs").err, "a run that is starting needs no attention"
     found = assay("show", "waiting", "-o", "json").json()
     assert found["cause"] == f"Run waiting: MountVolume.SetUp failed for volume: {CAUSE}"
     assert [(each["reason"], each["count"]) for each in found["events"]] == [("FailedMount", 7)]
+
+
+def test_a_message_is_shown_once(assay: Assay, stand_in: StandIn) -> None:
+    stuck = {"phase": "Pending", "reason": "ImagePullBackOff", "message": "pod stuck-x: no such image"}
+    waits = {"type": "Started", "status": "False", "reason": "ImagePullBackOff", "lastTransitionTime": BEGUN}
+    stand_in.run("stuck", {**stuck, "conditions": [{**waits, "message": stuck["message"]}]})
+    shown = assay("show", "stuck", "--lines", "0")
+    assert shown.out.count("no such image") == 1
+    assert any(line.split() == ["Started", "False", "ImagePullBackOff", "as", "above"] for line in shown.lines)
+    assert assay("runs").err == "1 Pending (ImagePullBackOff); --columns phase,reason,message shows why\n"
 
 
 def test_show_names_the_cause_of_a_run_that_failed(assay: Assay, stand_in: StandIn) -> None:
@@ -79,7 +91,9 @@ def test_show_names_the_cause_of_a_run_that_failed(assay: Assay, stand_in: Stand
     assert shown.lines[:2] == ["big  Failed (OOMKilled)", "  cause: container train exceeded its memory limit"]
     assert any(line.split() == ["f1", "0.5", "-", "9"] for line in shown.lines)
     assert "no log" in shown.err or "the store has no log" in shown.err
+    assert assay("runs").err == "1 Failed (OOMKilled); --columns phase,reason,message shows why\n"
     columns = assay("runs", "--columns", "reason,message")
+    assert not columns.err
     assert columns.lines[1].split(None, 2) == ["big", "OOMKilled", "container train exceeded its memory limit"]
     logs = assay("logs", "big")
     assert (logs.code, "OOMKilled: container train exceeded its memory limit" in logs.err) == (3, True)
@@ -151,7 +165,7 @@ def test_a_run_is_registered_under_the_next_number(assay: Assay, stand_in: Stand
     assert "run empty produced no model" in assay("register", "empty", "digits").err
 
 
-def test_the_number_of_a_deleted_version_is_not_given_again(assay: Assay, stand_in: StandIn) -> None:
+def test_the_number_of_a_deleted_version_is_not_reused(assay: Assay, stand_in: StandIn) -> None:
     digest = "sha256:" + "a" * 64
     stand_in.run("done", {"phase": "Succeeded", "model": {"path": "model", "digest": digest, "size": 3}})
     for number in (1, 2):
@@ -162,7 +176,7 @@ def test_the_number_of_a_deleted_version_is_not_given_again(assay: Assay, stand_
     assert (blind.out, "numbers of deleted versions are unknown: " in blind.err) == ("other.v1\n", True)
 
 
-def test_of_many_metrics_the_objective_comes_first_and_a_cut_is_said(assay: Assay, stand_in: StandIn) -> None:
+def test_the_objective_comes_first_and_a_note_counts_omitted_metrics(assay: Assay, stand_in: StandIn) -> None:
     found = {f"m{number:02}": metric(number) for number in range(25)} | {"z": metric(0.5)}
     stand_in.run("wide", {"phase": "Running", "metrics": found}, objective={"metric": "z", "direction": "maximize"})
     answer = assay("show", "wide", "--lines", "0")
@@ -171,7 +185,7 @@ def test_of_many_metrics_the_objective_comes_first_and_a_cut_is_said(assay: Assa
     assert "6 more metrics: -o json shows them" in answer.err
 
 
-def test_where_the_console_has_the_run_is_shown(assay: Assay, stand_in: StandIn) -> None:
+def test_show_links_to_the_run_in_the_console(assay: Assay, stand_in: StandIn) -> None:
     stand_in.run("seen")
     here = f"`assay ui -n {stand_in.namespace}` shows the run in a browser"
     assert here in assay("show", "seen", "--lines", "0").out
@@ -181,7 +195,7 @@ def test_where_the_console_has_the_run_is_shown(assay: Assay, stand_in: StandIn)
     assert assay("show", "seen", "-o", "json", *with_server).json()["link"] == link
 
 
-def test_a_run_of_several_pods_is_named_where_its_metrics_are_shown(
+def test_metrics_of_a_run_with_several_pods_have_a_note(
     assay: Assay, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pods = [{"pod": "late-a", "phase": "Failed"}, {"pod": "late-b", "phase": "Running"}]

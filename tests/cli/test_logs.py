@@ -71,9 +71,16 @@ def test_logs_of_a_deleted_run_are_available(assay: Assay, stand_in: StandIn) ->
 
 def test_missing_logs_are_reported(assay: Assay, stand_in: StandIn) -> None:
     retried(stand_in)
+    never = stand_in.run("never", {"phase": "Failed"})
+    keep(stand_in, never, LogName("never-a", "assay-recorder"), "recording")
+    fetching = stand_in.run("fetching", {"phase": "Failed"})
+    keep(stand_in, fetching, LogName("fetching-a", "assay-fetch-data"), "expected the digest")
+    keep(stand_in, fetching, LogName("fetching-a", "assay-recorder"), "recording")
+    assert assay("logs", "fetching").out == "expected the digest\n"
     stand_in.run("new", {"phase": "Pending"})
     cases = {
         ("new",): (3, "the store has no log of run new"),
+        ("never",): (3, "the store has no log of container train\n  containers: assay-recorder"),
         ("r", "-c", "trian"): (3, "the store has no log of container trian\n  did you mean train?"),
         ("r", "--pod", "r-c"): (3, "the store has no log of run r, pod r-c"),
         ("r", "--pod", "r-a", "-p"): (3, "container train has no previous start"),

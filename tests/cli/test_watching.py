@@ -111,6 +111,8 @@ def test_missing_and_deleted_experiments_are_reported(assay: Assay, stand_in: St
     assert missing.code == 3
     started(stand_in)
     assert "did you mean digits?" in assay("watch", "digit").err
+    stand_in.run("alone", {"phase": "Running"})
+    assert "alone is a run: `assay show alone` shows it" in assay("watch", "alone").err
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(assay, "watch", "digits")
         stand_in.remove("experiment", "digits")

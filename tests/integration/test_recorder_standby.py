@@ -86,7 +86,7 @@ def test_the_standby_waits_for_the_recorder_when_all_sidecars_stop(
     assert recorder.manifest().summary.warnings == []
 
 
-def test_the_standby_has_what_is_left_of_the_grace_period(minio: S3Server, make: Callable[..., Recorder]) -> None:
+def test_the_standby_has_the_rest_of_the_grace_period(minio: S3Server, make: Callable[..., Recorder]) -> None:
     recorder = make(minio, ASSAY_GRACE_SECONDS="60")
     recorder.spool.mkdir()
     (recorder.spool / "ending").write_text(str(time.time() - 59))

@@ -330,7 +330,7 @@ def test_all_indexed_pods_must_be_complete_and_the_first_counts(store: ObjectSto
 # A run that was deleted
 
 
-def test_the_record_of_a_deleted_run_is_what_there_was(store: ObjectStore, run: Raw) -> None:
+def test_the_record_of_a_deleted_run_has_everything_recorded_until_then(store: ObjectStore, run: Raw) -> None:
     records.open_record(store, run)
     leave(store, run, "pod-a", finished="2026-03-01T12:00:00Z")
     leave(store, run, "pod-b", finished="2026-03-01T13:00:00Z")

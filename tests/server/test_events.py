@@ -130,7 +130,7 @@ def test_each_kind_has_a_stream(site: Site, team: Team, path: str, kind: str, na
 
 
 @pytest.mark.integration
-def test_new_points_in_the_store_are_told(site: Site, team: Team) -> None:
+def test_new_points_in_the_store_are_reported(site: Site, team: Team) -> None:
     run = team.objects.run("pointed", {"phase": "Running", "attempts": [{"pod": "pod-1", "phase": "Running"}]})
     with reading(site, team, "dora", "runs?run=pointed&points=1") as reader:
         parts = [[("loss", 1, 1000.0, 0.5)], [("loss", 2, 1001.0, 0.4)]]
@@ -140,7 +140,7 @@ def test_new_points_in_the_store_are_told(site: Site, team: Team) -> None:
 
 
 @pytest.mark.integration
-def test_new_samples_in_the_store_are_told(site: Site, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_samples_in_the_store_are_reported(site: Site, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(points, "_RENEWED_SECONDS", 0.0)
     run = team.objects.run("sampled", {"phase": "Running", "attempts": [{"pod": "pod-1", "phase": "Running"}]})
     store, prefix, part = team.objects.store, team.objects.prefix(run), None
@@ -223,7 +223,7 @@ def test_a_server_that_shuts_down_ends_its_streams_at_once(team: Team) -> None:
 
 
 @pytest.mark.unit
-def test_what_a_slow_reader_has_not_read_stays_small() -> None:
+def test_the_backlog_of_a_slow_reader_stays_small() -> None:
     async def read() -> str:
         pending = Pending()
         for number in range(100_000):

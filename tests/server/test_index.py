@@ -169,7 +169,7 @@ def test_a_broken_watch_loses_nothing(client: Callable[..., Any], feed: Feed, fi
     assert _same_as_the_api_server(client, filled)
 
 
-def test_a_server_that_was_restarted_has_what_was_written_meanwhile(filled: Team, asking: Callable[..., Any]) -> None:
+def test_a_restarted_server_knows_what_was_written_in_the_meantime(filled: Team, asking: Callable[..., Any]) -> None:
     for number in range(3):
         version = status(filled, ROWS[0].name, f"restart {number}")
         feed = Feed(Kube(str(filled.cluster.kubeconfig)))

@@ -147,7 +147,7 @@ def test_reads_include_preceding_writes_of_any_kind(ask: Ask, filled: Team) -> N
         assert name in {each["name"] for each in found["items"]}
 
 
-def test_what_is_deleted_or_changed_meanwhile_is_noticed_by_the_watch(ask: Ask, filled: Team) -> None:
+def test_the_watch_reports_deletions_and_changes_during_the_first_read(ask: Ask, filled: Team) -> None:
     filled.objects.create(version(filled, "gone", 1), {"phase": "Pending"})
 
     def phase() -> Any:
@@ -184,7 +184,7 @@ def test_without_a_complete_index_the_api_server_answers(
     assert ask("models").json()["freshness"]["source"] == "index"
 
 
-def test_a_version_that_nobody_has_written_is_not_waited_for_long(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_version_that_does_not_exist_ends_soon(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """The API server answers: what it lists includes every write that is done."""
     monkeypatch.setattr("assay.server.index.objects.PATIENCE_SECONDS", 0.1)
     found = ask("aliases", fresh="99999999999999")

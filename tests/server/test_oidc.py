@@ -130,7 +130,7 @@ def test_a_scientist_signs_in_and_sees_the_runs(world: World) -> None:
     assert [each["name"] for each in runs["items"]] == ["digits-1"]
 
 
-def test_without_the_password_nobody_gets_in(world: World) -> None:
+def test_a_login_without_the_password_is_refused(world: World) -> None:
     stranger = world.provider.browser()
     answer = stranger.sign_in(world.page("runs"), Person(ANN.email, account=ANN.account))
     assert (answer.status_code, answer.text.strip()) == (403, "wrong password")
@@ -201,7 +201,7 @@ def _decide(world: World, browser: Browser, verb: str) -> str:
     return str(html.fromstring(page.text).text_content())
 
 
-def test_a_program_sends_an_id_token_of_its_own(world: World) -> None:
+def test_a_program_can_send_its_own_id_token(world: World) -> None:
     program = world.provider.browser()
     program.headers["Authorization"] = f"Bearer {world.provider.id_token(ANN)}"
     assert world.user(program) == ANN.user

@@ -172,7 +172,7 @@ def test_a_comparison_without_the_stores_key_has_what_the_cluster_knows(as_user:
     assert "spec.source.revision" in page.get_element_by_id("made-of").text_content()
 
 
-def test_the_importance_of_parameters_says_what_it_needs(as_user: As, filled: Team) -> None:
+def test_the_importance_of_parameters_names_what_it_needs(as_user: As, filled: Team) -> None:
     text = show(as_user("dora"), filled, "compare?run=bad&run=good&explain=<b>acc</b>").text_content()
     assert "needs 8 runs with a value of <b>acc</b>, not 2" in text
     text = show(as_user("dora"), filled, "compare?run=bad&run=good&explain=lss").text_content()
@@ -196,7 +196,7 @@ def test_a_download_is_parquet_with_types(as_user: As, filled: Team, tmp_path: P
     assert found.fetchall() == [("bad", 0.1, None, False, HOSTILE), ("good", 0.1, None, False, "fine")]
 
 
-def test_a_pinned_run_is_on_top_whatever_the_filter_is(as_user: As, filled: Team) -> None:
+def test_a_pinned_run_is_on_top_with_any_filter(as_user: As, filled: Team) -> None:
     page = show(as_user("dora"), filled, "runs?pin=bad&pin=gone&where=phase%20%3D%3D%20'Succeeded'")
     assert page.xpath("//tbody[@id='pinned']//@data-run") == ["bad"]
     assert page.xpath("//tbody[@id='rows']//@data-run") == ["good"]

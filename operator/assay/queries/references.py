@@ -62,6 +62,9 @@ def alias(access: Access, text: str) -> Raw:
 
 def experiment(access: Access, name: str) -> Raw:
     """Return an Experiment. Raises AssayError."""
+    if access.kube.find(EXPERIMENTS, access.namespace, name) is None and access.kube.find(RUNS, access.namespace, name):
+        hint = f"{name} is a run: `assay show {name}` shows it"
+        raise ObjectNotFound(f"namespace {access.namespace} has no experiment {name}", hint=hint)
     return _found(access, EXPERIMENTS, "experiment", name)
 
 

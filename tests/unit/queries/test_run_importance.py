@@ -74,7 +74,7 @@ def test_a_parameter_that_some_runs_lack_or_that_changes_its_type_is_left_out() 
         pytest.param([row(number, number, n=f"run {number}") for number in range(60)], "no parameter", id="names"),
     ],
 )
-def test_what_cannot_be_answered_says_why(rows: list[RunRow], said: str) -> None:
+def test_a_question_without_an_answer_gives_the_reason(rows: list[RunRow], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         importance.importances(rows, "loss", minimized=True)
 
@@ -85,7 +85,7 @@ def test_equal_values_everywhere_are_no_error() -> None:
     assert (only.name, only.correlation) == ("lr", None)
 
 
-def test_without_optuna_the_reader_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_the_error_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(AssayError, match="needs the package optuna"):
         importance.importances(searched(), "loss", minimized=True)

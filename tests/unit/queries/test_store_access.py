@@ -47,7 +47,7 @@ def soon(minutes: float) -> str:
 
 
 @pytest.mark.parametrize("refused", [(), ("assay-store",)])
-def test_the_operators_keys_are_used_where_nobody_made_any(refused: tuple[str, ...]) -> None:
+def test_the_operators_keys_are_used_without_a_secret_of_the_platform_team(refused: tuple[str, ...]) -> None:
     found = find(Secrets(read={**KEYS, "sessionToken": "t", "expires": soon(30)}, refused=refused))
     assert (found.config.session_token, found.config.endpoint) == ("t", "https://s3.example.com")
 
@@ -73,7 +73,7 @@ def test_without_keys_the_reason_is_given(secrets: Secrets, kind: type[AssayErro
         find(secrets)
 
 
-def test_a_secret_that_is_being_replaced_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_being_replaced_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = Secrets()
     monkeypatch.setattr(store_access.time, "sleep", lambda _: secrets.texts.update(read=KEYS))
     assert find(secrets).config.access_key == "a"

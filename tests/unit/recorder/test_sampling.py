@@ -115,7 +115,7 @@ def test_the_bytes_of_a_network() -> None:
     assert system.network(text) == {"system/network_received_bytes": 110.0, "system/network_sent_bytes": 55.0}
 
 
-def test_a_killed_recorder_doubles_no_sample_and_keeps_what_was_committed(tmp_path: Path) -> None:
+def test_a_killed_recorder_duplicates_no_sample_and_keeps_committed_ones(tmp_path: Path) -> None:
     taken, chance, checkpoint = [0], random.Random(5), Checkpoint()
 
     def sample() -> Mapping[str, float]:

@@ -77,7 +77,7 @@ def test_scalars_hyperparameters_and_images(tmp_path: Path) -> None:
         (None, []),
     ],
 )
-def test_a_restart_at_an_earlier_step_keeps_what_was_measured_and_says_so(
+def test_a_restart_at_an_earlier_step_keeps_all_points_with_a_warning(
     tmp_path: Path, step: int | None, warnings: list[str]
 ) -> None:
     """The writer's `purge_step` is an event SessionLog.START with the step, in a file of its own."""

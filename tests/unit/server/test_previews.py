@@ -54,7 +54,7 @@ def test_a_confusion_matrix_has_the_share_of_each_row(path: str, text: str) -> N
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,x\n2,3\n", "a,b\n1,2\n", "a,b\n1,-2\n3,inf\n"])
-def test_what_is_only_called_a_confusion_matrix_is_a_table(text: str) -> None:
+def test_a_table_that_is_only_named_confusion_matrix_is_shown_as_a_table(text: str) -> None:
     assert of_file("confusion.csv", text.encode(), whole=True).kind == "table"
 
 

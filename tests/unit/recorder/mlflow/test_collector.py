@@ -139,7 +139,7 @@ def test_a_version_registered_by_code_is_a_warning_with_instructions(pod: Pod) -
     assert [version["source"] for version in model["versions"]] == [f"runs:/{RUN}/model"] * 2
 
 
-def test_a_journal_that_lost_its_end_with_the_node_goes_on_after_what_was_recorded(pod: Pod) -> None:
+def test_a_journal_truncated_by_a_node_failure_continues_after_the_recorded_part(pod: Pod) -> None:
     for step in range(4):
         pod.ask("POST", "runs/log-metric", run_id=RUN, key="m", value=step, timestamp=5, step=step)
     while pod.recording.poll():
@@ -171,7 +171,7 @@ def test_requests_are_not_read_one_by_one_while_a_client_logs(pod: Pod, monkeypa
     assert pod.recording.state.totals.points == 3 + 20 * len(metrics)
 
 
-def test_what_the_code_wants_registered_is_in_the_summary_with_the_path_of_its_files(pod: Pod) -> None:
+def test_requested_registrations_are_in_the_summary_with_the_paths_of_their_files(pod: Pod) -> None:
     model = pod.ask("POST", "logged-models", experiment_id="1", name="model", source_run_id=RUN)["model"]["info"]
     child = pod.ask("POST", "runs/create", experiment_id="1", tags=[{"key": "mlflow.parentRunId", "value": RUN}])
     child_id = child["run"]["info"]["run_id"]
@@ -231,7 +231,7 @@ def test_the_endpoint_loads_and_writes_nothing_until_a_client_connects(pod: Pod)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_port_that_is_taken_is_a_warning(tmp_path: Path, pod: Pod) -> None:
+def test_a_port_in_use_is_a_warning(tmp_path: Path, pod: Pod) -> None:
     other = Pod.__new__(Pod)
     other.folder, other.port = tmp_path / "other", pod.port
     other.start()
