@@ -74,12 +74,20 @@ def _object(kind: str, name: str, spec: Raw, status: Raw | None = None, generati
 
 
 def _experiment(
-    *phases_: str, over: bool = False, told: Raw | None = None, without: tuple[str, ...] = (), **change: Any
+    *phases_: str,
+    over: bool = False,
+    told: Raw | None = None,
+    without: tuple[str, ...] = (),
+    reason: str = "",
+    **change: Any,
 ) -> Raw:
     """Return an Experiment whose runs are in these phases; ``told`` is what is known of the registration."""
     raw = {key: value for key, value in (EXPERIMENT | change).items() if key not in without}
     spec = ExperimentSpec.model_validate(raw)
-    runs = [RunFacts(index, f"sweep-{index}", phase, 0.9 + index / 100) for index, phase in enumerate(phases_)]
+    runs = [
+        RunFacts(index, f"sweep-{index}", phase, 0.9 + index / 100, reason=reason)
+        for index, phase in enumerate(phases_)
+    ]
     status = ExperimentStatus()
     for minutes in (0, 10):
         now = NOW + timedelta(minutes=minutes)
@@ -101,6 +109,7 @@ EXPERIMENTS: dict[str, Scene] = {
     "progressing_new": lambda: _object(names.EXPERIMENT, "sweep", EXPERIMENT),
     "progressing_newGeneration": _new_spec,
     "progressing_runsActive": lambda: _experiment("Succeeded", "Failed", "Running"),
+    "progressing_noRunCanStart": lambda: _experiment("Pending", "Pending", reason="ImagePullBackOff"),
     "progressing_registering": lambda: _experiment(*_FOUR),
     "suspended": lambda: _experiment("Succeeded", "Suspended", suspend=True),
     "healthy_withoutRegistration": lambda: _experiment(*_FOUR, without=("register",)),

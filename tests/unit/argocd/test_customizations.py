@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unit
 
 Raw = dict[str, Any]
 KINDS = [each.kind for each in customizations.customizations()]
-UNSEEN = "has not looked at this"
+UNSEEN = "waiting for the operator to process this"
 
 
 def read(path: Path) -> Any:

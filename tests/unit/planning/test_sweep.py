@@ -414,3 +414,16 @@ def test_deleted_runs_still_count_for_the_experiment() -> None:
         assert status.best is not None
         assert (status.best.run, status.best.value, status.best.parameters) == ("sweep-1", 0.1, {"a": 2})
         assert status.phase == "Succeeded"
+
+
+def test_an_experiment_whose_runs_cannot_start_names_the_reason() -> None:
+    def pending(index: int, reason: str) -> RunFacts:
+        return RunFacts(index, f"sweep-{index}", "Pending", None, reason=reason)
+
+    stuck = [pending(1, "ErrImagePull"), pending(0, "ImagePullBackOff")]
+    status = plan(spec(parallelism=2), *stuck).status
+    assert (status.phase, status.message) == ("Running", "no run can start: ImagePullBackOff: see run sweep-0")
+    assert condition(status, "Complete") == ("False", "RunsActive", "")
+    for healthy in (fact(2), pending(2, "Starting"), pending(2, "")):
+        assert plan(spec(parallelism=3), *stuck, healthy).status.message is None
+    assert plan(spec(parallelism=2, suspend=True), *stuck).status.message is None

@@ -194,6 +194,8 @@ def _status(
     if over and not reason:
         reason, message = names.ALL_RUNS_FINISHED, f"{counts.succeeded} of {finished} runs succeeded"
         failed = finished > 0 and counts.succeeded == 0
+    elif not reason and not spec.suspend:
+        message = _stuck(runs)
     started = old.start_time or (now if launching or runs else None)
     completed = (old.completion_time or now) if over else None
     phase = "Pending"
@@ -204,7 +206,7 @@ def _status(
     elif counts.running or finished or active or launching:
         phase = "Running"
     flags: dict[str, tuple[Status, str, str]] = {
-        names.COMPLETE: flag(over and not failed, reason or names.RUNS_ACTIVE, message),
+        names.COMPLETE: flag(over and not failed, reason or names.RUNS_ACTIVE, message if over or reason else ""),
         names.FAILED: flag(failed, reason or names.RUNS_ACTIVE, message if failed else ""),
         names.SUSPENDED: _suspended(spec, runs),
     }
@@ -226,6 +228,17 @@ def _status(
             "conditions": _conditions(old, flags, generation, now),
         }
     )
+
+
+def _stuck(runs: Collection[RunFacts]) -> str:
+    """Return why none of the active runs can start; "" if one trains or is starting.
+
+    The message has no numbers: the pods of many runs change their reasons all the time.
+    """
+    active = sorted((run for run in runs if run.active), key=lambda run: (run.index, run.name))
+    if not active or any(run.phase != "Pending" or run.reason in {"", *names.NORMAL_WAITS} for run in active):
+        return ""
+    return f"no run can start: {active[0].reason}: see run {active[0].name}"
 
 
 def _suspended(spec: ExperimentSpec, runs: Collection[RunFacts]) -> tuple[Status, str, str]:

@@ -1,7 +1,7 @@
 -- An Experiment: as healthy as its search and the registration of what it found. One failed run of many is no fault.
 local status = obj.status
 if status == nil or status.phase == nil or status.observedGeneration ~= obj.metadata.generation then
-  return {status = "Progressing", message = "the operator has not looked at this spec yet"}
+  return {status = "Progressing", message = "waiting for the operator to process this spec"}
 end
 if status.phase == "Failed" then
   return {status = "Degraded", message = status.message}
@@ -26,5 +26,8 @@ end
 local progress = (status.progress or "no") .. " runs have ended"
 if status.phase == "Suspended" then
   return {status = "Suspended", message = progress}
+end
+if status.message ~= nil then
+  progress = progress .. "; " .. status.message
 end
 return {status = "Progressing", message = progress}

@@ -3,7 +3,7 @@
 -- Degraded when pods cannot serve what is live, or had to be taken back.
 local status = obj.status
 if status == nil or status.phase == nil or status.observedGeneration ~= obj.metadata.generation then
-  return {status = "Progressing", message = "the operator has not looked at this spec yet"}
+  return {status = "Progressing", message = "waiting for the operator to process this spec"}
 end
 if status.phase == "Degraded" then
   return {status = "Degraded", message = status.message}

@@ -1,7 +1,7 @@
 -- A ModelVersion: whether its bytes are registered. Who has approved it is no question of health.
 local status = obj.status
 if status == nil or status.phase == nil or status.observedGeneration ~= obj.metadata.generation then
-  return {status = "Progressing", message = "the operator has not looked at this version yet"}
+  return {status = "Progressing", message = "waiting for the operator to process this version"}
 end
 -- An archived version is barred because somebody wants it so.
 local known = {Ready = "Healthy", Archived = "Healthy", Failed = "Degraded"}
