@@ -201,7 +201,7 @@ def _copying() -> ModelVersionStatus:
 
 def _registered() -> ModelVersionStatus:
     artifact = ArtifactStatus(uri="s3://assay/models/ml-prod/digits/v2/", digest=DIGEST, files=2, bytes=7)
-    origin = flag(True, names.FROM_RUN, "as run sweep-0 recorded it")
+    origin = flag(True, names.FROM_RUN, "it matches the record of run sweep-0")
     return versions.registered(_copying(), artifact, None, origin, generation=1, now=NOW)
 
 

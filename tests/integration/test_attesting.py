@@ -73,7 +73,7 @@ async def test_a_run_without_a_model_has_nothing_to_sign(operator: Attesting, st
 
 
 async def test_a_run_without_a_key_reports_it(operator: Attesting) -> None:
-    assert await operator.attest() == ("False", "NoKey", "there is no key to sign with")
+    assert await operator.attest() == ("False", "NoKey", "the operator has no signing key")
 
 
 async def test_an_unreadable_key_is_reported(operator: Attesting) -> None:

@@ -73,7 +73,7 @@ class Keyring:
     def sign(self, data: bytes) -> bytes:
         """Sign `data` with ECDSA and SHA-256; returns the signature as DER. Raises NoKey."""
         if self.private is None:
-            raise NoKey("there is no key to sign with")
+            raise NoKey("the operator has no signing key")
         return self.private.sign(data, _ALGORITHM)
 
     def verify(self, key: str, signature: bytes, data: bytes) -> None:

@@ -43,7 +43,7 @@ def sign_version(store: ObjectStore, keyring: Keyring, version: ModelKey, digest
     with suppress(SignatureMissing):
         return check_version(store, keyring, version, digest)
     if keyring.private is None:
-        raise NoKey("there is no key to sign with")
+        raise NoKey("the operator has no signing key")
     manifest = read_model(store, layout.model_prefix(*version)).manifest
     if not manifest.digest == _found(manifest) == digest:
         raise RecordError(f"{layout.model_prefix(*version)} holds another model: expected the digest {digest}")

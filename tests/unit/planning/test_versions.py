@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 LATER = NOW + timedelta(hours=1)
 DIGEST = "sha256:" + "a" * 64
 ARTIFACT = ArtifactStatus(uri="s3://assay/models/ml/digits/v1/", digest=DIGEST, files=2, bytes=7)
-FROM_RUN: Flag = ("True", names.FROM_RUN, "as run r recorded it")
+FROM_RUN: Flag = ("True", names.FROM_RUN, "it matches the record of run r")
 
 
 def copying(message: str = "the bytes are being copied", now: datetime = NOW) -> ModelVersionStatus:

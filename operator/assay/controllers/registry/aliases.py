@@ -206,7 +206,7 @@ class _Alias:
         self.context.events.post(
             self.body,
             names.ROLLED_BACK if back else names.BOUND,
-            f"v{move.version}, by {actor}: {reason or 'no reason'}",
+            f"v{move.version}, by {actor}" + (f": {reason}" if reason else ""),
         )
         for workload in self.context.models.followers(self.namespace, self.spec.model, self.spec.alias):
             self.context.queue.add(key_of(workload))

@@ -213,7 +213,7 @@ async def _origin(context: VersionParts, body: Raw, spec: ModelVersionSpec) -> O
         return Origin(spec.artifact.uri, identity, None, flag(False, names.CLAIMED, claimed), unknown)
     found = _agree(body, spec, run)
     provenance = None if found == body["spec"].get("provenance") else found
-    recorded = flag(True, names.FROM_RUN, f"as run {run['metadata']['name']} recorded it")
+    recorded = flag(True, names.FROM_RUN, f"it matches the record of run {run['metadata']['name']}")
     return Origin(_uri_of(run), identity, provenance, recorded, recipe.condition_of(run), _owner_of(run))
 
 
