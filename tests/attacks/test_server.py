@@ -4,6 +4,7 @@ import html
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -17,10 +18,12 @@ from assay.server.app import Parts, create
 from assay.server.entrance.sealing import COOKIE, Seal
 from assay.server.entrance.session import SessionEntrance
 from assay.server.index.feed import Feed
+from assay.server.index.objects import KINDS, ObjectFeed, ObjectsOfIndex
 from assay.server.index.runs import RunsOfIndex
 from assay.server.rights import Rights
 from assay.server.state import State
 from assay.server.streams import streams
+from assay.store import archive, layout
 from tests import registry
 from tests.attackers import Outcome, Realm, stopped
 from tests.cli.stand_in import StandIn
@@ -74,10 +77,17 @@ def site(realm: Realm) -> Iterator[Site]:
     wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
     store = realm.cluster.store.endpoint
     entrance = SessionEntrance(ApiServer(kubeconfig), seal, stores=frozenset({store}))
-    parts = Parts(entrance, {HOST}, State(RunsOfIndex(lambda _: feed, Rights())))
+    others = {kind: ObjectFeed(Kube(kubeconfig), kind) for kind in KINDS}
+    for each in others.values():
+        each.start()
+    wait_for("the index of others to be complete", lambda: all(each.synced for each in others.values()), seconds=60)
+    rights = Rights()
+    lists = ObjectsOfIndex({kind: lambda _, each=each: each for kind, each in others.items()}, rights)  # type: ignore[misc]
+    parts = Parts(entrance, {HOST}, State(RunsOfIndex(lambda _: feed, rights), lists))
     with TestClient(create(parts), base_url=f"https://{HOST}") as client:
         yield Site(client, seal, tokens)
-    feed.stop()
+    for each in (feed, *others.values()):
+        each.stop()
 
 
 def test_w01_another_sites_page_writes_with_the_session_of_its_visitor(site: Site) -> None:
@@ -135,6 +145,11 @@ def test_w09_read_another_namespaces_curves(site: Site, realm: Realm) -> None:
 def test_w10_read_runs_from_the_index_without_the_right_to_list(site: Site, realm: Realm) -> None:
     stopped("W10", site.get(f"/api/v1/namespaces/{realm.namespace}/runs", "otto"))
     assert site.get(f"/api/v1/namespaces/{realm.namespace}/runs", "petra").done
+    for kind, path in (("experiments", "experiments"), ("modelversions", "models"), ("modelaliases", "aliases")):
+        refused = site.get(f"/api/v1/namespaces/{realm.namespace}/{path}", "otto")
+        assert (refused.done, f'cannot list resource "{kind}"' in refused.said) == (False, True)
+        found = site.get(f"/api/v1/namespaces/{realm.namespace}/{path}", "petra")
+        assert (found.done, '"source":"index"' in found.said) == (True, True)
 
 
 def test_w11_read_secrets_with_the_servers_rights(site: Site, realm: Realm) -> None:
@@ -157,6 +172,37 @@ SCRIPT = "<script>alert(1)</script>"
 NAMED = '<img src=x onerror=alert(1)>";filename=x.html'
 #: By name: whether a browser may show the file when it asks for that, and as what.
 ARTIFACTS = {"page.html": "", "image.svg": "", "image.png": "", "page.txt": "text/plain; charset=utf-8", NAMED: ""}
+
+
+def test_w24_read_archived_runs_from_memory(site: Site, realm: Realm) -> None:
+    """The keys in the Secret are of a reader of this namespace first, then of one of another."""
+    path = f"/api/v1/namespaces/{realm.namespace}/runs?archived=1&where=name=='w24'"
+    store = StandIn(realm.cluster, realm.namespace).store
+    body = registry.run("w24")
+    body["metadata"] |= {"namespace": realm.namespace, "uid": "w24"}
+    prefix = layout.prefix_of(body)
+    store.put_bytes(f"{prefix}/{layout.MANIFEST}", b"{}")
+    archive.write_archived(store, prefix, body)
+    with _store_keys(realm, realm.namespace):
+        found = site.get(path, "petra")
+        assert (found.done, json.loads(found.said)["total"]) == (True, 1)
+    with _store_keys(realm, realm.other):
+        stopped("W24", site.get(path, "petra"))
+    assert not site.get(path, "petra").done, "there are no keys at all"
+
+
+@contextmanager
+def _store_keys(realm: Realm, namespace: str) -> Iterator[None]:
+    """The Secret of the realm's namespace, with the keys of a reader of a namespace."""
+    reader = stores.create_reader(realm.cluster.store, namespace, secrets.token_urlsafe(24))
+    keys = {"endpoint": reader.endpoint, "bucket": reader.bucket}
+    keys |= {"accessKey": reader.access_key, "secretKey": reader.secret_key}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "assay-store"}, "stringData": keys}
+    realm.admin("create", "-f", "-", stdin=secret)
+    try:
+        yield
+    finally:
+        realm.admin("delete", "secret", "assay-store")
 
 
 @pytest.fixture(scope="module")

@@ -103,11 +103,11 @@ class _Measurement:
     def _fill_store(self, rows: Sequence[generated.GeneratedRun], points: Sequence[Any]) -> None:
         print("# curves into the store", flush=True)
         store, many = self._store.store(), curve_points(CURVE_POINTS, seed=2)
-        curves = {RUN: points, **dict.fromkeys(_many(), many)}
+        curves = {RUN: compacted(points, self._folder), **dict.fromkeys(_many(), compacted(many, self._folder))}
         for row in rows:
             if row.name in curves:
                 pod = layout.pod_prefix(layout.prefix_of(api_server.manifest(row)), f"{row.name}-pod")
-                store.put_bytes(f"{pod}/{layout.PARQUET}", compacted(curves[row.name], self._folder))
+                store.put_bytes(f"{pod}/{layout.PARQUET}", curves[row.name])
         config = self._store.config()
         keys = {"endpoint": config.endpoint, "bucket": config.bucket}
         keys |= {"accessKey": config.access_key, "secretKey": config.secret_key}

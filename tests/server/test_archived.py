@@ -81,6 +81,16 @@ def feed(filled: Team) -> Iterator[Feed]:
 @pytest.fixture(scope="module")
 def ask(filled: Team, feed: Feed) -> Iterator[Callable[..., Any]]:
     """A function (person, **query): the response about runs, archived ones included."""
+    yield from _asking(filled, feed)
+
+
+@pytest.fixture
+def asking(filled: Team, feed: Feed) -> Iterator[Callable[..., Any]]:
+    """The same of a server that has just started."""
+    yield from _asking(filled, feed)
+
+
+def _asking(filled: Team, feed: Feed) -> Iterator[Callable[..., Any]]:
     entrance = BearerEntrance(ApiServer(str(filled.cluster.kubeconfig)))
     app = create(Parts(entrance, state=State(RunsOfIndex(lambda _: feed, Rights(kept=1.0)))))
     with TestClient(app, base_url="http://127.0.0.1") as client:
@@ -221,6 +231,30 @@ def test_the_archive_is_for_whoever_has_keys_that_read_it(ask: Callable[..., Any
     assert 'cannot get resource "secrets"' in answer.json()["error"]["message"]
     assert ask("nobody").status_code == 403
     assert ask("keyless", archived=False).status_code == 200
+
+
+def test_what_was_read_stays_when_the_store_fails_in_the_middle(
+    filled: Team, asking: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assay.store.errors import StoreUnavailable
+
+    read: list[str] = []
+    ended = archive.ended
+
+    def failing(store: ObjectStore, prefix: str) -> Any:
+        read.append(prefix)
+        if len(read) == 12:
+            raise StoreUnavailable("the store is being restarted")
+        return ended(store, prefix)
+
+    monkeypatch.setattr(archive, "ended", failing)
+    monkeypatch.setattr("assay.server.index.archived._WORKERS", 1)
+    monkeypatch.setattr("assay.server.index.archived.BATCH", 1)
+    assert asking().status_code == 503
+    again = len(read)
+    found = asking().json()
+    assert found["total"] >= len(LIVE) + len(GONE) + 2
+    assert len(read) - again <= found["total"] - len(LIVE) - 9, "the first ones were not read again"
 
 
 @pytest.mark.parametrize("refused", ["folders", "stat"])

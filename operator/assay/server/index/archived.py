@@ -23,9 +23,11 @@ from assay.store.client import ObjectStore
 from assay.store.errors import NotFound
 from assay.store.parallel import ordered
 
-#: Rows that are kept of all archives together. A larger archive is read anew for each answer.
-MOST: Final = 100_000
+#: Rows that are kept of all archives together, about 100 MB. A larger archive is read anew for each answer.
+MOST: Final = 50_000
 _WORKERS: Final = 16
+#: Rows that are put into the table at once.
+BATCH: Final = 100
 _OWN: Final = "_"
 #: Folder (the experiment) and name.
 Name = tuple[str, str]
@@ -105,16 +107,14 @@ class Archive:
         if len(names) > MOST:
             return False
         self._forget(experiment, names, live)
+        # From here on, what was read stays, also if the store fails in the middle.
+        self._moment = live.moment
         unknown = [each for each in names if each not in self._uids or self._is_new(each, live)]
         for name, uids in zip(unknown, ordered(partial(self._list, store), unknown, _WORKERS), strict=True):
             self._uids[name] = uids
         missing = [place for place in self._places(names, live) if self._is_missing(place)]
-        records = [each for each in ordered(partial(self._read, store), missing, _WORKERS) if each is not None]
-        packed(((0, of_record(each)) for each in records), self.table)
-        self._broken -= {_key(*place) for place in missing}
-        self._broken |= {_key(each.experiment or _OWN, each.name, each.uid) for each in records if each.problem}
+        packed(((0, of_record(each)) for each in self._records(store, missing)), self.table, BATCH)
         self._prove(store, names)
-        self._moment = live.moment
         return True
 
     def among(self, live: Live) -> Mask:
@@ -124,6 +124,15 @@ class Archive:
             folder, name, uid = self.table.place(number)
             found[number] = live.uids.get((folder, name)) != uid and uid in self._uids.get((folder, name), ())
         return found
+
+    def _records(self, store: ObjectStore, places: Sequence[tuple[str, str, str]]) -> Iterator[RecordedRun]:
+        for place, record in zip(places, ordered(partial(self._read, store), places, _WORKERS), strict=True):
+            key = _key(*place)
+            self._broken.discard(key)
+            if record is not None:
+                if record.problem:
+                    self._broken.add(key)
+                yield record
 
     def _forget(self, experiment: str, names: Sequence[Name], live: Live) -> None:
         """Forget the UIDs of names that are no longer there, or may have others by now."""
