@@ -1,22 +1,28 @@
 """Experiments, versions and aliases from memory: as the API server lists them, fresh, and with the user's rights."""
 
+import asyncio
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from assay.api.resources import EXPERIMENTS, MODEL_ALIASES, MODEL_VERSIONS, Resource
+from assay.api.resources import EXPERIMENTS, MODEL_ALIASES, MODEL_VERSIONS, RUNS, Resource
 from assay.kube.bearer import ApiServer
 from assay.kube.sync import Kube
 from assay.server.app import Parts, create
 from assay.server.entrance.bearer import BearerEntrance
+from assay.server.index.feed import Feed
 from assay.server.index.objects import KINDS, ObjectFeed, ObjectsOfIndex
+from assay.server.index.runs import RunsOfIndex
 from assay.server.rights import Rights
 from assay.server.runs import RunsOfApiServer
 from assay.server.state import State
+from assay.server.streams.pending import Pending
+from assay.server.streams.watching import Wanted, Watcher, version_now
 from tests import registry
 from tests.cli.stand_in import StandIn
 from tests.cluster.waiting import wait_for
@@ -199,3 +205,41 @@ def test_bodies_are_whole_but_for_managed_fields(feeds: dict[Resource, ObjectFee
     for body in there:
         body["metadata"].pop("managedFields", None)
         assert kept[body["metadata"]["name"]] == body
+
+
+@pytest.mark.parametrize("kind", [*KINDS, RUNS], ids=lambda kind: kind[1])
+async def test_whoever_learns_of_a_change_finds_it(
+    filled: Team, kind: Resource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index gets its event later than the reader's stream: the stream waits for it."""
+    kube = Kube(str(filled.cluster.kubeconfig))
+    feed: Any = Feed(kube) if kind == RUNS else ObjectFeed(kube, kind)
+    feed.start()
+    wait_for("the index to be complete", lambda: feed.synced, seconds=60)
+    late, apply = threading.Event(), feed._apply
+    monkeypatch.setattr(feed, "_apply", lambda event: (late.wait(30), apply(event))[1])
+    rights = Rights()
+    lists = ObjectsOfIndex({} if kind == RUNS else {kind: lambda _: feed}, rights)
+    runs: Any = RunsOfIndex(lambda _: feed, rights) if kind == RUNS else RunsOfApiServer()
+    state, pending = State(runs, lists), Pending()
+    name = f"told-{secrets.token_hex(3)}"
+    manifest = {
+        RUNS: registry.run(name),
+        EXPERIMENTS: registry.experiment(name),
+        MODEL_ALIASES: registry.model_alias("digits", name, 1),
+        MODEL_VERSIONS: version(filled, name, 1),
+    }[kind]
+    wanted = Wanted(kind, filled.namespace)
+    watcher = Watcher(kube, wanted, version_now(kube, wanted), pending, state.reach)
+    try:
+        created = filled.objects.create(manifest)
+        threading.Timer(0.3, late.set).start()
+        told = ""
+        while name not in told:
+            told, _ = await asyncio.wait_for(pending.take(30), 60)
+        with feed.reading(filled.namespace) as table:
+            assert created["metadata"]["name"] in table.versions()
+    finally:
+        late.set()
+        watcher.stop()
+        feed.stop()

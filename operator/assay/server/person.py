@@ -31,6 +31,9 @@ class Lists(Protocol):
     def listed(self, person: Person, resource: Resource, fields: str) -> Iterable[Raw]:
         """Return the objects of the person's namespace, as fresh as they ask for. Raises ApiError."""
 
+    def reach(self, resource: Resource, namespace: str, version: int) -> None:
+        """Wait a moment until answers include a resource version of a kind that is in memory."""
+
 
 @dataclass
 class Person(Access):

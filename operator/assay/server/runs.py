@@ -8,7 +8,7 @@ from typing import Any, NotRequired, Protocol, cast
 from typing_extensions import TypedDict
 
 from assay.api.errors import ObjectNotFound
-from assay.api.resources import EXPERIMENTS
+from assay.api.resources import EXPERIMENTS, Resource
 from assay.queries.references import near
 from assay.queries.runs import columns as run_columns
 from assay.queries.runs import reading
@@ -78,6 +78,9 @@ class Runs(Protocol):
         ``shown`` is applied to one row after the other: an answer can have more runs than fit into memory as rows.
         """
 
+    def reach(self, resource: Resource, namespace: str, version: int) -> None:
+        """Wait a moment until answers include a resource version, if the kind is that of runs."""
+
 
 class RunsOfApiServer:
     """Reads all runs from the API server for each answer. Needs no index and no rights but the user's."""
@@ -97,6 +100,9 @@ class RunsOfApiServer:
         if not rows:
             person.note(without_runs(query["experiment"]))
         return cast(RunsEverywhere, _answer(person, rows, query))
+
+    def reach(self, resource: Resource, namespace: str, version: int) -> None:
+        """Do nothing: the API server lists what it has told."""
 
 
 def _answer(person: Person, rows: Sequence[RunRow], query: RunQuery) -> RunsFound:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from assay.api.resources import Resource
 from assay.server.person import Lists
 from assay.server.runs import Runs
 from assay.server.streams.streams import Streams
@@ -16,3 +17,9 @@ class State:
     runs: Runs
     lists: Lists | None = None
     streams: Streams = field(default_factory=Streams)
+
+    def reach(self, resource: Resource, namespace: str, version: int) -> None:
+        """Wait a moment until answers include a resource version of a kind: whoever learns of it asks at once."""
+        self.runs.reach(resource, namespace, version)
+        if self.lists is not None:
+            self.lists.reach(resource, namespace, version)

@@ -101,7 +101,8 @@ def _stream(call: Call, wanted: Sequence[Wanted], after: str, points: Sequence[s
         for kind in now.keys() - resumed.keys():
             pending.changed(kind, version=now[kind])
         sources: list[Source] = [
-            Watcher(person.kube, each, resumed.get(each.kind) or now[each.kind], pending) for each in wanted
+            Watcher(person.kube, each, resumed.get(each.kind) or now[each.kind], pending, call.state.reach)
+            for each in wanted
         ]
         if points:
             # A new person for each round: the Secret with the store's keys is read again, with the user's rights.

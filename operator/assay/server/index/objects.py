@@ -92,6 +92,13 @@ class ObjectsOfIndex:
             return person.kube.list(resource, person.namespace, fields=fields)
         return (from_json(text) for text in found)
 
+    def reach(self, resource: Resource, namespace: str, version: int) -> None:
+        """Wait a moment until the index includes a resource version of a kind."""
+        feed_of = self._feeds.get(resource)
+        feed = feed_of(namespace) if feed_of else None
+        if feed is not None:
+            feed.reach(version)
+
     def _from_memory(self, person: Person, resource: Resource, fields: str) -> list[bytes] | None:
         """Return objects as JSON; None if the API server has to answer, which then checks the rights itself."""
         feed_of = self._feeds.get(resource)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from assay.api.errors import Unreachable
-from assay.api.resources import RUNS
+from assay.api.resources import RUNS, Resource
 from assay.queries.runs import reading
 from assay.queries.runs.rows import RunRow
 from assay.server.freshness import Freshness
@@ -70,6 +70,12 @@ class RunsOfIndex:
         if not found.seen:
             check_experiment(person, query["experiment"])
         return {**answer, "freshness": freshness, "notes": person.notes}
+
+    def reach(self, resource: Resource, namespace: str, version: int) -> None:
+        """Wait a moment until the index includes a resource version of a run."""
+        feed = self._feed_of(namespace) if resource == RUNS else None
+        if feed is not None:
+            feed.reach(version)
 
     def find_all(self, person: Person, query: RunQuery) -> RunsEverywhere:
         """Return a page of the runs of all namespaces in which the person may list runs. Raises AssayError."""

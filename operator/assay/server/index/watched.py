@@ -36,6 +36,8 @@ _LIFE_SECONDS, _SILENCE_SECONDS = 300, 90
 _TIMEOUT = urllib3.Timeout(connect=10, read=_SILENCE_SECONDS)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _GONE = 410
+#: Events of two watches are milliseconds apart.
+_REACH_SECONDS = 1.0
 #: Twice the longest silence: by then a watch that works has had an event or a bookmark, or was begun anew.
 STALE_SECONDS: Final = 180.0
 
@@ -152,6 +154,11 @@ class Watched(Generic[T]):
         """Wait until the tables include a resource version of this kind. Returns whether they do in time."""
         with self._changed:
             return self._changed.wait_for(lambda: self.synced and self.version >= version, seconds)
+
+    def reach(self, version: int) -> None:
+        """Wait a moment for a resource version of this kind that others have seen, unless the tables are not used."""
+        if not self.trouble:
+            self.wait(version, _REACH_SECONDS)
 
     def wait_for_all(self, namespace: str, versions: dict[str, int], at: int, seconds: float) -> bool:
         """Wait until the tables include what a consistent list has: versions by name, at its resource version."""

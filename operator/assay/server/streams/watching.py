@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -28,6 +28,10 @@ _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 _GONE, _BUSY = 410, 429
+
+
+#: Takes a kind, a namespace, and the resource version of an object.
+Reach = Callable[[Resource, str, int], None]
 
 
 class Wanted(NamedTuple):
@@ -60,8 +64,11 @@ def version_now(kube: Kube, wanted: Wanted) -> str:
 class Watcher:
     """Tells a reader about changes of objects, from a thread of its own."""
 
-    def __init__(self, kube: Kube, wanted: Wanted, version: str, pending: Pending) -> None:
-        self._kube, self._wanted, self._version, self._pending = kube, wanted, version, pending
+    def __init__(
+        self, kube: Kube, wanted: Wanted, version: str, pending: Pending, reach: Reach = lambda *_: None
+    ) -> None:
+        """``reach`` is called before a change is told: it waits until answers include it."""
+        self._kube, self._wanted, self._version, self._pending, self._reach = kube, wanted, version, pending, reach
         self._stopped = threading.Event()
         self._answer: urllib3.BaseHTTPResponse | None = None
         threading.Thread(target=self._run, name="stream", daemon=True).start()
@@ -125,4 +132,5 @@ class Watcher:
                 if event["type"] == "BOOKMARK" or (names and name not in names):
                     self._pending.passed(kind, self._version)
                 else:
+                    self._reach(self._wanted.resource, self._wanted.namespace, int(self._version))
                     self._pending.changed(kind, name, self._version)
