@@ -54,7 +54,7 @@ class Scrapers:
             answer = await self._ask(token.strip())
         except (ApiError, ConfigError) as error:
             log.warning("a scraper cannot be identified: %s", error)
-            return Answer(503, "the API server cannot be asked to identify you")
+            return Answer(503, "the API server did not answer the TokenReview; try again")
         while len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[name] = time.monotonic() + _BELIEVED_SECONDS, answer

@@ -38,7 +38,7 @@ class Store(Protocol):
 
 
 class _TooLate(Exception):
-    """The time for uploads at the end is over."""
+    """The time limit for the final uploads has passed."""
 
 
 class Artifacts:
@@ -117,7 +117,7 @@ class Artifacts:
         return sorted((f"{layout.ARTIFACTS}/{path}".rstrip("/"), reason) for path, reason in reasons.items())
 
     def skipped(self) -> list[tuple[str, str]]:
-        """Return path and reason of each entry that is no file and leads to none, as of the last scan."""
+        """Return path and reason of each entry that is not a file or a link to one, as of the last scan."""
         return sorted((f"{layout.ARTIFACTS}/{path}".rstrip("/"), why) for path, why in self._last.skipped.items())
 
     def _outdated(self, listing: Listing) -> Iterable[tuple[str, Signature]]:

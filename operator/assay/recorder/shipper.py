@@ -45,7 +45,7 @@ class Shipper:
             self._ship_summary()
 
     def _wait(self) -> bool:
-        """Wait for work. False if there is none and none will come."""
+        """Wait for work. False if everything is uploaded and `close` was called."""
         with self._enqueue:
             while not self._has_work():
                 if self._closing:

@@ -23,7 +23,7 @@ _REVIEWERS: Final = 8
 
 
 class Rights:
-    """What the API server said about the rights of people."""
+    """The API server's answers about the rights of people."""
 
     def __init__(self, kept: float = KEPT_SECONDS) -> None:
         """Keep answers for ``kept`` seconds, at most KEPT_SECONDS."""

@@ -78,7 +78,7 @@ class PolicyWatch:
         if wrong and wrong != self._said:
             log.warning("admission policies: %s", wrong)
         elif self._said and not wrong:
-            log.info("admission policies: as shipped again")
+            log.info("the admission policies match the chart again")
         self._said = wrong
         return wrong
 

@@ -164,7 +164,7 @@ def _pod(store: ObjectStore, run: Raw, prefix: str, requested: str) -> str:
 
 @contextmanager
 def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own, with tables of its own."""
+    """A separate connection with its own tables."""
     with _shared_database().cursor() as connection:
         yield connection
 

@@ -118,7 +118,7 @@ def _texts(kind: Any, found: Raw) -> Any:
 
 
 def _events(access: Access, run: Raw) -> Iterator[Event]:
-    """Yield the warnings, newest first; none without the right to read them, which is noted."""
+    """Yield the warnings, newest first. Without the right to read them, yield none and note it."""
     try:
         uids = {run["metadata"]["uid"], *_children(access, run)}
         found: dict[tuple[str, str], Raw] = {}

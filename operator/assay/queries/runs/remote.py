@@ -61,7 +61,7 @@ def read(
 
 
 def _token(access: Access, server: str) -> str:
-    """Return the user's token, which is only sent where nobody can read it on the way. Raises AssayError."""
+    """Return the user's token, which is sent only over TLS or to this machine. Raises AssayError."""
     address = urlsplit(server)
     if address.scheme != "https" and not (address.scheme == "http" and address.hostname in _LOOPBACK):
         raise InvalidRequest(

@@ -84,7 +84,7 @@ class Parser:
         return now if found is None else found
 
     def _complain(self, text: str, name: str, *, is_number: bool) -> None:
-        """Count a time that is no number. One warning about numbers is enough: usually all are wrong alike."""
+        """Count a time that is not a number. One warning is enough, because usually all lines have the same mistake."""
         if is_number:
             self._record.totals.event(text, kind=name)
         else:

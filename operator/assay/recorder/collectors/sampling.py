@@ -1,4 +1,4 @@
-"""A source that is asked again and again. A thread of its own asks, so that a slow answer delays nobody.
+"""A source that is polled in its own thread, so that a slow answer delays no other source.
 
 What has not been committed is lost when the recorder is killed: a sample cannot be read again. The number of the
 sample, which is its step, continues.
@@ -38,7 +38,7 @@ class Sampler:
 
     @property
     def problem(self) -> str:
-        """Why there was never an answer."""
+        """The reason why no request was ever answered."""
         return "" if self._answered else self._failure
 
     def poll(self, record: Record, *, final: bool) -> bool:
@@ -59,7 +59,7 @@ class Sampler:
         return {"count": self._count}
 
     def close(self) -> None:
-        """Stop asking."""
+        """Stop polling."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -29,7 +29,7 @@ _CHUNK_BYTES = 256 << 10
 _MAX_FILES, _MAX_FOLDERS, _MAX_DEPTH = 1000, 5000, 12
 _SCAN_SECONDS, _SCAN_SHARE = 2.0, 50
 _MAX_TAGS = 10_000
-#: Folders that a writer makes beside each other: their names belong to the metrics.
+#: Folders that a writer creates side by side: their names are part of the metrics' names.
 _SPLITS = frozenset({"train", "training", "validation", "valid", "val", "eval", "evaluation", "test", "predict"})
 #: The folder in which add_hparams of torch and tensorboardX puts its file.
 _HPARAMS = re.compile(r"\d{9,12}(\.\d+)?")

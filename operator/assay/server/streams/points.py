@@ -27,7 +27,7 @@ _RENEWED_SECONDS: Final = 10.0
 
 
 class PointsWatcher:
-    """Tells a reader about new points and samples of running runs, from a thread of its own."""
+    """Reports new points and samples of running runs to a reader, from its own thread."""
 
     def __init__(self, person: Callable[[], Person], runs: Sequence[str], pending: Pending) -> None:
         """``person`` returns the reader without anything that was read before."""

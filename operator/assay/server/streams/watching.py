@@ -62,7 +62,7 @@ def version_now(kube: Kube, wanted: Wanted) -> str:
 
 
 class Watcher:
-    """Tells a reader about changes of objects, from a thread of its own."""
+    """Reports changes of objects to a reader, from its own thread."""
 
     def __init__(
         self, kube: Kube, wanted: Wanted, version: str, pending: Pending, reach: Reach = lambda *_: None

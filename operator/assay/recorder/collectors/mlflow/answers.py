@@ -1,4 +1,4 @@
-"""The JSON of answers. Not finite doubles are texts, as in the JSON of protocol buffers."""
+"""The JSON of answers. NaN and infinities are strings, as in the JSON of protocol buffers."""
 
 from __future__ import annotations
 

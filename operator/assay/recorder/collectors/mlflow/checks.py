@@ -95,7 +95,7 @@ def integer(value: object, path: str, hint: str = "") -> int:
 
 
 def number(value: object, path: str, timestamp: object) -> float:
-    """Return a double. Not finite values are texts in the JSON of protocol buffers."""
+    """Return a double. NaN and infinities are strings in the JSON of protocol buffers."""
     if isinstance(value, str):
         try:
             value = _NUMBERS[value] if value in _NUMBERS else float(value)

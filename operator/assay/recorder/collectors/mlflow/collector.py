@@ -93,7 +93,7 @@ class MlflowEndpoint:
         return tracking
 
     def _finish(self, record: Record) -> None:
-        """End the server, write the child runs that are not written yet, and note what should be registered."""
+        """Stop the server, write the remaining child runs, and note the requested registrations."""
         server, self._server = self._server, None
         if server is not None:
             server.close()

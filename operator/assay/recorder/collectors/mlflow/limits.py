@@ -1,4 +1,4 @@
-"""Settings of the endpoint: whose it is, and its limits. Those of names and values are MLflow's own."""
+"""Settings of the endpoint: its run and its limits. The limits of names and values are those of MLflow."""
 
 from __future__ import annotations
 

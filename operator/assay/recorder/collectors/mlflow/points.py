@@ -78,7 +78,7 @@ class Points:
         return True
 
     def slice(self, start: int, end: int) -> Iterator[Point]:
-        """The points from the one number to the other."""
+        """The points from one index to another."""
         return map(Point, self._values[start:end], self._times[start:end], self._steps[start:end])
 
     def _known(self) -> set[int]:

@@ -51,7 +51,7 @@ class _Clause(NamedTuple):
 
 
 def matching(found: Iterable[T], text: object, lookup: Lookup[T]) -> list[T]:
-    """Those that match a filter string. Raises MlflowError for an invalid one."""
+    """The entries that match a filter string. Raises MlflowError for an invalid one."""
     clauses = _parse(text)
     return [each for each in found if all(_holds(clause, lookup(each, clause.kind, clause.key)) for clause in clauses)]
 
@@ -196,7 +196,7 @@ def _compare(operator: str, found: Any, value: Any) -> bool:
 
 
 def like(text: str, pattern: str) -> bool:
-    """SQL's LIKE. Takes time in proportion to both lengths, whatever the pattern."""
+    """SQL's LIKE. For any pattern, the time is proportional to both lengths."""
     first, *rest = pattern.split("%")
     if not rest:
         return _fits(text, first, 0) and len(text) == len(first)

@@ -1,4 +1,4 @@
-"""Which artifacts the script wants to be registered, and as which model. Pure.
+"""The artifacts that the script requests to register, and the models. Pure.
 
 A request registers nothing. The operator grants it after the run has succeeded, and only if `spec.register.requested`
 of the Experiment has the same name.

@@ -1,4 +1,4 @@
-"""Listens on the pod's localhost, and serves the application from a thread of its own.
+"""Listens on the pod's localhost, and serves the application in its own thread.
 
 Listening costs a socket. The application, with aiohttp, is loaded when the first client connects; until then the
 connection waits in the socket's backlog.
@@ -38,7 +38,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Answer what has arrived, and end."""
+        """Answer the requests that have arrived, and stop."""
         self._ending.set()
         self._wake.send(b"x")
         self._thread.join()

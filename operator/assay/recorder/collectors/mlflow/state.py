@@ -207,7 +207,7 @@ class State:
 
 
 def active(found: Iterable[Any], view: str) -> list[Any]:
-    """Those that a view type of MLflow shows."""
+    """The entries that a view type of MLflow shows."""
     if view == "ALL":
         return list(found)
     return [each for each in found if (each.lifecycle == ACTIVE) == (view != "DELETED_ONLY")]

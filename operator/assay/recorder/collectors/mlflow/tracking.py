@@ -110,7 +110,7 @@ class Tracking:
         return uuid.uuid4().hex
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write everything that is not written yet."""
         self.journal.close()
 
     def _check_size(self, size: int) -> None:

@@ -89,7 +89,7 @@ async def refuse_parts(_: Call) -> Raw:
 
 
 async def refuse_presigned(_: Call) -> Raw:
-    """There are no presigned addresses: the pod has no rights to give away."""
+    """There are no presigned addresses: the pod has no store credentials that it could delegate."""
     raise MlflowError("NOT_IMPLEMENTED", "Presigned URLs are not supported: artifacts go through the recorder")
 
 

@@ -1,4 +1,4 @@
-"""What clients ask before they begin, and a clear answer for everything that is not there."""
+"""The requests that clients send first, and a clear error for everything that is not supported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from assay.recorder.collectors.mlflow.handlers.requests import Call, Route
 
 #: The API that is served. Clients compare it with the versions that they need.
 VERSION = "3.17.0"
-#: Words in paths of areas that are not there.
+#: Words in the paths of areas that are not supported.
 _AREAS = {
     "traces": "traces",
     "trace": "traces",

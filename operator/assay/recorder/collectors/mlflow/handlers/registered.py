@@ -19,7 +19,7 @@ _STAGES = ("None", "Staging", "Production", "Archived")
 
 
 async def create(call: Call) -> Raw:
-    """Ask for a registered model."""
+    """Request a registered model."""
     name = checks.model_name(call.body.get("name"))
     if name in call.tracking.state.registered:
         raise exists(f"Registered Model (name={name}) already exists.")
@@ -58,7 +58,7 @@ async def update(call: Call) -> Raw:
 
 
 async def delete(call: Call) -> Raw:
-    """Take the request back."""
+    """Withdraw the request."""
     _commit(call, op="register_delete", name=_model(call).name)
     return {}
 
@@ -77,7 +77,7 @@ async def delete_tag(call: Call) -> Raw:
 
 
 async def set_alias(call: Call) -> Raw:
-    """Ask for an alias."""
+    """Request an alias."""
     version = _version(call)
     alias = checks.alias(call.body.get("alias"))
     _commit(call, op="register_update", name=version.name, aliases={alias: version.number})
@@ -85,7 +85,7 @@ async def set_alias(call: Call) -> Raw:
 
 
 async def delete_alias(call: Call) -> Raw:
-    """Take the request for an alias back."""
+    """Withdraw the request for an alias."""
     alias = checks.required(call.body, "alias")
     _commit(call, op="register_update", name=_model(call).name, aliases={alias: None})
     return {}
@@ -110,7 +110,7 @@ async def latest(call: Call) -> Raw:
 
 
 async def create_version(call: Call) -> Raw:
-    """Ask for a version. The model has to be an artifact of this pod to be registered."""
+    """Request a version. Only a model that is an artifact of this pod can be registered."""
     found, body = _model(call), call.body
     model = checks.text(body.get("model_id") or "", "model_id")
     logged = call.tracking.state.models.get(model)
@@ -154,7 +154,7 @@ async def update_version(call: Call) -> Raw:
 
 
 async def delete_version(call: Call) -> Raw:
-    """Take the request for a version back."""
+    """Withdraw the request for a version."""
     _commit(call, op="version_delete", **_key(_version(call)))
     return {}
 

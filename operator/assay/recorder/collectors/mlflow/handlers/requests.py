@@ -17,7 +17,7 @@ _LISTS = ("experiment_ids", "order_by", "run_ids")
 
 
 class Call(NamedTuple):
-    """A request: its fields, from the body, the query and the path, and what it is about."""
+    """A request: its fields, from the body, the query and the path, and its subject."""
 
     tracking: Tracking
     body: Raw
@@ -29,7 +29,7 @@ Handler = Callable[[Call], Awaitable[Raw]]
 
 
 class Route(NamedTuple):
-    """A method, a path below /api/2.0, and who answers it."""
+    """A method, a path below /api/2.0, and its handler."""
 
     method: str
     path: str

@@ -42,7 +42,7 @@ async def create(call: Call) -> Raw:
 
 
 async def get(call: Call) -> Raw:
-    """Return a run. Whoever asks for the main run uses it."""
+    """Return a run. A request for the main run marks it as used."""
     found = _run(call)
     if found.main and not found.used:
         _use(call)
