@@ -17,7 +17,7 @@ MLFLOW_FLAVORS := pandas<3 scikit-learn skops matplotlib pillow xgboost-cpu ligh
 
 .PHONY: help setup lock cluster cluster-down demo demo-down test test-fast bench lint format crds docs clean
 
-help: ## what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .venv/.done: pyproject.toml .locks/dev.txt
@@ -26,9 +26,9 @@ help: ## what there is
 	uv pip install --quiet --python $(PYTHON) --no-deps -e .
 	@touch $@
 
-setup: .venv/.done ## the virtual environment with every locked dependency
+setup: .venv/.done ## create the virtual environment with every locked dependency
 
-lock: ## resolve the dependencies of pyproject.toml anew, with hashes
+lock: ## resolve the dependencies of pyproject.toml again, with hashes
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml --extra operator --extra server -o .locks/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
@@ -40,7 +40,7 @@ lock: ## resolve the dependencies of pyproject.toml anew, with hashes
 	    --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
 	    - -o .locks/mlflow-$$version.txt || exit 1; done
 
-cluster: setup ## a real Kubernetes on this machine, left running
+cluster: setup ## start a real Kubernetes on this machine and leave it running
 	$(PYTHON) -m tests.cluster up
 
 cluster-down: setup ## stop it
@@ -55,17 +55,17 @@ demo-down: setup ## stop what `make demo` left running
 # The workers import the same modules: what the first compiles, the others only load.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
-test: setup ## every test, on a real cluster
+test: setup ## run every test, on a real cluster
 	$(PYTEST) -m unit -n 2
 	$(PYTEST) -m 'not unit' --ignore=tests/unit --cluster=$(CLUSTER) $(if $(filter local,$(CLUSTER)),-n $(WORKERS) --dist loadgroup)
 
-test-fast: setup ## the tests that need no cluster, in under a minute
+test-fast: setup ## run the tests that need no cluster, in under a minute
 	$(PYTEST) -m unit -n 2
 
-bench: setup ## the benchmarks: one `name: value` a line, ratios first
+bench: setup ## run the benchmarks: one `name: value` a line, ratios first
 	$(PYTHON) -m tests.benchmarks
 
-lint: setup ## style, types, layers, drift of what is generated
+lint: setup ## check style, types, import contracts and generated files
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
@@ -73,7 +73,7 @@ lint: setup ## style, types, layers, drift of what is generated
 	$(PYTHON) -m assay.api --check crds
 	$(PYTHON) -m assay.cli.output.schema --check docs/cli.schema.json
 
-format: setup ## what `make lint` can mend by itself
+format: setup ## fix what `make lint` can fix by itself
 	$(RUN)/ruff check --fix-only .
 	$(RUN)/ruff format .
 
@@ -81,9 +81,9 @@ crds: setup ## generate crds/ from the pydantic models, and the schema of what t
 	$(PYTHON) -m assay.api crds
 	$(PYTHON) -m assay.cli.output.schema docs/cli.schema.json
 
-docs: setup ## the site, in .work/site; fails on a broken link
+docs: setup ## build the site in .work/site; fails on a broken link
 	$(RUN)/mkdocs build --strict
 
-clean: ## what the checkout has built; the cache with Kubernetes' binaries stays
+clean: ## delete what the checkout has built; keep the cache with Kubernetes' binaries
 	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

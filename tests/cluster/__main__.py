@@ -33,7 +33,7 @@ def down(name: str) -> None:
 
 
 def status(name: str) -> None:
-    """Say what is up, and how to reach it."""
+    """Show what is running, and how to reach it."""
     for other in local.names():
         print(f"{other}: {LocalCluster(other).state['phase']}")
     cluster = LocalCluster(name)
@@ -70,7 +70,7 @@ def install(name: str) -> None:
 
 
 def load(name: str, archive: Path) -> None:
-    """Make the images of an OCI or docker archive known to the node."""
+    """Import the images of an OCI or Docker archive into the node."""
     LocalCluster(name).load_image(archive)
 
 
@@ -87,8 +87,8 @@ def main(argv: list[str]) -> int:
         commands.add_parser(word, help=(function.__doc__ or "").rstrip("."))
     loading = commands.add_parser("load", help=(load.__doc__ or "").rstrip("."))
     loading.add_argument("archive", type=Path, help="such as one of `docker save`")
-    commands.add_parser("images", help="build the container images")
-    commands.add_parser("demo", help="start the cluster, install Assay, run the quickstart")
+    commands.add_parser("images", help="Build the container images")
+    commands.add_parser("demo", help="Start the cluster, install Assay, run the quickstart")
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "load":

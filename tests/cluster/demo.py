@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nerror: {error}\nlogs:  {demo.cluster.logs}", file=sys.stderr)
         return 1
     except HelmError as error:
-        print(f"\nerror: Helm: {error}\n`make demo-down` takes all of it away.", file=sys.stderr)
+        print(f"\nerror: Helm: {error}\n`make demo-down` removes the cluster.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. What is up stays up; `make demo-down` stops it.", file=sys.stderr)
+        print("\nInterrupted. The cluster keeps running; `make demo-down` stops it.", file=sys.stderr)
         return 130
 
 
@@ -114,7 +114,7 @@ class Demo:
 
         wait_for("end of the experiment", ended, seconds=PATIENCE_SECONDS, every=0.5, saw=lambda: shown)
         if trouble:
-            raise ClusterError(f"the operator has ended by itself: {trouble}")
+            raise ClusterError(f"the operator exited unexpectedly: {trouble}")
         return seen
 
     def report(self, experiment: Raw) -> int:

@@ -172,7 +172,7 @@ class LocalCluster:
         return run(program, f"--kubeconfig={self.kubeconfig}", *argv, stdin=stdin, timeout=timeout)
 
     def load_image(self, archive: Path) -> None:
-        """Make the images of an OCI or docker archive known to the node."""
+        """Import the images of an OCI or Docker archive into the node."""
         with archive.open("rb") as content:
             command = self._ctr("images", "import", "--local", "-")
             done = subprocess.run(command, stdin=content, capture_output=True, text=True, check=False)

@@ -11,7 +11,7 @@ def progress(experiment: Raw) -> str:
     """One line: how many runs are done, what the others do, the best one so far."""
     status = experiment.get("status") or {}
     if "progress" not in status:
-        return "the operator has not seen the experiment yet"
+        return "waiting for the operator"
     runs = status.get("runs") or {}
     counts = [f"{runs[phase]} {phase}" for phase in ORDER if runs.get(phase)]
     parts = [f"{status['progress']} runs finished", *counts]

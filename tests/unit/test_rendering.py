@@ -39,7 +39,7 @@ def test_progress_counts_runs_and_names_the_best_run() -> None:
 def test_progress_without_a_status_is_reported() -> None:
     for status in ({}, {"status": {}}):
         text = rendering.progress({"spec": EXPERIMENT["spec"], **status})
-        assert text == "the operator has not seen the experiment yet"
+        assert text == "waiting for the operator"
 
 
 def test_the_best_run_comes_first_and_runs_without_a_result_come_last() -> None:
