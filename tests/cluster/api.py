@@ -12,6 +12,7 @@ from typing import Any
 from tests.cluster.pki import Pki
 
 TIMEOUT_SECONDS = 10
+LONGEST_MESSAGE = 4000
 Headers = dict[str, str]
 
 
@@ -54,8 +55,7 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         status, reason, answer = self._ask(method, path, data, {"Content-Type": "application/json", **(headers or {})})
         if status >= 400:
-            said = answer.decode(errors="replace")[:1000]
-            message = f"{reason}: {method} {path}: {said}"
+            message = f"{reason}: {method} {path}: {_message(answer)[:LONGEST_MESSAGE]}"
             raise urllib.error.HTTPError(self.server + path, status, message, http.client.HTTPMessage(), None)
         return answer
 
@@ -100,3 +100,12 @@ class Api:
             self._context = ssl.create_default_context(cafile=str(self.pki.certificate("ca")))
             self._context.load_cert_chain(self.pki.certificate("admin"), self.pki.key("admin"))
         return self._context
+
+
+def _message(answer: bytes) -> str:
+    """Return what a Status says, or the answer itself when it is none."""
+    said = answer.decode(errors="replace")
+    try:
+        return str(json.loads(said)["message"])
+    except (ValueError, TypeError, KeyError):
+        return said

@@ -62,14 +62,16 @@ def many(cluster: Cluster, namespace: str, kind: str, selector: str = "") -> lis
     return [_as_kubectl_shows(kind_of_each | each) for each in found["items"]]
 
 
-def create(cluster: Cluster, namespace: str, manifest: Raw) -> Raw:
-    """Create an object as the administrator, and return it. Raises ClusterError."""
+def create(cluster: Cluster, namespace: str, manifest: Raw, *, dry_run: bool = False) -> Raw:
+    """Create an object as the administrator, or only try to, and return it. Raises ClusterError."""
     path = _path(cluster, namespace, manifest["kind"])
     if path is None:
         argv = ("create", f"--namespace={namespace}", "--output=json", "--filename=-")
-        return dict(json.loads(cluster.kubectl(*argv, stdin=json.dumps(manifest))))
+        more = ("--dry-run=server",) if dry_run else ()
+        return dict(json.loads(cluster.kubectl(*argv, *more, stdin=json.dumps(manifest))))
     with _as_cluster_error():
-        return dict(_api(cluster).post(f"{path}?fieldValidation=Strict", manifest))
+        more = ("&dryRun=All",) if dry_run else ()
+        return dict(_api(cluster).post("".join((f"{path}?fieldValidation=Strict", *more)), manifest))
 
 
 def patch_status(cluster: Cluster, namespace: str, kind: str, name: str, status: Raw, user: str) -> Raw:

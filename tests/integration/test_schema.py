@@ -12,6 +12,7 @@ import pytest
 from assay.api import names
 from assay.cli.manifests import jobs
 from tests import job_schema, operators, registry
+from tests.cluster import calls
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.conftest import Cluster
@@ -79,7 +80,7 @@ class Api:
 
     def try_out(self, manifest: Raw) -> Raw:
         """Return what would be stored, without the owner that is filled in where the policies are in force."""
-        found: Raw = json.loads(self.kubectl("create", "--dry-run=server", "-ojson", "-f-", stdin=json.dumps(manifest)))
+        found = calls.create(self.cluster, self.namespace, manifest, dry_run=True)
         if "owner" not in manifest["spec"]:
             found["spec"].pop("owner", None)
         return found
@@ -88,6 +89,14 @@ class Api:
         """Return what the user sees when it is refused."""
         try:
             said = self.kubectl(*argv, stdin=json.dumps(manifest) if manifest else None)
+        except ClusterError as error:
+            return re.sub(r"\s+", " ", str(error))
+        pytest.fail(f"it was accepted: {said}")
+
+    def refusal_of(self, manifest: Raw) -> str:
+        """Return why the API server would not create it."""
+        try:
+            said = self.try_out(manifest)
         except ClusterError as error:
             return re.sub(r"\s+", " ", str(error))
         pytest.fail(f"it was accepted: {said}")
@@ -400,12 +409,12 @@ REFUSED: list[tuple[str, Raw, Change, str]] = [
 
 @pytest.mark.parametrize(("manifest", "change", "message"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
 def test_invalid_manifests_are_refused_with_a_message(dry: Api, manifest: Raw, change: Change, message: str) -> None:
-    said = dry.refusal("create", "--dry-run=server", "-f-", manifest=changed(manifest, change))
+    said = dry.refusal_of(changed(manifest, change))
     assert message in said
 
 
 def test_a_misspelled_field_is_reported(dry: Api) -> None:
-    said = dry.refusal("create", "--dry-run=server", "-f-", manifest=changed(EXPERIMENT, put("spec.paralelism", 2)))
+    said = dry.refusal_of(changed(EXPERIMENT, put("spec.paralelism", 2)))
     assert 'unknown field "spec.paralelism"' in said
 
 
