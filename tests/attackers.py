@@ -52,7 +52,7 @@ class Realm:
 
     def admin(self, *argv: str, stdin: Raw | None = None) -> str:
         """Call kubectl as the administrator, for what a test takes as given."""
-        text = None if stdin is None else json.dumps(stdin)
+        text = None if stdin is None else json.dumps(registry.owned(self.cluster, stdin, argv))
         return self.cluster.kubectl(f"--namespace={self.namespace}", *argv, stdin=text)
 
     def act(self, user: str, *argv: str, stdin: Raw | None = None) -> Outcome:

@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -170,10 +170,31 @@ def without_policy(cluster: Cluster, policy: str) -> Iterator[None]:
         wait_for(f"the policy {policy} to be in force", partial(_refuses, cluster, policy, manifest), seconds=60)
 
 
+_stamps: dict[str, bool] = {}
+
+
 def stamps(cluster: Cluster) -> bool:
     """Whether the API server knows MutatingAdmissionPolicy, so that owners and movers are filled in."""
-    known = cluster.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--output=name")
-    return "mutatingadmissionpolicies" in known
+    key = str(cluster.kubeconfig)
+    if key not in _stamps:
+        known = cluster.kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--output=name")
+        _stamps[key] = "mutatingadmissionpolicies" in known
+    return _stamps[key]
+
+
+#: What has an owner, and whom kubectl speaks for when nobody is named.
+_OWNED, ADMINISTRATOR = ("Experiment", "Run", "ModelVersion"), "assay-admin"
+
+
+def owned(cluster: Cluster, manifest: Raw, argv: Sequence[str]) -> Raw:
+    """Return a manifest that names its creator as the owner, where the API server does not fill that in.
+
+    ``argv`` are the arguments of kubectl, which may act as somebody else.
+    """
+    if manifest.get("kind") not in _OWNED or "owner" in manifest.get("spec", {}) or stamps(cluster):
+        return manifest
+    users = [word.removeprefix("--as=") for word in argv if word.startswith("--as=")]
+    return {**manifest, "spec": {**manifest.get("spec", {}), "owner": (users or [ADMINISTRATOR])[-1]}}
 
 
 #: A pod that is nobody's.
@@ -242,7 +263,7 @@ def _always_restarted() -> Raw:
 
 def _create(cluster: Cluster, manifest: Raw, *more: str) -> str:
     argv = ("create", "--dry-run=server", "--output=json", "--filename=-", *more)
-    return cluster.kubectl(*argv, stdin=json.dumps(manifest))
+    return cluster.kubectl(*argv, stdin=json.dumps(owned(cluster, manifest, argv)))
 
 
 def _owner_is_filled_in(cluster: Cluster) -> bool:

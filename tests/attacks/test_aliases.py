@@ -212,7 +212,10 @@ def test_b31_mark_a_broken_policy_as_valid_in_its_status(realm: Realm) -> None:
 def test_b32_create_an_alias_in_the_name_of_another_user(realm: Realm) -> None:
     metadata = {"annotations": {MOVED_BY: APPROVER}}
     realm.create(ARGO_CD, registry.model_alias("b32", "champion", 1, metadata=metadata))
-    assert mover(realm, "b32.champion") == filled_in(realm, ARGO_CD)
+    if registry.stamps(realm.cluster):
+        assert mover(realm, "b32.champion") == ARGO_CD
+    else:
+        assert not realm.get("alias", "b32.champion")
 
 
 def test_b33_move_an_alias_in_the_name_of_another_user(realm: Realm) -> None:

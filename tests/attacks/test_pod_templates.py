@@ -84,7 +84,8 @@ def test_a_service_account_that_the_platform_team_named_is_accepted(realm: Realm
     named = ("annotate", "--overwrite", "namespace", realm.other, "assay.dev/run-service-accounts=trainer deployer")
     realm.cluster.kubectl(*named)
     argv = ("create", "--dry-run=server", "-f", "-", f"--namespace={realm.other}")
-    wait_for("the annotation to count", lambda: realm.cluster.kubectl(*argv, stdin=json.dumps(_run("named", pod))))
+    manifest = json.dumps(registry.owned(realm.cluster, _run("named", pod), argv))
+    wait_for("the annotation to count", lambda: realm.cluster.kubectl(*argv, stdin=manifest))
 
 
 @pytest.fixture

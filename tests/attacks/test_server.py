@@ -267,6 +267,7 @@ def test_w23_search_the_runs_of_all_namespaces(site: Site, realm: Realm) -> None
     for namespace in (realm.namespace, realm.other):
         manifest = registry.run("w23", parameters={f"secret-of-{namespace}": 1})
         manifest["metadata"]["namespace"] = namespace
+        manifest = registry.owned(realm.cluster, manifest, ())
         created = realm.cluster.kubectl(f"--namespace={namespace}", "create", "-f", "-", stdin=json.dumps(manifest))
         assert "created" in created
     stopped("W23", site.get("/api/v1/runs", "otto"))

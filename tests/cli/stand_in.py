@@ -48,7 +48,7 @@ class StandIn:
 
     def create(self, manifest: Raw, status: Raw | None = None) -> Raw:
         """Create an object, give it a status as the operator would, and return it."""
-        found = calls.create(self.cluster, self.namespace, manifest)
+        found = calls.create(self.cluster, self.namespace, registry.owned(self.cluster, manifest, ()))
         return self.set_status(found["kind"], found["metadata"]["name"], status) if status else found
 
     def set_status(self, kind: str, name: str, status: Raw) -> Raw:
