@@ -68,6 +68,11 @@ RUN: Raw = {
 }
 
 
+def _line(message: str) -> str:
+    """Return a message on one line. Older API servers also print the type of an object that a rule refuses."""
+    return " ".join(message.split()).replace('Invalid value: "object": ', "Invalid value: ")
+
+
 @dataclass(frozen=True)
 class Api:
     """The API server as a user of one namespace sees it."""
@@ -90,7 +95,7 @@ class Api:
         try:
             said = self.kubectl(*argv, stdin=json.dumps(manifest) if manifest else None)
         except ClusterError as error:
-            return re.sub(r"\s+", " ", str(error))
+            return _line(str(error))
         pytest.fail(f"it was accepted: {said}")
 
     def refusal_of(self, manifest: Raw) -> str:
@@ -98,7 +103,7 @@ class Api:
         try:
             said = self.try_out(manifest)
         except ClusterError as error:
-            return re.sub(r"\s+", " ", str(error))
+            return _line(str(error))
         pytest.fail(f"it was accepted: {said}")
 
     def get(self, what: str) -> Raw:
