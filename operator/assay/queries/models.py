@@ -56,12 +56,16 @@ class Version(TypedDict):
 
 
 class AliasState(TypedDict):
-    """One alias: the live version (None if nothing is bound) and the requested one."""
+    """One alias: the live version (None if nothing is bound) and the requested one.
+
+    ``setAside``: the alias was rolled back from the requested version, so it does not wait for it.
+    """
 
     alias: str
     phase: str
     live: int | None
     wanted: int
+    setAside: bool
 
 
 class Model(TypedDict):
@@ -85,7 +89,8 @@ def version(body: Raw, aliases: Sequence[AliasState] | None) -> Version:
         live, requested = list(status.get("aliases") or []), []
     else:
         live = [each["alias"] for each in aliases if each["live"] == number]
-        requested = [each["alias"] for each in aliases if each["wanted"] == number != each["live"]]
+        waiting = [each for each in aliases if each["live"] != each["wanted"] and not each["setAside"]]
+        requested = [each["alias"] for each in waiting if each["wanted"] == number]
     return {
         "name": metadata["name"],
         "model": spec["model"],
@@ -140,11 +145,14 @@ def alias_state(body: Raw) -> AliasState:
     """Return the live and the requested version of a ModelAlias."""
     status = body.get("status") or {}
     spec = body["spec"]
+    left = status.get("setAside") or {}
     return {
         "alias": spec["alias"],
         "phase": status.get("phase") or "Pending",
         "live": status.get("boundVersion"),
         "wanted": spec["version"],
+        "setAside": (left.get("version"), left.get("generation"))
+        == (spec["version"], body["metadata"].get("generation")),
     }
 
 

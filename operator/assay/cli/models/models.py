@@ -29,8 +29,9 @@ def _model_row(each: Model) -> tuple[object, ...]:
 def alias_text(state: AliasState) -> str:
     """Return the live version of an alias, and the requested one if it differs: staging=v25 (requested v26)."""
     live = f"v{state['live']}" if state["live"] else "none"
-    requested = "" if state["live"] == state["wanted"] else f" (requested v{state['wanted']})"
-    return f"{state['alias']}={live}{requested}"
+    how = "rolled back from" if state["setAside"] else "requested"
+    other = "" if state["live"] == state["wanted"] else f" ({how} v{state['wanted']})"
+    return f"{state['alias']}={live}{other}"
 
 
 def command(session: Session, output: Table = Format.TABLE) -> None:
