@@ -17,6 +17,7 @@ from assay.server.entrance.session import SessionEntrance
 from assay.store import archive
 from tests import registry
 from tests.cli.stand_in import BEGUN, metric
+from tests.cluster.waiting import wait_for
 from tests.conftest import Cluster
 from tests.server.conftest import Team
 
@@ -354,6 +355,22 @@ def test_an_experiment_shows_which_parameters_matter(as_user: As, filled: Team) 
     assert "the lowest values of loss have in common, of 8 runs" in page.text_content()
     first = page.xpath("//table[@id='importance']/tbody/tr")[0]
     assert (first.xpath("string(th)"), first.xpath("string(td[3])")) == ("lr", "+1.00")
+
+
+def test_an_alias_that_was_rolled_back_waits_for_nothing(as_user: As, filled: Team) -> None:
+    alias = registry.model_alias("words", "live", 2)
+    waiting = filled.objects.create(alias, {"phase": "Held", "boundVersion": 1})
+    wait_for("the move", lambda: _shown(show(as_user("dora"), filled, "models"), "v1 is live, v2 waits"))
+    at = {"generation": waiting["metadata"]["generation"], "at": BEGUN}
+    left = {"version": 2, "reason": "RolledBack", **at}
+    filled.objects.set_status("ModelAlias", "words.live", {"phase": "Bound", "boundVersion": 1, "setAside": left})
+    page = wait_for("the rollback", lambda: _shown(show(as_user("dora"), filled, "models"), "v1 is live, rolled back"))
+    assert "v2 waits" not in page
+
+
+def _shown(page: html.HtmlElement, text: str) -> str:
+    found: str = page.text_content()
+    return found if text in found else ""
 
 
 def _version(team: Team, number: int) -> dict[str, dict[str, dict[str, str]]]:

@@ -86,7 +86,11 @@ def _history(visit: Visit, model: str) -> list[dict[str, str]]:
 
 def _aliases(visit: Visit, model: str, states: list[AliasState]) -> list[dict[str, object]]:
     return [
-        {**each, "link": visit.link("models", model, "aliases", each["alias"]), "waits": each["live"] != each["wanted"]}
+        {
+            **each,
+            "link": visit.link("models", model, "aliases", each["alias"]),
+            "waits": each["live"] != each["wanted"] and not each["setAside"],
+        }
         for each in states
     ]
 
