@@ -119,9 +119,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(_listed([]))
 
     def do_POST(self) -> None:
-        """Allow what is reviewed."""
+        """Allow what is reviewed, and call everybody the same."""
         self.rfile.read(int(self.headers["Content-Length"]))
-        self._send(b'{"status": {"allowed": true}}')
+        self._send(b'{"status": {"allowed": true, "userInfo": {"username": "bench"}}}')
 
     def _watch(self) -> None:
         """Nothing happens until the client goes away, and bookmarks say so."""

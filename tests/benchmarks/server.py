@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ BESIDE_SECONDS = 40.0
 WIDE = (100, 300)
 CURVES, CURVE_POINTS = 50, 10_000
 MOST = 50_000
+#: The stand-in for the API server asks nobody who they are.
+PERSON = {"Authorization": "Bearer a.person.s-token"}
 #: What is asked of the API: filters and orders of all sorts, each for the first page.
 SEARCHES: tuple[dict[str, str], ...] = (
     {},
@@ -61,15 +63,31 @@ SEARCHES: tuple[dict[str, str], ...] = (
 
 async def measure() -> dict[str, float]:
     """Return the seconds, milliseconds and megabytes, and how many times as long MLflow's server takes."""
+    with running_store() as (store, folder):
+        return _Measurement(store, folder).figures()
+
+
+@contextlib.contextmanager
+def running_store() -> Iterator[tuple[s3.S3Server, Path]]:
+    """Run a store of its own; gives a folder beside it, which ends with it."""
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as text:
         folder = Path(text)
-        server = s3.minio_server(folder / "minio")
-        server.start()
-        s3.add_user(server, s3.USER_KEY, s3.USER_SECRET)
+        store = s3.minio_server(folder / "minio")
+        store.start()
+        s3.add_user(store, s3.USER_KEY, s3.USER_SECRET)
         try:
-            return _Measurement(server, folder).figures()
+            yield store, folder
         finally:
-            server.kill()
+            store.kill()
+
+
+def write_keys(store: s3.S3Server, folder: Path) -> None:
+    """Write the Secret with the keys of the store, which the stand-in for the API server gives out."""
+    config = store.config()
+    keys = {"endpoint": config.endpoint, "bucket": config.bucket}
+    keys |= {"accessKey": config.access_key, "secretKey": config.secret_key}
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
+    (folder / "secret.json").write_text(json.dumps({"data": data}))
 
 
 class _Measurement:
@@ -97,8 +115,8 @@ class _Measurement:
         with self._server(FEW, WIDE) as ours:
             return self._searches(ours, "300_metrics") | {"server_rss_mb_300_metrics": ours.megabytes()}
 
-    def _server(self, runs: int, wide: Sequence[int] = ()) -> "_Server":
-        return _Server(runs, self._folder, wide)
+    def _server(self, runs: int, wide: Sequence[int] = ()) -> "Server":
+        return Server(runs, self._folder, wide)
 
     def _fill_store(self, rows: Sequence[generated.GeneratedRun], points: Sequence[Any]) -> None:
         print("# curves into the store", flush=True)
@@ -108,13 +126,9 @@ class _Measurement:
             if row.name in curves:
                 pod = layout.pod_prefix(layout.prefix_of(api_server.manifest(row)), f"{row.name}-pod")
                 store.put_bytes(f"{pod}/{layout.PARQUET}", curves[row.name])
-        config = self._store.config()
-        keys = {"endpoint": config.endpoint, "bucket": config.bucket}
-        keys |= {"accessKey": config.access_key, "secretKey": config.secret_key}
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
-        (self._folder / "secret.json").write_text(json.dumps({"data": data}))
+        write_keys(self._store, self._folder)
 
-    def _searches(self, server: "_Server", size: str) -> dict[str, float]:
+    def _searches(self, server: "Server", size: str) -> dict[str, float]:
         """Return the 95th percentile over all questions, and the CPU time of each on average, in milliseconds.
 
         The latter says more on a machine that does other work.
@@ -131,7 +145,7 @@ class _Measurement:
         p95 = _p95(list(itertools.chain.from_iterable(took.values())))
         return {f"server_search_p95_ms_{size}": p95, f"server_search_cpu_ms_{size}": cpu}
 
-    def _curves(self, server: "_Server", rounds: int = ROUNDS) -> dict[str, float]:
+    def _curves(self, server: "Server", rounds: int = ROUNDS) -> dict[str, float]:
         path = f"/api/v1/namespaces/{api_server.NAMESPACE}/curves"
 
         def ask(runs: Sequence[str], points: int, **query: Any) -> None:
@@ -153,7 +167,7 @@ class _Measurement:
 
     # Beside MLflow
 
-    def _beside(self, ours: "_Server", rows: Sequence[generated.GeneratedRun]) -> dict[str, float]:
+    def _beside(self, ours: "Server", rows: Sequence[generated.GeneratedRun]) -> dict[str, float]:
         try:
             interpreter = mlflow_server.python()
         except ClusterError as error:
@@ -229,7 +243,7 @@ class _Client:
                 return found
 
 
-class _Server:
+class Server:
     """`python -m assay.server` with an index of this number of runs. ``seconds`` is the duration of its start."""
 
     def __init__(self, runs: int, folder: Path, wide: Sequence[int] = ()) -> None:
@@ -252,7 +266,7 @@ class _Server:
                     return int(each.split()[1]) / 1024
         return float(psutil.Process(self._process.pid).memory_info().rss) / (1 << 20)
 
-    def __enter__(self) -> "_Server":
+    def __enter__(self) -> "Server":
         with contextlib.ExitStack() as stack:
             self._start(stack)
             self._stack = stack.pop_all()
@@ -266,10 +280,8 @@ class _Server:
         wait_for("the stand-in for the API server", lambda: httpx.get(f"http://127.0.0.1:{api}/"), seconds=300)
         config = self._folder / "kubeconfig"
         config.write_text(json.dumps(_kubeconfig(f"http://127.0.0.1:{api}")))
-        headers = {"Authorization": "Bearer a.person.s-token"}
-        self.client = stack.enter_context(
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
-        )
+        self.address = f"http://127.0.0.1:{port}"
+        self.client = stack.enter_context(httpx.Client(base_url=self.address, headers=PERSON, timeout=60))
         own = {"ASSAY_SERVER_PORT": str(port), "ASSAY_SERVER_NAMESPACES": api_server.NAMESPACE}
         own["ASSAY_SERVER_METRICS_PORT"] = str(free_port())
         start = time.perf_counter()
