@@ -27,6 +27,7 @@ from playwright.sync_api import expect, sync_playwright
 from assay.kube.sync import Kube
 from assay.server.app import Parts, create
 from assay.server.entrance.local import LocalEntrance
+from assay.store import system
 from tests import registry
 from tests.cli.stand_in import Point, StandIn
 from tests.cluster import paths
@@ -35,7 +36,7 @@ from tests.cluster.waiting import wait_for
 
 IMAGES = paths.CHECKOUT / "docs" / "images"
 NAMESPACE, STEPS = "vision", 400
-_COLOURS = 200
+_COLOURS, _SAMPLES = 200, 60
 _DAY = "2026-03-02T09:00:00Z"
 #: File: page, colour scheme, width and height of the window, what has to be on the page.
 SHOTS: dict[str, tuple[str, str, int, int, str]] = {
@@ -46,8 +47,8 @@ SHOTS: dict[str, tuple[str, str, int, int, str]] = {
         980,
         "figure canvas",
     ),
-    "run.png": ("runs/digits-4", "light", 1280, 900, "figure canvas"),
-    "run-dark.png": ("runs/digits-4", "dark", 1280, 900, "figure canvas"),
+    "run.png": ("runs/digits-4", "light", 1280, 1000, "figure canvas"),
+    "run-dark.png": ("runs/digits-4", "dark", 1280, 1000, "#usage canvas"),
     "compare.png": (
         "compare?{all}&smooth=0.9&by=depth&band=std&explain=val_accuracy",
         "light",
@@ -57,6 +58,7 @@ SHOTS: dict[str, tuple[str, str, int, int, str]] = {
     ),
     "alias.png": ("models/digits/aliases/champion", "light", 1280, 1500, "form#approve"),
     "runs-narrow.png": ("runs?experiment=digits", "light", 390, 700, "#rows tr"),
+    "run-narrow-dark.png": ("runs/digits-4", "dark", 390, 1300, "figure canvas"),
 }
 
 
@@ -94,6 +96,7 @@ def _fill(objects: StandIn) -> None:
             "startTime": f"{start:%Y-%m-%dT%H:%M:%SZ}",
             "metrics": _summaries(points),
             "attempts": [{"pod": f"digits-{number}-x", "phase": "Running"}],
+            "usage": {"samples": _SAMPLES, "cpuSeconds": 810.5, "maxMemoryBytes": 1_610_612_736},
         }
         if number < 8:
             status["completionTime"] = f"{start + timedelta(seconds=900 + number):%Y-%m-%dT%H:%M:%SZ}"
@@ -102,6 +105,7 @@ def _fill(objects: StandIn) -> None:
         )
         with tempfile.TemporaryDirectory() as scratch:
             objects.compacted(run, f"digits-{number}-x", points, Path(scratch))
+        system.append(objects.store, objects.prefix(run), f"digits-{number}-x", None, _samples(chance, start))
     _registry(objects)
 
 
@@ -114,6 +118,18 @@ def _points(chance: random.Random, rate: float, depth: int, steps: int, now: dat
         found.append(("val_accuracy", step, time, min(0.995, 0.5 + (0.36 + depth / 40) * progress + noise / 3)))
         found.append(("loss", step, time, 2.2 * (1 - progress * 0.95) + abs(noise)))
     return found
+
+
+def _samples(chance: random.Random, start: datetime) -> list[dict[str, Any]]:
+    """Return what the operator samples of a pod."""
+    return [
+        {"container": "train", "metric": f"system.{name}", "time": start.timestamp() + 15 * number, "value": value}
+        for number in range(_SAMPLES)
+        for name, value in (
+            ("cpu_cores", 0.9 + chance.gauss(0, 0.04)),
+            ("memory_bytes", 2.0**30 * (0.8 + 0.7 * (1 - math.exp(-number / 9))) + chance.gauss(0, 1e7)),
+        )
+    ]
 
 
 def _summaries(points: list[Point]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from assay.kube.sync import Kube
 from assay.server.index.feed import Feed
 from tests import registry
+from tests.browser import accessibility
 from tests.browser.conftest import Browse
 from tests.cli.stand_in import BEGUN, StandIn, metric
 from tests.cluster.waiting import wait_for
@@ -79,6 +80,12 @@ def test_the_runs_of_all_namespaces_are_one_table(browse: Browse, address: str, 
     rows.nth(1).get_by_role("link", name=other.namespace).click()
     expect(page.locator("#rows tr")).to_have_count(2)
     assert urlsplit(page.url).path == f"/n/{other.namespace}/runs"
+
+
+def test_the_page_is_accessible_and_fits(browse: Browse, address: str, other: StandIn) -> None:
+    page = browse("carla", bypass_csp=True)
+    page.goto(f"{address}/runs")
+    assert not accessibility.problems(page, "runs of all namespaces")
 
 
 def test_the_table_is_downloaded_with_the_namespace(browse: Browse, address: str, team: Team, other: StandIn) -> None:

@@ -4,7 +4,7 @@ import gzip
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from assay.server.streams import points as watching
 from assay.store import archive, layout, logs, system
@@ -12,6 +12,7 @@ from assay.store.layout import LogName
 from tests import registry
 from tests.browser.conftest import Browse, Site
 from tests.cli.stand_in import BEGUN, metric
+from tests.cluster.waiting import wait_for
 from tests.server.conftest import Team
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
@@ -153,11 +154,22 @@ def test_why_a_run_has_no_samples_is_shown(browse: Browse, site: Site, team: Tea
 def test_a_log_is_followed_until_somebody_reads_it(browse: Browse, site: Site, team: Team) -> None:
     run = team.objects.run("live-2", RUNNING)
     page = browse("dora")
+    page.clock.install()
+
+    def has(part: Locator, text: str) -> None:
+        """Let the page's time pass until a part of it has a text."""
+
+        def there() -> bool:
+            page.clock.run_for(2000)
+            return text in (part.text_content() or "")
+
+        wait_for(text, there, seconds=30, saw=part.text_content)
+
     page.goto(site.page("runs/live-2"))
     log, text = page.locator("#log"), page.locator("#log pre")
     expect(page.locator("#following")).to_contain_text("has no log")
     show_part(team, run, 1, [HOSTILE, *(f"epoch {number}" for number in range(200))])
-    expect(text).to_contain_text("epoch 199")
+    has(text, "epoch 199")
     expect(text).to_contain_text(HOSTILE)
     expect(log).to_have_attribute("data-state", "following")
 
@@ -165,23 +177,26 @@ def test_a_log_is_followed_until_somebody_reads_it(browse: Browse, site: Site, t
     expect(log).to_have_attribute("data-state", "paused")
     show_part(team, run, 2, ["epoch 200"])
     page.get_by_role("button", name="Follow").click()
-    expect(text).to_contain_text("epoch 200")
+    has(text, "epoch 200")
     show_part(team, run, 3, [f"step {number}" for number in range(5000)])
-    expect(text).to_contain_text("… lines were left out …")
+    has(text, "… lines were left out …")
     expect(text).to_contain_text("step 4999")
     assert len(text.inner_text().splitlines()) <= 2000
     team.objects.set_status("run", "live-2", {"phase": "Failed"})
+    has(page.locator("#following"), "The run has ended.")
     expect(log).to_have_attribute("data-state", "ended")
 
 
 def test_without_the_stream_the_page_asks_again(browse: Browse, site: Site, team: Team) -> None:
     team.objects.run("live-3", RUNNING)
     page = browse("dora")
+    page.clock.install()
     page.route(re.compile("/events/"), lambda route: route.abort())
     page.goto(site.page("runs/live-3"))
     expect(page.locator("body")).to_have_attribute("data-stream", "polling")
     keep(page)
     team.objects.set_status("run", "live-3", {"phase": "Failed", "message": "out of memory"})
+    page.clock.run_for(5000)
     expect(page.locator("#state")).to_contain_text("out of memory")
     assert kept(page)
 

@@ -6,10 +6,10 @@ import json
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests import registry
+from tests.browser import accessibility
 from tests.browser.conftest import Browse, Site
 from tests.cli.stand_in import BEGUN, metric
 from tests.cluster.waiting import wait_for
@@ -68,12 +68,6 @@ def filled(team: Team) -> Team:
         objects.run(f"swept-{number}", swept, experiment="sweep", parameters={"lr": number / 7}, objective=objective)
     importlib.import_module("optuna.importance")  # slow where scikit-learn is; the server is this process
     return team
-
-
-#: What makes a page wider than its window, if it is.
-_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("main *")]
-    .filter(each => each.getBoundingClientRect().right > innerWidth && !each.closest(".scroll, pre"))
-    .map(each => each.outerHTML.slice(0, 120))"""
 
 
 def decide(page: Page, verb: str, confirm: str, reason: str = "") -> None:
@@ -268,36 +262,10 @@ def test_pages_are_accessible_and_fit(browse: Browse, site: Site, filled: Team) 
     page = browse("rita", bypass_csp=True)
     problems = []
     for path in PAGES:
-        page.emulate_media(color_scheme="light")
-        page.set_viewport_size({"width": 1280, "height": 800})
+        accessibility.look(page, "light", 1280)
         page.goto(site.page(path))
         if path in ("runs/bad",) or path.startswith("compare") or "curves=1" in path:
             page.locator("figure").first.scroll_into_view_if_needed()
             expect(page.locator("figure canvas").first).to_be_visible()
-        page.locator(".numbers").evaluate_all("tables => tables.forEach(table => { table.open = true; })")
-        for scheme, width in (("light", 1280), ("dark", 390)):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            page.set_viewport_size({"width": width, "height": 800})
-            look = f"{path}, {scheme}, {width}"
-            try:
-                page.wait_for_function(f"() => !{_BARE}.length")
-            except Error:
-                problems.append(f"{look}: charts without a table: {page.evaluate(_BARE)}")
-            problems += [f"{look}: {each}" for each in _violations(page)]
-            problems += [f"{look}: wider than the window: {each}" for each in page.evaluate(_WIDE)]
+        problems += accessibility.problems(page, path)
     assert not problems, "\n".join(problems)
-
-
-#: Charts with a drawing, whose tables have no rows.
-_BARE = """[...document.querySelectorAll("canvas, svg.parallel, svg.scatter")]
-    .map(each => each.closest("figure, section")).filter(each => !each.querySelector(".numbers tbody tr"))
-    .map(each => each.textContent.slice(0, 80))"""
-
-
-def _violations(page: Page) -> list[str]:
-    found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
-    return [
-        f"{each['id']} ({each['help']}): {node['html'][:150]} {node.get('failureSummary', '')[:200]}"
-        for each in found
-        for node in each["nodes"][:3]
-    ]
