@@ -31,10 +31,28 @@ def smoothed(values: Floats, weight: float) -> Floats:
     if weight <= 0 or not len(values):
         return values
     largest = float(numpy.abs(values).max()) or 1.0
-    sums = fading(numpy.full(len(values), numpy.log(weight)), values / largest)
+    sums = _decaying(values / largest, weight)
     weights = -numpy.expm1(numpy.log(weight) * numpy.arange(1, len(values) + 1, dtype=numpy.float64)) / (1 - weight)
     averages: Floats = sums / weights * largest
     return averages
+
+
+def _decaying(values: Floats, weight: float) -> Floats:
+    """Return s, where s[t] = weight * s[t - 1] + values[t], as ``fading`` with blocks of one length: all at once."""
+    import numpy
+
+    length = min(max(1, int(_FADED / -numpy.log(weight))), len(values))
+    rows = numpy.zeros((-(-len(values) // length), length))
+    rows.reshape(-1)[: len(values)] = values
+    left = weight ** numpy.arange(length, dtype=numpy.float64)
+    rows = left * numpy.cumsum(rows / left, axis=1)
+    carry, carries = 0.0, []
+    for end in rows[:, -1].tolist():
+        carries.append(carry)
+        carry = end + weight**length * carry
+    rows += numpy.outer(carries, left * weight)
+    found: Floats = rows.reshape(-1)[: len(values)]
+    return found
 
 
 def fading(logs: Floats, values: Floats) -> Floats:
