@@ -1,7 +1,8 @@
 """The JSON API in front of a real API server and store, used by people with tokens of their own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
 from assay.store import system
+from assay.store.client import ObjectStore
 from tests import generated, registry
 from tests.cli.conftest import run
 from tests.server.conftest import Team
@@ -160,6 +162,36 @@ def test_curves_of_many_runs_are_smoothed_then_thinned(as_user: As, filled: Team
     assert (group["group"], group["runs"]) == ({"depth": 3}, names)
     assert (max(group["n"]), max(group["high"]), min(group["low"])) == (2, 2.0, 0.0)
     assert as_user("keyless").get(f"{base}/curves", params=query).status_code == 403
+
+
+def test_points_of_an_ended_run_are_read_once_and_for_nobody_without_keys(
+    as_user: As, filled: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    chunks = ObjectStore.read_chunks
+
+    def counted(store: ObjectStore, key: str, *more: Any, **options: Any) -> Iterator[bytes]:
+        read.append(key.rpartition("/")[2])
+        return chunks(store, key, *more, **options)
+
+    monkeypatch.setattr(ObjectStore, "read_chunks", counted)
+    client, path = as_user("dora"), f"/api/v1/namespaces/{filled.namespace}/curves"
+    ended = {
+        "attempts": [{"pod": "pod-1", "phase": "Succeeded"}],
+        "record": {"uri": "s3://assay/runs/", "pod": "pod-1"},
+    }
+    run = filled.objects.run("ended", {"phase": "Succeeded", **ended})
+    points = [("loss", float(step), 1000.0 + step, step / 100) for step in range(100)]
+    filled.objects.compacted(run, "pod-1", points, tmp_path)
+    (whole,) = get(client, path, run="ended", metric="loss")["items"]
+    (zoomed,) = get(client, path, run="ended", metric="loss", low=10, high=12, smooth=0.5)["items"]
+    assert zoomed["x"] == [9, 10, 11, 12, 13]
+    (over_time,) = get(client, path, run="ended", metric="loss", x="relative")["items"]
+    assert (whole["points"], over_time["points"], read) == (100, 100, ["metrics.parquet"] * 2)
+    assert as_user("keyless").get(path, params={"run": "ended", "metric": "loss"}).status_code == 403
+    filled.objects.compacted(run, "pod-1", points[:50], tmp_path)
+    assert get(client, path, run="ended", metric="loss")["items"][0]["points"] == 50
+    assert not get(client, path, run="ended", metric="lss")["items"]
 
 
 def test_samples_of_a_run_are_thinned_and_have_the_limit(as_user: As, filled: Team) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from assay.api.resources import Resource
 from assay.server.person import Lists
+from assay.server.points import KeptCurves
 from assay.server.runs import Runs
 from assay.server.streams.streams import Streams
 
@@ -17,6 +18,7 @@ class State:
     runs: Runs
     lists: Lists | None = None
     streams: Streams = field(default_factory=Streams)
+    curves: KeptCurves = field(default_factory=KeptCurves)
 
     def reach(self, resource: Resource, namespace: str, version: int) -> None:
         """Wait a moment until answers include a resource version of a kind: whoever learns of it asks at once."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from assay.api.errors import ObjectNotFound, RequestFailed
 from assay.api.objects import Raw
+from assay.api.run_status import TERMINAL
 from assay.queries.references import near
 from assay.queries.runs import recorded
 from assay.store import layout, printed, sealing
@@ -147,6 +148,22 @@ def points_of(store: ObjectStore, run: Raw, pod: str = "") -> Iterator[Points]:
         if (run["spec"].get("collect") or {}).get("stdout"):
             source = _with_printed(store, printed.parts(store, prefix, chosen), Path(folder), source)
         yield Points(run, chosen, database, source)
+
+
+def identity_of(store: ObjectStore, run: Raw, pod: str = "") -> str:
+    """Return what identifies the points of one pod, "" while there may be more of them. Raises AssayError.
+
+    Other points never have the same identity, wherever the store is the same.
+    """
+    if (run["spec"].get("collect") or {}).get("stdout") or (run.get("status") or {}).get("phase") not in TERMINAL:
+        return ""
+    prefix = layout.prefix_of(run)
+    key = f"{layout.pod_prefix(prefix, _pod(store, run, prefix, pod))}/{layout.PARQUET}"
+    try:
+        size, tag = store.identity(key)
+    except NotFound:
+        return ""
+    return f"{key} {size} {tag}" if tag else ""
 
 
 def _pod(store: ObjectStore, run: Raw, prefix: str, requested: str) -> str:

@@ -12,11 +12,11 @@ from typing_extensions import TypedDict
 from assay.api.errors import AssayError, InvalidRequest, ObjectNotFound
 from assay.api.objects import Raw
 from assay.queries.curves import grouping, shapes
-from assay.queries.curves.reading import STEP, TIME, Curve, points_of
+from assay.queries.curves.reading import STEP, TIME, Curve, identity_of, points_of
 from assay.queries.curves.smoothing import KINDS, smooth
 from assay.queries.runs import attempts, recorded
 from assay.server.api.operations import Call, Operation, Query
-from assay.server.person import Person
+from assay.server.points import CurveKey
 from assay.store.errors import StoreError
 from assay.store.parallel import ordered
 
@@ -99,7 +99,7 @@ def curves(call: Call, query: CurvesQuery) -> Curves:
     # Connected before the threads use it.
     store_of_person = person.store
     assert store_of_person is not None  # noqa: S101 - a property
-    read = list(ordered(partial(_read, person, query), names, _WORKERS))
+    read = list(ordered(partial(_read, call, query), names, _WORKERS))
     found = [curve for each, _ in read for curve in each]
     problems = [problem for _, each in read for problem in each]
     if query.group:
@@ -108,30 +108,41 @@ def curves(call: Call, query: CurvesQuery) -> Curves:
     return {"items": items, "groups": [], "problems": problems, "notes": person.notes}
 
 
-def _read(person: Person, query: CurvesQuery, name: str) -> tuple[list[Curve], list[Problem]]:
+def _read(call: Call, query: CurvesQuery, name: str) -> tuple[list[Curve], list[Problem]]:
     """Return the curves of one run, and why some are missing: the others are drawn all the same."""
-    curves: list[Curve] = []
     problems: list[Problem] = []
     try:
-        run = recorded.find(person, name)
+        run = recorded.find(call.person, name)
         if not query.pod and (other := attempts.note_of(run)):
-            person.note(other)
+            call.person.note(other)
         objective = (run["spec"].get("objective") or {}).get("metric")
         metrics = query.metric or ([objective] if objective else [])
         if not metrics:
             raise InvalidRequest(f"the run {name} has no objective", hint="name a metric")
-        axis = {"relative": TIME, TIME: STEP}.get(query.x, query.x)
-        with points_of(person.store, run, query.pod) as points:
-            for metric in metrics:
-                try:
-                    curves.append(points.curve(metric, axis))
-                except ObjectNotFound as error:
-                    problems.append(Problem(run=name, metric=metric, message=error.message))
+        return _of_run(call, query, run, metrics, problems), problems
     except AssayError as error:
         problems.append(Problem(run=name, metric="", message=error.message))
     except StoreError as error:
         problems.append(Problem(run=name, metric="", message=str(error)))
-    return curves, problems
+    return [], problems
+
+
+def _of_run(call: Call, query: CurvesQuery, run: Raw, metrics: list[str], problems: list[Problem]) -> list[Curve]:
+    store, kept, axis = call.person.store, call.state.curves, {"relative": TIME, TIME: STEP}.get(query.x, query.x)
+    identity = identity_of(store, run, query.pod)
+    keys = {name: CurveKey(store.config.endpoint, store.config.bucket, identity, name, axis) for name in metrics}
+    found = {name: kept.get(key) if identity else None for name, key in keys.items()}
+    if None in found.values():
+        with points_of(store, run, query.pod) as points:
+            for metric in (name for name, curve in found.items() if curve is None):
+                try:
+                    found[metric] = curve = points.curve(metric, axis)
+                except ObjectNotFound as error:
+                    problems.append(Problem(run=run["metadata"]["name"], metric=metric, message=error.message))
+                    continue
+                if identity:
+                    kept.put(keys[metric], curve)
+    return [curve for curve in found.values() if curve is not None]
 
 
 def _axis(curve: Curve, query: CurvesQuery) -> tuple[Floats, Floats, Floats]:
