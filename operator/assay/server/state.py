@@ -1,12 +1,15 @@
-"""What all requests of one server share. It holds nothing of a user, except under the hash of their credentials."""
+"""What all requests of one server share. It holds nothing of a user, except under the hash of their credentials.
+
+Curves are given to whoever reads the identity of their object in the store with their own keys.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from assay.api.resources import Resource
+from assay.server.kept_curves import KeptCurves
 from assay.server.person import Lists
-from assay.server.points import KeptCurves
 from assay.server.runs import Runs
 from assay.server.streams.streams import Streams
 

@@ -16,7 +16,7 @@ from assay.queries.curves.reading import STEP, TIME, Curve, identity_of, points_
 from assay.queries.curves.smoothing import KINDS, smooth
 from assay.queries.runs import attempts, recorded
 from assay.server.api.operations import Call, Operation, Query
-from assay.server.points import CurveKey
+from assay.server.kept_curves import CurveKey
 from assay.store.errors import StoreError
 from assay.store.parallel import ordered
 

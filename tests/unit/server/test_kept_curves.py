@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from assay.queries.curves.reading import Curve
-from assay.server.points import CurveKey, KeptCurves
+from assay.server.kept_curves import CurveKey, KeptCurves
 
 pytestmark = pytest.mark.unit
 
