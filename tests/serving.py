@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from assay.kube.bearer import ApiServer
+from assay.kube.sync import Kube
 from assay.server.app import Parts, create
 from assay.server.entrance.bearer import BearerEntrance
 from assay.server.index.feed import Feed
@@ -31,6 +32,18 @@ def served(app: ASGIApp) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(30)
+
+
+@contextmanager
+def indexed(cluster: LocalCluster) -> Iterator[Feed]:
+    """Run the index of the runs of a cluster; gives it complete."""
+    feed = Feed(Kube(str(cluster.kubeconfig)))
+    feed.start()
+    try:
+        wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
+        yield feed
+    finally:
+        feed.stop()
 
 
 @contextmanager

@@ -6,15 +6,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from assay.kube.sync import Kube
-from assay.server.index.feed import Feed
 from tests import registry
 from tests.browser import accessibility
 from tests.browser.conftest import Browse
 from tests.cli.stand_in import BEGUN, StandIn, metric
-from tests.cluster.waiting import wait_for
 from tests.server.conftest import Team
-from tests.serving import index_served
+from tests.serving import index_served, indexed
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
@@ -29,12 +26,7 @@ def other(team: Team) -> Iterator[StandIn]:
     for objects, name, loss in ((team.objects, "mine", 0.3), (team.objects, "both", 0.1), (found, "both", 0.2)):
         objects.run(name, {**ended, "metrics": {"loss": metric(loss)}}, parameters={"depth": 3}, owner="dora")
     found.create(registry.run("hidden", parameters={"depth": 4}))
-    rights = f"{team.namespace}-carla"
-    team.objects.kubectl("create", "serviceaccount", "carla")
-    team.objects.kubectl("create", "clusterrole", rights, "--verb=list,get", "--resource=runs.assay.dev")
-    account = f"--serviceaccount={team.namespace}:carla"
-    team.objects.kubectl("create", "clusterrolebinding", rights, f"--clusterrole={rights}", account)
-    team.tokens["carla"] = team.objects.kubectl("create", "token", "carla").strip()
+    team.add_reader_of_all("carla")
     yield found
     team.cluster.delete_namespace(namespace)
 
@@ -42,12 +34,8 @@ def other(team: Team) -> Iterator[StandIn]:
 @pytest.fixture(scope="module")
 def address(team: Team, other: StandIn) -> Iterator[str]:
     """The address of a server with the index of the cluster."""
-    feed = Feed(Kube(str(team.cluster.kubeconfig)))
-    feed.start()
-    wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
-    with index_served(team.cluster, feed) as address:
+    with indexed(team.cluster) as feed, index_served(team.cluster, feed) as address:
         yield address
-    feed.stop()
 
 
 def test_the_runs_of_all_namespaces_are_one_table(browse: Browse, address: str, team: Team, other: StandIn) -> None:

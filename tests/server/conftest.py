@@ -65,6 +65,15 @@ class Team:
         """The name of a person in the cluster."""
         return f"system:serviceaccount:{self.namespace}:{person}"
 
+    def add_reader_of_all(self, person: str) -> None:
+        """Add a person who may list and get runs in the whole cluster, and nothing else."""
+        role = f"{self.namespace}-{person}"
+        account = f"--serviceaccount={self.namespace}:{person}"
+        self.objects.kubectl("create", "serviceaccount", person)
+        self.objects.kubectl("create", "clusterrole", role, "--verb=list,get", "--resource=runs.assay.dev")
+        self.objects.kubectl("create", "clusterrolebinding", role, f"--clusterrole={role}", account)
+        self.tokens[person] = self.objects.kubectl("create", "token", person).strip()
+
 
 @pytest.fixture(scope="session")
 def governed(control_plane: Cluster) -> Cluster:

@@ -10,7 +10,6 @@ import yaml
 from starlette.testclient import TestClient
 
 from assay.kube.bearer import ApiServer
-from assay.kube.sync import Kube
 from assay.server.app import Parts, create
 from assay.server.entrance.bearer import BearerEntrance
 from assay.server.index.feed import Feed
@@ -21,10 +20,9 @@ from assay.store import archive, layout
 from assay.store.client import ObjectStore
 from tests import generated, registry
 from tests.cli.conftest import Answer, run
-from tests.cluster.waiting import wait_for
 from tests.server.conftest import Team
 from tests.server.test_command_line import Stopped
-from tests.serving import index_served
+from tests.serving import index_served, indexed
 
 pytestmark = pytest.mark.integration
 
@@ -71,11 +69,8 @@ def path(team: Team, name: str) -> str:
 @pytest.fixture(scope="module")
 def feed(filled: Team) -> Iterator[Feed]:
     """The index of the cluster, complete."""
-    found = Feed(Kube(str(filled.cluster.kubeconfig)))
-    found.start()
-    wait_for("the index to be complete", lambda: found.synced, seconds=60, saw=lambda: found.problem)
-    yield found
-    found.stop()
+    with indexed(filled.cluster) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

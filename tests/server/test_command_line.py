@@ -9,13 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from assay.kube.sync import Kube
-from assay.server.index.feed import Feed
 from tests import generated
 from tests.cli.conftest import Answer, run
-from tests.cluster.waiting import wait_for
 from tests.server.conftest import Team
-from tests.serving import index_served
+from tests.serving import index_served, indexed
 
 pytestmark = pytest.mark.integration
 
@@ -37,12 +34,8 @@ class Stopped(datetime):
 def address(team: Team) -> Iterator[str]:
     """The address of a server with the index of a team that has 40 runs."""
     asyncio.run(generated.write(team.cluster, team.namespace, ROWS))
-    feed = Feed(Kube(str(team.cluster.kubeconfig)))
-    feed.start()
-    wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
-    with index_served(team.cluster, feed) as address:
+    with indexed(team.cluster) as feed, index_served(team.cluster, feed) as address:
         yield address
-    feed.stop()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import yaml
 from starlette.testclient import TestClient
 
 from assay.kube.bearer import ApiServer
-from assay.kube.sync import Kube
 from assay.server.app import Parts, create
 from assay.server.entrance.bearer import BearerEntrance
 from assay.server.index.feed import Feed
@@ -20,10 +19,9 @@ from assay.server.state import State
 from tests import generated, registry
 from tests.cli.conftest import Answer, run
 from tests.cli.stand_in import StandIn
-from tests.cluster.waiting import wait_for
 from tests.server.conftest import Team
 from tests.server.test_command_line import Stopped
-from tests.serving import index_served
+from tests.serving import index_served, indexed
 
 pytestmark = pytest.mark.integration
 
@@ -41,12 +39,7 @@ def other(team: Team) -> Iterator[StandIn]:
     found = StandIn(team.cluster, namespace)
     found.create(registry.run("hidden", parameters={SECRET: 1}))
     found.create(registry.run(ROWS[0].name, parameters={"depth": 3}))
-    team.objects.kubectl("create", "serviceaccount", "carla")
-    rights = f"{team.namespace}-carla"
-    team.objects.kubectl("create", "clusterrole", rights, "--verb=list,get", "--resource=runs.assay.dev")
-    account = f"--serviceaccount={team.namespace}:carla"
-    team.objects.kubectl("create", "clusterrolebinding", rights, f"--clusterrole={rights}", account)
-    team.tokens["carla"] = team.objects.kubectl("create", "token", "carla").strip()
+    team.add_reader_of_all("carla")
     yield found
     team.cluster.delete_namespace(namespace)
 
@@ -54,11 +47,8 @@ def other(team: Team) -> Iterator[StandIn]:
 @pytest.fixture(scope="module")
 def feed(team: Team, other: StandIn) -> Iterator[Feed]:
     """The index of the cluster, complete."""
-    found = Feed(Kube(str(team.cluster.kubeconfig)))
-    found.start()
-    wait_for("the index to be complete", lambda: found.synced, seconds=60, saw=lambda: found.problem)
-    yield found
-    found.stop()
+    with indexed(team.cluster) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from assay.server.state import State
 from tests import generated, registry
 from tests.cluster.waiting import wait_for
 from tests.server.conftest import Team
+from tests.serving import indexed
 
 pytestmark = pytest.mark.integration
 
@@ -41,11 +42,8 @@ def filled(team: Team) -> Team:
 @pytest.fixture
 def feed(filled: Team) -> Iterator[Feed]:
     """The index of the cluster, complete."""
-    found = Feed(Kube(str(filled.cluster.kubeconfig)))
-    found.start()
-    wait_for("the index to be complete", lambda: found.synced, seconds=60, saw=lambda: found.problem)
-    yield found
-    found.stop()
+    with indexed(filled.cluster) as found:
+        yield found
 
 
 @pytest.fixture

@@ -13,17 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.api.errors import InvalidRequest
-from assay.kube.sync import Kube
 from assay.queries.runs.filters import Filter
-from assay.server.index.feed import Feed
 from assay.server.mlflow import filters
 from tests import generated, registry
 from tests.benchmarks import mlflow_server
 from tests.cluster import paths
-from tests.cluster.waiting import wait_for
 from tests.registered import Trained
 from tests.server.conftest import Team
-from tests.serving import index_served
+from tests.serving import index_served, indexed
 
 pytestmark = pytest.mark.integration
 
@@ -75,12 +72,8 @@ def address(team: Team) -> Iterator[str]:
         objects.create(manifest, {"phase": "Ready", "artifact": copy})
     alias = registry.model_alias("digits", "champion", 1)
     objects.create(alias, {"phase": "Bound", "boundVersion": 1})
-    feed = Feed(Kube(str(team.cluster.kubeconfig)))
-    feed.start()
-    wait_for("the index to be complete", lambda: feed.synced, seconds=60, saw=lambda: feed.problem)
-    with index_served(team.cluster, feed) as address:
+    with indexed(team.cluster) as feed, index_served(team.cluster, feed) as address:
         yield f"{address}/mlflow/{team.namespace}"
-    feed.stop()
 
 
 def read(address: str, team: Team, client: str, person: str) -> Any:

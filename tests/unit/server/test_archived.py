@@ -9,15 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.api.errors import AssayError
-from assay.queries.runs import columns as run_columns
-from assay.queries.runs.columns import Names
-from assay.queries.runs.filters import Filter
 from assay.queries.runs.rows import RunRow, timed
 from assay.server.index import everywhere
 from assay.server.index.archived import ArchivedTable
 from assay.server.index.everywhere import Searched
-from assay.server.runs import RunQuery
-from tests.unit.server.test_everywhere import FILTERS, asked, without_duration
+from tests.unit.server.test_everywhere import FILTERS, asked, page_of, without_duration
 from tests.unit.server.test_index import SORTS, rows_of, table_of, unique
 
 pytestmark = pytest.mark.unit
@@ -35,21 +31,6 @@ archived_rows = st.builds(
 def listed(row: RunRow) -> tuple[str, str, str]:
     """Return what the store sorts by: its folders end with a slash."""
     return f"{row['experiment'] or '_'}/", f"{row['name']}/", f"{row['uid']}/"
-
-
-def by_row(rows: list[RunRow], query: RunQuery) -> Any:
-    """Return what `assay runs --all` finds row by row, or its error."""
-    try:
-        condition = Filter(query["where"]) if query["where"] else None
-        found = [each for each in rows if condition is None or condition.matches(each)]
-        if condition and rows:
-            condition.check()
-        names = Names(found)
-        ordered = run_columns.sort(found, query["sort"] or "created", names, reverse=query["reverse"])
-    except AssayError as error:
-        return error.message
-    page = ordered[query["offset"] : query["offset"] + query["limit"]]
-    return [without_duration(each) for each in page], len(found), json.dumps(names.summary())
 
 
 @settings(max_examples=100)
@@ -78,4 +59,4 @@ def test_the_archive_comes_after_the_cluster(
     except AssayError as error:
         answer = error.message
     rows = sorted(live, key=lambda row: row["name"]) + sorted(counted, key=listed)
-    assert answer == by_row(timed(rows), query)
+    assert answer == page_of(timed(rows), query)

@@ -1,6 +1,7 @@
 """The runs of several namespaces in one order: as on all their rows, and of no other namespace."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -31,11 +32,8 @@ def asked(where: str = "", sort: str = "", *, reverse: bool = False, offset: int
             "archived": False, "fresh": "live", "names": True}  # fmt: skip
 
 
-def by_row(team: dict[str, list[RunRow]], query: RunQuery) -> Any:
-    """Return what `assay runs -A` finds row by row, or its error."""
-    rows: list[NamespacedRow] = []
-    for namespace, some in sorted(team.items()):
-        rows += [in_namespace(each, namespace) for each in timed(sorted(some, key=lambda each: each["name"]))]
+def page_of(rows: Sequence[RunRow], query: RunQuery) -> tuple[list[Any], int, str] | str:
+    """Return a page, how many rows match, and their names as JSON, looking at one row after the other; or the error."""
     try:
         condition = Filter(query["where"]) if query["where"] else None
         found = [each for each in rows if condition is None or condition.matches(each)]
@@ -46,7 +44,16 @@ def by_row(team: dict[str, list[RunRow]], query: RunQuery) -> Any:
     except AssayError as error:
         return error.message
     page = ordered[query["offset"] : query["offset"] + query["limit"]]
-    return [without_duration(each) for each in page], len(found), json.loads(json.dumps(names.summary()))
+    return [without_duration(each) for each in page], len(found), json.dumps(names.summary())
+
+
+def by_row(team: dict[str, list[RunRow]], query: RunQuery) -> Any:
+    """Return what `assay runs -A` finds row by row, or its error."""
+    rows: list[NamespacedRow] = []
+    for namespace, some in sorted(team.items()):
+        rows += [in_namespace(each, namespace) for each in timed(sorted(some, key=lambda each: each["name"]))]
+    page = page_of(rows, query)
+    return page if isinstance(page, str) else (*page[:2], json.loads(page[2]))
 
 
 def searched(tables: dict[str, Table]) -> list[Searched]:
