@@ -9,6 +9,7 @@ A run whose tests need no cluster starts nothing. With `pytest -n` every worker 
 operator works on a whole cluster, and tests break parts of it, so nothing but a cluster keeps two workers apart.
 """
 
+import gc
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,6 +91,9 @@ def _place(item: pytest.Item) -> tuple[str, int, int]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Note whether any selected test needs pods. Otherwise the cluster has no node."""
     session.config.stash[_with_node] = any({FULL, LOCAL} & _fixtures(item) for item in session.items)
+    # Thousands of tests stay in memory until the end: no collection has to look at them.
+    gc.collect()
+    gc.freeze()
 
 
 def _fixtures(item: pytest.Item) -> set[str]:

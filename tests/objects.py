@@ -1,6 +1,7 @@
 """Experiments and Runs for tests: building them, applying them, waiting for them, reading their records."""
 
 import json
+import tempfile
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -82,8 +83,8 @@ class Objects:
         return self.cluster.kubectl("-n", self.namespace, *argv, stdin=stdin)
 
     def apply(self, manifest: Raw) -> None:
-        """Apply one manifest."""
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+        """Apply one manifest, on the server's side."""
+        calls.apply(self.cluster, self.namespace, manifest)
 
     def shared_volume(self, name: str) -> Raw:
         """Return a volume of a pod template that outlives its pods: runs may have no host path of their own."""
@@ -157,10 +158,10 @@ class Objects:
 
         name = pod or run["status"]["attempts"][-1]["pod"]
         data = self.store.get_bytes(f"{self.prefix(run)}/pods/{name}/metrics.parquet", 100 << 20)
-        path = f"/tmp/assay-{run['metadata']['uid']}-{name}.parquet"
-        with open(path, "wb") as file:  # noqa: PTH123
+        with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
             file.write(data)
-        rows = duckdb.sql(f"SELECT metric, step, value FROM '{path}' ORDER BY metric, step").fetchall()
+            file.flush()
+            rows = duckdb.sql(f"SELECT metric, step, value FROM '{file.name}' ORDER BY metric, step").fetchall()
         return [(metric, step, value) for metric, step, value in rows]
 
 

@@ -36,7 +36,8 @@ class Api:
     def apply(self, path: str, manifest: dict[str, Any]) -> Any:
         """Create or change the object at `path` by server-side apply."""
         headers = {"Content-Type": "application/apply-patch+yaml"}
-        return self._call("PATCH", f"{path}?fieldManager=assay-cluster&force=true", manifest, headers)
+        query = "fieldManager=assay-cluster&force=true&fieldValidation=Strict"
+        return self._call("PATCH", f"{path}?{query}", manifest, headers)
 
     def merge(self, path: str, patch: dict[str, Any], headers: Headers) -> Any:
         """Change the object at `path` by a merge patch; `headers` may impersonate a user."""

@@ -74,6 +74,16 @@ def create(cluster: Cluster, namespace: str, manifest: Raw, *, dry_run: bool = F
         return dict(_api(cluster).post("".join((f"{path}?fieldValidation=Strict", *more)), manifest))
 
 
+def apply(cluster: Cluster, namespace: str, manifest: Raw) -> Raw:
+    """Create or change an object as the administrator, by server-side apply, and return it. Raises ClusterError."""
+    path = _path(cluster, namespace, manifest["kind"])
+    if path is None:
+        argv = ("apply", f"--namespace={namespace}", "--server-side", "--force-conflicts", "--output=json")
+        return dict(json.loads(cluster.kubectl(*argv, "--filename=-", stdin=json.dumps(manifest))))
+    with _as_cluster_error():
+        return dict(_api(cluster).apply(f"{path}/{urllib.parse.quote(manifest['metadata']['name'])}", manifest))
+
+
 def patch_status(cluster: Cluster, namespace: str, kind: str, name: str, status: Raw, user: str) -> Raw:
     """Change a status by a merge patch, by a user's name with an administrator's rights. Raises ClusterError."""
     path, patch = _path(cluster, namespace, kind), {"status": status}
