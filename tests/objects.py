@@ -1,16 +1,19 @@
 """Experiments and Runs for tests: building them, applying them, waiting for them, reading their records."""
 
+import contextlib
 import json
 import tempfile
 import textwrap
+import time
 from collections.abc import Callable
 from typing import Any
 
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from tests.cluster import calls
+from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
-from tests.cluster.waiting import wait_for
+from tests.cluster.waiting import PATIENCE
 
 Raw = dict[str, Any]
 TRAINING_IMAGE = "localhost/assay-quickstart:dev"
@@ -118,16 +121,23 @@ class Objects:
         return calls.many(self.cluster, self.namespace, kind, selector)
 
     def wait(self, kind: str, name: str, what: str, holds: Callable[[Raw], Any], seconds: float = 90) -> Raw:
-        """Wait until something holds of an object, and return the object."""
-        seen: Raw = {}
-
-        def probe() -> bool:
-            nonlocal seen
-            seen = self.get(kind, name)
-            return bool(seen and holds(seen))
-
-        wait_for(f"{kind} {name}: {what}", probe, seconds=seconds, saw=lambda: seen.get("status"))
-        return seen
+        """Wait until something holds of an object, and return the object. An exception counts as "not yet"."""
+        seconds *= PATIENCE
+        deadline = time.monotonic() + seconds
+        last: object = None
+        while time.monotonic() < deadline:
+            try:
+                for seen in calls.changes(self.cluster, self.namespace, kind, name):
+                    last = seen.get("status")
+                    with contextlib.suppress(LookupError, TypeError):
+                        if seen and holds(seen):
+                            return seen
+                    if time.monotonic() > deadline:
+                        break
+            except Exception as error:  # the API server may be down
+                last = repr(error)
+                time.sleep(0.2)
+        raise ClusterError(f"{kind} {name}: {what}: not within {seconds:.0f} s; last seen: {last}")
 
     def wait_phase(self, kind: str, name: str, *phases: str, seconds: float = 120) -> Raw:
         """Wait until an Experiment or Run is in one of the phases, and return it."""

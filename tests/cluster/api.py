@@ -6,6 +6,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,21 @@ class Api:
 
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path, None)
+
+    def watch(self, path: str, seconds: int) -> Iterator[Any]:
+        """Yield the events of a watch, which the server ends after so many seconds, over a connection of its own."""
+        connection = self._connection()
+        try:
+            connection.request("GET", f"{path}&watch=true&timeoutSeconds={seconds}")
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                raise OSError(f"{answer.reason}: watch {path}: {_message(answer.read())[:LONGEST_MESSAGE]}")
+            for line in answer:
+                yield json.loads(line)
+        except http.client.HTTPException as error:
+            raise OSError(f"watch {self.server}{path}: {error!r}") from error
+        finally:
+            connection.close()
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None, headers: Headers | None = None) -> Any:
         return json.loads(self._send(method, path, body, headers))

@@ -1,6 +1,7 @@
 """What tests ask of the API server again and again: as `kubectl get`, `create` and `patch` do, without the process."""
 
 import json
+import time
 import urllib.error
 import urllib.parse
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from tests.cluster.errors import ClusterError
 
 Raw = dict[str, Any]
 MASTERS = "system:masters"
+#: Seconds between two looks at what is not watched.
+_PAUSE = 0.3
 
 _GROUPS = {
     "/api/v1": ("pods", "secrets", "configmaps", "services", "events"),
@@ -60,6 +63,33 @@ def many(cluster: Cluster, namespace: str, kind: str, selector: str = "") -> lis
         raise ClusterError(f"the API server knows no {kind}")
     kind_of_each = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
     return [_as_kubectl_shows(kind_of_each | each) for each in found["items"]]
+
+
+def changes(cluster: Cluster, namespace: str, kind: str, name: str) -> Iterator[Raw]:
+    """Yield an object without end: when it changes, and at least each second. It is {} while there is none.
+
+    Raises ClusterError.
+    """
+    path = _path(cluster, namespace, kind)
+    while path is None:
+        yield one(cluster, namespace, kind, name)
+        time.sleep(_PAUSE)
+    path = f"{path}?fieldSelector=metadata.name%3D{urllib.parse.quote(name)}"
+    with _as_cluster_error():
+        while True:
+            listed = _api(cluster).get(path)
+            kind_of_each = {"apiVersion": listed["apiVersion"], "kind": listed["kind"].removesuffix("List")}
+            found = kind_of_each | listed["items"][0] if listed["items"] else {}
+            version = listed["metadata"]["resourceVersion"]
+            while version:
+                yield _as_kubectl_shows(found) if found else {}
+                for event in _api(cluster).watch(f"{path}&resourceVersion={version}", seconds=1):
+                    if event["type"] == "ERROR":  # the version is too old
+                        version = ""
+                        break
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    found = {} if event["type"] == "DELETED" else event["object"]
+                    yield _as_kubectl_shows(found) if found else {}
 
 
 def create(cluster: Cluster, namespace: str, manifest: Raw, *, dry_run: bool = False) -> Raw:
