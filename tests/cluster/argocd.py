@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster import builds, packages
+from tests.cluster import builds, isolation, packages
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.shell import run
@@ -225,7 +225,13 @@ class ArgoCd:
         self._environments[program] = environment
         with (self.folder / f"{program}.log").open("ab") as log:
             self._processes[program] = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder
+                command,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self.folder,
+                preexec_fn=isolation.die_with_parent,
             )
 
 

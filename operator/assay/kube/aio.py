@@ -52,7 +52,8 @@ class Kube:
         """
         try:
             if kubeconfig or not os.environ.get("KUBERNETES_SERVICE_HOST"):
-                await kube_config.load_kube_config(kubeconfig)
+                # The client itself looks at the variable when it is imported, and not again.
+                await kube_config.load_kube_config(kubeconfig or os.environ.get("KUBECONFIG"))
             else:
                 kube_config.load_incluster_config()
         except kube_config.ConfigException as error:
