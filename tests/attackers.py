@@ -5,13 +5,15 @@ What an attacker sees stands in docs/security.md and nowhere else: a test reads 
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from assay.planning.runs.job import JobSettings, build_job
 from tests import registry
 from tests.cluster import calls
+from tests.cluster.calls import Who
 from tests.cluster.errors import ClusterError
 from tests.cluster.waiting import wait_for
 from tests.registry import Cluster, Raw, digest
@@ -36,10 +38,11 @@ MOVED_BY = "assay.dev/moved-by"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call of kubectl, and what the caller was told."""
+    """What became of a call, what the caller was told, and the object if it is that."""
 
     done: bool
     said: str
+    found: Raw = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,8 @@ class Realm:
         return self.cluster.kubectl(f"--namespace={self.namespace}", *argv, stdin=text)
 
     def act(self, user: str, *argv: str, stdin: Raw | None = None) -> Outcome:
-        """Call kubectl as a user. What is said without the command line is what the API server has said."""
-        outcome = self._once(user, *argv, stdin=stdin)
-        for _ in range(20):
-            if "the object has been modified" not in outcome.said:
-                break
-            # A controller was faster, and nothing was decided.
-            outcome = self._once(user, *argv, stdin=stdin)
-        return outcome
-
-    def _once(self, user: str, *argv: str, stdin: Raw | None) -> Outcome:
-        try:
-            return Outcome(True, self.admin(f"--as={user}", *argv, stdin=stdin))
-        except ClusterError as error:
-            return Outcome(False, re.sub(r"^`.*?` failed with exit code \d+: ", "", str(error), flags=re.DOTALL))
+        """Call kubectl as a user."""
+        return _outcome(lambda: self.admin(f"--as={user}", *argv, stdin=stdin))
 
     def must(self, user: str, *argv: str, stdin: Raw | None = None) -> str:
         """Do what the user may do."""
@@ -79,19 +70,27 @@ class Realm:
 
     def create(self, user: str, manifest: Raw) -> Outcome:
         """Create an object as a user."""
-        return self.act(user, "create", "--filename=-", stdin=manifest)
+        wanted = registry.owned(self.cluster, manifest, Who(user).flags)
+        return _outcome(lambda: calls.create(self.cluster, self.namespace, wanted, who=Who(user)))
 
-    def apply(self, user: str, manifest: Raw) -> Outcome:
+    def created(self, user: str, manifest: Raw) -> Raw:
+        """Create an object that the user may create, and return it."""
+        return _must(self.create(user, manifest))
+
+    def apply(self, user: str, manifest: Raw, manager: str = "kubectl") -> Outcome:
         """Apply an object on the server's side, as a user who insists."""
-        return self.act(user, "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=manifest)
+        wanted = registry.owned(self.cluster, manifest, Who(user).flags)
+        return _outcome(lambda: calls.apply(self.cluster, self.namespace, wanted, who=Who(user), manager=manager))
 
-    def merge(self, user: str, kind: str, name: str, patch: Raw, *more: str) -> Outcome:
-        """Send a merge patch as a user."""
-        return self.act(user, "patch", kind, name, "--type=merge", f"--patch={json.dumps(patch)}", *more)
+    def merge(self, user: str, kind: str, name: str, patch: Raw, *, status: bool = False) -> Outcome:
+        """Send a merge patch as a user, perhaps of the status."""
+        where = (self.cluster, self.namespace, kind, name)
+        return _outcome(lambda: calls.patch(*where, patch, who=Who(user), status=status))
 
     def json_patch(self, user: str, kind: str, name: str, *operations: Raw) -> Outcome:
         """Send a JSON patch as a user."""
-        return self.act(user, "patch", kind, name, "--type=json", f"--patch={json.dumps(list(operations))}")
+        where = (self.cluster, self.namespace, kind, name)
+        return _outcome(lambda: calls.patch(*where, list(operations), who=Who(user)))
 
     def annotate(self, user: str, kind: str, name: str, key: str, value: str | None) -> Outcome:
         """Set or (None) take away one annotation as a user."""
@@ -116,56 +115,48 @@ class Realm:
     def version(self, model: str, number: int = 1, *, bound: bool = False, **spec: Any) -> str:
         """Have the scientist register a version; ``bound``: an alias points to it, says the operator."""
         manifest = registry.model_version(model, number, namespace=self.namespace, **spec)
-        self.must(SCIENTIST, "create", "--filename=-", stdin=manifest)
-        name = str(manifest["metadata"]["name"])
+        name = str(self.created(SCIENTIST, manifest)["metadata"]["name"])
         if bound:
-            self.must(registry.OPERATOR, "label", "mv", name, "assay.dev/bound=true")
+            _must(self.merge(registry.OPERATOR, "mv", name, {"metadata": {"labels": {"assay.dev/bound": "true"}}}))
         return name
 
     def alias(self, model: str, alias: str = "champion", number: int = 1, history: tuple[int, ...] = ()) -> str:
         """Have Argo CD create an alias that has pointed to the versions of ``history``, says the operator."""
         manifest = registry.model_alias(model, alias, number)
-        self.must(ARGO_CD, "create", "--filename=-", stdin=manifest)
-        name = str(manifest["metadata"]["name"])
+        name = str(self.created(ARGO_CD, manifest)["metadata"]["name"])
         if history:
             bindings = [{"version": held, "from": "2026-01-02T03:04:05Z"} for held in history]
-            outcome = self.merge(
-                registry.OPERATOR, "alias", name, {"status": {"history": bindings}}, "--subresource=status"
-            )
-            assert outcome.done, outcome.said
+            _must(self.merge(registry.OPERATOR, "alias", name, {"status": {"history": bindings}}, status=True))
         return name
 
     def launched(self, name: str) -> tuple[Raw, Raw]:
         """Have the scientist create a Run, and the operator its Job, which is suspended; return both."""
         run, wanted = self._launch(name)
         wanted["spec"]["suspend"] = True
-        self.must(registry.OPERATOR, "create", "--filename=-", stdin=wanted)
-        return run, self.get("job", name)
+        return run, self.created(registry.OPERATOR, wanted)
 
     def training_pod(self, name: str) -> str:
         """Have the scientist create a Run, and the operator its Job; return its pod's name. No node takes it."""
         run, wanted = self._launch(name)
         wanted["spec"]["template"]["spec"]["schedulerName"] = "nobody"
-        self.must(registry.OPERATOR, "create", "--filename=-", stdin=wanted)
-        selector = f"--selector=assay.dev/run-uid={run['metadata']['uid']}"
+        self.created(registry.OPERATOR, wanted)
+        selector = f"assay.dev/run-uid={run['metadata']['uid']}"
 
         def pod() -> str:
-            return self.admin("get", "pods", selector, "--output=name").strip().removeprefix("pod/")
+            found = calls.many(self.cluster, self.namespace, "pods", selector)
+            return str(found[0]["metadata"]["name"]) if found else ""
 
         return wait_for(f"the pod of the run {name}", pod, seconds=30)
 
     def _launch(self, name: str) -> tuple[Raw, Raw]:
-        self.must(SCIENTIST, "create", "--filename=-", stdin=registry.run(name))
-        run = self.get("run", name)
+        run = self.created(SCIENTIST, registry.run(name))
         return run, build_job(run, f"runs/{self.namespace}/_/{name}/u", JobSettings("assay"))
 
     def served(self, name: str, kind: str = "Deployment") -> str:
         """Have the scientist make a workload that follows an alias, with what the operator sets in it."""
         kind_and_name = f"{kind.lower()}/{name}"
         annotations = {"assay.dev/serve": "digits.champion"}
-        self.must(
-            SCIENTIST, "create", "--filename=-", stdin=registry.deployment(name, kind=kind, annotations=annotations)
-        )
+        self.created(SCIENTIST, registry.deployment(name, kind=kind, annotations=annotations))
         mount = {"name": "assay-model", "mountPath": "/models"}
         patch = {
             "apiVersion": "apps/v1",
@@ -188,10 +179,33 @@ class Realm:
                 }
             },
         }
-        manager = "--field-manager=assay-operator"
-        outcome = self.act(registry.OPERATOR, "apply", "--server-side", manager, "--filename=-", stdin=patch)
-        assert outcome.done, outcome.said
+        _must(self.apply(registry.OPERATOR, patch, "assay-operator"))
         return kind_and_name
+
+
+def _outcome(call: Callable[[], str | Raw]) -> Outcome:
+    """Make a call, again while a controller is faster: then nothing was decided."""
+    outcome = _once(call)
+    for _ in range(20):
+        if "the object has been modified" not in outcome.said:
+            break
+        outcome = _once(call)
+    return outcome
+
+
+def _once(call: Callable[[], str | Raw]) -> Outcome:
+    try:
+        answer = call()
+    except ClusterError as error:
+        # What is said without the command line is what the API server has said.
+        return Outcome(False, re.sub(r"^`.*?` failed with exit code \d+: ", "", str(error), flags=re.DOTALL))
+    return Outcome(True, answer) if isinstance(answer, str) else Outcome(True, json.dumps(answer), answer)
+
+
+def _must(outcome: Outcome) -> Raw:
+    """Return the object of a call that succeeded."""
+    assert outcome.done, outcome.said
+    return outcome.found
 
 
 def mover(realm: Realm, alias: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import operators
+from tests.cluster.calls import MASTERS, Who
 from tests.cluster.errors import ClusterError
 from tests.cluster.external import ExternalCluster
 from tests.cluster.local import LocalCluster
@@ -21,8 +22,10 @@ Cluster = LocalCluster | ExternalCluster
 POLICIES = Path(__file__).resolve().parent.parent / "charts/assay/policies"
 STAMPS = POLICIES / "stamps.yaml"
 OPERATOR = f"system:serviceaccount:{operators.NAMESPACE}:{operators.SERVICE_ACCOUNT}"
-#: For kubectl, to write what only the operator may: its name, which the policies go by, and an administrator's rights.
-AS_OPERATOR = (f"--as={OPERATOR}", "--as-group=system:masters")
+#: To write what only the operator may: its name, which the policies go by, and an administrator's rights.
+OPERATOR_AS_MASTER = Who(OPERATOR, MASTERS)
+#: The same for kubectl.
+AS_OPERATOR = OPERATOR_AS_MASTER.flags
 #: For kubectl, to write what only components of Kubernetes may, such as the status of a run's pod.
 AS_COMPONENT = ("--as=system:serviceaccount:kube-system:a-component", "--as-group=system:masters")
 PROBE = "assay-probe"

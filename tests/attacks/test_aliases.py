@@ -55,13 +55,13 @@ def test_b05_move_an_alias_by_json_patch(realm: Realm) -> None:
 def test_b06_forge_the_live_version_in_the_status(realm: Realm) -> None:
     name = realm.alias("b06")
     patch = {"status": {"phase": "Bound", "boundVersion": 2}}
-    stopped("B06", realm.merge(INSIDER, "alias", name, patch, "--subresource=status"))
+    stopped("B06", realm.merge(INSIDER, "alias", name, patch, status=True))
 
 
 def test_b07_invent_a_history_to_roll_back_to(realm: Realm) -> None:
     name = realm.alias("b07")
     patch = {"status": {"history": [{"version": 2, "from": "2026-01-02T03:04:05Z"}]}}
-    stopped("B07", realm.merge(INSIDER, "alias", name, patch, "--subresource=status"))
+    stopped("B07", realm.merge(INSIDER, "alias", name, patch, status=True))
 
 
 def test_b08_move_an_alias_through_the_status(realm: Realm) -> None:
@@ -190,20 +190,20 @@ def test_b29_a_service_account_called_like_the_operator(realm: Realm) -> None:
     name = realm.alias("b29")
     patch = {"status": {"phase": "Bound", "boundVersion": 2}}
     namesake = "system:serviceaccount:somewhere-else:assay-operator"
-    stopped("B29", realm.merge(namesake, "alias", name, patch, "--subresource=status"))
+    stopped("B29", realm.merge(namesake, "alias", name, patch, status=True))
 
 
 def test_b30_another_service_account_of_the_operators_namespace(realm: Realm) -> None:
     name = realm.alias("b30")
     patch = {"status": {"phase": "Bound", "boundVersion": 2}}
     neighbour = "system:serviceaccount:assay-system:default"
-    stopped("B30", realm.merge(neighbour, "alias", name, patch, "--subresource=status"))
+    stopped("B30", realm.merge(neighbour, "alias", name, patch, status=True))
 
 
 def test_b31_mark_a_broken_policy_as_valid_in_its_status(realm: Realm) -> None:
     policy = {"apiVersion": "assay.dev/v1alpha1", "kind": "PromotionPolicy", "metadata": {"name": "b31"}, "spec": {}}
     realm.admin("create", "--filename=-", stdin=policy)
-    stopped("B31", realm.merge(INSIDER, "policy", "b31", {"status": {"message": ""}}, "--subresource=status"))
+    stopped("B31", realm.merge(INSIDER, "policy", "b31", {"status": {"message": ""}}, status=True))
 
 
 # In these the API server does what is asked of it but for the name, or refuses; the true name stands either way.
@@ -250,7 +250,7 @@ def test_b36_remove_the_mover_annotation(realm: Realm) -> None:
 def test_b37_change_the_mover_annotation_through_the_status(realm: Realm) -> None:
     name = realm.alias("b37")
     patch = {"metadata": {"annotations": {MOVED_BY: APPROVER}}, "status": {"phase": "Held"}}
-    assert realm.merge(registry.OPERATOR, "alias", name, patch, "--subresource=status").done
+    assert realm.merge(registry.OPERATOR, "alias", name, patch, status=True).done
     assert realm.get("alias", name)["status"]["phase"] == "Held"
     assert mover(realm, name) == filled_in(realm, ARGO_CD)
 

@@ -169,6 +169,6 @@ def test_a28_approve_through_the_status(realm: Realm) -> None:
     """The status has no metadata of its own: what is sent along is dropped."""
     name = realm.version("a28")
     patch = {"metadata": {"annotations": {KEY: f"{digest()} {APPROVER}"}}}
-    realm.merge(registry.OPERATOR, "mv", name, patch | {"status": {"phase": "Ready"}}, "--subresource=status")
+    realm.merge(registry.OPERATOR, "mv", name, patch | {"status": {"phase": "Ready"}}, status=True)
     assert realm.get("mv", name)["status"]["phase"] == "Ready"
     assert realm.approvals(name) == {}

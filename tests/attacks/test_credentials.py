@@ -96,7 +96,7 @@ def test_k04_read_the_keys_through_a_variable(realm: Realm, variable: str, part:
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_k05_read_the_keys_in_an_ephemeral_container(realm: Realm, variable: str) -> None:
     name = f"k05-{variable.lower()}"
-    realm.must(EDITOR, "create", "--filename=-", stdin=_workload("Pod", name, _spec()))
+    realm.created(EDITOR, _workload("Pod", name, _spec()))
     stopped("K05", _debug(realm, name, **VARIABLES[variable]))
 
 
@@ -108,7 +108,7 @@ def test_k06_use_the_keys_as_an_image_pull_secret(realm: Realm, kind: str) -> No
 
 def test_k07_use_a_service_account_that_references_the_keys(realm: Realm) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "k07"}}
-    realm.must(EDITOR, "create", "--filename=-", stdin={**account, "imagePullSecrets": [{"name": SECRET}]})
+    realm.created(EDITOR, {**account, "imagePullSecrets": [{"name": SECRET}]})
     stopped("K07", realm.create(EDITOR, _workload("Pod", "k07", _spec(serviceAccountName="k07"))))
 
 
@@ -121,7 +121,7 @@ def test_k08_mount_the_keys_of_a_version_or_of_readers(realm: Realm, name: str) 
 @pytest.mark.parametrize("kind", ["Deployment", "CronJob", "ReplicaSet"])
 def test_k09_mount_the_keys_in_an_existing_workload(realm: Realm, kind: str) -> None:
     name = f"k09-{kind.lower()}"
-    realm.must(EDITOR, "create", "--filename=-", stdin=_workload(kind, name, _spec()))
+    realm.created(EDITOR, _workload(kind, name, _spec()))
     template: Raw = {"template": {"spec": MOUNTED}}
     patch = {"spec": {"jobTemplate": {"spec": template}} if kind == "CronJob" else template}
     stopped("K09", realm.act(EDITOR, "patch", f"{kind}/{name}", "--type=merge", f"--patch={json.dumps(patch)}"))
@@ -150,7 +150,7 @@ def test_k11_write_the_secret_before_the_operator_does(realm: Realm, name: str) 
 )
 def test_k12_put_other_keys_into_the_secret(realm: Realm, name: str, field: str) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
-    realm.must(registry.OPERATOR, "create", "--filename=-", stdin=secret)
+    realm.created(registry.OPERATOR, secret)
     patch = {field: {"credentials.json": "bWluZQ=="}}
     stopped("K12", realm.act(EDITOR, "patch", "secret", name, "--type=merge", f"--patch={json.dumps(patch)}"))
 

@@ -109,7 +109,7 @@ def test_r27_write_a_policy_in_the_name_of_another_user(realm: Realm) -> None:
 @pytest.mark.parametrize("value", [APPROVER, None, ""])
 def test_r28_forge_the_last_editor_of_a_policy(realm: Realm, value: str | None) -> None:
     name = f"r28-{value or len(str(value))}"
-    realm.must(ALMIGHTY, "create", "--filename=-", stdin=_policy(name))
+    realm.created(ALMIGHTY, _policy(name))
     before = _changer(realm, name)
     realm.annotate(INSIDER, "promotionpolicy", name, CHANGED_BY, value)
     assert (_changer(realm, name) or None) == before  # an empty name is nobody's

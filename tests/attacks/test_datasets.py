@@ -53,7 +53,7 @@ def test_d08_fetch_bytes_from_the_web_without_a_digest(realm: Realm) -> None:
 
 def test_d09_change_what_a_run_reads(realm: Realm) -> None:
     datasets = [{"name": "own", "uri": f"s3://assay/runs/{realm.namespace}/x/"}]
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("d09", datasets=datasets))
+    realm.created(SCIENTIST, registry.run("d09", datasets=datasets))
     patch = {"spec": {"datasets": [{"name": "own", "uri": f"s3://assay/runs/{realm.other}/x/"}]}}
     stopped("D09", realm.merge(SCIENTIST, "run", "d09", patch))
 
@@ -64,7 +64,7 @@ def test_prefixes_allowed_by_the_platform_team_are_readable(realm: Realm) -> Non
     manifest = registry.run("allowed", datasets=datasets)
     realm.must("petra", *annotate, "assay.dev/allowed-prefixes=s3://other/ s3://datasets/digits/")
     try:
-        realm.must(SCIENTIST, "create", "--filename=-", stdin=manifest)
+        realm.created(SCIENTIST, manifest)
         near = registry.run("near", datasets=[{"name": "near", "uri": "s3://datasets/digits-secret/"}])
         assert not realm.create(SCIENTIST, near).done
     finally:

@@ -34,15 +34,15 @@ TRIED = [row for row in evidence.rows() if "try" in row]
 
 
 def _run(realm: Realm) -> str:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("evidence-of"))
+    realm.created(SCIENTIST, registry.experiment("evidence-of"))
     experiment = realm.get("experiment", "evidence-of")
     made = run_body(experiment, ExperimentSpec.model_validate(experiment["spec"]), 0)
-    realm.must(registry.OPERATOR, "create", "--filename=-", stdin=made)
+    realm.created(registry.OPERATOR, made)
     return "run/evidence-of-0"
 
 
 def _experiment(realm: Realm) -> str:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("evidence"))
+    realm.created(SCIENTIST, registry.experiment("evidence"))
     return "experiment/evidence"
 
 
@@ -60,7 +60,7 @@ def _policy(realm: Realm) -> str:
 def _secret(realm: Realm) -> str:
     name = "assay-run-evidence"
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
-    realm.must(registry.OPERATOR, "create", "--filename=-", stdin=secret)
+    realm.created(registry.OPERATOR, secret)
     return f"secret/{name}"
 
 

@@ -26,8 +26,8 @@ ROLLBACK = "assay.dev/rollback-requested"
 
 
 def test_the_creator_becomes_the_owner(realm: Realm) -> None:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("honest"))
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("honest"))
+    realm.created(SCIENTIST, registry.experiment("honest"))
+    realm.created(SCIENTIST, registry.run("honest"))
     name = realm.version("honest")
     for kind, of in (("experiment", "honest"), ("run", "honest"), ("mv", name)):
         assert realm.get(kind, of)["spec"]["owner"] == SCIENTIST
@@ -261,8 +261,8 @@ def test_a_namespace_with_every_kind_in_it_can_be_deleted(realm: Realm) -> None:
     wait_for("the operator's role", lambda: doomed.act(registry.OPERATOR, "auth", "can-i", "patch", "mv").done)
     policy = {"apiVersion": "assay.dev/v1alpha1", "kind": "PromotionPolicy", "metadata": {"name": "p"}, "spec": {}}
     doomed.admin("create", "--filename=-", stdin=policy)
-    doomed.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("e"))
-    doomed.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("r"))
+    doomed.created(SCIENTIST, registry.experiment("e"))
+    doomed.created(SCIENTIST, registry.run("r"))
     version = doomed.version("digits", bound=True)
     assert doomed.approve(APPROVER, version).done
     doomed.alias("digits", history=(1,))

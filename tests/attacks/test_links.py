@@ -79,7 +79,7 @@ def test_l02_a_job_that_a_run_owns_without_its_labels(realm: Realm) -> None:
 def test_l03_add_the_labels_of_a_run_to_an_existing_job(realm: Realm, how: tuple[str, ...]) -> None:
     name = f"l03-{len(how)}"
     run, _ = realm.launched(name)
-    realm.must(OMNIPOTENT, "create", "--filename=-", stdin=_job(f"{name}-own"))
+    realm.created(OMNIPOTENT, _job(f"{name}-own"))
     patch = {"metadata": {"labels": _links(run)}}
     stopped("L03", _patch(realm, OMNIPOTENT, f"job/{name}-own", patch, *how))
 
@@ -132,7 +132,7 @@ def test_l08_a_pod_for_a_runs_job_to_adopt(realm: Realm, key: str) -> None:
     name = f"l08-{len(key)}"
     _, job = realm.launched(name)
     stopped("L08", realm.create(EDITOR, _pod(name, labels={key: job["metadata"]["uid"]})))
-    realm.must(EDITOR, "create", "--filename=-", stdin=_pod(name))
+    realm.created(EDITOR, _pod(name))
     stopped("L08", _patch(realm, EDITOR, f"pod/{name}", {"metadata": {"labels": {key: job["metadata"]["uid"]}}}))
 
 
@@ -188,7 +188,7 @@ def test_l15_change_the_job_uid_of_a_run(realm: Realm) -> None:
 
 def test_l16_create_a_run_with_a_status(realm: Realm) -> None:
     manifest = registry.run("l16") | {"status": {"jobUid": "mine", "experimentUid": "mine"}}
-    realm.must(OMNIPOTENT, "create", "--filename=-", stdin=manifest)
+    realm.created(OMNIPOTENT, manifest)
     assert "status" not in realm.get("run", "l16")
 
 
@@ -197,7 +197,7 @@ def test_l16_create_a_run_with_a_status(realm: Realm) -> None:
 
 def _experiment(realm: Realm, name: str, namespace: str = "") -> Raw:
     manifest = registry.experiment(name, parameters=[{"name": "a", "values": [1, 2]}])
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=manifest)
+    realm.created(SCIENTIST, manifest)
     return realm.get("experiment", name)
 
 
@@ -215,7 +215,7 @@ def test_l17_create_a_run_owned_by_an_experiment(realm: Realm, user: str) -> Non
 
 def test_l18_add_an_existing_run_to_an_experiment(realm: Realm) -> None:
     experiment = _experiment(realm, "l18")
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("l18-run"))
+    realm.created(SCIENTIST, registry.run("l18-run"))
     patch = {"metadata": {"ownerReferences": [_owner(experiment, controller=True)]}}
     stopped("L18", _patch(realm, SCIENTIST, "run/l18-run", patch))
 
@@ -239,7 +239,7 @@ def test_l20_squat_an_index_with_the_labels_alone(realm: Realm) -> None:
 
 def test_l21_move_a_run_to_an_experiment_with_zero_retention(realm: Realm) -> None:
     mine = registry.experiment("l21", retention={"artifactsAfter": "0s"})
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=mine)
+    realm.created(SCIENTIST, mine)
     realm.launched("l21-victim")
     patch = {"metadata": {"ownerReferences": [_owner(realm.get("experiment", "l21"), controller=True)]}}
     stopped("L21", _patch(realm, SCIENTIST, "run/l21-victim", patch))
@@ -248,7 +248,7 @@ def test_l21_move_a_run_to_an_experiment_with_zero_retention(realm: Realm) -> No
 def test_l22_remove_a_run_from_its_experiment(realm: Realm) -> None:
     experiment = _experiment(realm, "l22")
     made = run_body(experiment, ExperimentSpec.model_validate(experiment["spec"]), 0)
-    realm.must(registry.OPERATOR, "create", "--filename=-", stdin=made)
+    realm.created(registry.OPERATOR, made)
     stopped("L22", _patch(realm, SCIENTIST, "run/l22-0", {"metadata": {"ownerReferences": None}}))
 
 
@@ -273,7 +273,7 @@ def test_l23_link_an_object_of_any_kind_to_a_run(realm: Realm, kind: str, by: st
 
 def test_l24_label_a_pod_by_binding_it_to_a_node(realm: Realm) -> None:
     run, _ = realm.launched("l24")
-    realm.must(EDITOR, "create", "--filename=-", stdin=_pod("l24"))
+    realm.created(EDITOR, _pod("l24"))
     binding = {
         "apiVersion": "v1",
         "kind": "Binding",

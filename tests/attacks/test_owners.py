@@ -27,12 +27,12 @@ def test_o04_launch_an_experiment_in_another_name(realm: Realm) -> None:
 
 
 def test_o05_transfer_an_experiment_to_another_user(realm: Realm) -> None:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("o05"))
+    realm.created(SCIENTIST, registry.experiment("o05"))
     stopped("O05", realm.merge(SCIENTIST, "experiment", "o05", {"spec": {"owner": APPROVER}}))
 
 
 def test_o06_lose_the_owner_of_an_experiment_by_replacing_it(realm: Realm) -> None:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("o06"))
+    realm.created(SCIENTIST, registry.experiment("o06"))
     realm.must(SCIENTIST, "replace", "--filename=-", stdin=registry.experiment("o06", parallelism=2))
     assert realm.get("experiment", "o06")["spec"]["owner"] == SCIENTIST
 
@@ -51,7 +51,7 @@ def test_o09_create_a_run_without_the_right_to_create_jobs(realm: Realm) -> None
 
 
 def test_o10_raise_the_parallelism_of_an_experiment_of_another_user(realm: Realm) -> None:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.experiment("o10", parallelism=1))
+    realm.created(SCIENTIST, registry.experiment("o10", parallelism=1))
     stopped("O10", realm.merge(INTERN, "experiment", "o10", {"spec": {"parallelism": 1000}}))
 
 

@@ -55,7 +55,7 @@ def test_p06_allow_the_service_account_in_the_namespace(realm: Realm) -> None:
 
 
 def test_p07_the_template_of_an_experiment_is_changed_afterwards(realm: Realm) -> None:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=_experiment("p07", pod_templates.PLAIN))
+    realm.created(SCIENTIST, _experiment("p07", pod_templates.PLAIN))
     patch = {"spec": {"template": {"job": {"template": {"spec": {"hostPID": True}}}}}}
     stopped("P07", realm.merge(SCIENTIST, "experiment", "p07", patch))
 

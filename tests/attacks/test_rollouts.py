@@ -83,7 +83,7 @@ def test_r31_create_a_pod_that_mimics_a_server_pod_without_an_owner(realm: Realm
 def test_r32_add_a_served_version_to_an_existing_pod(realm: Realm) -> None:
     realm.served("r32")
     pod = _forged(realm, "r32", annotations={}, labels={"app": "other"}, ownerReferences=[])
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=pod)
+    realm.created(SCIENTIST, pod)
     patch = {"metadata": {"annotations": SERVED}}
     stopped("R32", realm.merge(SCIENTIST, "pod", "r32-forged", patch))
     realm.must(SCIENTIST, "delete", "pod", "r32-forged", "--wait=false")
@@ -92,9 +92,9 @@ def test_r32_add_a_served_version_to_an_existing_pod(realm: Realm) -> None:
 def test_r33_add_a_served_version_to_a_pod_through_the_status(realm: Realm) -> None:
     realm.served("r33")
     pod = _forged(realm, "r33", annotations={}, labels={"app": "other"}, ownerReferences=[])
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=pod)
+    realm.created(SCIENTIST, pod)
     patch = {"metadata": {"annotations": SERVED}}
-    stopped("R33", realm.merge(SCIENTIST, "pod", "r33-forged", patch, "--subresource=status"))
+    stopped("R33", realm.merge(SCIENTIST, "pod", "r33-forged", patch, status=True))
     realm.must(SCIENTIST, "delete", "pod", "r33-forged", "--wait=false")
 
 

@@ -113,7 +113,7 @@ def test_s11_create_a_server_with_its_own_model_variables(realm: Realm) -> None:
 
 def test_s12_opt_in_with_a_preset_model_path(realm: Realm) -> None:
     containers = [{"name": "server", "image": "server", "env": [{"name": "MODEL_PATH", "value": "/tmp"}]}]
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=deployment("s12", containers=containers))
+    realm.created(SCIENTIST, deployment("s12", containers=containers))
     stopped("S12", realm.act(SCIENTIST, "annotate", "deployment/s12", "assay.dev/serve=digits.champion"))
 
 
@@ -271,5 +271,5 @@ def _served_pod(realm: Realm, name: str) -> str:
     template = realm.get(*workload.split("/"))["spec"]["template"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": name}}
     controller = "system:serviceaccount:kube-system:replicaset-controller"
-    realm.must(controller, "create", "--filename=-", stdin={**pod, "spec": {**template["spec"], "schedulerName": "no"}})
+    realm.created(controller, {**pod, "spec": {**template["spec"], "schedulerName": "no"}})
     return name

@@ -54,13 +54,13 @@ def test_v07_have_the_garbage_collector_delete_it(realm: Realm) -> None:
 
 def test_v08_mark_the_bytes_as_verified_in_the_status(realm: Realm) -> None:
     name = realm.version("v08")
-    stopped("V08", realm.merge(INSIDER, "mv", name, {"status": {"phase": "Ready"}}, "--subresource=status"))
+    stopped("V08", realm.merge(INSIDER, "mv", name, {"status": {"phase": "Ready"}}, status=True))
 
 
 def test_v09_forge_the_scores_of_a_run_in_its_status(realm: Realm) -> None:
-    realm.must(SCIENTIST, "create", "--filename=-", stdin=registry.run("v09"))
+    realm.created(SCIENTIST, registry.run("v09"))
     patch = {"status": {"phase": "Succeeded", "objective": "1.0"}}
-    stopped("V09", realm.merge(INSIDER, "run", "v09", patch, "--subresource=status"))
+    stopped("V09", realm.merge(INSIDER, "run", "v09", patch, status=True))
 
 
 def test_v10_improve_the_recorded_metrics(realm: Realm) -> None:

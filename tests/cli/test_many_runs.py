@@ -21,6 +21,7 @@ from assay.queries.runs import reading
 from assay.queries.runs.rows import RunRow, of_run
 from tests import generated, registry
 from tests.cli.conftest import Answer, run_process
+from tests.cluster import calls
 from tests.cluster.local import LocalCluster
 from tests.conftest import Cluster
 
@@ -143,9 +144,8 @@ class _Kept:
         return [row for page in reading.read(session) for row in page]
 
     def true(self) -> list[RunRow]:
-        """Return the rows as kubectl has them."""
-        found = json.loads(self.cluster.kubectl("-n", self.namespace, "get", "runs.assay.dev", "--output=json"))
-        return reading.timed(of_run(each) for each in found["items"])
+        """Return the rows as the API server has them."""
+        return reading.timed(of_run(each) for each in calls.many(self.cluster, self.namespace, "runs"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,8 @@ from tests.cluster.pki import Pki
 
 TIMEOUT_SECONDS = 10
 LONGEST_MESSAGE = 4000
-Headers = dict[str, str]
+Headers = Mapping[str, str]
+NOBODY: Headers = {}
 
 
 @dataclass
@@ -34,18 +35,18 @@ class Api:
         """What the server answers at `path`, as it is."""
         return self._send("GET", path, None).decode()
 
-    def apply(self, path: str, manifest: dict[str, Any]) -> Any:
-        """Create or change the object at `path` by server-side apply."""
-        headers = {"Content-Type": "application/apply-patch+yaml"}
-        query = "fieldManager=assay-cluster&force=true&fieldValidation=Strict"
-        return self._call("PATCH", f"{path}?{query}", manifest, headers)
+    def apply(self, path: str, manifest: dict[str, Any], manager: str = "assay-cluster", who: Headers = NOBODY) -> Any:
+        """Create or change the object at `path` by server-side apply; `who` may impersonate a user."""
+        query = f"fieldManager={manager}&force=true&fieldValidation=Strict"
+        return self._call("PATCH", f"{path}?{query}", manifest, {"Content-Type": "application/apply-patch+yaml", **who})
 
-    def merge(self, path: str, patch: dict[str, Any], headers: Headers) -> Any:
-        """Change the object at `path` by a merge patch; `headers` may impersonate a user."""
-        return self._call("PATCH", path, patch, {"Content-Type": "application/merge-patch+json", **headers})
+    def patch(self, path: str, change: Any, content_type: str, who: Headers = NOBODY) -> Any:
+        """Change the object at `path` by a patch; `who` may impersonate a user."""
+        return self._call("PATCH", path, change, {"Content-Type": content_type, **who})
 
-    def post(self, path: str, manifest: dict[str, Any]) -> Any:
-        return self._call("POST", path, manifest)
+    def post(self, path: str, manifest: dict[str, Any], who: Headers = NOBODY) -> Any:
+        """Create an object; `who` may impersonate a user."""
+        return self._call("POST", path, manifest, who)
 
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path, None)
@@ -65,12 +66,12 @@ class Api:
         finally:
             connection.close()
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None, headers: Headers | None = None) -> Any:
+    def _call(self, method: str, path: str, body: Any, headers: Headers = NOBODY) -> Any:
         return json.loads(self._send(method, path, body, headers))
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None, headers: Headers | None = None) -> bytes:
+    def _send(self, method: str, path: str, body: Any, headers: Headers = NOBODY) -> bytes:
         data = None if body is None else json.dumps(body).encode()
-        status, reason, answer = self._ask(method, path, data, {"Content-Type": "application/json", **(headers or {})})
+        status, reason, answer = self._ask(method, path, data, {"Content-Type": "application/json", **headers})
         if status >= 400:
             message = f"{reason}: {method} {path}: {_message(answer)[:LONGEST_MESSAGE]}"
             raise urllib.error.HTTPError(self.server + path, status, message, http.client.HTTPMessage(), None)
@@ -98,7 +99,7 @@ class Api:
         headers: Headers,
     ) -> tuple[int, str, bytes]:
         try:
-            connection.request(method, path, data, headers)
+            connection.request(method, path, data, dict(headers))
             answer = connection.getresponse()
             return answer.status, answer.reason, answer.read()
         except (OSError, http.client.HTTPException) as error:

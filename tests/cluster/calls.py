@@ -6,13 +6,37 @@ import urllib.error
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tests.cluster.api import Api
+from tests.cluster.api import Api, Headers
 from tests.cluster.errors import ClusterError
 
 Raw = dict[str, Any]
 MASTERS = "system:masters"
+
+
+@dataclass(frozen=True)
+class Who:
+    """Whom a call impersonates, by default nobody: it is the administrator's."""
+
+    name: str = ""
+    group: str = ""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of a request."""
+        found = {"Impersonate-User": self.name, "Impersonate-Group": self.group}
+        return {header: value for header, value in found.items() if value}
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags of kubectl."""
+        found = {"--as": self.name, "--as-group": self.group}
+        return tuple(f"{flag}={value}" for flag, value in found.items() if value)
+
+
+ADMINISTRATOR = Who()
 #: Seconds between two looks at what is not watched.
 _PAUSE = 0.3
 
@@ -24,7 +48,13 @@ _GROUPS = {
     "/apis/argoproj.io/v1alpha1": ("applications",),
     "/apis/assay.dev/v1alpha1": ("experiments", "runs", "modelversions", "modelaliases", "promotionpolicies"),
 }
-_SHORT = {"exp": "experiments", "mv": "modelversions", "alias": "modelaliases", "deploy": "deployments"}
+_SHORT = {
+    "policy": "promotionpolicies",
+    "exp": "experiments",
+    "mv": "modelversions",
+    "alias": "modelaliases",
+    "deploy": "deployments",
+}
 _PATHS = {
     plural: f"{group}/namespaces/{{namespace}}/{plural}" for group, plurals in _GROUPS.items() for plural in plurals
 }
@@ -92,46 +122,57 @@ def changes(cluster: Cluster, namespace: str, kind: str, name: str) -> Iterator[
                     yield _as_kubectl_shows(found) if found else {}
 
 
-def create(cluster: Cluster, namespace: str, manifest: Raw, *, dry_run: bool = False) -> Raw:
-    """Create an object as the administrator, or only try to, and return it. Raises ClusterError."""
+def create(cluster: Cluster, namespace: str, manifest: Raw, *, who: Who = ADMINISTRATOR, dry_run: bool = False) -> Raw:
+    """Create an object, or only try to, and return it. Raises ClusterError."""
     path = _path(cluster, namespace, manifest["kind"])
     if path is None:
-        argv = ("create", f"--namespace={namespace}", "--output=json", "--filename=-")
+        argv = ("create", f"--namespace={namespace}", "--output=json", "--filename=-", *who.flags)
         more = ("--dry-run=server",) if dry_run else ()
         return dict(json.loads(cluster.kubectl(*argv, *more, stdin=json.dumps(manifest))))
     with _as_cluster_error():
         more = ("&dryRun=All",) if dry_run else ()
-        return dict(_api(cluster).post("".join((f"{path}?fieldValidation=Strict", *more)), manifest))
+        return dict(_api(cluster).post("".join((f"{path}?fieldValidation=Strict", *more)), manifest, who.headers))
 
 
-def apply(cluster: Cluster, namespace: str, manifest: Raw) -> Raw:
-    """Create or change an object as the administrator, by server-side apply, and return it. Raises ClusterError."""
+def apply(
+    cluster: Cluster, namespace: str, manifest: Raw, *, who: Who = ADMINISTRATOR, manager: str = "kubectl"
+) -> Raw:
+    """Create or change an object by server-side apply, with force, and return it. Raises ClusterError."""
     path = _path(cluster, namespace, manifest["kind"])
     if path is None:
-        argv = ("apply", f"--namespace={namespace}", "--server-side", "--force-conflicts", "--output=json")
-        return dict(json.loads(cluster.kubectl(*argv, "--filename=-", stdin=json.dumps(manifest))))
+        argv = ("apply", f"--namespace={namespace}", "--server-side", "--force-conflicts", f"--field-manager={manager}")
+        more = ("--output=json", "--filename=-", *who.flags)
+        return dict(json.loads(cluster.kubectl(*argv, *more, stdin=json.dumps(manifest))))
     with _as_cluster_error():
-        return dict(_api(cluster).apply(f"{path}/{urllib.parse.quote(manifest['metadata']['name'])}", manifest))
+        path = f"{path}/{urllib.parse.quote(manifest['metadata']['name'])}"
+        return dict(_api(cluster).apply(path, manifest, manager, who.headers))
+
+
+def patch(
+    cluster: Cluster,
+    namespace: str,
+    kind: str,
+    name: str,
+    change: Raw | list[Raw],
+    *,
+    who: Who = ADMINISTRATOR,
+    status: bool = False,
+) -> Raw:
+    """Change an object, or its status, by a merge patch (a mapping) or a JSON patch (a list). Raises ClusterError."""
+    path = _path(cluster, namespace, kind)
+    sort = "json" if isinstance(change, list) else "merge"
+    if path is None:
+        argv = ("patch", kind, name, f"--namespace={namespace}", f"--type={sort}", f"--patch={json.dumps(change)}")
+        more = ("--output=json", *(("--subresource=status",) if status else ()), *who.flags)
+        return dict(json.loads(cluster.kubectl(*argv, *more)))
+    with _as_cluster_error():
+        path = f"{path}/{urllib.parse.quote(name)}{'/status' if status else ''}"
+        return dict(_api(cluster).patch(path, change, f"application/{sort}-patch+json", who.headers))
 
 
 def patch_status(cluster: Cluster, namespace: str, kind: str, name: str, status: Raw, user: str) -> Raw:
     """Change a status by a merge patch, by a user's name with an administrator's rights. Raises ClusterError."""
-    path, patch = _path(cluster, namespace, kind), {"status": status}
-    if path is None:
-        argv = (
-            "patch",
-            kind,
-            name,
-            f"--namespace={namespace}",
-            "--subresource=status",
-            "--type=merge",
-            "--output=json",
-        )
-        who = (f"--as={user}", f"--as-group={MASTERS}")
-        return dict(json.loads(cluster.kubectl(*argv, *who, f"--patch={json.dumps(patch)}")))
-    with _as_cluster_error():
-        path = f"{path}/{urllib.parse.quote(name)}/status"
-        return dict(_api(cluster).merge(path, patch, {"Impersonate-User": user, "Impersonate-Group": MASTERS}))
+    return patch(cluster, namespace, kind, name, {"status": status}, who=Who(user, MASTERS), status=True)
 
 
 def _api(cluster: Cluster) -> Api:

@@ -19,7 +19,7 @@ from typing import Any
 
 from helm_python import HelmError
 
-from tests.cluster import charting, images, packages, paths, people, rendering
+from tests.cluster import calls, charting, images, packages, paths, people, rendering
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.shell import run
@@ -103,7 +103,7 @@ class Demo:
 
         def ended() -> bool:
             nonlocal shown, seen, trouble
-            seen = self._get("experiment", EXPERIMENT)
+            seen = calls.one(self.cluster, NAMESPACE, "experiment", EXPERIMENT)
             line = rendering.progress(seen)
             if line != shown:
                 self._say(line)
@@ -146,18 +146,18 @@ class Demo:
 
     def _ranking(self, objective: Raw) -> list[str]:
         """Return the names of the runs that have a value of the objective, the best first."""
-        runs = self._get("runs", f"--selector=assay.dev/experiment={EXPERIMENT}")["items"]
+        runs = calls.many(self.cluster, NAMESPACE, "runs", f"assay.dev/experiment={EXPERIMENT}")
         ranked = rendering.sort_runs(runs, objective)
         return [run["metadata"]["name"] for run in ranked if rendering.result(run, objective["metric"]) is not None]
 
     def _registered(self, run: str) -> Raw:
         """Wait until the best run is a version of the model whose bytes are copied and verified, and return that."""
-        uid = self._get("run", run)["metadata"]["uid"]
+        uid = calls.one(self.cluster, NAMESPACE, "run", run)["metadata"]["uid"]
         found: Raw = {}
 
         def ready() -> bool:
             nonlocal found
-            found = next(iter(self._get("modelversions", f"--selector=assay.dev/run-uid={uid}")["items"]), {})
+            found = next(iter(calls.many(self.cluster, NAMESPACE, "modelversions", f"assay.dev/run-uid={uid}")), {})
             return (found.get("status") or {}).get("phase") == "Ready"
 
         wait_for(f"the version of {MODEL} from run {run}", ready, seconds=REGISTRATION_SECONDS, saw=lambda: found)
@@ -233,9 +233,6 @@ class Demo:
 
     def _kubectl(self, *argv: str, timeout: float = 60) -> str:
         return self.cluster.kubectl("-n", NAMESPACE, *argv, timeout=timeout)
-
-    def _get(self, *what: str) -> Raw:
-        return dict(json.loads(self._kubectl("get", *what, "--output=json")))
 
     def _say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.began:5.1f} s] {text}", flush=True)

@@ -11,9 +11,9 @@ from tests.cluster.components import Component
 from tests.cluster.configs import SYSTEM_PATH
 
 LOG_LINES = 15
-#: For programs in Go. An idle cluster then takes a third less of a processor: with more than one thread that runs Go
-#: code, each timer wakes a second thread, which looks for work in vain.
-GO = {"GOGC": "400", "GOMAXPROCS": "1"}
+#: For programs in Go. With one thread that runs Go code, an idle cluster takes a third less of a processor: otherwise
+#: each timer wakes a second thread, which looks for work in vain. Garbage is collected late, but not beyond 2 GiB.
+GO = {"GOGC": "400", "GOMEMLIMIT": "2GiB", "GOMAXPROCS": "1"}
 
 
 class State(StrEnum):

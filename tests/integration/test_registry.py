@@ -11,6 +11,7 @@ import pytest
 from assay.api import names
 from assay.store import audit
 from tests import operators, registry
+from tests.cluster import calls
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.cluster.waiting import wait_for
@@ -62,18 +63,21 @@ class Models(Objects):
 
     def approve(self, version: str, alias: str, user: str, number: str = "1") -> None:
         digest = self.get("modelversion", version)["spec"]["artifact"]["digest"]
-        approval = f"{alias}.approval.assay.dev/{number}={digest} {user}"
-        self.kubectl("annotate", "modelversion", version, approval, *person(user))
+        self._annotate("modelversion", version, f"{alias}.approval.assay.dev/{number}", f"{digest} {user}", user)
 
     def roll_back(self, name: str, version: int, user: str, reason: str = "") -> None:
-        request = f"{names.ANNOTATION_ROLLBACK}={version} {user}" + (f"\n{reason}" if reason else "")
-        self.kubectl("annotate", "modelalias", name, request, *person(user))
+        request = f"{version} {user}" + (f"\n{reason}" if reason else "")
+        self._annotate("modelalias", name, names.ANNOTATION_ROLLBACK, request, user)
+
+    def _annotate(self, kind: str, name: str, key: str, value: str, user: str) -> None:
+        who = calls.Who(user, calls.MASTERS)
+        calls.patch(self.cluster, self.namespace, kind, name, {"metadata": {"annotations": {key: value}}}, who=who)
 
     def alias(self, name: str, what: str, holds: Any, seconds: float = 20) -> Raw:
         return self.wait("modelalias", name, what, holds, seconds)
 
     def want(self, name: str, version: int) -> None:
-        self.kubectl("patch", "modelalias", name, "--type=merge", "-p", json.dumps({"spec": {"version": version}}))
+        calls.patch(self.cluster, self.namespace, "modelalias", name, {"spec": {"version": version}})
 
     def bound(self, name: str, version: int) -> Raw:
         return self.alias(name, f"bound to v{version}", lambda o: o["status"].get("boundVersion") == version)
