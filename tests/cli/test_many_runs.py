@@ -27,7 +27,7 @@ from tests.conftest import Cluster
 
 pytestmark = pytest.mark.integration
 
-MANY = 20_000
+MANY = 5_000
 #: What an external cluster, which has to be asked for each, makes in the same time.
 SOME = 1_500
 WHERE = 'datasets.digits.version == "2.1" && metrics.val_f1.best > 0.85 && params.depth in [2, 3]'

@@ -30,7 +30,8 @@ SINCE = "2026-03-02T10:00:00Z"
 KEY = "champion.approval.assay.dev/"
 RITA = ("--as=rita", "--as-group=system:masters")
 #: The last column of a table that says how old an object is.
-AGE = re.compile(r"\b\d+[smhd]\b")
+#: An age of one digit is followed by a space more than one of two, which is as wide as the column's title.
+AGE = re.compile(r"\b(?:\d[smhd] (?= )|\d+[smhd]\b)")
 
 
 class ModelCache(StandIn):
