@@ -40,7 +40,7 @@ _running = pytest.StashKey[Cluster]()
 #: What takes minutes begins first, so that no worker is left with it at the end: whatever uses a cluster beside the
 #: worker's own, these modules, then folder by folder. Attacks come last: the operator of other tests would act on what
 #: they leave behind.
-LONG = ("test_serving_chaos.py", "test_faults.py", "test_runs.py", "test_many_runs.py")
+LONG = ("test_serving_chaos.py", "test_faults.py", "test_runs.py")
 FOLDERS = ("gitops", "chart", "e2e", "cli", "server", "integration", "unit", "attacks")
 
 

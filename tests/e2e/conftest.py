@@ -4,13 +4,15 @@ Most have an operator from the checkout: a process that they can kill, and that 
 Those that use Assay as a user does have the one that the chart installs, in a cluster that they share.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import operators, registry
-from tests.cluster import charting, images
+from tests.cluster import charting, images, paths
 from tests.cluster.local import LocalCluster
 from tests.objects import Objects
 
@@ -24,16 +26,26 @@ def installed(cluster: LocalCluster) -> LocalCluster:
 
 
 @pytest.fixture(scope="session")
+def demonstration(clean_cluster: LocalCluster) -> str:
+    """Return what `make demo` prints in a cluster without Assay. The result stays in its namespace."""
+    release = charting.Release(clean_cluster)
+    if release.installed():
+        release.uninstall()
+    command = [sys.executable, "-m", "tests.cluster", "demo", "--name", clean_cluster.name]
+    done = subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
 def release(clean_cluster: LocalCluster) -> charting.Release:
     """Return Assay as Helm installs it, with the chart's own values but for image and store.
 
-    It is shared: each of those who use it has a namespace of its own.
+    It is shared: each of those who use it has a namespace of its own, and the demonstration may have installed it.
     """
-    _load_images(clean_cluster)
     release = charting.Release(clean_cluster)
-    if release.installed():  # by the demonstration
-        release.upgrade()
-    else:
+    if not release.installed():
+        _load_images(clean_cluster)
         release.install()
     return release
 

@@ -25,15 +25,6 @@ from tests.cluster.waiting import wait_for
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-def bare_cluster(clean_cluster: LocalCluster) -> LocalCluster:
-    """The shared cluster, without the release that another test has installed."""
-    release = charting.Release(clean_cluster)
-    if release.installed():
-        release.uninstall()
-    return clean_cluster
-
-
 class Shell:
     """A user's shell in a folder of theirs, with the exports that the demonstration prints and nothing of Assay's."""
 
@@ -81,22 +72,19 @@ class Shell:
 
 
 def test_demo_shows_the_best_run_and_commands_that_work(
-    bare_cluster: LocalCluster, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    demonstration: str, clean_cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    code = demo.main(["--name", bare_cluster.name])
-    shown = capfd.readouterr()
-    assert code == 0, shown.err + shown.out
-    assert "6/6 runs finished, best val_accuracy 0.9" in shown.out
-    assert _helm_set(shown.out, "install") == _values(bare_cluster)
+    assert "6/6 runs finished, best val_accuracy 0.9" in demonstration
+    assert _helm_set(demonstration, "install") == _values(clean_cluster)
 
-    best, worst = _check_table(_answer(shown.out, "assay runs -e digits --sort val_accuracy"))
-    curves = _answer(shown.out, f"assay curves {best} {worst}")
+    best, worst = _check_table(_answer(demonstration, "assay runs -e digits --sort val_accuracy"))
+    curves = _answer(demonstration, f"assay curves {best} {worst}")
     assert "val_accuracy" in curves
     assert re.search(rf"^a +{best} .*\nb +{worst} ", curves, re.MULTILINE), curves
-    promoted = _answer(shown.out, "assay promote digits champion 1 --no-wait")
+    promoted = _answer(demonstration, "assay promote digits champion 1 --no-wait")
     assert "needs 1 more approval for champion: has 0 of 1" in promoted
 
-    shell = Shell(shown.out, tmp_path)
+    shell = Shell(demonstration, tmp_path)
     assert len(shell.exports) == 2
     expected = _expected(best, worst)
     *commands, console = shell.commands
@@ -110,7 +98,7 @@ def test_demo_shows_the_best_run_and_commands_that_work(
         assert [word for word in words if word not in answer] == [], f"{command}\n{answer}"
     assert (tmp_path / "digits-v1" / "model.joblib").stat().st_size > 0
 
-    _check_the_rest_of_the_documentation(shell, bare_cluster, best)
+    _check_the_rest_of_the_documentation(shell, clean_cluster, best)
 
 
 def _answer(shown: str, command: str) -> str:

@@ -1,34 +1,31 @@
 """The quickstart, as the README tells it: six real models, every point and every artifact in a real store.
 
-The operator is the one that the chart brings when nothing but its image and the store is set.
+They are those of the demonstration, whose operator is the one that the chart brings when nothing but its image and the
+store is set.
 """
 
 import json
-from pathlib import Path
 
 import pytest
-import yaml
 
 from assay.store.verify import verify_run
+from tests.cluster import demo, paths
 from tests.cluster.charting import Release
-from tests.objects import Objects, condition
+from tests.cluster.local import LocalCluster
+from tests.cluster.waiting import wait_for
+from tests.objects import Objects, Raw, condition
 
 pytestmark = pytest.mark.e2e
 
-MANIFEST = Path(__file__).resolve().parents[2] / "examples" / "quickstart" / "experiment.yaml"
-
 
 @pytest.fixture
-def objects(release: Release) -> Objects:
-    release.cluster.create_namespace("quickstart")
-    return Objects(release.cluster, "quickstart")
+def objects(demonstration: str, clean_cluster: LocalCluster) -> Objects:
+    assert f"kubectl apply -f {demo.MANIFEST.relative_to(paths.CHECKOUT)}" in demonstration
+    return Objects(clean_cluster, demo.NAMESPACE)
 
 
 def test_quickstart_trains_six_models_and_records_all_of_them(objects: Objects, release: Release) -> None:
-    manifest = yaml.safe_load(MANIFEST.read_text())
-    objects.apply(manifest)
-    experiment = objects.wait_phase("experiment", "digits", "Succeeded", "Failed", seconds=240)
-
+    experiment = objects.get("experiment", "digits")
     assert experiment["status"]["phase"] == "Succeeded", experiment["status"]
     assert experiment["status"]["progress"] == "6/6"
     runs = objects.all("runs")
@@ -53,8 +50,13 @@ def test_quickstart_trains_six_models_and_records_all_of_them(objects: Objects, 
     assert "NewBest" in story
     assert not objects.all("secrets", "assay.dev/run"), "the runs' credentials outlived the runs"
 
-    (pod,) = json.loads(release.kubectl("get", "pods", "-o", "json"))["items"]
-    assert release.leader() == pod["metadata"]["name"], "the operator does not hold the Lease"
+    def pods() -> list[Raw]:
+        return list(json.loads(release.kubectl("get", "pods", "-o", "json"))["items"])
+
+    wait_for(
+        "the one pod to hold the Lease", lambda: [each["metadata"]["name"] for each in pods()] == [release.leader()]
+    )
+    (pod,) = pods()
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0, release.log()
 
 
