@@ -67,9 +67,8 @@ def test_b07_invent_a_history_to_roll_back_to(realm: Realm) -> None:
 def test_b08_move_an_alias_through_the_status(realm: Realm) -> None:
     """The status has no spec: what is sent along is dropped."""
     name = realm.alias("b08")
-    realm.merge(
-        registry.OPERATOR, "alias", name, {"spec": {"version": 2}, "status": {"phase": "Held"}}, "--subresource=status"
-    )
+    patch = {"spec": {"version": 2}, "status": {"phase": "Held"}}
+    assert realm.merge(registry.OPERATOR, "alias", name, patch, status=True).done
     alias = realm.get("alias", name)
     assert (alias["spec"]["version"], alias["status"]["phase"]) == (1, "Held")
 

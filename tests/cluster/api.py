@@ -99,7 +99,8 @@ class Api:
         headers: Headers,
     ) -> tuple[int, str, bytes]:
         try:
-            connection.request(method, path, data, dict(headers))
+            # Names of users may have any letters.
+            connection.request(method, path, data, {name: value.encode() for name, value in headers.items()})
             answer = connection.getresponse()
             return answer.status, answer.reason, answer.read()
         except (OSError, http.client.HTTPException) as error:
