@@ -1,6 +1,5 @@
 """``python -m assay.controllers``: run the operator, configured by ASSAY_* variables."""
 
-
 import gc
 
 # What modules define stays as long as the process. Collections during imports find nothing, and take a third of them.

@@ -1,6 +1,5 @@
 """The Deployment `assay-server`: `python -m assay.server`. Its service account may list and watch, no more."""
 
-
 from __future__ import annotations
 
 import gc
