@@ -34,10 +34,21 @@ def install(cluster: LocalCluster) -> None:
 
 
 class OperatorProcess:
-    """One operator. Use as a context manager; ``kill`` and ``start`` make it crash and come back."""
+    """One operator. Use as a context manager; ``kill`` and ``start`` make it crash and come back.
 
-    def __init__(self, cluster: LocalCluster, log: Path, environment: Mapping[str, str] | None = None) -> None:
+    ``program``: it is the program itself, with no memory but its own, for who measures that.
+    """
+
+    def __init__(
+        self,
+        cluster: LocalCluster,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        program: bool = False,
+    ) -> None:
         self.log = log
+        self._program = program
         self.metrics_port = free_port()
         self._environment = {
             **os.environ,
@@ -66,7 +77,9 @@ class OperatorProcess:
 
     def start(self) -> "OperatorProcess":
         """Start it and return at once; what it has to do it does when it is ready."""
-        self._process = _forks.Process(target=_operate, args=(self._environment, str(self.log)), daemon=True)
+        self._process = _forks.Process(
+            target=_operate, args=(self._environment, str(self.log), self._program), daemon=True
+        )
         self._process.start()
         return self
 
@@ -120,14 +133,16 @@ class OperatorProcess:
         self.kill(signal.SIGTERM)
 
 
-def _operate(environment: dict[str, str], log: str) -> None:
+def _operate(environment: dict[str, str], log: str, program: bool) -> None:
     """Be the operator."""
-    from assay.controllers.__main__ import run
-
-    os.environ.clear()
-    os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     for output in (sys.stdout, sys.stderr):
         os.dup2(descriptor, output.fileno())
     os.close(descriptor)
+    if program:
+        os.execve(sys.executable, [sys.executable, "-m", "assay.controllers"], environment)
+    from assay.controllers.__main__ import run
+
+    os.environ.clear()
+    os.environ.update(environment)
     sys.exit(run())

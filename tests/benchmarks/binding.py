@@ -43,7 +43,7 @@ async def measure() -> dict[str, float]:
         log = Path(tempfile.mkdtemp(prefix="assay-bench-")) / "operator.log"
         environment = {"ASSAY_NAMESPACES": NAMESPACE, "ASSAY_LOG_LEVEL": "WARNING"}
         try:
-            with operators.OperatorProcess(cluster, log, environment):
+            with operators.OperatorProcess(cluster, log, environment, program=True):
                 return await _Bench(cluster, kube).measure()
         finally:
             await kube.close()

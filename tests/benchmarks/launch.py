@@ -55,7 +55,7 @@ async def measure() -> dict[str, float]:
 async def _measure(cluster: LocalCluster, kube: Kube) -> dict[str, float]:
     figures = await _launching(cluster, kube)
     await _finished_runs(kube)
-    with operators.OperatorProcess(cluster, _log(), _environment(IDLE)) as operator:
+    with operators.OperatorProcess(cluster, _log(), _environment(IDLE), program=True) as operator:
         figures["idle_requests_per_minute"] = await _requests_a_minute(operator.metrics_port)
         figures["operator_rss_mb"] = psutil.Process(operator.pid).memory_info().rss / 2**20
     return figures
@@ -71,7 +71,7 @@ def _log() -> Path:
 
 async def _launching(cluster: LocalCluster, kube: Kube) -> dict[str, float]:
     floors, times, writes, cpu = [], [], [], []
-    with operators.OperatorProcess(cluster, _log(), _environment(SERVED)) as operator:
+    with operators.OperatorProcess(cluster, _log(), _environment(SERVED), program=True) as operator:
         process = psutil.Process(operator.pid)
         for turn in range(ROUNDS):
             floors.append(await _floor(kube, f"floor-{turn}"))

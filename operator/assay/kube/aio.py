@@ -21,6 +21,7 @@ from assay.kube.errors import ApiError
 from assay.store.config import ConfigError
 
 _TIMEOUT_SECONDS = 30
+_KUBECONFIG = "~/.kube/config"
 _PAGE = 500
 _PIECE = 1 << 18
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -52,8 +53,8 @@ class Kube:
         """
         try:
             if kubeconfig or not os.environ.get("KUBERNETES_SERVICE_HOST"):
-                # The client itself looks at the variable when it is imported, and not again.
-                await kube_config.load_kube_config(kubeconfig or os.environ.get("KUBECONFIG"))
+                # The client itself reads the variable once, when it is imported, and takes an empty one for a file.
+                await kube_config.load_kube_config(kubeconfig or os.environ.get("KUBECONFIG") or _KUBECONFIG)
             else:
                 kube_config.load_incluster_config()
         except kube_config.ConfigException as error:
