@@ -125,8 +125,11 @@ class Operator:
             event
         )
 
-    async def _ingest_namespace(self, body: kopf.Body, **_: Any) -> None:
-        self.handlers.ingest_namespace(dict(body))
+    async def _ingest_namespace(self, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 — kopf's name
+        if type == "DELETED":
+            self.handlers.forget_namespace(body["metadata"]["name"])
+        else:
+            self.handlers.ingest_namespace(dict(body))
 
     async def _start(self, **_: Any) -> None:
         settings = self.settings
@@ -244,14 +247,17 @@ class Operator:
         self.health.checks["policies"] = wrong if self.settings.require_policies else ""
 
     async def _look_at_namespaces(self) -> None:
-        """Read the annotations of the configured namespaces, which the operator cannot watch."""
+        """Read the configured namespaces, which the operator cannot watch."""
         for name in self.settings.namespaces:
             try:
                 found = await self.context.kube.get(NAMESPACES, "", name)
             except ApiError as error:
                 log.warning("cannot read the namespace %s: %s", name, error)
             else:
-                self.handlers.ingest_namespace(found or {"metadata": {"name": name}})
+                if found is None:
+                    self.handlers.forget_namespace(name)
+                else:
+                    self.handlers.ingest_namespace(found)
 
     async def _look_around(self) -> None:
         while True:

@@ -207,14 +207,21 @@ class FakeQueue:
 
 
 class FakeStore:
-    """A store that nobody may use, unless the answer of a function is set up by its name."""
+    """A store that nobody may use, unless the answer of a function is set up by its name.
+
+    A hook in ``before`` runs in front of the next call of the function of that name.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
+        self.before: dict[str, Hook] = {}
         self.blocking = ObjectStore(SETTINGS.store)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the answer that was set up."""
+        hook = self.before.pop(function.__name__, None)
+        if hook:
+            hook()
         answer: T = self.answers[function.__name__]
         if isinstance(answer, Exception):
             raise answer

@@ -9,6 +9,7 @@ import pytest
 
 from assay.api.objects import Raw
 from assay.api.resources import NAMESPACES, SECRETS
+from assay.controllers.runtime.model_cache import KnownNamespace
 from assay.controllers.tracking import read_keys
 from assay.controllers.tracking.read_keys import ReadKeys
 from assay.kube.errors import ApiError
@@ -30,13 +31,18 @@ class Clock:
         self.parts.store.answers = {"noted_namespaces": [], "inherits": False}
         self.use("team")
 
-    def use(self, namespace: str) -> None:
-        """Let a namespace have an experiment."""
-        metadata = {"name": namespace, "uid": f"uid-{namespace}", "creationTimestamp": "2026-01-01T00:00:00Z"}
-        self.parts.kube.put(NAMESPACES, {"metadata": metadata})
+    def use(self, namespace: str, uid: str = "") -> None:
+        """Let a new namespace have an experiment."""
+        self.create(namespace, uid or f"uid-{namespace}")
         body = registry.experiment("digits")
         body["metadata"] |= {"namespace": namespace, "uid": f"e-{namespace}", "resourceVersion": "1"}
         self.parts.tracking.upsert_experiment(body)
+
+    def create(self, namespace: str, uid: str) -> None:
+        """Create a namespace, as another one if it exists; the operator's watch has seen it."""
+        metadata = {"name": namespace, "uid": uid, "creationTimestamp": "2026-01-01T00:00:00Z"}
+        self.parts.kube.put(NAMESPACES, {"metadata": metadata})
+        self.parts.models.namespaces[namespace] = KnownNamespace(uid)
 
     def look(self, after: timedelta = timedelta(0)) -> None:
         """Look at all namespaces, some time later."""
@@ -118,7 +124,29 @@ def test_a_namespace_that_was_deleted_and_created_again_is_another_one(clock: Cl
     asyncio.run(clock.parts.kube.delete(SECRETS, "team", "assay-read"))
     clock.look()
     clock.parts.tracking = type(clock.parts.tracking)()
-    clock.use("team")
+    clock.use("team", "uid-new")
+    clock.parts.store.answers["inherits"] = True
+    clock.look()
+    assert list(clock.texts()) == ["problem"]
+
+
+def test_a_namespace_that_was_created_again_between_two_looks_is_another_one(clock: Clock) -> None:
+    clock.look()
+    asyncio.run(clock.parts.kube.delete(SECRETS, "team", "assay-read"))
+    clock.create("team", "uid-new")
+    clock.parts.store.answers["inherits"] = True
+    clock.look()
+    assert list(clock.texts()) == ["problem"]
+    clock.look()
+    assert clock.parts.journal.count("create secrets assay-read") == 2, "the new one is known now"
+
+
+def test_keys_to_old_records_are_not_for_a_namespace_created_while_they_were_issued(clock: Clock) -> None:
+    clock.look()
+    asyncio.run(clock.parts.kube.delete(SECRETS, "team", "assay-read"))
+    clock.parts.store.before["issue_read_credentials"] = lambda: clock.create("team", "uid-new")
+    clock.look(HOUR)
+    assert clock.texts() == {}
     clock.parts.store.answers["inherits"] = True
     clock.look()
     assert list(clock.texts()) == ["problem"]

@@ -160,7 +160,7 @@ async def test_a_changed_policy_requeues_all_aliases_of_its_namespace(desk: Desk
 
 
 def namespace(**annotations: str) -> Raw:
-    return {"metadata": {"name": "ml", "annotations": annotations or None}}
+    return {"metadata": {"name": "ml", "uid": "uid-ml", "annotations": annotations or None}}
 
 
 async def test_a_changed_namespace_default_requeues_its_aliases(desk: Desk) -> None:

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from assay.api import names
 from assay.api.objects import Raw
 from assay.controllers.runtime.clock import now
-from assay.controllers.runtime.model_cache import WORKLOADS, alias_place, asks_for, carries, key_of, version_place
+from assay.controllers.runtime.model_cache import (
+    WORKLOADS,
+    KnownNamespace,
+    alias_place,
+    asks_for,
+    carries,
+    key_of,
+    version_place,
+)
 from assay.controllers.runtime.parts import WakeParts
 from assay.controllers.runtime.queue import Key
 from assay.controllers.runtime.tracking_cache import place, run_key
@@ -233,13 +241,18 @@ class EventHandlers:
             self._add(Key(names.MODEL_ALIAS, *alias_place(workload["metadata"]["namespace"], *asked)))
 
     def ingest_namespace(self, body: Raw) -> None:
-        """Update a namespace's annotations, and enqueue its aliases if they changed."""
-        namespaces, name = self._context.models.namespaces, body["metadata"]["name"]
-        annotations = body["metadata"].get("annotations") or {}
-        telling = {key: annotations[key] for key in _TELLING if key in annotations}
-        if namespaces.get(name, {}) != telling:
-            namespaces[name] = telling
+        """Update what is known of a namespace, and enqueue its aliases if its annotations changed."""
+        namespaces, metadata = self._context.models.namespaces, body["metadata"]
+        name, annotations = metadata["name"], metadata.get("annotations") or {}
+        found = KnownNamespace(metadata["uid"], {key: annotations[key] for key in _TELLING if key in annotations})
+        before = namespaces.get(name, KnownNamespace())
+        namespaces[name] = found
+        if before.annotations != found.annotations:
             self._enqueue_aliases(name)
+
+    def forget_namespace(self, name: str) -> None:
+        """Remove a deleted namespace. Its aliases were deleted before it."""
+        self._context.models.namespaces.pop(name, None)
 
 
 def _bound(alias: Raw | None) -> int | None:

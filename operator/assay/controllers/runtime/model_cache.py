@@ -5,8 +5,9 @@ reads the objects again from the API server.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
@@ -54,6 +55,14 @@ def carries(workload: Raw) -> tuple[str, int] | None:
     return (model, int(version)) if model and _VERSION.fullmatch(version) else None
 
 
+class KnownNamespace(NamedTuple):
+    """What the operator remembers of a namespace."""
+
+    uid: str = ""
+    #: Its relevant annotations.
+    annotations: Mapping[str, str] = {}
+
+
 def concerns(workload: Raw) -> bool:
     """Whether a workload is relevant: it asks to be served, or its template still has a served version."""
     asked = names.ANNOTATION_SERVE in (workload["metadata"].get("annotations") or {})
@@ -68,8 +77,8 @@ class ModelCache:
         kinds = (names.MODEL_VERSION, names.MODEL_ALIAS, names.PROMOTION_POLICY, *WORKLOADS)
         self._objects: dict[str, dict[Place, Raw]] = {kind: {} for kind in kinds}
         self._policies = self._objects.setdefault(names.PROMOTION_POLICY, {})
-        #: The relevant annotations of each namespace.
-        self.namespaces: dict[str, dict[str, str]] = {}
+        #: The namespaces that exist, by name.
+        self.namespaces: dict[str, KnownNamespace] = {}
         #: Deleted versions and policies by UID, until the deletion is recorded.
         self.deleted: dict[str, Raw] = {}
         #: The histories of deleted aliases, newest last, which versions may not have processed yet.

@@ -5,6 +5,7 @@ registered models.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from assay.api import names
 from assay.api.objects import Raw
@@ -46,16 +47,20 @@ async def refusal(context: TenancyParts, namespace: str, uris: Iterable[str]) ->
     return ""
 
 
-async def refusal_of_all(context: TenancyParts, namespace: str) -> str | None:
+async def existing(context: TenancyParts, namespace: str) -> Raw | None:
+    """Return the metadata of a namespace; None if it does not exist or is being deleted. Raises ApiError."""
+    found = await context.kube.get(NAMESPACES, "", namespace)
+    metadata: Raw | None = found["metadata"] if found else None
+    return None if metadata is None or metadata.get("deletionTimestamp") else metadata
+
+
+async def refusal_of_all(context: TenancyParts, metadata: Raw) -> str:
     """Return why people of a namespace may not read everything that the store has under its name; "" if they may.
 
-    None if there is no such namespace, or if it is being deleted. Raises ApiError and StoreError.
+    `metadata` is the namespace's. Raises ApiError and StoreError.
     """
-    bucket = context.settings.store.bucket
-    metadata: Raw = (await context.kube.get(NAMESPACES, "", namespace) or {}).get("metadata", {})
-    since = parse_time(metadata.get("creationTimestamp"))
-    if since is None or metadata.get("deletionTimestamp"):
-        return None
+    bucket, namespace = context.settings.store.bucket, metadata["name"]
+    since = datetime.fromisoformat(metadata["creationTimestamp"])
     allowed = str((metadata.get("annotations") or {}).get(names.ANNOTATION_ALLOWED_PREFIXES, ""))
     addresses = [f"s3://{bucket}/{folder}" for folder in tenancy.folders(namespace)]
     missing = [address for address in addresses if not registration.named(address, allowed)]

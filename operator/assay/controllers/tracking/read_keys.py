@@ -34,7 +34,8 @@ class ReadKeys:
         self._context = context
         #: When to replace the keys of each namespace.
         self._due: dict[str, datetime] = {}
-        self._used: set[str] = set()
+        #: The UID of the namespace that the keys are for: one of the same name may be another one.
+        self._uids: dict[str, str] = {}
         self._listed = False
         self._slots = asyncio.Semaphore(_CONCURRENCY)
 
@@ -48,10 +49,9 @@ class ReadKeys:
         """Issue the keys that are due, once."""
         if not self._listed:
             await self._list()
-        at, used = now(), self._namespaces()
-        # A namespace that lost all objects may have been deleted, and may be created again.
-        self._due = dict.fromkeys(used, at) | self._due | dict.fromkeys(self._used - used, at)
-        self._used = used
+        at, known = now(), self._context.models.namespaces
+        others = [name for name, uid in self._uids.items() if name in known and known[name].uid != uid]
+        self._due = dict.fromkeys(self._namespaces(), at) | self._due | dict.fromkeys(others, at)
         await asyncio.gather(*(self._renew(namespace) for namespace, due in sorted(self._due.items()) if due <= at))
 
     async def _list(self) -> None:
@@ -77,11 +77,18 @@ class ReadKeys:
             # After a failure, the keys that are there are valid for some time.
             self._due[namespace] = now() + lifetime / 60
             try:
-                refused = await tenancy.refusal_of_all(context, namespace)
-                if refused is None:  # it was deleted
+                metadata = await tenancy.existing(context, namespace)
+                if metadata is None:
                     del self._due[namespace]
+                    self._uids.pop(namespace, None)
                     return
+                self._uids[namespace] = metadata["uid"]
+                refused = await tenancy.refusal_of_all(context, metadata)
                 texts = {"problem": refused} if refused else await self._issued(namespace)
+                # The store may have been slow, and keys to the records of a namespace are not for its successor.
+                current = await tenancy.existing(context, namespace) or {}
+                if current.get("uid") != metadata["uid"]:
+                    return
                 if texts:
                     labels = {"app.kubernetes.io/managed-by": "assay"}
                     await replace_secret(context.kube, namespace, names.READ_SECRET, texts, {"labels": labels})
