@@ -1,9 +1,11 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES
 from assay.controllers.registry import aliases, versions, workloads
+from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
 from tests import registry
@@ -119,6 +121,21 @@ async def test_a_failed_rollout_of_a_proven_workload_serves_the_previous_version
     with pytest.raises(Requeue):
         await workloads.reconcile(parts, WEB)
     assert template(parts)["metadata"]["annotations"]["assay.dev/served-version"] == "1"
+
+
+async def test_the_rollout_of_a_workload_that_was_created_again_begins_anew() -> None:
+    """As by `kubectl replace --force`: what is created carries the version already."""
+    parts = world(2)
+    with pytest.raises(Requeue):
+        await workloads.reconcile(parts, WEB)
+    parts.registry.began[WEB] = (2, now() - timedelta(hours=1))
+    report(parts, replicas=1, updatedReplicas=1)
+    await workloads.reconcile(parts, WEB)
+    assert parts.registry.rollouts[WEB].state == "failed"
+    created = {"uid": "uid-new", "creationTimestamp": now().isoformat()}
+    parts.models.upsert(parts.kube.change(DEPLOYMENTS, "ml", "web", {"metadata": created}))
+    with pytest.raises(Requeue, match="the rollout is still running"):
+        await workloads.reconcile(parts, WEB)
 
 
 async def test_the_secret_of_the_previous_version_stays_until_its_pods_are_gone() -> None:

@@ -169,13 +169,13 @@ def _selector(body: Raw) -> str:
 
 def _began(context: WorkloadParts, key: Key, body: Raw, served: Served) -> datetime | None:
     """Return when the version was set in the workload. After a restart: the earliest possible time."""
-    known = context.registry.began.get(key)
-    if known is not None and known[0] == served.version:
-        return known[1]
-    alias = context.models.aliases.get(alias_place(key.namespace, served.model, served.alias))
-    bound = parse_time(((alias or {}).get("status") or {}).get("boundAt"))
+    version, since = context.registry.began.get(key, (None, None))
+    if version != served.version:
+        alias = context.models.aliases.get(alias_place(key.namespace, served.model, served.alias))
+        since = parse_time(((alias or {}).get("status") or {}).get("boundAt"))
+    # One that was deleted and created again with the version in it is another workload of the same name.
     created = parse_time(body["metadata"].get("creationTimestamp"))
-    return max(filter(None, (bound, created)), default=None)
+    return max(filter(None, (since, created)), default=None)
 
 
 def _patience(body: Raw) -> timedelta:
