@@ -70,24 +70,28 @@ class Connection(Generic[C]):
 
     def attempt(self, request: Callable[[C], T]) -> T:
         """Run a request, with retries, and return its result. Raises FetchError, StoreSilent, and NotFound."""
-        delay = FIRST_DELAY
+        delay, began = FIRST_DELAY, time.monotonic()
         while True:
             try:
                 result = request(self._client())
             except (StoreUnavailable, StoreDenied) as error:
-                self._pause(delay, error)
+                self._pause(delay, began, error)
                 delay = min(LONGEST_DELAY, 2 * delay)
             else:
                 self.alive()
                 return result
 
-    def _pause(self, delay: float, error: StoreError) -> None:
-        """Wait before the next attempt. Raises StoreSilent when the retry period is over."""
+    def _pause(self, delay: float, began: float, error: StoreError) -> None:
+        """Wait before the next attempt. Raises StoreSilent when the retry period is over.
+
+        The period of a request starts at the last data, but not before the request `began`: the connection may have
+        been idle for hours, while another data set was fetched or a file was hashed.
+        """
         delay *= random.uniform(0.5, 1.0)  # noqa: S311 (jitter, not a secret)
         patience = self._retry_seconds
         if isinstance(error, StoreDenied):
             patience = min(patience, DENIED_SECONDS)
-        if time.monotonic() + delay > self._alive + patience:
+        if time.monotonic() + delay > max(self._alive, began) + patience:
             raise StoreSilent(f"gave up after {patience:g} s: {error}") from None
         self._say(f"trying again in {delay:.1f} s: {error}")
         if self.stopped.wait(delay):
