@@ -191,6 +191,39 @@ def test_a_file_that_is_being_written_is_read_to_its_last_whole_record(tmp_path:
     assert points(record) == [("a", step, float(step)) for step in range(20)]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_is_deleted_before_it_is_read_to_its_end_is_a_warning(tmp_path: Path, whole: bool) -> None:
+    folder = tmp_path / "logs"
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_scalar("a", 1.0, 1)
+    (file,) = folder.iterdir()
+    if not whole:
+        file.write_bytes(file.read_bytes()[:-3])
+    collector, record = TensorBoard(around(tmp_path), {}), Record(Totals())
+    collector._scan()
+    collector._scan_at = math.inf
+    while not whole and collector.poll(record, final=False):
+        pass
+    file.unlink()
+    while collector.poll(record, final=True):
+        pass
+    assert record.totals.events == [f"tensorboard: logs/{file.name} was deleted before it was read to its end"]
+    assert collector.problem == ""
+
+
+def test_a_name_that_is_not_utf_8_cannot_make_the_summary_unreadable(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "tfevents").write_bytes(b"x" * 100)
+    collector, record = TensorBoard(around(tmp_path), {}), Record(Totals())
+    collector._scan()
+    collector._scan_at = math.inf
+    (folder / "tfevents").unlink()
+    (folder / "tfevents").mkdir()
+    collector.poll(record, final=False)
+    assert collector.problem == "cannot be read: caf?/tfevents: is not a regular file"
+
+
 def test_reading_a_damaged_file_stops_at_the_damage_and_others_continue(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with SummaryWriter(str(tmp_path / "logs" / name)) as writer:

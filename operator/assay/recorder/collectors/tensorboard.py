@@ -115,8 +115,12 @@ class TensorBoard:
         try:
             data = self._piece(path, offset)
             used, found = self._frames(path, data, offset)
+        except FileNotFoundError:
+            # Its folder was cleaned up since the scan, which does not make the record of the others incomplete.
+            record.totals.event(f"tensorboard: {shorten(path)} was deleted before it was read to its end")
+            return False
         except OSError as error:
-            self._problem = f"cannot be read: {path}: {error.strerror}"
+            self._problem = f"cannot be read: {shorten(path)}: {error.strerror}"
             return False
         except Damaged as error:
             record.totals.event(
