@@ -68,6 +68,17 @@ def test_scalars_hyperparameters_and_images(tmp_path: Path) -> None:
     assert points(read(tmp_path, collector.position())[0]) == []
 
 
+def test_images_with_long_tags_such_as_prompts_are_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    prompts = [f"{'a painting of a lighthouse at night, ' * 10}{ending}" for ending in ("oil", "ink")]
+    with SummaryWriter(str(tmp_path / "runs")) as writer:
+        for prompt in (*prompts, "é" * 200):
+            writer.add_image(f"samples/{prompt}", numpy.zeros((3, 2, 2), dtype=numpy.uint8), 2)
+    _, collector = read(tmp_path)
+    assert collector.problem == ""
+    assert len(list((tmp_path / "artifacts/tensorboard/samples").glob("*/2.png"))) == 3
+
+
 @pytest.mark.parametrize(
     ("step", "warnings"),
     [

@@ -8,6 +8,7 @@ docs/design.md). What is left out, such as histograms, is counted.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -34,6 +35,7 @@ _SPLITS = frozenset({"train", "training", "validation", "valid", "val", "eval", 
 #: The folder in which add_hparams of torch and tensorboardX puts its file.
 _HPARAMS = re.compile(r"\d{9,12}(\.\d+)?")
 _UNSAFE = re.compile(r"[^\w.\-]+")
+_MAX_NAME_BYTES, _SHORT_NAME_CHARS = 200, 40
 
 
 class TensorBoard:
@@ -220,7 +222,7 @@ class TensorBoard:
             record.parameter(name, text, where)
 
     def _image(self, name: str, step: int, data: bytes) -> None:
-        parts = [_UNSAFE.sub("_", part).lstrip(".") or "_" for part in name.split("/")]
+        parts = [_folder_name(part) for part in name.split("/")]
         suffix = "png" if data.startswith(b"\x89PNG") else "gif" if data.startswith(b"GIF") else "jpg"
         try:
             write_below(self._artifacts, ["tensorboard", *parts, f"{step}.{suffix}"], data)
@@ -242,6 +244,15 @@ class TensorBoard:
 
     def _count(self, what: str) -> None:
         self._left_out[what] = self._left_out.get(what, 0) + 1
+
+
+def _folder_name(part: str) -> str:
+    """Return a part of a tag as the name of a folder. Tags may be long, such as prompts, and differ only at the end."""
+    name = _UNSAFE.sub("_", part).lstrip(".") or "_"
+    if len(name.encode()) <= _MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(part.encode("utf-8", "replace")).hexdigest()
+    return f"{name[:_SHORT_NAME_CHARS]}-{digest[:8]}"
 
 
 def _event_files(root: Path) -> Iterator[tuple[str, int]]:
