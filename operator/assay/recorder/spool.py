@@ -82,6 +82,10 @@ class Spool:
             return State(self._pod, now())
         if state.pod != self._pod:
             raise OSError(f"the spool belongs to the pod {state.pod}")
+        # Only parts that are in the store are evicted, and a full disk may have had no room to save that.
+        while state.evicted < len(state.parts) and not self.part_file(state.evicted + 1).exists():
+            state.evicted += 1
+        state.uploaded = max(state.uploaded, state.evicted)
         return state
 
     def part_file(self, number: int) -> Path:

@@ -379,6 +379,31 @@ def test_uploaded_parts_are_evicted_to_make_room(pod: Pod, monkeypatch: pytest.M
     assert (state.totals.points, state.evicted, len(state.parts), first.exists()) == (2, 1, 2, False)
 
 
+def test_a_recorder_that_is_killed_on_a_full_disk_does_not_upload_evicted_parts_again(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in range(3):
+        pod.write(b'{"a": %d}\n' % value)
+        pod.work()
+    pod.stream.state.uploaded = 2  # the state on the disk does not have this yet
+
+    def write(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(spool_module, "_write_synced", write)
+        pod.write(b'{"a": 3}\n')
+        pod.work()
+        assert pod.stream.blocked
+    pod.stream.close()
+    pod.start()
+    state = pod.stream.state
+    assert (len(state.parts), state.uploaded, state.evicted) == (3, 2, 2)
+    assert all(pod.stream.spool.part_file(number).exists() for number in range(state.uploaded + 1, 4))
+    state = pod.end()
+    assert (state.totals.points, len(state.parts)) == (4, 4)
+
+
 def test_parts_are_cut_by_size(pod: Pod) -> None:
     for value in range(100):
         pod.write(b'{"a": %d}\n' % value)
