@@ -1,5 +1,6 @@
 """What clients log arrives in the record exactly once, wherever the recorder is killed."""
 
+import errno
 import gzip
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from assay.recorder.collectors.mlflow import collector
+from assay.recorder.collectors.mlflow.children import Children
 from assay.recorder.collectors.mlflow.collector import PORT_VARIABLE, MlflowEndpoint
 from assay.recorder.collectors.protocol import Surroundings
 from assay.recorder.spool import Spool
@@ -111,6 +113,24 @@ def test_child_runs_are_counted_and_are_files_of_their_own(pod: Pod) -> None:
         expected = [(step, float(number)) for step in range(4)] + ([(9, 9.0)] if number == 1 else [])
         assert [(row["step"], row["value"]) for row in rows] == expected
         assert json.loads(pod.file(f"mlflow-runs/{child}/run.json"))["data"]["params"][0]["value"] == str(number)
+
+
+def test_a_full_disk_costs_child_runs_but_no_points_of_the_run(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Children, "_flush", full)
+    tags = [{"key": "mlflow.parentRunId", "value": RUN}]
+    child = pod.ask("POST", "runs/create", experiment_id="1", tags=tags)["run"]["info"]["run_id"]
+    pod.ask("POST", "runs/log-metric", run_id=child, key="m", value=1, timestamp=5, step=0)
+    pod.ask("POST", "runs/log-metric", run_id=RUN, key="loss", value=0.5, timestamp=5, step=0)
+    pod.finish()
+    assert [(row["metric"], row["value"]) for row in pod.rows()] == [("loss", 0.5)]
+    assert pod.recording.problems == []
+    assert pod.recording.state.totals.events == [
+        "child runs are incomplete: the recorder cannot write to its disk: No space left on device"
+    ]
+    assert not (pod.folder / "spool/collectors/mlflow/children").exists()
 
 
 def test_a_recorder_that_cannot_listen_any_more_still_writes_what_is_in_the_journal(pod: Pod) -> None:

@@ -61,11 +61,15 @@ class Children:
         if not open_runs:
             return
         shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(parents=True)
-        self._sort(open_runs, entries)
-        for run_id, document in open_runs.items():
-            self._write(run_id, document, _chunks(self._scratch / run_id), "")
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        try:
+            self._scratch.mkdir(parents=True)
+            self._sort(open_runs, entries)
+            for run_id, document in open_runs.items():
+                self._write(run_id, document, _chunks(self._scratch / run_id), "")
+        except OSError as error:  # the points of the main run are read after this
+            self._report(f"child runs are incomplete: the recorder cannot write to its disk: {error.strerror}")
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _about_main(self, state: State) -> None:
         main = state.runs[state.main]
