@@ -131,7 +131,11 @@ class Kube:
         """Send one request and return the JSON of the response. Raises ApiError."""
         data = None if body is None else json.dumps(body).encode()
         with self.stream(method, path, body=data, content=content, query=query) as answer:
-            text = answer.read()
+            try:
+                text = answer.read()
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                message = f"the connection to the API server {self.server} broke: {error}"
+                raise ApiError(0, "Unreachable", message, hint="try again") from None
         found = json.loads(text) if text else {}
         return found if isinstance(found, dict) else {}
 

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import urllib3
 
 from assay.api import resources
+from assay.api.errors import AssayError
 from assay.api.objects import Raw
 from assay.api.resources import Resource
 from assay.kube.errors import ApiError
@@ -65,9 +66,10 @@ def changes(
 ) -> Iterator[Change | None]:
     """Yield changes without end, and None after ``tick`` seconds without one. Each watch begins with a SYNC.
 
-    Raises ApiError if the API server rejects a watch. Retries while it is unreachable, and reports that to ``note``.
+    Raises ApiError if the API server rejects a watch, and AssayError if the user's credentials cannot be renewed.
+    Retries while the API server is unreachable, and reports that to ``note``.
     """
-    found: queue.SimpleQueue[Change | ApiError] = queue.SimpleQueue()
+    found: queue.SimpleQueue[Change | AssayError] = queue.SimpleQueue()
     for watch in watches:
         threading.Thread(target=_read, args=(kube, watch, found, note), daemon=True).start()
     while True:
@@ -76,12 +78,12 @@ def changes(
         except queue.Empty:
             yield None
             continue
-        if isinstance(change, ApiError):
+        if isinstance(change, AssayError):
             raise change
         yield change
 
 
-def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError], note: Callable[[str], None]) -> None:
+def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | AssayError], note: Callable[[str], None]) -> None:
     """Put the changes of one watch into a queue, and the error if the API server rejects it."""
     version, pause = "", _FIRST_PAUSE
     while True:
@@ -103,6 +105,9 @@ def _read(kube: Kube, watch: Watch, found: queue.SimpleQueue[Change | ApiError],
                 note(f"{error.message}; retrying")
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+        except AssayError as error:  # the credentials
+            found.put(error)
+            return
 
 
 def _list(kube: Kube, watch: Watch) -> tuple[list[Raw], str]:

@@ -26,6 +26,8 @@ class Server(HTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.authorizations: list[str] = []
         self.refused: set[str] = set()
+        self.headers: dict[str, str] = {}
+        self.status, self.answer = 200, b"{}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,9 +36,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         authorization = self.headers.get("Authorization", "")
         self.server.authorizations.append(authorization)
-        self.send_response(401 if authorization in self.server.refused else 200)
+        self.send_response(401 if authorization in self.server.refused else self.server.status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(self.server.answer)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -182,3 +186,10 @@ def test_a_pod_without_a_kubeconfig_is_its_service_account(tmp_path: Path, monke
     assert Kube().namespace == "other"
     with pytest.raises(AssayError, match="does not exist"):
         Kube(str(tmp_path / "none"))
+
+
+def test_an_answer_that_breaks_off_is_an_unreachable_server(server: Server, tmp_path: Path) -> None:
+    server.headers = {"Content-Length": "100"}
+    with pytest.raises(ApiError, match="the connection to the API server http://.* broke: ") as broken:
+        Kube(kubeconfig(tmp_path, server, token(tmp_path))).request("GET", "/version")
+    assert broken.value.status == 0
