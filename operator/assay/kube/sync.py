@@ -21,6 +21,7 @@ from assay.kube.login import Certificate, Login
 FIELD_MANAGER = "assay-cli"
 _PAGE = 500
 _BUSY, _UNAUTHORIZED = 429, 401
+_NOT_INSTALLED = "is Assay installed in this cluster? `kubectl config current-context` names it"
 _TRIES = 10
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
@@ -173,7 +174,8 @@ class Kube:
                 break
             _wait(answer)
         if answer.status >= 400:
-            raise _refusal(answer)
+            raise _refusal(answer, f"the API server {self.server} answers HTTP {answer.status} to {method} {path}")
+        _check_origin(answer, self.server)
         return answer
 
     def _connections(self, certificate: Certificate | None) -> urllib3.PoolManager:
@@ -195,13 +197,31 @@ def _writing(dry_run: bool) -> dict[str, str]:
     return {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else ""}
 
 
-def _refusal(answer: Any) -> ApiError:
+def _refusal(answer: Any, fallback: str) -> ApiError:
+    """Return the error of an answer. ``fallback`` is its message without a Status object, which unknown paths have."""
     text = answer.read()
     try:
         found = json.loads(text)
     except ValueError:
         found = {}
-    return ApiError(answer.status, found.get("reason") or "", found.get("message") or f"HTTP {answer.status}")
+    if isinstance(found, dict) and found.get("message"):
+        return ApiError(answer.status, found.get("reason") or "", found["message"])
+    return ApiError(answer.status, "", fallback, hint=_NOT_INSTALLED if answer.status == 404 else "")
+
+
+def _check_origin(answer: Any, server: str) -> None:
+    """Raise ApiError for a page or a redirect: a proxy or a web server answers in place of the API server."""
+    content = (answer.headers.get("Content-Type") or "").partition(";")[0]
+    if answer.status < 300 and content != "text/html":
+        return
+    what = "a redirect" if answer.status >= 300 else "a web page"
+    answer.drain_conn()
+    raise ApiError(
+        0,
+        "Unreachable",
+        f"{server} does not answer like an API server: HTTP {answer.status} with {what}",
+        hint="check the server of the kubeconfig, and whether a proxy wants you to sign in",
+    )
 
 
 def _path(resource: Resource, namespace: str, name: str = "", part: str = "") -> str:

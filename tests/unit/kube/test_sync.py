@@ -190,6 +190,33 @@ def test_a_pod_without_a_kubeconfig_is_its_service_account(tmp_path: Path, monke
 
 def test_an_answer_that_breaks_off_is_an_unreachable_server(server: Server, tmp_path: Path) -> None:
     server.headers = {"Content-Length": "100"}
-    with pytest.raises(ApiError, match="the connection to the API server http://.* broke: ") as broken:
+    with pytest.raises(ApiError, match=r"the connection to the API server http://.* broke: ") as broken:
         Kube(kubeconfig(tmp_path, server, token(tmp_path))).request("GET", "/version")
     assert broken.value.status == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(200, {"Content-Type": "text/html; charset=utf-8"}), (302, {"Location": "https://login.example.com/?state=x"})],
+    ids=["a page", "a redirect"],
+)
+def test_an_answer_of_something_else_than_an_api_server_is_reported(
+    server: Server, tmp_path: Path, status: int, headers: dict[str, str]
+) -> None:
+    server.status, server.headers, server.answer = status, headers, b"<html>sign in</html>"
+    with pytest.raises(ApiError, match=r"http://\S+ does not answer like an API server: HTTP \d+ with ") as found:
+        Kube(kubeconfig(tmp_path, server, token(tmp_path))).request("GET", "/apis/assay.dev/v1alpha1/runs")
+    assert found.value.status == 0
+    assert "server of the kubeconfig" in found.value.hint
+    assert "state=" not in found.value.message
+
+
+@pytest.mark.parametrize("answer", [b"404 page not found\n", b'"404"', b"null"])
+def test_a_cluster_without_assay_is_reported(server: Server, tmp_path: Path, answer: bytes) -> None:
+    server.status, server.answer = 404, answer
+    with pytest.raises(ApiError) as found:
+        Kube(kubeconfig(tmp_path, server, token(tmp_path))).request("GET", "/apis/assay.dev/v1alpha1/runs")
+    assert found.value.message == (
+        f"the API server http://127.0.0.1:{server.server_port} answers HTTP 404 to GET /apis/assay.dev/v1alpha1/runs"
+    )
+    assert found.value.hint == "is Assay installed in this cluster? `kubectl config current-context` names it"
