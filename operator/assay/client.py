@@ -11,12 +11,13 @@ kubectl's defaults, and raises AssayError with a message and a hint.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from assay.api.errors import AssayError, ObjectNotFound
+from assay.api.errors import AssayError, ObjectNotFound, PermissionDenied, RequestFailed, Unreachable
 from assay.queries.access import Access
 
 if TYPE_CHECKING:
@@ -35,6 +36,27 @@ class _Notebook(Access):
         warnings.warn(text, stacklevel=4)
 
 
+@contextmanager
+def _errors_of_assay() -> Iterator[None]:
+    """Raise AssayError for errors of the store and for broken connections."""
+    from urllib3.exceptions import HTTPError
+
+    from assay.store.errors import NotFound, RecordError, StoreDenied, StoreError, StoreUnavailable
+
+    try:
+        yield
+    except (StoreUnavailable, HTTPError) as error:
+        raise Unreachable(str(error), hint="check that it is up and reachable from this machine") from error
+    except StoreDenied as error:
+        hint = "your keys for the store may not read this, or have expired"
+        raise PermissionDenied(str(error), hint=hint) from error
+    except NotFound as error:
+        raise ObjectNotFound(str(error)) from error
+    except (StoreError, RecordError) as error:
+        raise RequestFailed(str(error)) from error
+
+
+@_errors_of_assay()
 def runs(
     experiment: str = "",
     *,
@@ -75,6 +97,7 @@ def runs(
     return frame.set_index("name") if "name" in frame else frame
 
 
+@_errors_of_assay()
 def curves(
     selected: str | Sequence[str],
     *,
@@ -121,7 +144,8 @@ def curves(
     if not parts:
         return pandas.DataFrame(columns=["run", "metric", "step", "time", "value"])
     frame = pandas.concat(parts, ignore_index=True)
-    frame["time"] = pandas.to_datetime(frame["time"], unit="s", utc=True)
+    # A program may have logged any number as its time, such as nanoseconds with MLflow's client.
+    frame["time"] = pandas.to_datetime(frame["time"], unit="s", utc=True, errors="coerce")
     return frame
 
 
