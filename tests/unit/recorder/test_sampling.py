@@ -94,6 +94,20 @@ def test_another_format_is_refused(text: str) -> None:
         prometheus.values(text)
 
 
+def test_an_answer_that_the_parser_fails_on_does_not_end_the_sampling(tmp_path: Path) -> None:
+    texts = ['loss{split="val", ="x"} 0.5\n', "loss 0.25\n"]  # the parser raises IndexError for the first one
+    collector = Sampler("prometheus", lambda: prometheus.values(texts[0]), lambda: 1.7e9, 0.01, {})
+    record = Record(Totals())
+    try:
+        until(lambda: collector.problem, "the failure is known")
+        assert collector.problem == "cannot be read: IndexError: string index out of range"
+        texts.pop(0)
+        until(lambda: collector.poll(record, final=False), "a sample is there")
+    finally:
+        collector.close()
+    assert points(record) == [("loss", 0, 0.25)]
+
+
 def test_process_metrics_of_the_client_library_are_left_out() -> None:
     text = 'process_open_fds 3\npython_info{version="3"} 1\nloss NaN\nlatency{quantile="0.5"} 2\nlatency_sum 3\n'
     assert repr(dict(prometheus.values(text))) == repr({"loss": float("nan"), "latency_sum": 3.0})

@@ -68,6 +68,8 @@ class Sampler:
                 values = self._sample()
             except (OSError, ValueError) as error:
                 self._failure = f"cannot be read: {error}"[:300]
+            except Exception as error:  # of a parser or a driver; without a report the samples would only be missing
+                self._failure = f"cannot be read: {type(error).__name__}: {error}"[:300]
             else:
                 self._answered = True
                 self._waiting.append((round(self._clock(), 3), values))
