@@ -1,9 +1,10 @@
+import asyncio
 from typing import Any
 
 import pytest
 
 from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
-from assay.controllers.registry import aliases
+from assay.controllers.registry import aliases, versions
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.planning.serving.rollout import Rollout
 from tests.registry import digest
@@ -191,3 +192,40 @@ async def test_a_failed_rollout_of_a_workload_that_never_served_rolls_nothing_ba
     parts.models.upsert(workload())
     parts.registry.rollouts[WEB] = Rollout(2, "failed", "no pod became ready", False)
     assert (await reconcile(parts))["boundVersion"] == 2
+
+
+async def account_for(parts: Parts) -> list[str]:
+    """Look at version 1, which was live in champion when the operator last looked; return what is recorded."""
+    held = [{"alias": "champion", "from": "2026-03-01T12:00:00Z"}]
+    was_live = version(1, 9, **REGISTERED, aliases=["champion"], held=held)
+    parts.know(MODEL_VERSIONS, was_live)
+    await versions._account_for(parts, was_live)
+    return parts.audit.actions
+
+
+async def test_the_end_of_a_deleted_alias_is_recorded() -> None:
+    assert await account_for(world()) == ["AliasReleased"]
+
+
+async def test_the_end_of_an_alias_that_was_deleted_and_created_again_is_recorded() -> None:
+    """The operator was not running meanwhile, or its watch was broken."""
+    parts = world(alias(wanted=2, uid="new"), open_by_default=False)
+    assert await account_for(parts) == ["AliasReleased"]
+    await reconcile(parts)
+    assert parts.audit.actions == ["AliasReleased", "BindingRefused"], "nothing else shows that v1 is not live any more"
+
+
+async def test_an_alias_that_points_elsewhere_is_not_recorded_as_deleted() -> None:
+    assert await account_for(world(bound(2, 2))) == []
+
+
+async def test_an_alias_is_not_recorded_as_deleted_while_it_is_bound() -> None:
+    parts = world(alias(wanted=2, uid="new"))
+    async with parts.registry.lock("ml", "digits"):
+        looks = asyncio.create_task(account_for(parts))
+        await asyncio.sleep(0)
+        assert parts.audit.actions == []
+        parts.know(
+            MODEL_ALIASES, _written({**bound(2, 2), "metadata": alias(uid="new", resource_version=5)["metadata"]})
+        )
+    assert await looks == []

@@ -12,7 +12,7 @@ from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering, signatures
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.clock import now
-from assay.controllers.runtime.model_cache import ModelCache, asks_for, carries, key_of
+from assay.controllers.runtime.model_cache import ModelCache, alias_place, asks_for, carries, key_of
 from assay.controllers.runtime.parts import ApprovalParts, KnownModelParts, ServedVersionParts, VersionParts
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
@@ -138,8 +138,12 @@ async def _account_for(context: VersionParts, body: Raw) -> None:
     if archived != (status.phase == "Archived"):
         await context.audit.record(audit_events.version_archived(body, archived))
     for alias in set(status.aliases) - set(pointers.holding(held_by(context.models, body))):
-        if (namespace, f"{body['spec']['model']}.{alias}") not in context.models.aliases:
-            await context.audit.record(_released(body, alias))
+        # The lock keeps the record out of a binding that is recorded, but not in the alias's status yet.
+        async with context.registry.lock(namespace, body["spec"]["model"]):
+            known = context.models.aliases.get(alias_place(namespace, body["spec"]["model"], alias))
+            # An alias that was created again points to nothing at first. Once it does, that record shows the change.
+            if ((known or {}).get("status") or {}).get("boundVersion") is None:
+                await context.audit.record(_released(body, alias))
 
 
 def _released(body: Raw, alias: str) -> AuditEvent:
