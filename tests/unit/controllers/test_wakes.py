@@ -3,11 +3,14 @@ from typing import Any, cast
 
 import pytest
 
+from assay.controllers.registry import versions
 from assay.controllers.runtime.context import Context
 from assay.controllers.runtime.handlers import DELETED_POLICY, DELETED_RUN, DELETED_VERSION, EventHandlers
 from assay.controllers.runtime.model_cache import STATEFUL_SET, ModelCache
 from assay.controllers.runtime.queue import Key, WorkQueue
 from assay.controllers.runtime.tracking_cache import TrackingCache
+from assay.planning.promotion import pointers
+from tests.registry import digest
 from tests.unit.controllers.registry_objects import alias, policy, version, workload
 from tests.unit.planning.objects import container, job, pod, run
 
@@ -114,6 +117,16 @@ async def test_the_deletion_of_a_version_is_recorded_once(desk: Desk) -> None:
     assert desk.context.models.deleted == {}
 
 
+async def test_the_deletion_of_a_version_whose_name_is_in_use_again_is_recorded(desk: Desk) -> None:
+    """The watch was broken meanwhile, or an alias has asked for the new one before the watch shows it."""
+    await after(desk, version(uid="old"), alias())
+    gone = Key(DELETED_VERSION, "ml", "digits.v1", "old")
+    assert await desk.by(version(1, 5, uid="new")) == {V1, CHAMPION, gone}
+    assert await desk.by_loss(version(1, 4, uid="old")) == set(), "once"
+    assert await desk.by(version(1, 6, uid="old")) == set(), "the answer to a late write brings the old one back"
+    assert (desk.context.models.get(V1) or {})["metadata"]["uid"] == "new"
+
+
 # Aliases
 
 
@@ -147,6 +160,24 @@ async def test_a_recreated_alias_requeues_the_version_and_followers_of_the_old_o
     assert (desk.context.models.get(CHAMPION) or {})["metadata"]["uid"] == "new"
 
 
+async def test_the_late_loss_of_an_alias_does_not_end_the_bindings_of_its_successor(desk: Desk) -> None:
+    """The listing that finds what watches have missed takes seconds, and ends with what was known at its beginning."""
+    binding = {"version": 1, "digest": digest(), "from": "2026-03-01T12:00:00Z", "actor": "ann"}
+    v1 = version()
+    await after(desk, v1, alias(uid="old"))
+    await desk.by_loss(alias(uid="old"))
+    await after(desk, alias(uid="new", resource_version=5, boundVersion=1, history=[binding]))
+    await desk.by_loss(alias(uid="old"))
+    assert pointers.holding(versions.held_by(desk.context.models, v1)) == ["champion"]
+
+
+async def test_the_history_of_an_alias_whose_name_is_in_use_again_is_remembered(desk: Desk) -> None:
+    binding = {"version": 1, "digest": digest(), "from": "2026-03-01T12:00:00Z", "actor": "ann"}
+    await after(desk, alias(uid="old", boundVersion=1, history=[binding]), alias(uid="new", resource_version=5))
+    (history,) = desk.context.models.histories_of("ml", "digits")
+    assert [(each.version, each.to is None) for each in history.bindings] == [(1, False)]
+
+
 # Policies and namespaces
 
 
@@ -157,6 +188,14 @@ async def test_a_changed_policy_requeues_all_aliases_of_its_namespace(desk: Desk
     assert await desk.by(policy(3, mode="Warn")) == {POLICY, CHAMPION, LETTERS}
     deleted = Key(DELETED_POLICY, POLICY.namespace, POLICY.name, policy()["metadata"]["uid"])
     assert await desk.by_loss(policy(4)) == {CHAMPION, LETTERS, deleted}
+
+
+async def test_the_deletion_of_a_policy_whose_name_is_in_use_again_is_recorded(desk: Desk) -> None:
+    await after(desk, policy(), alias())
+    body = policy(5)
+    body["metadata"]["uid"] = "new"
+    assert await desk.by(body) == {POLICY, Key(DELETED_POLICY, "ml", "p", "uid-p")}
+    assert list(desk.context.models.deleted) == ["uid-p"]
 
 
 def namespace(**annotations: str) -> Raw:

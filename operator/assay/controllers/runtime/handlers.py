@@ -127,10 +127,14 @@ class EventHandlers:
 
     def _ingest_version(self, body: Raw) -> None:
         registry, namespace = self._context.models, body["metadata"]["namespace"]
-        is_new = registry.get(key_of(body)) is None
+        before = registry.get(key_of(body))
         if not registry.upsert(body):
             return
         self._add(key_of(body))
+        replaced = self._replaced(before, body)
+        if replaced is not None:
+            self._record_deletion(DELETED_VERSION, replaced)
+        is_new = before is None or replaced is not None
         if is_new:
             self._enqueue_aliases(namespace, body["spec"]["model"], body["spec"]["version"])
         experiment = (body["spec"].get("run") or {}).get("experiment")
@@ -142,9 +146,20 @@ class EventHandlers:
         known = registry.known(names.MODEL_VERSION).get(body["metadata"]["uid"])
         registry.forget(body)
         if known is not None:
-            registry.deleted[body["metadata"]["uid"]] = known
-            self._add(Key(DELETED_VERSION, *place(body), body["metadata"]["uid"]))
+            self._record_deletion(DELETED_VERSION, known)
             self._enqueue_aliases(body["metadata"]["namespace"], known["spec"]["model"])
+
+    def _replaced(self, before: Raw | None, body: Raw) -> Raw | None:
+        """Return the object whose name a new one took before its deletion was seen, and forget it; None without one."""
+        if before is None or before["metadata"]["uid"] == body["metadata"]["uid"]:
+            return None
+        self._context.models.forget(before)
+        return before
+
+    def _record_deletion(self, kind: str, body: Raw) -> None:
+        uid = body["metadata"]["uid"]
+        self._context.models.deleted[uid] = body
+        self._add(Key(kind, *place(body), uid))
 
     def _ingest_alias(self, body: Raw) -> None:
         registry = self._context.models
@@ -152,6 +167,9 @@ class EventHandlers:
         if not registry.upsert(body):
             return
         self._add(key_of(body))
+        replaced = self._replaced(before, body)
+        if replaced is not None:
+            registry.remember(replaced, now())
         moved = _bound(before) != _bound(body)
         if moved or before is None:
             self._enqueue_blocked(before, body)
@@ -160,7 +178,7 @@ class EventHandlers:
 
     def _forget_alias(self, body: Raw) -> None:
         registry = self._context.models
-        known = registry.aliases.get(place(body))
+        known = registry.known(names.MODEL_ALIAS).get(body["metadata"]["uid"])
         registry.forget(body)
         if known is not None:
             registry.remember(known, now())
@@ -198,16 +216,18 @@ class EventHandlers:
         before = self._context.models.get(key_of(body))
         if self._context.models.upsert(body):
             self._add(key_of(body))
+            replaced = self._replaced(before, body)
+            if replaced is not None:
+                self._record_deletion(DELETED_POLICY, replaced)
             if before is None or before["spec"] != body["spec"]:
                 self._enqueue_aliases(body["metadata"]["namespace"])
 
     def _forget_policy(self, body: Raw) -> None:
-        registry, uid = self._context.models, body["metadata"]["uid"]
-        known = registry.known(names.PROMOTION_POLICY).get(uid)
+        registry = self._context.models
+        known = registry.known(names.PROMOTION_POLICY).get(body["metadata"]["uid"])
         registry.forget(body)
         if known is not None:
-            registry.deleted[uid] = known
-            self._add(Key(DELETED_POLICY, *place(body), uid))
+            self._record_deletion(DELETED_POLICY, known)
         self._enqueue_aliases(body["metadata"]["namespace"])
 
     def _ingest_workload(self, body: Raw) -> None:
