@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from assay.api.resources import JOBS, RUNS, SECRETS
+from assay.controllers.runtime.handlers import DELETED_RUN
 from assay.controllers.runtime.queue import BackOff, Key, Requeue
 from assay.controllers.tracking import runs
 from assay.controllers.tracking.records import Closed
@@ -231,3 +232,14 @@ async def test_an_unreachable_store_before_the_launch_is_reported_in_the_status(
     assert (body["status"]["phase"], body["status"]["reason"]) == ("Pending", "StoreUnreachable")
     assert str(error) in body["status"]["message"]
     assert jobs_made(parts) == []
+
+
+async def test_a_run_whose_deletion_no_watch_has_shown_has_its_record_closed() -> None:
+    """The listing that finds it shows what is known of the run, and the run itself no more."""
+    parts = world(jobUid="uid-job", phase="Running")
+    (gone,) = parts.tracking.known("Run").values()
+    parts.tracking.forget_run(gone)
+    parts.store.answers["close_record"] = Closed("Deleted", None, digest(), 0, 0, "", None)
+    await runs.close_deleted(parts, Key(DELETED_RUN, "team", "sweep-0", "uid-sweep-0"))
+    assert parts.audit.actions == ["RunEnded"]
+    assert parts.tracking.deleted_runs == {}

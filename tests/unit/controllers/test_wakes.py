@@ -307,6 +307,16 @@ async def test_a_run_that_was_deleted_before_it_ended_has_its_record_closed(desk
     assert await desk.by_loss(body) == {SWEEP}
 
 
+async def test_a_run_whose_name_is_in_use_again_has_its_record_closed(desk: Desk) -> None:
+    """The watch was broken meanwhile."""
+    await after(desk, experiment(), noted())
+    again = run()
+    again["metadata"] |= {"uid": "second", "resourceVersion": "9"}
+    gone = Key(DELETED_RUN, "team", "sweep-0", "uid-sweep-0")
+    assert await desk.by(again) == {RUN, SWEEP, gone}
+    assert desk.context.tracking.deleted_runs["uid-sweep-0"] == noted()
+
+
 async def test_a_deleted_experiment_requeues_nothing(desk: Desk) -> None:
     await after(desk, experiment())
     assert await desk.by_loss(experiment()) == set()

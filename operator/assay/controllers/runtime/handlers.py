@@ -84,7 +84,10 @@ class EventHandlers:
         self._add(Key(names.EXPERIMENT, *place(body)))
 
     def _ingest_run(self, body: Raw) -> None:
+        before = self._context.tracking.active_runs.get(place(body))
         if self._context.tracking.upsert_run(body):
+            if before is not None and before["metadata"]["uid"] != body["metadata"]["uid"]:
+                self._forget_run(before)
             self._enqueue_experiment(body)
             if place(body) in self._context.tracking.active_runs:
                 self._add(Key(names.RUN, *place(body)))

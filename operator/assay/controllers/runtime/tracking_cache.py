@@ -199,10 +199,11 @@ class TrackingCache:
         return list(self._phases.values())
 
     def known(self, kind: str) -> dict[str, Raw]:
-        """Return all objects of a kind by UID; each body has at least its identity."""
+        """Return all objects of a kind by UID; each body has at least its identity, that of an unfinished run all."""
         if kind == names.EXPERIMENT:
             return dict(self.experiments_by_uid)
-        return dict(self._identities[kind])
+        whole = self.active_runs.values() if kind == names.RUN else ()
+        return self._identities[kind] | {run["metadata"]["uid"]: run for run in whole}
 
     # Children
 
