@@ -12,7 +12,7 @@ from assay.store.credentials import Credentials
 from assay.store.errors import StoreDenied, StoreUnavailable
 from tests.registry import digest
 from tests.unit.controllers.fakes import Parts
-from tests.unit.planning.objects import experiment_spec, job, run
+from tests.unit.planning.objects import container, experiment_spec, job, pod, run
 
 pytestmark = pytest.mark.unit
 
@@ -243,3 +243,19 @@ async def test_a_run_whose_deletion_no_watch_has_shown_has_its_record_closed() -
     await runs.close_deleted(parts, Key(DELETED_RUN, "team", "sweep-0", "uid-sweep-0"))
     assert parts.audit.actions == ["RunEnded"]
     assert parts.tracking.deleted_runs == {}
+
+
+async def test_a_run_that_is_deleted_before_its_status_is_written_is_deleted_like_any_other() -> None:
+    parts = world(jobUid="uid-job", phase="Running", experimentUid="uid-sweep")
+    suspend(parts, False)
+    parts.tracking.upsert_job(parts.kube.put(JOBS, job({"active": 1})))
+    parts.tracking.upsert_pod(pod("Running", container("running")))
+    body = parts.kube.all(RUNS)[0]
+    await parts.kube.delete(RUNS, "team", "sweep-0")
+    await runs.reconcile(parts, RUN)
+    assert SWEEP in parts.queue.added, "its place in the search is free"
+    parts.tracking.forget_run(body)  # the watch shows it too
+    gone = Key(DELETED_RUN, "team", "sweep-0", "uid-sweep-0")
+    assert gone in parts.queue.added
+    with pytest.raises(Requeue, match="the pods of a deleted run are still stopping"):
+        await runs.close_deleted(parts, gone)

@@ -124,7 +124,7 @@ class TrackingCache:
             del self.active_runs[place(body)]
         if phase is not None and phase not in TERMINAL:
             self.deleted_runs[uid] = body
-        else:
+        elif uid not in self.deleted_runs:
             self._made.pop(uid, None)
 
     def close_run(self, uid: str) -> None:

@@ -13,6 +13,7 @@ from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import enrolment
 from assay.controllers.runtime import statuses
 from assay.controllers.runtime.clock import now
+from assay.controllers.runtime.handlers import DELETED_RUN
 from assay.controllers.runtime.parts import RunParts
 from assay.controllers.runtime.queue import BackOff, Key, Requeue
 from assay.controllers.runtime.tracking_cache import place
@@ -317,7 +318,9 @@ async def _write(context: RunParts, body: Raw, old: RunStatus, new: RunStatus) -
         await context.audit.record(audit_events.run_ended(body, new, operator=context.settings.user))
     written = await statuses.write(context.kube, RUNS, body, new.to_dict(), context.tracking.upsert_run)
     if written is None:
+        _enqueue_experiment(context, body)
         context.tracking.forget_run(body)
+        context.queue.add(Key(DELETED_RUN, *place(body), body["metadata"]["uid"]))
         return
     context.tracking.upsert_run(written)
     _tell(context, body, old, new)
