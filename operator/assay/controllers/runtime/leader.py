@@ -53,11 +53,11 @@ class Leadership:
 
     async def hold(self, forget: Callable[[], None]) -> None:
         """Renew the Lease until that fails or another holder takes it, then call ``forget``."""
-        while time.monotonic() - self._renewed < LEASE_SECONDS - _MARGIN:
-            await asyncio.sleep(RENEW_SECONDS)
+        while self._left() > 0:
+            await asyncio.sleep(min(RENEW_SECONDS, self._left()))
             began = time.monotonic()
             try:
-                holder = await asyncio.wait_for(self._try(), LEASE_SECONDS - _MARGIN)
+                holder = await asyncio.wait_for(self._try(), self._left())
             except (ApiError, TimeoutError) as error:
                 log.warning("cannot renew the Lease %s: %s", self._name, error or "no answer")
                 continue
@@ -66,6 +66,10 @@ class Leadership:
                 break
             self._renewed = began
         forget()
+
+    def _left(self) -> float:
+        """Return the seconds after which the holder must stop unless it renews."""
+        return self._renewed + LEASE_SECONDS - _MARGIN - time.monotonic()
 
     async def release(self) -> None:
         """Release the Lease, so that the next holder need not wait until it expires."""
