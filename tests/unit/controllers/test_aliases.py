@@ -5,6 +5,7 @@ import pytest
 
 from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, PROMOTION_POLICIES
 from assay.controllers.registry import aliases, versions
+from assay.controllers.runtime.model_cache import KnownNamespace
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.planning.serving.rollout import Rollout
 from tests.registry import digest
@@ -139,6 +140,28 @@ async def test_a_policy_added_during_binding_is_not_bypassed() -> None:
 
 def _add_policy(parts: Parts) -> None:
     parts.kube.put(PROMOTION_POLICIES, policy(aliases=["champion"], approvals={"required": 1}))
+
+
+async def test_an_alias_that_was_created_again_waits_until_changed_policies_have_stayed() -> None:
+    parts = world(alias())
+    parts.kube.put(PROMOTION_POLICIES, policy(aliases=["champion"], approvals={"required": 1}))
+    assert "boundVersion" not in await reconcile(parts)
+    await parts.kube.delete(PROMOTION_POLICIES, "ml", "p")
+    parts.know(MODEL_ALIASES, _written(alias(uid="new")))
+    with pytest.raises(Requeue, match="the policies changed a moment ago"):
+        await reconcile(parts)
+
+
+async def test_a_bound_alias_waits_until_policies_that_changed_after_a_restart_have_stayed() -> None:
+    """The operator has not judged it since its start, but knows the policies."""
+    parts = world(bound(1, 1))
+    parts.models.namespaces["ml"] = KnownNamespace("uid-ml", {"assay.dev/open-by-default": "true"})
+    parts.know(PROMOTION_POLICIES, policy(aliases=["champion"], approvals={"required": 1}))
+    await reconcile(parts)
+    await parts.kube.delete(PROMOTION_POLICIES, "ml", "p")
+    parts.models.upsert(parts.kube.change(MODEL_ALIASES, "ml", "digits.champion", {"spec": {"version": 2}}))
+    with pytest.raises(Requeue, match="the policies changed a moment ago"):
+        await reconcile(parts)
 
 
 async def test_a_requested_rollback_binds_and_sets_the_failed_version_aside() -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.unit
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 CHAMPION = AliasView("digits", "champion")
+PLACE = ("ml", "digits.champion")
 STRICT = Rules((Policy("release", generation=4, digest="sha256:1"),), open_by_default=False)
 OPEN = Rules((Policy("release", approvals=Approvals(required=0), generation=5, digest="sha256:2"),), False)
 SHUT_AGAIN = Rules((replace(STRICT.policies[0], generation=6),), open_by_default=False)
@@ -21,19 +22,19 @@ SHUT_AGAIN = Rules((replace(STRICT.policies[0], generation=6),), open_by_default
 
 def test_a_briefly_open_policy_does_not_unblock_an_alias() -> None:
     calm = Calm()
-    assert not calm.remaining("a", STRICT, NOW)
-    assert calm.remaining("a", OPEN, NOW + SECOND) == CALM
-    assert calm.remaining("a", SHUT_AGAIN, NOW + 2 * SECOND) == CALM
-    assert calm.remaining("a", OPEN, NOW + 3 * SECOND) == CALM
+    assert not calm.remaining(PLACE, STRICT, NOW)
+    assert calm.remaining(PLACE, OPEN, NOW + SECOND) == CALM
+    assert calm.remaining(PLACE, SHUT_AGAIN, NOW + 2 * SECOND) == CALM
+    assert calm.remaining(PLACE, OPEN, NOW + 3 * SECOND) == CALM
 
 
 def test_stable_rules_apply_after_the_delay() -> None:
     calm = Calm()
-    calm.remaining("a", STRICT, NOW)
-    assert calm.remaining("a", OPEN, NOW + SECOND) == CALM
-    assert calm.remaining("a", OPEN, NOW + 2 * SECOND) == CALM - SECOND
-    assert not calm.remaining("a", OPEN, NOW + SECOND + CALM)
-    assert not calm.remaining("a", OPEN, NOW + 9 * SECOND + CALM)
+    calm.remaining(PLACE, STRICT, NOW)
+    assert calm.remaining(PLACE, OPEN, NOW + SECOND) == CALM
+    assert calm.remaining(PLACE, OPEN, NOW + 2 * SECOND) == CALM - SECOND
+    assert not calm.remaining(PLACE, OPEN, NOW + SECOND + CALM)
+    assert not calm.remaining(PLACE, OPEN, NOW + 9 * SECOND + CALM)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,8 @@ def test_stable_rules_apply_after_the_delay() -> None:
 )
 def test_changed_rules_must_stay_before_they_apply(opened: Rules) -> None:
     calm = Calm()
-    calm.remaining("a", STRICT, NOW)
-    assert calm.remaining("a", opened, NOW + SECOND) == CALM
+    calm.remaining(PLACE, STRICT, NOW)
+    assert calm.remaining(PLACE, opened, NOW + SECOND) == CALM
 
 
 def test_rules_of_another_alias_cause_no_delay() -> None:

@@ -55,6 +55,7 @@ async def reconcile(context: AliasParts, key: Key) -> None:
     if await alias.leave_what_fails():
         return
     if alias.spec.version == alias.status.bound_version or alias.is_set_aside:
+        alias.note_rules()
         await alias.report(alias.status)
         return
     await alias.promote()
@@ -112,8 +113,12 @@ class _Alias:
 
     def _calm(self, found: Rules, clock: datetime) -> float:
         """Return how many seconds the rules must stay unchanged before they release the alias."""
-        uid = self.body["metadata"]["uid"]
-        return self.context.registry.calm.remaining(uid, found.asks(self.view), clock).total_seconds()
+        calm = self.context.registry.calm
+        return calm.remaining((self.namespace, self.name), found.asks(self.view), clock).total_seconds()
+
+    def note_rules(self) -> None:
+        """Note the rules of an alias that is not judged now: if they change before it is, it has to wait."""
+        self._calm(rules.known(self.context.models, self.namespace), datetime.now(UTC))
 
     async def _fresh(self, version: int) -> Raw | None:
         """Return a version from the API server, with its approvals recorded; None if it does not exist."""

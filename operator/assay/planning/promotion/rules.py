@@ -36,17 +36,17 @@ class Rules:
 class Calm:
     """Tracks, in memory, since when the rules of each alias are unchanged."""
 
-    _known: dict[str, tuple[Rules, datetime]] = field(default_factory=dict)
+    _known: dict[tuple[str, str], tuple[Rules, datetime]] = field(default_factory=dict)
 
-    def remaining(self, alias_uid: str, rules: Rules, now: datetime) -> timedelta:
-        """Update the current rules of an alias; return how long they must stay unchanged.
+    def remaining(self, alias: tuple[str, str], rules: Rules, now: datetime) -> timedelta:
+        """Update the current rules of an alias, given by namespace and name; return how long they must stay unchanged.
 
-        The first rules seen for an alias take effect at once.
+        The first rules seen for an alias take effect at once. An alias that is created again is not seen first.
         """
-        known, since = self._known.get(alias_uid, (rules, now - CALM))
+        known, since = self._known.get(alias, (rules, now - CALM))
         if known != rules:
             since = now
-        self._known[alias_uid] = rules, since
+        self._known[alias] = rules, since
         if len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
         return max(timedelta(), since + CALM - now)
