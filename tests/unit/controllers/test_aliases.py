@@ -217,6 +217,20 @@ async def test_a_failed_rollout_of_a_workload_that_never_served_rolls_nothing_ba
     assert (await reconcile(parts))["boundVersion"] == 2
 
 
+async def test_a_binding_whose_answer_is_lost_keeps_the_labels_of_its_version() -> None:
+    """The API server restarts: the answer to the write is lost, and the watch is broken."""
+    parts = world(alias())
+    await reconcile(parts)
+    labelled = next(body for body in parts.kube.all(MODEL_VERSIONS) if body["metadata"]["name"] == "digits.v1")
+    parts.models = type(parts.models)()
+    parts.ingest = parts.models.upsert
+    parts.models.upsert(labelled)
+    parts.models.upsert(_written(alias()))
+    await versions._release(parts, labelled)
+    assert parts.journal[-1] == "patch status modelaliases digits.champion", "the labels are removed"
+    assert (parts.models.get(CHAMPION) or {})["status"]["boundVersion"] == 1
+
+
 async def account_for(parts: Parts) -> list[str]:
     """Look at version 1, which was live in champion when the operator last looked; return what is recorded."""
     held = [{"alias": "champion", "from": "2026-03-01T12:00:00Z"}]

@@ -7,7 +7,7 @@ from assay.api import names
 from assay.api.modelalias import ModelAliasStatus
 from assay.api.modelversion import HeldStatus, ModelVersionStatus
 from assay.api.objects import Raw
-from assay.api.resources import MODEL_VERSIONS
+from assay.api.resources import MODEL_ALIASES, MODEL_VERSIONS
 from assay.controllers.audit import events as audit_events
 from assay.controllers.registry import registering, signatures
 from assay.controllers.runtime import statuses
@@ -193,6 +193,9 @@ async def _release(context: VersionParts, body: Raw) -> None:
     if not _wrong_labels(context, body):
         return
     async with context.registry.lock(namespace, body["spec"]["model"]):
+        # The answer to the write of a binding may have been lost, and the watch may not have shown it yet.
+        async for alias in context.kube.list(MODEL_ALIASES, namespace):
+            context.ingest({**alias, "kind": names.MODEL_ALIAS, "apiVersion": names.API_VERSION})
         labels = _wrong_labels(context, body)
         if not labels:
             return
