@@ -1,5 +1,6 @@
 import asyncio
-from typing import Any
+from datetime import UTC, datetime, tzinfo
+from typing import Any, cast
 
 import pytest
 
@@ -162,6 +163,32 @@ async def test_a_bound_alias_waits_until_policies_that_changed_after_a_restart_h
     parts.models.upsert(parts.kube.change(MODEL_ALIASES, "ml", "digits.champion", {"spec": {"version": 2}}))
     with pytest.raises(Requeue, match="the policies changed a moment ago"):
         await reconcile(parts)
+
+
+async def test_a_freeze_that_begins_while_the_model_is_locked_blocks_the_alias(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is slow to give another version of the model its number."""
+    clock = [datetime(2026, 3, 1, 11, 59, tzinfo=UTC)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cast(Clock, clock[0])
+
+    monkeypatch.setattr(aliases, "datetime", Clock)
+    parts = world(alias())
+    window = {"name": "noon", "start": "2026-03-01T12:00:00Z", "end": "2026-03-01T13:00:00Z"}
+    none = {"artifactVerified": False, "provenanceVerified": False}
+    rules = policy(aliases=["champion"], approvals={"required": 0}, evidence=none, freeze=[window])
+    parts.kube.put(PROMOTION_POLICIES, rules)
+    async with parts.registry.lock("ml", "digits"):
+        promotion = asyncio.create_task(reconcile(parts))
+        await asyncio.sleep(0)
+        assert not promotion.done()
+        clock[0] = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    with pytest.raises(Requeue):
+        await promotion
+    assert "boundVersion" not in await reconcile(parts)
+    assert parts.audit.actions == ["BindingRefused"]
 
 
 async def test_a_requested_rollback_binds_and_sets_the_failed_version_aside() -> None:

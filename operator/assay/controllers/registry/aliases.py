@@ -199,7 +199,12 @@ class _Alias:
             generation=self.generation,
         )
         bound = binding.bind(self.status, move, set_aside).model_copy(update={"warnings": list(warnings)})
-        async with self.context.registry.lock(self.namespace, self.spec.model):
+        lock = self.context.registry.lock(self.namespace, self.spec.model)
+        waits = lock.locked()
+        async with lock:
+            # While the store is slow, this takes as long. What no resourceVersion guards may be different by now.
+            if waits and judged_by is not None and not (await self._judge(candidate, judged_by))[1].allowed:
+                raise Requeue(0.05, "the verdict changed while the model was locked")
             await self._label(candidate)
             await self._check_unchanged()
             if judged_by is not None and await rules.read(self.context.kube, self.namespace) != judged_by:
