@@ -259,3 +259,13 @@ async def test_a_run_that_is_deleted_before_its_status_is_written_is_deleted_lik
     assert gone in parts.queue.added
     with pytest.raises(Requeue, match="the pods of a deleted run are still stopping"):
         await runs.close_deleted(parts, gone)
+
+
+async def test_nothing_is_to_be_observed_of_a_run_that_has_ended() -> None:
+    """The observer asks for its summary while its logs are still being read."""
+    parts = world(jobUid="uid-job", phase="Running")
+    parts.tracking.upsert_job(parts.kube.put(JOBS, job({"conditions": [{"type": "Complete", "status": "True"}]})))
+    parts.store.answers["close_record"] = Closed("Succeeded", None, digest(), 0, 0, "", None)
+    parts.pods.observe.add("uid-sweep-0")
+    assert (await reconcile(parts))["phase"] == "Succeeded"
+    assert parts.pods.observe == set()

@@ -306,6 +306,7 @@ async def close_deleted(context: RunParts, key: Key) -> None:
         context.pods.logs.whole(body),
     )
     context.pods.logs.forget(body)
+    context.pods.observe.discard(key.uid)
     await context.audit.record(audit_events.run_ended(body, status, "Deleted", operator=context.settings.user))
     context.tracking.close_run(key.uid)
 
@@ -326,6 +327,7 @@ async def _write(context: RunParts, body: Raw, old: RunStatus, new: RunStatus) -
     _tell(context, body, old, new)
     if new.phase in TERMINAL:
         context.pods.logs.forget(body)
+        context.pods.observe.discard(body["metadata"]["uid"])
         metrics.RUNS_ENDED.labels(new.phase, new.reason or "").inc()
         metrics.RECORDED_BYTES.inc((new.record and new.record.bytes) or 0)
         context.queue.add(Key(names.RUN, *place(body)))
