@@ -183,6 +183,17 @@ async def test_a_run_that_is_being_deleted_gets_no_job() -> None:
     assert parts.journal == []
 
 
+async def test_a_run_that_is_deleted_while_its_keys_are_issued_gets_no_secret() -> None:
+    """Its namespace may be gone as well, and be created again for others."""
+    parts = world(credentials=None)
+    (body,) = parts.kube.all(RUNS)
+    parts.store.answers |= {"open_record": None, "issue_run_credentials": CREDENTIALS}
+    parts.store.before["issue_run_credentials"] = lambda: parts.tracking.forget_run(body)
+    with pytest.raises(Requeue):
+        await reconcile(parts)
+    assert parts.kube.all(SECRETS) == parts.kube.all(JOBS) == []
+
+
 REFUSALS = {
     "rights that an API server is still loading": 'jobs.batch is forbidden: User "a" cannot create resource "jobs"',
     "a quota": 'jobs.batch "sweep-0" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: 3',

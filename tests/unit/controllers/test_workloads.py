@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
-from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES
+from assay.api.resources import DEPLOYMENTS, MODEL_ALIASES, MODEL_VERSIONS, NAMESPACES, SECRETS
 from assay.controllers.registry import aliases, versions, workloads
 from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.queue import Key, Requeue
 from assay.kube.errors import ApiError
+from assay.store.credentials import Credentials
 from tests import registry
 from tests.registry import digest
 from tests.unit.controllers.fakes import Parts
@@ -160,3 +161,14 @@ async def test_the_secret_of_the_previous_version_stays_until_its_pods_are_gone(
     await workloads.reconcile(parts, WEB)
     assert parts.queue.added[v1], "nothing else would look at the version again"
     assert not await kept()
+
+
+async def test_a_version_that_is_deleted_while_its_keys_are_issued_gets_no_secret() -> None:
+    parts = world()
+    body = version(3, phase="Ready", registered=AT)
+    parts.know(MODEL_VERSIONS, body)
+    parts.store.answers["issue_model_credentials"] = Credentials("http://s", "assay", "", "key", "secret", None, None)
+    parts.store.before["issue_model_credentials"] = lambda: parts.models.forget(body)
+    with pytest.raises(Requeue):
+        await versions.ensure_credentials(parts, body)
+    assert parts.kube.all(SECRETS) == []

@@ -246,7 +246,7 @@ async def ensure_credentials(context: ServedVersionParts, body: Raw) -> str:
     status = status_of(body)
     fresh = status.credentials
     if fresh is None or credentials.stale(fresh, context.settings.store.sts_duration, now()):
-        fresh = await credentials.issue_for_model(context, body, prefix_of(body))
+        fresh = await credentials.issue_for_model(context, body, prefix_of(body), lambda: context.models.exists(body))
         await _write(context, body, status.model_copy(update={"credentials": fresh}))
     return fresh.secret
 

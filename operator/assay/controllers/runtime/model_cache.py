@@ -109,6 +109,11 @@ class ModelCache:
         """Return an object; None when it does not exist."""
         return self._objects[key.kind].get((key.namespace, key.name))
 
+    def exists(self, body: Raw) -> bool:
+        """Whether an object still exists, and not only another one of its name."""
+        found = self.get(key_of(body))
+        return found is not None and bool(found["metadata"]["uid"] == body["metadata"]["uid"])
+
     def remember(self, alias: Raw, at: datetime) -> None:
         """Retain the history of an alias that was deleted at a time."""
         status = ModelAliasStatus.model_validate(alias.get("status") or {})

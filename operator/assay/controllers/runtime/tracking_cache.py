@@ -189,6 +189,10 @@ class TrackingCache:
         """Whether a Run of an Experiment still exists, according to the cache."""
         return uid in self._runs.get(experiment, {})
 
+    def exists(self, run: Raw) -> bool:
+        """Whether a Run still exists, according to the cache."""
+        return run["metadata"]["uid"] in self._phases
+
     def forget_experiment_runs(self, experiment: str) -> None:
         """Drop the empty table of a deleted experiment."""
         if not self._runs.get(experiment):

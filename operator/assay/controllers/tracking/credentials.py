@@ -5,7 +5,7 @@ never reads a Secret.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from assay.api import names
@@ -28,16 +28,23 @@ def stale(known: CredentialsStatus | None, lifetime: timedelta, at: datetime) ->
     return known.expires is not None and known.expires - at < lifetime / 2
 
 
-async def issue(context: CredentialParts, run: Raw) -> CredentialsStatus:
-    """Issue credentials for a run's own prefix and its data sets, and write them to its Secret."""
+async def issue(context: CredentialParts, run: Raw, exists: Callable[[], bool]) -> CredentialsStatus:
+    """Issue credentials for a run's own prefix and its data sets, and write them to its Secret.
+
+    ``exists`` returns whether the run still exists. Raises Requeue if it does not.
+    """
     more = await datasets.secret_data(context, run)
     issued = await context.store.run(issue_run_credentials, context.settings.store, layout.prefix_of(run))
+    _check(run, exists)
     return await _write(context.kube, run, secret_name(run), run_labels(run), issued, more)
 
 
-async def issue_for_model(context: CredentialParts, version: Raw, prefix: str) -> CredentialsStatus:
-    """Issue credentials that can read a version's files, and write them to its Secret."""
+async def issue_for_model(
+    context: CredentialParts, version: Raw, prefix: str, exists: Callable[[], bool]
+) -> CredentialsStatus:
+    """Issue credentials that can read a version's files, and write them to its Secret; ``exists`` as in ``issue``."""
     issued = await context.store.run(issue_model_credentials, context.settings.store, prefix)
+    _check(version, exists)
     labels = {names.LABEL_MODEL: version["spec"]["model"]}
     return await _write(context.kube, version, model_secret_name(version), labels, issued)
 
@@ -45,6 +52,15 @@ async def issue_for_model(context: CredentialParts, version: Raw, prefix: str) -
 def model_secret_name(version: Raw) -> str:
     """Return the name of a version's Secret. It contains the UID, as with runs."""
     return f"assay-model-{version['metadata']['uid']}"
+
+
+def _check(owner: Raw, exists: Callable[[], bool]) -> None:
+    """Raise Requeue if the owner was deleted while the store was slow.
+
+    Its namespace may be another one of the same name by now, which nobody may read these keys in.
+    """
+    if not exists():
+        raise Requeue(1.0, f"{owner['kind']} {owner['metadata']['name']} was deleted")
 
 
 async def _write(

@@ -188,4 +188,4 @@ async def ensure_credentials(context: JobParts, body: Raw, status: RunStatus) ->
         return
     if status.credentials is None:
         await context.store.run(records.open_record, context.store.blocking, body)
-    status.credentials = await credentials.issue(context, body)
+    status.credentials = await credentials.issue(context, body, lambda: context.tracking.exists(body))
