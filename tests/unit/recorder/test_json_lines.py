@@ -125,7 +125,7 @@ def test_values_that_are_strings_are_remembered_by_metric() -> None:
         ("[1, 2]", 'line 1: not a JSON object: "[1, 2]"'),
         ("3", 'line 1: not a JSON object: "3"'),
         ("[" * 100_000, 'line 1: not JSON: "' + "[" * 79 + '\\u2026"'),
-        ("1" * 5000, 'line 1: not JSON: "' + "1" * 79 + '\\u2026"'),
+        ("1" * 5000, 'line 1: not a JSON object: "' + "1" * 79 + '\\u2026"'),
     ],
 )
 def test_a_bad_line(line: str | bytes, warning: str) -> None:
@@ -138,6 +138,7 @@ def test_a_bad_line(line: str | bytes, warning: str) -> None:
     ("value", "warning"),
     [
         ("1" + "0" * 400, "line 1: bad: too large: an integer of 1329 bits"),
+        ("-1" + "0" * 4999, 'line 1: bad: not a number: "an integer of 5000 digits"'),
         ('"0.5"', 'line 1: bad: not a number: "0.5"'),
         ("true", "line 1: bad: not a number: true"),
         ('{"x": 1}', 'line 1: bad: not a number: {"x": 1}'),
@@ -159,6 +160,7 @@ def test_a_bad_value_leaves_the_rest_of_the_line(value: str, warning: str) -> No
         ('"step": null', "line 1: step: not a number: null"),
         ('"step": NaN', "line 1: step: not a number: NaN"),
         ('"step": 1' + "0" * 400, "line 1: step: not a number: an integer of 1329 bits"),
+        ('"time": 1' + "0" * 4999, 'line 1: time: not unix seconds: "an integer of 5000 digits"'),
         ('"time": "now"', 'line 1: time: not unix seconds: "now"'),
         ('"timestamp": NaN', "line 1: timestamp: not unix seconds: NaN"),
         ('"time": true', "line 1: time: not unix seconds: true"),

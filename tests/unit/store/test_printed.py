@@ -55,6 +55,10 @@ def test_json_lines_between_other_lines() -> None:
     assert repr(read({"format": "json"}, *texts)) == repr([("loss", 0.5, 1.0), ("loss", 0.5, float("nan"))])
 
 
+def test_an_integer_that_python_does_not_parse_leaves_the_rest_of_the_line() -> None:
+    assert read({"format": "json"}, f'{{"step": 1, "seed": {"9" * 5000}, "loss": 0.5}}') == [("loss", 1, 0.5)]
+
+
 def test_a_pattern_with_groups() -> None:
     options = {"format": "regex", "pattern": r"it (?P<step>\d+).* loss (?P<loss>\S+)(?: acc (?P<acc>[\d.]+))?"}
     found = read(options, "it 3: the loss 0.5", "it 4: the loss 0.25 acc 0.9", "it 5: the loss unknown", "nothing")

@@ -7,7 +7,6 @@ Invalid fields are counted, quoted and skipped; the rest of the line is recorded
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -17,10 +16,9 @@ from assay.recorder.collectors.protocol import Position, Surroundings
 from assay.recorder.collectors.tail import MAX_LINE_BYTES, Tail
 from assay.recorder.record import Record, quote
 from assay.store.points.times import EARLIEST, unix_seconds
-from assay.store.points.values import Progress, complaint, number
+from assay.store.points.values import Progress, complaint, number, parsed
 
 FILE = "metrics.jsonl"
-_decode = json.JSONDecoder().decode
 
 
 class Parser:
@@ -35,7 +33,7 @@ class Parser:
         totals = self._record.totals
         for at, line in enumerate(lines, first_line):
             try:
-                fields = _decode(str(line, "utf-8"))
+                fields = parsed(str(line, "utf-8"))
             except (ValueError, RecursionError):
                 if not line.isspace() and line:
                     totals.reject(f"line {at}: not JSON: {quote(line)}")

@@ -5,12 +5,11 @@ Other lines are ignored: programs print much else. Patterns are matched by RE2, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from assay.store.points.record import Record, quote
-from assay.store.points.values import Progress, complaint, number
+from assay.store.points.values import Progress, complaint, number, parsed
 
 #: Longer lines are ignored. Only longer ones are stored in pieces: see `log_resumption.PIECE_BYTES`.
 MAX_LINE_CHARS = 60 << 10
@@ -73,7 +72,7 @@ class _Json:
         if not line.startswith("{"):
             return None, {}
         try:
-            fields = json.loads(line)
+            fields = parsed(line)
         except (ValueError, RecursionError):
             return None, {}
         step = fields.pop(_STEP, None)

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from math import inf, nan
+from typing import Any
 
 #: Whole doubles below it are exact, and are written without a decimal point.
 _EXACT = 2**53
 _STRINGS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
+#: Python does not parse longer integers, because the time grows with the square of their length.
+_MAX_DIGITS = 4300
+
+
+def _integer(text: str) -> int | str:
+    digits = len(text.lstrip("-"))
+    return int(text) if digits <= _MAX_DIGITS else f"an integer of {digits} digits"
+
+
+_decode = json.JSONDecoder().decode
+_decode_long = json.JSONDecoder(parse_int=_integer).decode
+
+
+def parsed(text: str) -> Any:
+    """Return the value of a text in JSON, with a string in place of an integer of more than 4300 digits.
+
+    Raises ValueError, and RecursionError for deep nesting.
+    """
+    try:
+        return _decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return _decode_long(text)
 
 
 @dataclass

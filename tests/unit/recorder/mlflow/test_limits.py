@@ -177,7 +177,9 @@ def test_a_line_that_was_cut_off_is_removed(endpoint: Endpoint) -> None:
     assert endpoint.history("m") == [(1.0, 1), (2.0, 2)]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"[" * 100_000, b"\xff", b"12"], ids=range(6))
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'"x"', b'"{x"', b"[" * 100_000, b"\xff", b"12", b"1" * 5000], ids=range(8)
+)
 def test_invalid_request_bodies_are_refused(endpoint: Endpoint, body: bytes) -> None:
     with pytest.raises(Refused) as refused:
         endpoint.send("POST", "/api/2.0/mlflow/runs/log-batch", body)

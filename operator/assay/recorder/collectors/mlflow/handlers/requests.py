@@ -43,10 +43,10 @@ async def read(request: web.Request) -> Call:
     if data:
         try:
             body = json.loads(data)
+            if isinstance(body, str):  # old clients encode twice
+                body = json.loads(body) if body.startswith("{") else {}
         except (ValueError, RecursionError):
             raise invalid("The request is not valid JSON") from None
-        if isinstance(body, str):  # old clients encode twice
-            body = json.loads(body) if body.startswith("{") else {}
         if not isinstance(body, dict):
             raise invalid("The request is not a JSON object")
     for name in request.query:
