@@ -7,7 +7,7 @@ again when something about it is new: a UID that the cluster had meanwhile, or a
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
@@ -70,7 +70,7 @@ class Live(NamedTuple):
     """
 
     uids: dict[Name, str]
-    moment: tuple[int, int]
+    moment: tuple[Hashable, int]
     gone: frozenset[str] | None
 
 
@@ -85,10 +85,13 @@ class Archive:
         #: Rows whose record could not be read, which may be better the next time.
         self._broken: set[str] = set()
         self._known: dict[str, tuple[int, Name, str]] = {}
-        self._moment = (-1, 0)
+        self._moment: tuple[Hashable, int] = (None, 0)
 
-    def live(self, table: Table, lists: int) -> Live:
-        """Return what a table of the cluster has now. ``lists``: how often the cluster's runs were listed."""
+    def live(self, table: Table, listing: Hashable) -> Live:
+        """Return what a table of the cluster has now.
+
+        ``listing`` differs where the removals of a table cannot be compared: for another feed, and after a new list.
+        """
         known, uids = self._known, dict[Name, str]()
         self._known = {}
         for name, version in table.versions().items():
@@ -99,7 +102,8 @@ class Archive:
             self._known[name] = found
             uids[found[1]] = found[2]
         before = self._moment
-        return Live(uids, (lists, table.removals), table.removed_since(before[1]) if before[0] == lists else None)
+        gone = table.removed_since(before[1]) if before[0] == listing else None
+        return Live(uids, (listing, table.removals), gone)
 
     def update(self, store: ObjectStore, experiment: str, live: Live) -> bool:
         """Read what is new; False if the archive is too large to be kept. Raises StoreError."""

@@ -114,11 +114,11 @@ class RunsOfIndex:
         try:
             for left in reversed(range(_ATTEMPTS)):
                 with feed.reading(namespace) as table:
-                    live = archive.live(table, feed.lists)
+                    live = archive.live(table, (feed, feed.lists))
                 if not archive.update(store, query["experiment"], live):
                     return None
                 with feed.reading(namespace) as table:
-                    now = archive.live(table, feed.lists)
+                    now = archive.live(table, (feed, feed.lists))
                     # A run that was removed meanwhile is in neither.
                     if now.moment != live.moment and left:
                         continue

@@ -131,7 +131,9 @@ class Watched(Generic[T]):
     def reading(self, namespace: str) -> Iterator[T]:
         """The table of a namespace, unchanged for as long as the block lasts."""
         with self._changed:
-            yield self._tables.get(namespace) or self._kind.table()
+            found = self._tables.get(namespace)
+            # An empty table knows what was removed from it.
+            yield self._kind.table() if found is None else found
 
     @contextmanager
     def reading_all(self, namespaces: Sequence[str] | None) -> Iterator[dict[str, T]]:
