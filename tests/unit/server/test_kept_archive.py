@@ -132,3 +132,13 @@ def test_another_feed_answers_for_the_namespace(team: Team) -> None:
     team.used = team.feeds[1]
     team.tell("ADDED", "b")
     assert team.names() == ["a", "b"]
+
+
+def test_keys_that_only_list_get_nothing_from_memory(team: Team) -> None:
+    """That a record is missing is no secret to them, so it does not prove that they may read the others."""
+    team.tell("ADDED", "a-running")
+    team.record("a-running", closed=False)
+    team.record("b")
+    assert team.names() == ["a-running", "b"]
+    with pytest.raises(StoreDenied):
+        team.names(reading=False)

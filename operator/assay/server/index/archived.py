@@ -7,7 +7,7 @@ again when something about it is new: a UID that the cluster had meanwhile, or a
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
@@ -118,7 +118,7 @@ class Archive:
             self._uids[name] = uids
         missing = [place for place in self._places(names, live) if self._is_missing(place)]
         packed(((0, of_record(each)) for each in self._records(store, missing)), self.table, BATCH)
-        self._prove(store, names)
+        self._prove(store, self._places(names, live))
         return True
 
     def among(self, live: Live) -> Mask:
@@ -168,13 +168,16 @@ class Archive:
     def _read(self, store: ObjectStore, place: tuple[str, str, str]) -> RecordedRun | None:
         return archive.ended(store, f"runs/{self._namespace}/{'/'.join(place)}")
 
-    def _prove(self, store: ObjectStore, names: Sequence[Name]) -> None:
-        """Raise StoreDenied unless the user's own keys read the records of this namespace."""
-        for folder, name in names:
-            for uid in self._uids[folder, name]:
+    def _prove(self, store: ObjectStore, places: Iterable[tuple[str, str, str]]) -> None:
+        """Raise StoreDenied unless the user's own keys read one of the records that are kept.
+
+        Keys that may only list learn that a record is missing as well.
+        """
+        for place in places:
+            if self.table.version(_key(*place)) is not None:
                 with suppress(NotFound):
-                    store.stat(f"runs/{self._namespace}/{folder}/{name}/{uid}/{layout.MANIFEST}")
-                return
+                    store.stat(f"runs/{self._namespace}/{'/'.join(place)}/{layout.MANIFEST}")
+                    return
 
 
 class Archives:
