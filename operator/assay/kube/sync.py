@@ -20,7 +20,7 @@ from assay.kube.login import Certificate, Login
 
 FIELD_MANAGER = "assay-cli"
 _PAGE = 500
-_BUSY, _UNAUTHORIZED = 429, 401
+_BUSY, _UNAUTHORIZED, _NOT_FOUND = 429, 401, 404
 _NOT_INSTALLED = "is Assay installed in this cluster? `kubectl config current-context` names it"
 _TRIES = 10
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
@@ -51,6 +51,9 @@ class Kube:
 
     def get(self, resource: Resource, namespace: str, name: str) -> Raw:
         """Return an object. Raises ApiError, with status 404 if it does not exist."""
+        if not name:
+            # The path without a name is that of the list, which exists.
+            raise ApiError(_NOT_FOUND, "NotFound", f"no object of {resource[1]} has an empty name")
         return self.request("GET", _path(resource, namespace, name))
 
     def find(self, resource: Resource, namespace: str, name: str) -> Raw | None:
@@ -58,7 +61,7 @@ class Kube:
         try:
             return self.get(resource, namespace, name)
         except ApiError as error:
-            if error.status == 404:
+            if error.status == _NOT_FOUND:
                 return None
             raise
 
@@ -206,7 +209,7 @@ def _refusal(answer: Any, fallback: str) -> ApiError:
         found = {}
     if isinstance(found, dict) and found.get("message"):
         return ApiError(answer.status, found.get("reason") or "", found["message"])
-    return ApiError(answer.status, "", fallback, hint=_NOT_INSTALLED if answer.status == 404 else "")
+    return ApiError(answer.status, "", fallback, hint=_NOT_INSTALLED if answer.status == _NOT_FOUND else "")
 
 
 def _check_origin(answer: Any, server: str) -> None:

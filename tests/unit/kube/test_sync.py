@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from assay.api.errors import AssayError
+from assay.api.resources import RUNS
 from assay.kube import kubeconfig as kubeconfig_module
 from assay.kube.errors import ApiError
 from assay.kube.sync import Kube
@@ -220,3 +221,10 @@ def test_a_cluster_without_assay_is_reported(server: Server, tmp_path: Path, ans
         f"the API server http://127.0.0.1:{server.server_port} answers HTTP 404 to GET /apis/assay.dev/v1alpha1/runs"
     )
     assert found.value.hint == "is Assay installed in this cluster? `kubectl config current-context` names it"
+
+
+def test_no_object_has_an_empty_name(server: Server, tmp_path: Path) -> None:
+    """The path without a name is that of the list."""
+    kube = Kube(kubeconfig(tmp_path, server, token(tmp_path)))
+    assert kube.find(RUNS, "team", "") is None
+    assert server.authorizations == []

@@ -1,0 +1,99 @@
+"""What strangers send: each request gets one clear answer, whatever is in it."""
+
+import io
+import json
+from typing import Any
+from urllib.parse import unquote, urlencode
+
+import pytest
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from assay.kube.errors import ApiError
+from assay.kube.sync import Kube
+from assay.queries import store_access
+from assay.server.app import Parts, create
+from assay.server.person import Person
+
+pytestmark = pytest.mark.unit
+
+Raw = dict[str, Any]
+
+HERE, MLFLOW = "/api/v1/namespaces/team", "/mlflow/team/api/2.0/mlflow"
+
+
+def run(name: str, experiment: str = "digits") -> Raw:
+    labels = {"assay.dev/experiment": experiment}
+    metadata = {"namespace": "team", "name": name, "uid": f"u-{name}", "resourceVersion": "2", "labels": labels}
+    status = {"phase": "Succeeded", "metrics": {"loss": {"last": 0.5, "step": 3}}}
+    return {
+        "metadata": {**metadata, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"parameters": {"depth": 3}},
+        "status": status,
+    }
+
+
+class Api(Kube):
+    """Plays the API server of a namespace: objects by the plural of their kind."""
+
+    namespace, server = "team", "https://api.example.com"
+
+    def __init__(self, **objects: list[Raw]) -> None:
+        self.objects = objects
+
+    def request(self, method: str, path: str, **options: Any) -> Raw:
+        (path + urlencode(options.get("query") or {})).encode("ascii")
+        *_, above, last = path.split("/")
+        if last == "selfsubjectaccessreviews":
+            return {"status": {"allowed": True}}
+        if above == "team":
+            return {"metadata": {"resourceVersion": "9"}, "items": self.objects.get(last, [])}
+        for each in self.objects.get(above, []):
+            if each["metadata"]["name"] == unquote(last):
+                return each
+        raise ApiError(404, "NotFound", f"{above} {last!r} not found")
+
+    def stream(self, method: str, path: str, **options: Any) -> Any:
+        return io.BytesIO(json.dumps(self.request(method, path, **options)).encode())
+
+
+class Someone:
+    """Lets everybody in, as one person."""
+
+    routes = ()
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def person(self, _: Request) -> Person:
+        return Person(client=self._api, key="k", namespace_option="team")
+
+
+def client(**objects: list[Raw]) -> TestClient:
+    return TestClient(create(Parts(Someone(Api(**objects)))), base_url="http://127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_access, "_REPLACING_SECONDS", 0.0)
+
+
+@pytest.fixture
+def asked() -> TestClient:
+    return client(runs=[run("digits-0"), run("digits-1")])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"{HERE}/compare?run=", 404),
+        (f"{HERE}/compare?run=digits-0&run=digits/", 404),
+        (f"{HERE}/diff?a=&b=digits-0", 404),
+        (f"{HERE}/models/Digits/aliases/champion/why?version=1", 200),
+        ("/n/team/compare?run=digits-0&run=", 404),
+        (f"{MLFLOW}/runs/get?run_id=/", 404),
+        (f"{MLFLOW}/artifacts/list?run_id=digits/", 404),
+    ],
+)
+def test_an_empty_name_is_not_the_name_of_all_objects(asked: TestClient, path: str, status: int) -> None:
+    assert asked.get(path).status_code == status
