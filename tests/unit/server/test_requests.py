@@ -33,6 +33,17 @@ def run(name: str, experiment: str = "digits") -> Raw:
     }
 
 
+def version(model: str, number: int) -> Raw:
+    return {
+        "metadata": {"name": f"{model}.v{number}", "uid": f"u-{model}", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"model": model, "version": number, "artifact": {"digest": "sha256:0"}},
+    }
+
+
+def alias(model: str, name: str, number: int) -> Raw:
+    return {"metadata": {"name": f"{model}.{name}"}, "spec": {"model": model, "alias": name, "version": number}}
+
+
 class Api(Kube):
     """Plays the API server of a namespace: objects by the plural of their kind."""
 
@@ -47,7 +58,9 @@ class Api(Kube):
         if last == "selfsubjectaccessreviews":
             return {"status": {"allowed": True}}
         if above == "team":
-            return {"metadata": {"resourceVersion": "9"}, "items": self.objects.get(last, [])}
+            model = (options.get("query") or {}).get("fieldSelector", "").removeprefix("spec.model=")
+            items = [each for each in self.objects.get(last, []) if model in ("", each["spec"].get("model"))]
+            return {"metadata": {"resourceVersion": "9"}, "items": items}
         for each in self.objects.get(above, []):
             if each["metadata"]["name"] == unquote(last):
                 return each
@@ -97,3 +110,16 @@ def asked() -> TestClient:
 )
 def test_an_empty_name_is_not_the_name_of_all_objects(asked: TestClient, path: str, status: int) -> None:
     assert asked.get(path).status_code == status
+
+
+def test_an_alias_that_is_there_before_the_first_version_hides_no_other_model() -> None:
+    """As Argo CD applies it: the alias waits for its version."""
+    asked = client(modelversions=[version("digits", 1)], modelaliases=[alias("faces", "champion", 1)])
+    models = asked.get(f"{MLFLOW}/registered-models/search")
+    assert models.status_code == 200
+    assert [each["name"] for each in models.json()["registered_models"]] == ["digits"]
+    versions = asked.get(f"{MLFLOW}/model-versions/search").json()["model_versions"]
+    assert [(each["name"], each["version"]) for each in versions] == [("digits", "1")]
+    assert asked.get(f"{MLFLOW}/registered-models/get?name=faces").status_code == 404
+    named = {"filter": "name = 'faces'"}
+    assert asked.get(f"{MLFLOW}/registered-models/search", params=named).json() == {"registered_models": []}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from assay.api.errors import InvalidRequest, ObjectNotFound
 from assay.api.objects import Raw
@@ -20,19 +21,17 @@ _PROMPTS = re.compile(r"(\s*and\s+)?tags?\.[`\"]?mlflow\.prompt\.is_prompt[`\"]?
 
 
 def search_models(call: Call) -> Raw:
-    """Return the models of the namespace."""
-    wanted = _wanted(call)
-    found = [each["model"] for each in models.models_of(call.person) if wanted in ("", each["model"])]
-    return {"registered_models": [_model(call, name) for name in found]}
+    """Return the models of the namespace that have versions."""
+    return {"registered_models": [_model(name, found) for name, found in _searched(call).items()]}
 
 
 def get_model(call: Call) -> Raw:
     """Return one model."""
-    return {"registered_model": _model(call, call.need("name"))}
+    name = call.need("name")
+    return {"registered_model": _model(name, _versions(call, name))}
 
 
-def _model(call: Call, name: str) -> Raw:
-    found = _versions(call, name)
+def _model(name: str, found: list[Raw]) -> Raw:
     aliases = [{"alias": alias, "version": each["version"]} for each in found for alias in each["aliases"]]
     times = [each["creation_timestamp"] for each in found]
     return {
@@ -53,12 +52,17 @@ def _versions(call: Call, model: str) -> list[Raw]:
 
 def search_versions(call: Call) -> Raw:
     """Return the versions of a model, or of all; newest first."""
+    return {"model_versions": [version for found in _searched(call).values() for version in found]}
+
+
+def _searched(call: Call) -> dict[str, list[Raw]]:
+    """Return the versions of the model that a filter asks for, otherwise of all models, by model."""
     wanted = _wanted(call)
-    names = [wanted] if wanted else [each["model"] for each in models.models_of(call.person)]
-    try:
-        return {"model_versions": [version for name in names for version in _versions(call, name)]}
-    except ObjectNotFound:
-        return {"model_versions": []}
+    found: dict[str, list[Raw]] = {}
+    for name in [wanted] if wanted else [each["model"] for each in models.models_of(call.person)]:
+        with suppress(ObjectNotFound):  # an alias can be there before the first version
+            found[name] = _versions(call, name)
+    return found
 
 
 def _wanted(call: Call) -> str:
