@@ -123,3 +123,60 @@ def test_an_alias_that_is_there_before_the_first_version_hides_no_other_model() 
     assert asked.get(f"{MLFLOW}/registered-models/get?name=faces").status_code == 404
     named = {"filter": "name = 'faces'"}
     assert asked.get(f"{MLFLOW}/registered-models/search", params=named).json() == {"registered_models": []}
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["run_id=digits-0&metric_key=loss&max_results=many", f"run_id=digits-0&metric_key=loss&page_token={HUGE}",
+     "run_id=digits-0&metric_key=loss&page_token=%C2%B2"],
+)  # fmt: skip
+def test_mlflow_refuses_numbers_that_are_none(asked: TestClient, query: str) -> None:
+    answer = asked.get(f"{MLFLOW}/metrics/get-history?{query}")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"max_results": each} for each in ("many", -1, 1.5, {"a": 1}, [[1]], "²", HUGE, float("nan"), float("inf"))),
+        *({"page_token": each} for each in ("-1", "²", HUGE, "\ud800")),
+        *({"filter": each} for each in ("metrics.loss < 'low'", "metrics.loss < 1.2.3", "metrics.loss < (1)")),
+        *({"filter": f"start_time > {each}"} for each in ("'today'", "1e30", "99999999999999999", "1e999")),
+        {"filter": "params.depth = '\ud800'"},
+        {"experiment_ids": ["\ud800"]},
+        {"order_by": ["\ud800"]},
+    ],
+    ids=ascii,
+)
+def test_mlflow_refuses_searches_that_mean_nothing(asked: TestClient, body: Raw) -> None:
+    answer = asked.post(f"{MLFLOW}/runs/search", content=json.dumps(body))
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":' * 100_000, "[]", "{", '{"max_results": 1', "\0"])
+def test_mlflow_refuses_bodies_that_are_no_object(asked: TestClient, body: str) -> None:
+    answer = asked.post(f"{MLFLOW}/runs/search", content=body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("changed", [{"version": "²"}, {"version": HUGE}, {"name": "\ud800"}, {"alias": ["\ud800"]}])
+def test_mlflow_refuses_aliases_that_cannot_be(asked: TestClient, changed: Raw) -> None:
+    body = {"name": "digits", "alias": "champion", "version": "1", **changed}
+    answer = asked.post(f"{MLFLOW}/registered-models/alias", content=json.dumps(body))
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "1e999", "-1e999", "٣"])
+def test_a_parameter_that_is_like_a_number_is_compared_as_a_text(value: str) -> None:
+    runs = [{**run("digits-0"), "spec": {"parameters": {"depth": value}}}, run("digits-1")]
+    answer = client(runs=runs).post(f"{MLFLOW}/runs/search", json={"filter": f"params.depth = '{value}'"})
+    assert [each["info"]["run_id"] for each in answer.json()["runs"]] == ["digits-0"]
+
+
+@pytest.mark.parametrize(("size", "found"), [("1", ["digits-0"]), (1, ["digits-0"]), (0, ["digits-0", "digits-1"])])
+def test_mlflow_takes_numbers_as_clients_write_them(asked: TestClient, size: Any, found: list[str]) -> None:
+    answer = asked.post(f"{MLFLOW}/runs/search", json={"max_results": size, "order_by": ["run_id ASC"]}).json()
+    assert [each["info"]["run_id"] for each in answer["runs"]] == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +37,21 @@ class Call:
                 return str(found)
         raise InvalidRequest(f"Missing value for required parameter '{names[0]}'.")
 
+    def number(self, name: str, default: int) -> int:
+        """Return an argument that is a whole number; the default if it is not there, or 0. Raises InvalidRequest."""
+        found = whole(str(self.get(name) or default))
+        if found is None:
+            raise InvalidRequest(f"Invalid value for parameter '{name}' supplied: it must be a whole number.")
+        return found
+
     def page(self) -> int:
         """Return where a page begins. Raises InvalidRequest."""
-        token = str(self.get("page_token") or "0")
-        if not token.isdigit():
+        found = whole(str(self.get("page_token") or "0"))
+        if found is None:
             raise InvalidRequest("Invalid page token")
-        return int(token)
+        return found
+
+
+def whole(text: str) -> int | None:
+    """Return a number of up to 18 digits, None for any other text."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None

@@ -8,6 +8,7 @@ Reference: https://mlflow.org/docs/latest/ml/search/search-runs/
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import UTC, datetime
 from typing import Final
@@ -66,7 +67,7 @@ def _condition(match: re.Match[str]) -> str:
     kind, key = _KINDS.get(kind, kind), match["key"].strip('`"')
     operator = " ".join(match["op"].lower().split())
     if kind == "metrics":
-        return f"metrics[{quoted(key)}].last {_plain(operator)} {float(match['value'])!r}"
+        return f"metrics[{quoted(key)}].last {_plain(operator)} {_number(match['value'])!r}"
     if kind == "params":
         return _parameter(f"params[{quoted(key)}]", operator, match["value"])
     if kind == "tags":
@@ -74,13 +75,32 @@ def _condition(match: re.Match[str]) -> str:
     if kind not in ("attributes", "attribute", "attr", "run") or key not in _ATTRIBUTES:
         raise InvalidRequest(f"Invalid attribute key '{key}' specified. Valid keys are {sorted(_ATTRIBUTES)}")
     if key in ("start_time", "end_time", "created"):
-        moment = datetime.fromtimestamp(float(match["value"]) / 1000, UTC)
+        moment = _moment(match["value"])
         return f"{_ATTRIBUTES[key]} {_plain(operator)} {quoted(f'{moment:%Y-%m-%dT%H:%M:%SZ}')}"
     if key == "status":
         phases = [phase for each in _texts(match["value"]) for phase in PHASES.get(each.upper(), ())]
         inside = f"phase in [{', '.join(map(quoted, phases))}]" if phases else "false"
         return f"!({inside})" if operator in ("!=", "not in") else inside
     return _text(_ATTRIBUTES[key], operator, match["value"])
+
+
+def _number(value: str) -> float:
+    """Return the number of a condition. Raises InvalidRequest."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise InvalidRequest(f"Expected a number, got {value[:100]}")
+    return found
+
+
+def _moment(value: str) -> datetime:
+    """Return the time of a condition, which is in unix milliseconds. Raises InvalidRequest."""
+    try:
+        return datetime.fromtimestamp(_number(value) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidRequest(f"Expected a time in unix milliseconds, got {value[:100]}") from None
 
 
 def _parameter(path: str, operator: str, value: str) -> str:
@@ -100,10 +120,10 @@ def _spellings(text: str) -> list[str]:
     found = [quoted(text)]
     if text in ("True", "False", "true", "false"):
         found.append(text.lower())
-    elif re.fullmatch(r"-?\d+", text) and abs(int(text)) < 1 << 53:
+    elif re.fullmatch(r"-?[0-9]{1,16}", text) and abs(int(text)) < 1 << 53:
         found.append(text)
-    elif re.fullmatch(r"-?(\d+\.\d*|\.\d+|\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
-        found.append(repr(float(text)))
+    elif re.fullmatch(r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(e[+-]?[0-9]+)?", text, re.IGNORECASE):
+        found += [repr(number) for number in [float(text)] if math.isfinite(number)]
     return found
 
 

@@ -12,7 +12,7 @@ from assay.queries import models, references
 from assay.queries.promotion import cases, requests
 from assay.queries.promotion.cases import Case
 from assay.server.mlflow import entities
-from assay.server.mlflow.calls import Call
+from assay.server.mlflow.calls import Call, whole
 
 _NAME = re.compile(r"""\s*(?:name|run_id)\s*=\s*(?:'([^']*)'|"([^"]*)")\s*""", re.IGNORECASE)
 
@@ -101,7 +101,7 @@ def download_address(call: Call) -> Raw:
 def set_alias(call: Call) -> Raw:
     """Request a version for an alias. The answer says what the alias waits for."""
     model, alias, number = call.need("name"), call.need("alias"), call.need("version")
-    person, version = call.person, int(number) if number.isdigit() else 0
+    person, version = call.person, whole(number) or 0
     case = Case(person, model, alias)
     candidate = references.version(person, f"{model}/{version}")
     judged = case.judge(version, candidate)

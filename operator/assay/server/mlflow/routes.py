@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -102,7 +102,7 @@ async def _arguments(request: Request) -> dict[str, Any]:
             if len(body) > _LARGEST_BODY:
                 raise InvalidRequest("The request is too large.")
         try:
-            values = json.loads(body or b"{}")
+            values = from_json(body or b"{}")  # refuses what is nested too deeply, and texts that are no Unicode
         except ValueError:
             raise InvalidRequest("Malformed request body: it is not JSON.") from None
         if not isinstance(values, dict):

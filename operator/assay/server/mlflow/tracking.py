@@ -24,7 +24,7 @@ _NO_SUCH_NAME: Final = "no run has "
 
 def search_runs(call: Call) -> Response:
     """Return runs that match a filter string. An answer can have 50,000 of them, so each is encoded by itself."""
-    size = min(int(call.get("max_results") or 1000), _MOST_RUNS)
+    size = min(call.number("max_results", 1000), _MOST_RUNS)
     start = call.page()
     where = filters.where(str(call.get("filter") or ""))
     ids = [str(each) for each in call.several("experiment_ids")]
@@ -78,7 +78,7 @@ def history(call: Call) -> Raw:
     """Return the points of a metric."""
     metric = call.need("metric_key")
     run = recorded.find(call.person, call.need("run_id", "run_uuid"))
-    start, size = call.page(), min(int(call.get("max_results") or _MOST_POINTS), _MOST_POINTS)
+    start, size = call.page(), min(call.number("max_results", _MOST_POINTS), _MOST_POINTS)
     try:
         with points_of(call.person.store, run) as points:
             curve = points.curve(metric)
