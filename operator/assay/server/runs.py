@@ -27,6 +27,8 @@ GROUPED_METRICS = 12
 class RunQuery(TypedDict):
     """Which runs, in which order. ``sort`` as for `assay runs`; ``fresh`` is "live", "now" or a resource version.
 
+    ``experiments``: only runs of these, "" for runs without one; all of them if there are none.
+
     ``group`` is the field by which the caller groups: rows may have only that field, name, phase, and the best and last
     values of the first GROUPED_METRICS metrics. ``parts``: rows may have only these values of each metric.
     """
@@ -40,6 +42,7 @@ class RunQuery(TypedDict):
     archived: bool
     fresh: str
     names: bool
+    experiments: NotRequired[frozenset[str]]
     group: NotRequired[str]
     parts: NotRequired[tuple[str, ...]]
 
@@ -108,6 +111,8 @@ class RunsOfApiServer:
 def _answer(person: Person, rows: Sequence[RunRow], query: RunQuery) -> RunsFound:
     """Return one page of the rows that match."""
     where = Filter(query["where"], SECONDS) if query["where"] else None
+    if experiments := query.get("experiments"):
+        rows = [row for row in rows if row["experiment"] in experiments]
     found = [row for row in rows if where is None or where.matches(row)]
     if where is not None and rows:
         where.check()

@@ -13,7 +13,11 @@ from assay.kube.errors import ApiError
 from assay.kube.sync import Kube
 from assay.queries import store_access
 from assay.server.app import Parts, create
+from assay.server.index.feed import Feed
+from assay.server.index.runs import RunsOfIndex
 from assay.server.person import Person
+from assay.server.rights import Rights
+from assay.server.state import State
 
 pytestmark = pytest.mark.unit
 
@@ -57,7 +61,7 @@ class Api(Kube):
         *_, above, last = path.split("/")
         if last == "selfsubjectaccessreviews":
             return {"status": {"allowed": True}}
-        if above == "team":
+        if last == "runs" or above == "team":
             model = (options.get("query") or {}).get("fieldSelector", "").removeprefix("spec.model=")
             items = [each for each in self.objects.get(last, []) if model in ("", each["spec"].get("model"))]
             return {"metadata": {"resourceVersion": "9"}, "items": items}
@@ -82,8 +86,17 @@ class Someone:
         return Person(client=self._api, key="k", namespace_option="team")
 
 
-def client(**objects: list[Raw]) -> TestClient:
-    return TestClient(create(Parts(Someone(Api(**objects)))), base_url="http://127.0.0.1")
+def client(*, indexed: bool = False, **objects: list[Raw]) -> TestClient:
+    api = Api(**objects)
+    parts = Parts(Someone(api), state=_indexed(api)) if indexed else Parts(Someone(api))
+    return TestClient(create(parts), base_url="http://127.0.0.1")
+
+
+def _indexed(api: Api) -> State:
+    """Return an index that has all runs."""
+    feed = Feed(api)
+    feed._list()
+    return State(RunsOfIndex(lambda _: feed, Rights()))
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +193,18 @@ def test_a_parameter_that_is_like_a_number_is_compared_as_a_text(value: str) -> 
 def test_mlflow_takes_numbers_as_clients_write_them(asked: TestClient, size: Any, found: list[str]) -> None:
     answer = asked.post(f"{MLFLOW}/runs/search", json={"max_results": size, "order_by": ["run_id ASC"]}).json()
     assert [each["info"]["run_id"] for each in answer["runs"]] == found
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_mlflow_searches_as_many_experiments_as_there_are(indexed: bool) -> None:
+    """`mlflow.search_runs(search_all_experiments=True)` names each of them, more than a filter may have."""
+    runs = [run("sweep-0", "sweep"), run("digits-0"), run("alone-0", ""), run("other-0", "other")]
+    every = [f"an-experiment-with-a-long-name-{number}" for number in range(500)]
+    for ids, found in (
+        (["digits", *every, "sweep"], ["digits-0", "sweep-0"]), (["0"], ["alone-0"]), (every, []),
+        ([], ["alone-0", "digits-0", "other-0", "sweep-0"]),
+    ):  # fmt: skip
+        body = {"experiment_ids": ids, "filter": "params.depth = '3'", "order_by": ["run_id ASC"]}
+        answer = client(indexed=indexed, runs=runs).post(f"{MLFLOW}/runs/search", json=body)
+        assert answer.status_code == 200
+        assert [each["info"]["run_id"] for each in answer.json()["runs"]] == found

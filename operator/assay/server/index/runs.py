@@ -65,7 +65,7 @@ class RunsOfIndex:
         with feed.reading(person.namespace) as table:
             freshness: Freshness = {"source": "index", "asOf": str(feed.version), "age": round(feed.age, 3)}
             view = View(table)
-            found = search(view, query["experiment"], query["where"])
+            found = search(view, query["experiment"], query["where"], query.get("experiments", ()))
             answer = self._page(view, found, query, shown)
         if not found.seen:
             check_experiment(person, query["experiment"])

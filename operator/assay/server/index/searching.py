@@ -127,8 +127,12 @@ class View:
 
     def is_text(self, path: Path, text: str) -> Mask:
         """Return which rows have a string at a path."""
+        return self.is_any(path, (text,))
+
+    def is_any(self, path: Path, texts: Collection[str]) -> Mask:
+        """Return which rows have one of some strings at a path."""
         found = self.vector(path)
-        mask: Mask = (found.kind == STRING) & (found.number == self.strings.known(text))
+        mask: Mask = (found.kind == STRING) & numpy.isin(found.number, [self.strings.known(text) for text in texts])
         return mask
 
 
@@ -137,10 +141,11 @@ def _stored(path: Path) -> Path:
     return _OTHERS.get(path, (ALIASES.get(path[0], path[0]), *path[1:]))
 
 
-def search(view: View, experiment: str = "", where: str = "") -> Found:
+def search(view: View, experiment: str = "", where: str = "", experiments: Collection[str] = ()) -> Found:
     """Return the rows that match, sorted by name. Raises AssayError for what is wrong with the filter."""
     condition = Filter(where, SECONDS) if where else None
-    rows, seen = matching(view, experiment, condition)
+    among = view.is_any(("experiment",), experiments) if experiments else None
+    rows, seen = matching(view, experiment, condition, among)
     if condition is None:
         return Found(rows, seen, 0, "")
     if seen:

@@ -28,13 +28,11 @@ def search_runs(call: Call) -> Response:
     start = call.page()
     where = filters.where(str(call.get("filter") or ""))
     ids = [str(each) for each in call.several("experiment_ids")]
-    names = ["" if each == entities.DEFAULT else each for each in ids]
-    if names:
-        choice = ", ".join(filters.quoted(name) for name in names)
-        where = " && ".join(filter(None, (f"experiment in [{choice}]", where)))
+    experiments = frozenset("" if each == entities.DEFAULT else each for each in ids)
     query: RunQuery = {
         "experiment": "", "where": where, "sort": "created", "reverse": False, "offset": start, "limit": size,
-        "archived": False, "fresh": "live", "names": False, "parts": entities.PARTS,
+        "archived": False, "fresh": "live", "names": False, "experiments": experiments,
+        "parts": entities.PARTS,
     }  # fmt: skip
     try:
         query |= _order(call)  # type: ignore[typeddict-item]
