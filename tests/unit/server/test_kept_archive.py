@@ -1,11 +1,13 @@
 """Archived runs that are kept, while runs leave the cluster, and for people whose keys read less."""
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
+from assay.api.errors import ObjectNotFound
 from assay.kube.sync import Kube
 from assay.server.index.feed import Feed
 from assay.server.index.runs import RunsOfIndex
@@ -56,6 +58,9 @@ class Allowing:
     def can(self, *_: str) -> bool:
         return True
 
+    def stream(self, *_: Any, **__: Any) -> io.BytesIO:
+        return io.BytesIO(b'{"items": []}')
+
 
 class Reader(Person):
     """A person with keys."""
@@ -82,7 +87,7 @@ class Team:
         for feed in self.feeds:
             feed._finish(set(), 1)
         self.used = self.feeds[0]
-        self._runs = RunsOfIndex(lambda _: self.used, Rights())
+        self._runs = RunsOfIndex(lambda _: self.used if self.used.synced else None, Rights())
 
     def tell(self, kind: str, *names: str) -> None:
         """Send events to the feed that is used."""
@@ -99,11 +104,11 @@ class Team:
             archived = {"archived": "2026-01-02T00:00:00Z", "run": run}
             self.objects[f"{prefix}/{layout.ARCHIVED}"] = json.dumps(archived).encode()
 
-    def names(self, *, reading: bool = True) -> list[str]:
+    def names(self, experiment: str = "", *, reading: bool = True) -> list[str]:
         """Return what a person sees of the cluster and the archive."""
         person = Reader(client=cast(Kube, Allowing()), key="k", namespace_option="ml")
         person.keys = Keys(self.objects, reading=reading)
-        found = self._runs.find(person, {**asked(sort="name"), "archived": True})
+        found = self._runs.find(person, {**asked(sort="name"), "experiment": experiment, "archived": True})
         return [row["name"] for row in found["items"]]
 
 
@@ -142,3 +147,12 @@ def test_keys_that_only_list_get_nothing_from_memory(team: Team) -> None:
     assert team.names() == ["a-running", "b"]
     with pytest.raises(StoreDenied):
         team.names(reading=False)
+
+
+@pytest.mark.parametrize("name", ["Digits", "_", "a b", "../other", "a/b", "é", "\0"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_what_no_experiment_is_called_is_not_found(team: Team, name: str, indexed: bool) -> None:
+    team.tell("ADDED", "a")
+    team.used.synced = indexed
+    with pytest.raises(ObjectNotFound, match="has no experiment"):
+        team.names(name)

@@ -44,6 +44,8 @@ def read(
 
     Runs in the cluster are sorted by name. Raises AssayError, StoreError.
     """
+    if archived:
+        check_name(access, experiment)
     known: set[str] = set()
     cache = RunCache(access.kube.server, access.namespace) if cached and not experiment else None
     for rows in _of_cluster(access.kube, access.namespace, experiment, cache):
@@ -54,6 +56,16 @@ def read(
 
         found = archive.runs(access.store, access.namespace, experiment or None, known)
         yield timed(map(of_record, found))
+
+
+def check_name(access: Access, experiment: str) -> None:
+    """Raise ObjectNotFound for what no experiment can be called: the keys of archived runs contain its name."""
+    from assay.store import layout
+
+    try:
+        layout.run_prefix(access.namespace, experiment or None, "r", "u")
+    except ValueError:
+        raise ObjectNotFound(f"namespace {access.namespace} has no experiment {experiment!r}") from None
 
 
 def read_everywhere(access: Access, experiment: str = "") -> Iterator[list[NamespacedRow]]:

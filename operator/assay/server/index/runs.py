@@ -104,6 +104,7 @@ class RunsOfIndex:
 
         Raises StoreError, and Unreachable while another request reads the archive for the first time.
         """
+        reading.check_name(person, query["experiment"])
         store, namespace = person.store, person.namespace
         archive = self._archives.of(store, namespace)
         if not archive.lock.acquire(timeout=PATIENCE_SECONDS):
