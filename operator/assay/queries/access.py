@@ -8,6 +8,8 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from assay.api.errors import PermissionDenied
+
 if TYPE_CHECKING:
     from assay.api.objects import Raw
     from assay.api.resources import Resource
@@ -70,7 +72,12 @@ class Access:
             if self._connected is None or self._connected[0].stale:
                 found = self._find_store()
                 trail = replace(found.config, bucket=found.audit_bucket or found.config.bucket)
-                self._connected = found, (ObjectStore(found.config), ObjectStore(trail))
+                try:
+                    self._connected = found, (ObjectStore(found.config), ObjectStore(trail))
+                except (ValueError, TypeError, OSError) as error:
+                    message = f"the store {found.config.endpoint} cannot be used: {error}"
+                    hint = "check its certificates (ca) and its region where its keys come from"
+                    raise PermissionDenied(message, hint=hint) from None
             return self._connected[1]
 
     def _find_store(self) -> StoreAddress:

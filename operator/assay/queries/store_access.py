@@ -32,6 +32,7 @@ SECRET: Final = "assay-store"  # noqa: S105 - its name
 MARGIN: Final = timedelta(seconds=60)
 #: The operator deletes and creates the Secret when it replaces keys. In between, it is absent for this long at most.
 _REPLACING_SECONDS = 0.5
+_OWNER: Final = "ask its owner to correct it; docs/cli.md shows an example"
 
 
 class StoreAddress(NamedTuple):
@@ -103,14 +104,14 @@ def from_secrets(kube: Kube, namespace: str) -> StoreAddress:
 
 
 def _parsed(secret: Raw, where: str) -> StoreAddress:
-    values = {key: base64.b64decode(text).decode().strip() for key, text in (secret.get("data") or {}).items()}
+    values = {key: _text(key, text, where) for key, text in (secret.get("data") or {}).items()}
     if values.get("problem"):
         raise PermissionDenied(f"the operator issues no store keys: {values['problem']}", hint="see docs/cli.md")
     missing = [key for key in ("endpoint", "accessKey", "secretKey") if not values.get(key)]
     if missing or not is_endpoint(values["endpoint"]):
         raise PermissionDenied(
             f"{where} has no {' and no '.join(missing) or 'address like https://store.example.com:9000 at endpoint'}",
-            hint="ask its owner to correct it; docs/cli.md shows an example",
+            hint=_OWNER,
         )
     config = StoreConfig(
         endpoint=values["endpoint"].rstrip("/"),
@@ -121,10 +122,26 @@ def _parsed(secret: Raw, where: str) -> StoreAddress:
         session_token=values.get("sessionToken", ""),
         ca_pem=values.get("ca", ""),
     )
-    found = StoreAddress(config, values.get("auditBucket", ""), parse_time(values.get("expires")))
+    found = StoreAddress(config, values.get("auditBucket", ""), _expiry(values.get("expires", ""), where))
     if found.stale:
         raise PermissionDenied(
             f"the keys in the {where} expired at {values['expires']}",
             hint="the operator replaces those in assay-read when half of their lifetime is over: check that it runs",
         )
     return found
+
+
+def _text(key: str, value: str, where: str) -> str:
+    try:
+        return base64.b64decode(value).decode().strip()
+    except ValueError:
+        raise PermissionDenied(f"{key} in the {where} is no text", hint=_OWNER) from None
+
+
+def _expiry(text: str, where: str) -> datetime | None:
+    """Return when keys expire; a time without a zone is UTC."""
+    try:
+        found = parse_time(text)
+    except ValueError:
+        raise PermissionDenied(f"expires in the {where} is {text[:50]!r}, which is no time", hint=_OWNER) from None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

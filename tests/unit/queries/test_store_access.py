@@ -27,7 +27,9 @@ class Secrets:
         if name in self.refused:
             raise ApiError(403, "Forbidden", f"cannot get {name}")
         found = self.texts.get(name.removeprefix("assay-"))
-        data = {key: base64.b64encode(text.encode()).decode() for key, text in (found or {}).items()}
+        data = {
+            key: base64.b64encode(text.encode(errors="surrogateescape")).decode() for key, text in (found or {}).items()
+        }
         return None if found is None else {"data": data}
 
 
@@ -65,8 +67,11 @@ def test_keys_that_somebody_made_come_first() -> None:
         (Secrets(read={"problem": "too old"}), PermissionDenied, "the operator issues no store keys: too old"),
         (Secrets(read={**KEYS, "expires": soon(-1)}), PermissionDenied, "expired at "),
         (Secrets(read={"endpoint": "x"}), PermissionDenied, "has no accessKey and no secretKey"),
+        (Secrets(store={**KEYS, "expires": "2026-01-01T00:00:00"}), PermissionDenied, "expired at 2026"),
+        (Secrets(store={**KEYS, "expires": "tomorrow"}), PermissionDenied, "expires in the Secret .* is 'tomorrow'"),
+        (Secrets(store={**KEYS, "ca": "\udcff"}), PermissionDenied, "ca in the Secret assay-store .* is no text"),
     ],
-    ids=["none", "refused", "only-the-first", "problem", "expired", "incomplete"],
+    ids=["none", "refused", "only-the-first", "problem", "expired", "incomplete", "no-zone", "no-time", "no-text"],
 )  # fmt: skip
 def test_without_keys_the_reason_is_given(secrets: Secrets, kind: type[AssayError], text: str) -> None:
     with pytest.raises(kind, match=text):
@@ -95,3 +100,14 @@ def test_keys_are_read_again_before_they_expire() -> None:
     asked = secrets.asked
     assert access.store is access.store
     assert secrets.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [({"ca": "MIIB"}, "certificate"), ({"ca": "é"}, "ASCII"), ({"region": "eu west"}, "region eu west")],
+)
+def test_a_store_that_cannot_be_used_says_why(wrong: dict[str, str], text: str) -> None:
+    access = Access(namespace_option="team")
+    access.__dict__["kube"] = cast(Any, Secrets(store={**KEYS, **wrong}))
+    with pytest.raises(PermissionDenied, match=f"https://s3.example.com cannot be used: .*{text}"):
+        _ = access.store
