@@ -181,6 +181,7 @@ def test_names_of_this_machine_are_fine(bearer: TestClient, host: str) -> None:
         ({"Origin": "http://127.0.0.1:9999"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
     ],
     ids=str,
 )

@@ -208,3 +208,11 @@ def test_mlflow_searches_as_many_experiments_as_there_are(indexed: bool) -> None
         answer = client(indexed=indexed, runs=runs).post(f"{MLFLOW}/runs/search", json=body)
         assert answer.status_code == 200
         assert [each["info"]["run_id"] for each in answer.json()["runs"]] == found
+
+
+@pytest.mark.parametrize("seen", ["", "{", "[]", "[" * 20_000, '{"a":' * 5000])
+def test_a_form_without_what_its_page_showed_is_refused(seen: str) -> None:
+    asked = client(modelversions=[version("digits", 1)], modelaliases=[alias("digits", "champion", 1)])
+    answer = asked.post("/n/team/models/digits/aliases/champion/approve", data={"version": "1", "seen": seen})
+    assert answer.status_code == 400
+    assert "the form does not have what its page showed" in answer.text

@@ -167,7 +167,7 @@ def _request(visit: Visit, verb: str) -> Request:
         raise InvalidRequest(f"the comment has more than {_LONGEST} characters")
     try:
         seen = json.loads(visit.form.get("seen", ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidRequest("the form does not have what its page showed", hint="load the page again") from None
     if not isinstance(seen, dict):
         raise InvalidRequest("the form does not have what its page showed", hint="load the page again")
