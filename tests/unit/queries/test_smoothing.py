@@ -104,3 +104,14 @@ def test_a_curve_counts_only_where_it_has_points() -> None:
     assert group.n.tolist() == [2, 2, 2, 1, 1]
     assert group.line.tolist() == [1, 2, 3, 3, 4]
     assert grouped([], 10).x.tolist() == []
+
+
+@pytest.mark.parametrize("x", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("buckets", [3, 100])
+def test_points_without_a_place_on_the_axis_do_not_count(x: float, buckets: int) -> None:
+    """Over another metric, which may have been NaN once."""
+    axis = numpy.arange(10.0)
+    with_one = numpy.sort(numpy.append(axis, x)), numpy.full(11, 2.0)
+    group = grouped([with_one, (axis, numpy.full(10, 4.0))], buckets)
+    assert group.line.tolist() == [3.0] * min(10, buckets)
+    assert group.n.tolist() == [2] * min(10, buckets)

@@ -37,8 +37,8 @@ def grouped(curves: Sequence[tuple[Floats, Floats]], buckets: int, line: str = "
     """
     import numpy
 
-    known = [(x[numpy.isfinite(y)], y[numpy.isfinite(y)]) for x, y in curves]
-    known = [(x, y) for x, y in known if len(x)]
+    good = [(x, y, numpy.isfinite(x) & numpy.isfinite(y)) for x, y in curves]
+    known = [(x[finite], y[finite]) for x, y, finite in good if finite.any()]
     if not known:
         empty = numpy.zeros(0)
         return Group(empty, empty, empty, empty, numpy.zeros(0, dtype=numpy.int64))
