@@ -6,6 +6,7 @@ the API server instead: see ``Access.objects``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -39,7 +40,7 @@ class Objects:
         """Add or replace objects, each with its resource version."""
         for version, body in rows:
             model = (body.get("spec") or {}).get("model") or ""
-            self._kept[body["metadata"]["name"]] = version, model, to_json(body)
+            self._kept[body["metadata"]["name"]] = version, model, _packed(body)
 
     def remove(self, name: str) -> None:
         """Remove an object, if there is one."""
@@ -61,6 +62,21 @@ class Objects:
         """Return objects as JSON, sorted by name as the API server sorts them; with ``model`` only those of one."""
         names = sorted(name for name, kept in self._kept.items() if model in ("", kept[1]))
         return [self._kept[name][2] for name in names]
+
+
+def _packed(body: Raw) -> bytes:
+    try:
+        return to_json(body)
+    except ValueError:  # nested more deeply than this library goes: people choose what is in a job, or a parameter
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _unpacked(text: bytes) -> Raw:
+    try:
+        found: Raw = from_json(text)  # takes less than half the time of json's
+    except ValueError:
+        found = json.loads(text)
+    return found
 
 
 def _kept(body: Raw) -> Raw:
@@ -90,7 +106,7 @@ class ObjectsOfIndex:
         if found is None:
             person.read({"source": "apiserver", "asOf": "", "age": 0.0})
             return person.kube.list(resource, person.namespace, fields=fields)
-        return (from_json(text) for text in found)
+        return map(_unpacked, found)
 
     def reach(self, resource: Resource, namespace: str, version: int) -> None:
         """Wait a moment until the index includes a resource version of a kind."""

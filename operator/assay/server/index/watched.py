@@ -36,6 +36,10 @@ _LIFE_SECONDS, _SILENCE_SECONDS = 300, 90
 _TIMEOUT = urllib3.Timeout(connect=10, read=_SILENCE_SECONDS)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _GONE = 410
+#: What comes of an answer that is none, or that nobody can read.
+_BROKEN = (
+    ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError, urllib3.exceptions.HTTPError
+)  # fmt: skip
 #: Events of two watches are milliseconds apart.
 _REACH_SECONDS = 1.0
 #: Twice the longest silence: by then a watch that works has had an event or a bookmark, or was begun anew.
@@ -207,10 +211,11 @@ class Watched(Generic[T]):
                     continue
                 self._pause(error.message, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            except (ValueError, LookupError, TypeError, AttributeError, OSError, urllib3.exceptions.HTTPError) as error:
+            except _BROKEN as error:
                 # Something arrived that is no event, so others may be lost.
                 version = self._unsynced(f"the watch broke: {error}")
                 self._pause(str(error), pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _unsynced(self, why: str) -> str:
         with self._changed:
