@@ -106,6 +106,26 @@ def test_a_deleted_version_stays_deleted_unless_it_was_registered_again() -> Non
     assert "digits.v1" in manifests(rebuilt([registered(1, 1), gone, registered(3, 1)], stored(1)))
 
 
+def test_the_deletion_of_an_earlier_version_of_that_name_may_be_recorded_late() -> None:
+    """The name can be in use again before the operator sees the deletion."""
+    first, second = (
+        record(
+            number,
+            "VersionRegistered",
+            "digits.v1",
+            uid=uid,
+            after=registered(1, 1).after,
+            digests=registered(1, 1).digests,
+        )
+        for number, uid in ((1, "first"), (2, "second"))
+    )
+    late = record(3, "VersionDeleted", "digits.v1", uid="first")
+    assert "digits.v1" in manifests(rebuilt([first, second, late], stored(1)))
+    never_registered = record(4, "VersionDeleted", "digits.v1", uid="third")
+    for gone in (record(4, "VersionDeleted", "digits.v1", uid="second"), never_registered):
+        assert manifests(rebuilt([first, second, late, gone], stored(1))) == {}
+
+
 @pytest.mark.parametrize(
     ("version", "said"),
     [

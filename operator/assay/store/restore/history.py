@@ -21,6 +21,8 @@ class History:
     archived: set[str] = field(default_factory=set)
     bound: dict[str, AuditRecord] = field(default_factory=dict)
     policies: dict[str, AuditRecord] = field(default_factory=dict)
+    #: UIDs of versions whose name another one has been registered with since.
+    succeeded: set[str] = field(default_factory=set)
 
 
 def read_history(records: Iterable[AuditRecord]) -> History:
@@ -38,10 +40,13 @@ def _take(found: History, record: AuditRecord) -> None:
     name = record.object.name
     match record.action:
         case Action.VERSION_REGISTERED:
+            if name in found.registered:
+                found.succeeded.add(found.registered[name].object.uid)
+            found.succeeded.discard(record.object.uid)
             found.registered[name] = record
             found.deleted.pop(name, None)
             found.archived.discard(name)
-        case Action.VERSION_DELETED:
+        case Action.VERSION_DELETED if record.object.uid not in found.succeeded:  # else it was recorded late
             found.deleted[name] = record
         case Action.VERSION_ARCHIVED:
             hidden = bool((record.after or {}).get("archived"))
