@@ -1,6 +1,7 @@
 """What an attacker gets from the operator's rights, its record and its port; each row has longer tests elsewhere."""
 
 import asyncio
+import json
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from assay.controllers.runtime.policy_watch import PolicyWatch
 from assay.controllers.scrapers import Scrapers
 from assay.kube.aio import Kube
+from assay.kube.shallow import CUT, loads
 from assay.recorder.artifacts import Artifacts
 from assay.recorder.ledger import Ledger
 from assay.signing.keys import Keyring, new_key
@@ -19,7 +21,7 @@ from assay.store.audit.signed import Signature
 from assay.store.client import ObjectStore
 from assay.store.config import StoreConfig
 from tests import operators, registry
-from tests.attackers import Realm, stopped
+from tests.attackers import SCIENTIST, Realm, stopped
 from tests.unit.recorder.memory import MemoryStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.attacks]
@@ -121,3 +123,17 @@ def test_e07_read_the_operator_s_metrics() -> None:
         answer = asyncio.run(Scrapers().judge(header))
         assert answer.status == 401
         assert "a bearer token of the cluster is required" in answer.why
+
+
+def test_e08_stop_the_operator_with_a_deeply_nested_object(realm: Realm) -> None:
+    path = f"/apis/assay.dev/v1alpha1/namespaces/{realm.namespace}/experiments"
+    manifest = registry.experiment("e08", suspend=True, owner=SCIENTIST)
+    manifest["spec"]["template"]["job"]["extra"] = "HERE"
+    text = json.dumps(manifest).replace('"HERE"', "[" * 9_900 + "]" * 9_900)
+    realm.cluster.kubectl("create", "--raw", path, "--filename=-", f"--as={SCIENTIST}", stdin=text)
+    try:
+        stored = realm.admin("get", "--raw", f"{path}/e08")
+    finally:
+        realm.admin("delete", "experiment", "e08", "--wait=false")
+    assert stored.count("[") > 9_900, "the API server accepts it"
+    assert CUT in json.dumps(loads(stored.encode())["spec"]["template"]["job"]["extra"])

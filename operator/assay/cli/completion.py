@@ -5,7 +5,6 @@ Each function is an ``autocompletion=`` callback; the options before the cursor 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -14,6 +13,7 @@ import typer
 from assay.api import resources
 from assay.api.resources import Resource
 from assay.cli.session import Session
+from assay.kube.shallow import loads
 
 _SECONDS = 2.0
 _LIMIT = 2000
@@ -102,7 +102,7 @@ def _names(ctx: typer.Context, resource: Resource, *, everywhere: bool = False) 
         path = resources.path(resource, "" if everywhere else session.namespace)
         wait = urllib3.Timeout(total=_SECONDS)
         with session.kube.stream("GET", path, query={"limit": str(_LIMIT)}, accept=_NAMES, timeout=wait) as answer:
-            return [each["metadata"]["name"] for each in json.loads(answer.read())["items"]]
+            return [each["metadata"]["name"] for each in loads(answer.read())["items"]]
     return []
 
 

@@ -18,7 +18,7 @@ from assay.controllers import metrics, tracing
 from assay.controllers.audit.recorder import Auditor
 from assay.controllers.health import Health
 from assay.controllers.registry import aliases, policies, versions, workloads
-from assay.controllers.runtime import defects, gauges, resync
+from assay.controllers.runtime import defects, gauges, kopf_session, resync
 from assay.controllers.runtime.clock import now
 from assay.controllers.runtime.context import Context
 from assay.controllers.runtime.events import Events
@@ -326,9 +326,10 @@ class _NoDiffs(kopf.DiffBaseStorage):
         return None
 
 
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+async def _login(**kwargs: Any) -> kopf_session.Session | None:
     """Log in as the pod's service account in a cluster, else with the kubeconfig, as our own client does."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    return kopf_session.of(found) if found else None
 
 
 def _kopf_settings(*, clusterwide: bool) -> kopf.OperatorSettings:

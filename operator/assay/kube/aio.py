@@ -18,6 +18,7 @@ from assay.api import names, resources
 from assay.api.objects import Raw
 from assay.api.resources import MERGE_PATCH, PODS, STRATEGIC_PATCH, Resource
 from assay.kube.errors import ApiError
+from assay.kube.shallow import loads
 from assay.store.config import ConfigError
 
 _TIMEOUT_SECONDS = 30
@@ -226,7 +227,7 @@ class Kube:
 
 def _checked(status: int, text: bytes) -> Raw:
     try:
-        found = json.loads(text) if text else {}
+        found = loads(text) if text else {}
     except ValueError:
         found = {}
     if status < 400:

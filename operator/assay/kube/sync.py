@@ -17,6 +17,7 @@ from assay.kube import impersonation, kubeconfig, transport
 from assay.kube.errors import ApiError
 from assay.kube.kubeconfig import Target
 from assay.kube.login import Certificate, Login
+from assay.kube.shallow import loads
 
 FIELD_MANAGER = "assay-cli"
 _PAGE = 500
@@ -140,7 +141,7 @@ class Kube:
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 message = f"the connection to the API server {self.server} broke: {error}"
                 raise ApiError(0, "Unreachable", message, hint="try again") from None
-        found = json.loads(text) if text else {}
+        found = loads(text) if text else {}
         return found if isinstance(found, dict) else {}
 
     def stream(
@@ -204,7 +205,7 @@ def _refusal(answer: Any, fallback: str) -> ApiError:
     """Return the error of an answer. ``fallback`` is its message without a Status object, which unknown paths have."""
     text = answer.read()
     try:
-        found = json.loads(text)
+        found = loads(text)
     except ValueError:
         found = {}
     if isinstance(found, dict) and found.get("message"):

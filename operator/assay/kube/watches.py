@@ -6,7 +6,6 @@ expired. The threads end with the process.
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -20,6 +19,7 @@ from assay.api.errors import AssayError
 from assay.api.objects import Raw
 from assay.api.resources import Resource
 from assay.kube.errors import ApiError
+from assay.kube.shallow import loads
 from assay.kube.sync import Kube
 
 #: Objects by namespace and name.
@@ -136,7 +136,7 @@ def _events(kube: Kube, watch: Watch, version: str) -> Iterator[tuple[Change | N
     path = resources.path(watch.resource, watch.namespace)
     with kube.stream("GET", path, query=query, timeout=_TIMEOUT) as answer:
         for line in lines(answer):
-            event = json.loads(line)
+            event = loads(line)
             kind, each = event["type"], event["object"]
             if kind == "ERROR":
                 raise ApiError(each.get("code") or 0, each.get("reason") or "", each.get("message") or "")

@@ -6,7 +6,6 @@ no second copy in memory. While listing, ``synced`` is false and nothing is answ
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -21,6 +20,7 @@ from assay.api import resources
 from assay.api.objects import Raw
 from assay.api.resources import Resource
 from assay.kube.errors import ApiError
+from assay.kube.shallow import loads, shallow
 from assay.kube.sync import Kube
 from assay.kube.watches import lines
 from assay.server.index.pages import ListPage
@@ -37,9 +37,7 @@ _TIMEOUT = urllib3.Timeout(connect=10, read=_SILENCE_SECONDS)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _GONE = 410
 #: What comes of an answer that is none, or that nobody can read.
-_BROKEN = (
-    ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError, urllib3.exceptions.HTTPError
-)  # fmt: skip
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OSError, urllib3.exceptions.HTTPError)
 #: Events of two watches are milliseconds apart.
 _REACH_SECONDS = 1.0
 #: Twice the longest silence: by then a watch that works has had an event or a bookmark, or was begun anew.
@@ -234,7 +232,7 @@ class Watched(Generic[T]):
         query = {"limit": str(_FIRST_PAGE)}
         while True:
             with self._kube.stream("GET", path, query=query) as answer:
-                text = bytes(answer.read()).decode()
+                text = shallow(answer.read()).decode()
             page, before = ListPage(text), len(seen)
             bodies = iter(page)
             while some := list(islice(bodies, _BATCH)):
@@ -284,7 +282,7 @@ class Watched(Generic[T]):
         path = resources.path(self._kind.resource, self._namespace)
         with self._kube.stream("GET", path, query=query, timeout=_TIMEOUT) as self._watch:
             for line in lines(self._watch):
-                event = json.loads(line)
+                event = loads(line)
                 if event["type"] == "ERROR":
                     status = event["object"]
                     raise ApiError(status.get("code") or 0, status.get("reason") or "", status.get("message") or "")

@@ -6,7 +6,6 @@ Only metadata is read: an event says what changed, and the reader asks for it.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -17,6 +16,7 @@ import urllib3
 from assay.api import resources
 from assay.api.resources import Resource
 from assay.kube.errors import ApiError
+from assay.kube.shallow import loads
 from assay.kube.sync import Kube
 from assay.kube.watches import lines
 from assay.server.streams.pending import Pending
@@ -58,7 +58,7 @@ def version_now(kube: Kube, wanted: Wanted) -> str:
     query = {"limit": "1", "labelSelector": wanted.labels, "fieldSelector": wanted.fields}
     path = resources.path(wanted.resource, wanted.namespace)
     with kube.stream("GET", path, query=query, accept=_METADATA_LIST) as answer:
-        return str(json.loads(answer.read())["metadata"]["resourceVersion"])
+        return str(loads(answer.read())["metadata"]["resourceVersion"])
 
 
 class Watcher:
@@ -123,7 +123,7 @@ class Watcher:
             for line in lines(self._answer):
                 if self._stopped.is_set():
                     return
-                event = json.loads(line)
+                event = loads(line)
                 body = event["object"]
                 if event["type"] == "ERROR":
                     raise ApiError(body.get("code") or 0, body.get("reason") or "", body.get("message") or "")
