@@ -210,6 +210,66 @@ def test_mlflow_searches_as_many_experiments_as_there_are(indexed: bool) -> None
         assert [each["info"]["run_id"] for each in answer.json()["runs"]] == found
 
 
+def experiment(name: str, created: str) -> Raw:
+    return {"metadata": {"name": name, "creationTimestamp": created}, "spec": {}}
+
+
+EXPERIMENTS = [
+    experiment("digits", "2026-01-01T00:00:00Z"),
+    experiment("Digits-2", "2026-01-03T00:00:00Z"),
+    experiment("faces", "2026-01-02T00:00:00Z"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asks", "found"),
+    [
+        ({}, ["Digits-2", "faces", "digits", "Default"]),
+        ({"filter": "name = 'faces'"}, ["faces"]),
+        ({"filter": "attribute.name != 'faces'"}, ["Digits-2", "digits", "Default"]),
+        ({"filter": "name LIKE 'di%'"}, ["digits"]),
+        ({"filter": "name ILIKE 'di%' and creation_time > 1767225600000"}, ["Digits-2"]),
+        ({"filter": "name NOT LIKE '%i_it%'"}, ["faces", "Default"]),
+        ({"filter": "tags.team = 'vision'"}, []),
+        ({"order_by": ["name"]}, ["Default", "Digits-2", "digits", "faces"]),
+        ({"order_by": ["attribute.creation_time ASC", "name"]}, ["Default", "digits", "faces", "Digits-2"]),
+        ({"view_type": "DELETED_ONLY"}, []),
+        ({"view_type": "ALL"}, ["Digits-2", "faces", "digits", "Default"]),
+    ],
+    ids=str,
+)
+def test_mlflow_searches_experiments(asks: Raw, found: list[str]) -> None:
+    """Page by page, as its client does."""
+    asked, names, token = client(experiments=EXPERIMENTS), [], ""
+    while True:
+        body = {"max_results": 3, **asks} | ({"page_token": token} if token else {})
+        answer = asked.post(f"{MLFLOW}/experiments/search", json=body).json()
+        names += [each["name"] for each in answer["experiments"]]
+        assert len(answer["experiments"]) <= 3
+        token = answer.get("next_page_token", "")
+        if not token:
+            break
+    assert names == found
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [{"filter": "lifecycle = 'x'"}, {"filter": "name ="}, {"filter": "name > 'a'"}, {"filter": "creation_time = 'x'"},
+     {"filter": "name = 3"}, {"order_by": ["size"]}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("experiments", [[], EXPERIMENTS], ids=["none", "some"])
+def test_mlflow_refuses_searches_of_experiments_that_mean_nothing(asks: Raw, experiments: list[Raw]) -> None:
+    answer = client(experiments=experiments).post(f"{MLFLOW}/experiments/search", json=asks)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize(("view", "found"), [("ACTIVE_ONLY", 2), ("ALL", 2), ("DELETED_ONLY", 0)])
+def test_mlflow_finds_no_deleted_runs(asked: TestClient, view: str, found: int) -> None:
+    answer = asked.post(f"{MLFLOW}/runs/search", json={"run_view_type": view})
+    assert len(answer.json()["runs"]) == found
+
+
 @pytest.mark.parametrize("seen", ["", "{", "[]", "[" * 20_000, '{"a":' * 5000])
 def test_a_form_without_what_its_page_showed_is_refused(seen: str) -> None:
     asked = client(modelversions=[version("digits", 1)], modelaliases=[alias("digits", "champion", 1)])

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import math
+import operator as operators
 import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 from assay.api.errors import InvalidRequest
+from assay.api.objects import Raw
 
 _CONDITION = re.compile(
     r"""\s*(?:(?P<kind>\w+)\.)?(?P<key>\w[\w./-]*|`[^`]+`|"[^"]+")\s*
@@ -33,6 +36,15 @@ _ATTRIBUTES: Final = {
     "created": "created",
     "end_time": "completed",
 }
+EXPERIMENT_FIELDS: Final = frozenset({"name", "experiment_id", "creation_time", "last_update_time"})
+_COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
+    "==": operators.eq,
+    "!=": operators.ne,
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
+}
 _TAGS: Final = {"mlflow.user": "owner", "mlflow.runName": "name", "mlflow.source.git.commit": "source.revision"}
 _KINDS: Final = {"metric": "metrics", "param": "params", "parameter": "params", "parameters": "params", "tag": "tags"}
 PHASES: Final = {
@@ -46,20 +58,46 @@ PHASES: Final = {
 
 def where(text: str) -> str:
     """Return the CEL expression of a filter string, "" for none. Raises InvalidRequest."""
-    found: list[str] = []
+    return " && ".join(map(_condition, _conditions(text)))
+
+
+def of_experiments(text: str) -> list[Callable[[Raw], bool]]:
+    """Return what the conditions of a filter string ask of an experiment. Raises InvalidRequest."""
+    return list(map(_of_experiment, _conditions(text)))
+
+
+def _conditions(text: str) -> Iterator[re.Match[str]]:
     rest = text.strip()
     while rest:
         match = _CONDITION.match(rest)
         if match is None:
             raise InvalidRequest(f"Invalid clause(s) in filter string: {rest[:200]!r}")
-        found.append(_condition(match))
+        yield match
         rest = rest[match.end() :]
         if rest:
             both = _AND.match(rest)
             if both is None or not rest[both.end() :]:
                 raise InvalidRequest(f"Invalid clause(s) in filter string: {rest[:200]!r}")
             rest = rest[both.end() :]
-    return " && ".join(found)
+
+
+def _of_experiment(match: re.Match[str]) -> Callable[[Raw], bool]:
+    kind, key = (match["kind"] or "attributes").lower(), match["key"].strip('`"')
+    sign, value = " ".join(match["op"].lower().split()), match["value"]
+    if kind in ("tag", "tags"):
+        return lambda _: False  # experiments have none
+    if kind not in ("attributes", "attribute", "attr") or key not in EXPERIMENT_FIELDS:
+        raise InvalidRequest(f"Invalid attribute key '{key}' specified. Valid keys are {sorted(EXPERIMENT_FIELDS)}")
+    if key in ("creation_time", "last_update_time"):
+        compare, limit = _COMPARE[_plain(sign)], _number(value)
+        return lambda found: compare(found.get(key, 0), limit)
+    texts, negated = _texts(value), sign in ("!=", "not in", "not like", "not ilike")
+    if "like" in sign:
+        pattern = re.compile(_pattern(texts[0]), re.DOTALL | (re.IGNORECASE if "ilike" in sign else 0))
+        return lambda found: bool(pattern.fullmatch(found[key])) != negated
+    if sign not in ("=", "!=", "in", "not in"):
+        raise InvalidRequest(f"Invalid comparator '{sign}': use =, !=, LIKE, ILIKE, IN")
+    return lambda found: (found[key] in texts) != negated
 
 
 def _condition(match: re.Match[str]) -> str:
@@ -130,9 +168,8 @@ def _spellings(text: str) -> list[str]:
 def _text(path: str, operator: str, value: str) -> str:
     texts = _texts(value)
     if "like" in operator:
-        pattern = "".join({"%": ".*", "_": "."}.get(letter, re.escape(letter)) for letter in texts[0])
         flags = "(?is)" if "ilike" in operator else "(?s)"
-        found = f"{path}.matches({quoted(f'{flags}^{pattern}$')})"
+        found = f"{path}.matches({quoted(f'{flags}^{_pattern(texts[0])}$')})"
     else:
         found = f"{path} in [{', '.join(map(quoted, texts))}]"
     if operator in ("=", "in", "like", "ilike"):
@@ -140,6 +177,11 @@ def _text(path: str, operator: str, value: str) -> str:
     if operator in ("!=", "not in", "not like", "not ilike"):
         return f"!({found})"
     raise InvalidRequest(f"Invalid comparator '{operator}': use =, !=, LIKE, ILIKE, IN")
+
+
+def _pattern(text: str) -> str:
+    """Return the regular expression of a text for LIKE."""
+    return "".join({"%": ".*", "_": "."}.get(letter, re.escape(letter)) for letter in text)
 
 
 def _texts(value: str) -> list[str]:
@@ -160,11 +202,24 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def order(text: str) -> tuple[str, bool]:
-    """Return the field of an order, and whether it descends. Raises InvalidRequest."""
+def order_of_experiments(text: str) -> tuple[str, bool]:
+    """Return the field of an order of experiments, and whether it descends. Raises InvalidRequest."""
+    name, descending = _ordered(text)
+    key = name.rpartition(".")[2].strip('`"').lower()
+    if key not in EXPERIMENT_FIELDS:
+        raise InvalidRequest(f"Invalid order_by key '{name}'. Valid keys are {sorted(EXPERIMENT_FIELDS)}")
+    return key, descending
+
+
+def _ordered(text: str) -> tuple[str, bool]:
     words = text.strip().rsplit(None, 1)
     descending = len(words) == 2 and words[1].upper() == "DESC"
-    name = words[0] if len(words) == 2 and words[1].upper() in ("ASC", "DESC") else text.strip()
+    return words[0] if len(words) == 2 and words[1].upper() in ("ASC", "DESC") else text.strip(), descending
+
+
+def order(text: str) -> tuple[str, bool]:
+    """Return the field of an order, and whether it descends. Raises InvalidRequest."""
+    name, descending = _ordered(text)
     kind, _, key = name.rpartition(".") if name.count(".") == 1 else name.partition(".")
     kind, key = _KINDS.get(kind.lower(), kind.lower()), (key or name).strip('`"')
     if kind == "metrics":

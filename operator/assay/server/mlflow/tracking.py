@@ -18,7 +18,7 @@ from assay.server.mlflow import entities, filters
 from assay.server.mlflow.calls import Call
 from assay.server.runs import RunQuery
 
-_MOST_RUNS, _MOST_POINTS = 50_000, 25_000
+_MOST_RUNS, _MOST_POINTS, _MOST_EXPERIMENTS = 50_000, 25_000, 50_000
 _NO_SUCH_NAME: Final = "no run has "
 
 
@@ -27,6 +27,8 @@ def search_runs(call: Call) -> Response:
     size = min(call.number("max_results", 1000), _MOST_RUNS)
     start = call.page()
     where = filters.where(str(call.get("filter") or ""))
+    if _wants_deleted(call):
+        return as_json({"runs": []})
     ids = [str(each) for each in call.several("experiment_ids")]
     experiments = frozenset("" if each == entities.DEFAULT else each for each in ids)
     query: RunQuery = {
@@ -92,14 +94,28 @@ def history(call: Call) -> Raw:
 
 
 def search_experiments(call: Call) -> Raw:
-    """Return the experiments of the namespace, newest first."""
-    bodies = sorted(
-        call.person.objects(EXPERIMENTS),
-        key=lambda body: str(body["metadata"]["creationTimestamp"]),
-        reverse=True,
-    )
-    found = [entities.experiment(body["metadata"]["name"], body["metadata"]["creationTimestamp"]) for body in bodies]
-    return {"experiments": [*found, entities.experiment(entities.DEFAULT)]}
+    """Return the experiments of the namespace, newest first, or in the orders that the caller gives."""
+    conditions = filters.of_experiments(str(call.get("filter") or ""))
+    start, size = call.page(), min(call.number("max_results", _MOST_EXPERIMENTS), _MOST_EXPERIMENTS)
+    orders = [filters.order_of_experiments(str(each)) for each in call.several("order_by")]
+    if _wants_deleted(call):
+        return {"experiments": []}
+    found = [
+        entities.experiment(body["metadata"]["name"], body["metadata"]["creationTimestamp"])
+        for body in call.person.objects(EXPERIMENTS)
+    ]
+    found = [
+        each for each in [*found, entities.experiment(entities.DEFAULT)] if all(holds(each) for holds in conditions)
+    ]
+    for field, descending in [*reversed(orders)] or [("creation_time", True)]:
+        found.sort(key=lambda each: each.get(field, 0), reverse=descending)
+    more = {"next_page_token": str(start + size)} if start + size < len(found) else {}
+    return {"experiments": found[start : start + size]} | more
+
+
+def _wants_deleted(call: Call) -> bool:
+    """Whether only deleted objects are asked for: there are none, as what is deleted is gone or archived."""
+    return str(call.get("view_type") or call.get("run_view_type") or "").upper() == "DELETED_ONLY"
 
 
 def get_experiment(call: Call) -> Raw:
