@@ -53,6 +53,11 @@ def test_a_confusion_matrix_has_the_share_of_each_row(path: str, text: str) -> N
     ]
 
 
+def test_a_confusion_matrix_may_have_any_finite_numbers() -> None:
+    text = '{"labels": ["cat", "dog"], "confusion_matrix": [[1e308, 0], [1.5e308, 1.5e308]]}'
+    assert of_file("confusion.json", text.encode(), whole=True).kind == "matrix"
+
+
 @pytest.mark.parametrize("text", ["a,b\n1,x\n2,3\n", "a,b\n1,2\n", "a,b\n1,-2\n3,inf\n"])
 def test_a_table_that_is_only_named_confusion_matrix_is_shown_as_a_table(text: str) -> None:
     assert of_file("confusion.csv", text.encode(), whole=True).kind == "table"

@@ -176,4 +176,4 @@ def _number(value: Any) -> float | None:
 
 def _levels(row: Sequence[float]) -> list[Cell]:
     total = sum(row) or 1.0
-    return [Cell(f"{number:g}", min(9, int(10 * number / total))) for number in row]
+    return [Cell(f"{number:g}", min(9, int(10 * (number / total)))) for number in row]
