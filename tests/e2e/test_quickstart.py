@@ -57,7 +57,9 @@ def test_quickstart_trains_six_models_and_records_all_of_them(objects: Objects, 
         "the one pod to hold the Lease", lambda: [each["metadata"]["name"] for each in pods()] == [release.leader()]
     )
     (pod,) = pods()
-    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0, release.log()
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0, release.kubectl(
+        "logs", "--previous", pod["metadata"]["name"]
+    )
 
 
 def _check_record(objects: Objects, run: dict) -> None:

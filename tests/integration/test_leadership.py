@@ -72,7 +72,7 @@ async def test_a_disconnected_leader_stops_before_the_next_one_starts(
     async with Candidate(control_plane, namespace, "a") as a, Candidate(control_plane, namespace, "b") as b:
         await a.acquired(5)
         holding = asyncio.create_task(a.leadership.hold(a.lost.set))
-        waiting = asyncio.create_task(b.acquired(30))
+        waiting = asyncio.create_task(b.acquired(3 * LEASE_SECONDS))
         await until(lambda: b.leadership._seen[0] != "", "the second one to have seen who leads")
         a.kube._client.configuration.host = "https://127.0.0.1:1"  # nobody answers any more
         await asyncio.wait_for(a.lost.wait(), LEASE_SECONDS)

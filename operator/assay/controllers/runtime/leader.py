@@ -17,7 +17,7 @@ from assay.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 15
+LEASE_SECONDS = 20
 RENEW_SECONDS = 2.0
 #: A holder stops this many seconds before its Lease expires.
 _MARGIN = 3.0
