@@ -39,7 +39,7 @@ class Clock:
         self.parts.tracking.upsert_experiment(body)
 
     def create(self, namespace: str, uid: str) -> None:
-        """Create a namespace, as another one if it exists; the operator's watch has seen it."""
+        """Create a namespace, or replace it with a new one; the operator's watch has seen it."""
         metadata = {"name": namespace, "uid": uid, "creationTimestamp": "2026-01-01T00:00:00Z"}
         self.parts.kube.put(NAMESPACES, {"metadata": metadata})
         self.parts.models.namespaces[namespace] = KnownNamespace(uid)

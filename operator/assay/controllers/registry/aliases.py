@@ -202,7 +202,7 @@ class _Alias:
         lock = self.context.registry.lock(self.namespace, self.spec.model)
         waits = lock.locked()
         async with lock:
-            # While the store is slow, this takes as long. What no resourceVersion guards may be different by now.
+            # While the store is slow, this takes as long. What no resourceVersion guards may have changed since.
             if waits and judged_by is not None and not (await self._judge(candidate, judged_by))[1].allowed:
                 raise Requeue(0.05, "the verdict changed while the model was locked")
             await self._label(candidate)

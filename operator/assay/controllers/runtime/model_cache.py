@@ -110,7 +110,7 @@ class ModelCache:
         return self._objects[key.kind].get((key.namespace, key.name))
 
     def exists(self, body: Raw) -> bool:
-        """Whether an object still exists, and not only another one of its name."""
+        """Whether an object still exists; a new object with its name does not count."""
         found = self.get(key_of(body))
         return found is not None and bool(found["metadata"]["uid"] == body["metadata"]["uid"])
 

@@ -57,7 +57,7 @@ def model_secret_name(version: Raw) -> str:
 def _check(owner: Raw, exists: Callable[[], bool]) -> None:
     """Raise Requeue if the owner was deleted while the store was slow.
 
-    Its namespace may be another one of the same name by now, which nobody may read these keys in.
+    Its namespace may have been replaced by a new one of the same name, whose people must not get these keys.
     """
     if not exists():
         raise Requeue(1.0, f"{owner['kind']} {owner['metadata']['name']} was deleted")

@@ -34,7 +34,7 @@ class ReadKeys:
         self._context = context
         #: When to replace the keys of each namespace.
         self._due: dict[str, datetime] = {}
-        #: The UID of the namespace that the keys are for: one of the same name may be another one.
+        #: The UID of the namespace that the keys are for: a name can be used again.
         self._uids: dict[str, str] = {}
         self._listed = False
         self._slots = asyncio.Semaphore(_CONCURRENCY)

@@ -21,7 +21,7 @@ class History:
     archived: set[str] = field(default_factory=set)
     bound: dict[str, AuditRecord] = field(default_factory=dict)
     policies: dict[str, AuditRecord] = field(default_factory=dict)
-    #: UIDs of versions whose name another one has been registered with since.
+    #: UIDs of versions whose name a later version was registered with.
     succeeded: set[str] = field(default_factory=set)
 
 
